@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef UDS_CONN_H
+#define UDS_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uds/addr.h>
+#include <uds/cred.h>
+#include <uds/msg.h>
+#include <uds/snapshot.h>
+#include <uds/version.h>
+
+/*
+ * A connection: framed messages both ways over one socket, with descriptors.
+ *
+ *   OPENING ── HELLO arrived ──▶ OPEN ── uds_conn_shutdown(), GOODBYE ──▶ CLOSING ──▶ CLOSED(reason)
+ *
+ * The core never blocks. Any loop drives it: poll uds_conn_get_fd() for uds_conn_get_events(), at the latest after
+ * uds_conn_get_timeout(), then call uds_conn_process(). Messages are sent in order; until the peer's HELLO has come they
+ * wait in the queue. Everything that is queued when process() or flush() runs goes out in as few sendmsg as the fd
+ * rules permit. The blocking calls (…_wait) are the same core with poll(2) between.
+ *
+ * Callbacks come last in process() with a reference held: they may send, shut down, and unref the connection.
+ * A connection belongs to one thread at a time; it is not usable after fork(2) in the child, except to be freed.
+ */
+
+UDS_BEGIN_DECLS
+
+typedef struct uds_conn uds_conn;
+
+struct uds_conn_options {
+    size_t size; /* sizeof(struct uds_conn_options): room for growth */
+    uint32_t
+        max_body; /* largest body that we accept, bytes; 0 = UDS_BODY_DEFAULT. Told to the peer in HELLO */
+    uint32_t
+        max_fds; /* fds per message that we accept, 0 … UDS_FDS_MAX. Set by UDS_CONN_OPTIONS_INIT to UDS_FDS_DEFAULT */
+    size_t
+        send_queue_bytes; /* bound of the send queue, bytes; 0 = 32 MiB. One message always fits when the queue is empty */
+    size_t send_queue_fds;        /* bound of queued fds; 0 = 1024 */
+    size_t high_water, low_water; /* bytes for on_writable; 0 = half and an eighth of the bound */
+};
+#define UDS_CONN_OPTIONS_INIT                                               \
+    {                                                                       \
+        .size = sizeof(struct uds_conn_options), .max_fds = UDS_FDS_DEFAULT \
+    }
+
+struct uds_conn_callbacks {
+    /* One message. Ownership: the callback owns the reference @msg. */
+    void (*on_message)(uds_conn *conn, uds_msg *msg, void *arg);
+    /* Once, when the connection is over: @error 0 for an orderly end, else -errno (-EPROTO, -ECONNRESET, -EPIPE …). */
+    void (*on_close)(uds_conn *conn, int error, void *arg);
+    /* The send queue fell to the low-water mark after it had been above the high-water mark. May be NULL. */
+    void (*on_writable)(uds_conn *conn, void *arg);
+    /* What poll must wait for (events or timeout) may have changed outside process(): a loop glue re-reads it. May be NULL. */
+    void (*on_rearm)(uds_conn *conn, void *arg);
+};
+
+/**
+ * uds_conn_new() - make a connection of a connected socket
+ * @ret:     one reference; written on success only
+ * @fd:      connected SOCK_STREAM or SOCK_SEQPACKET AF_UNIX socket; made O_NONBLOCK and FD_CLOEXEC
+ * @options: NULL for the defaults
+ *
+ * Queues our HELLO; nothing is sent before process(), flush() or a …_wait call.
+ *
+ * Ownership: success moves @fd into the connection, failure leaves it.
+ * Errors:    -EINVAL option out of range or @options->size unknown, -ENOTSOCK, -EAFNOSUPPORT not AF_UNIX,
+ *            -EPROTOTYPE a datagram socket, -ENOMEM.
+ * Blocking:  never.   Threads: any.   Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int
+uds_conn_new(uds_conn **ret, int fd, const struct uds_conn_options *options);
+
+/**
+ * uds_conn_connect() - connect to an address
+ * @addr:       kind path, abstract or fd (adopted, see uds_conn_new(); the fd is duplicated)
+ * @options:    NULL for the defaults
+ * @timeout_ms: how long connect(2) may wait for a full backlog; -1 forever, 0 not at all
+ *
+ * Errors:    as uds_conn_new(); -ECONNREFUSED nobody listens; -ENOENT no such socket; -EACCES; -ETIMEDOUT; -EAGAIN.
+ * Blocking:  up to @timeout_ms.   Threads: any.   Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int uds_conn_connect(uds_conn **ret,
+                                              const struct uds_addr *addr,
+                                              const struct uds_conn_options *options,
+                                              int timeout_ms);
+
+/**
+ * uds_conn_pair() - two connections that are each other's peer (socketpair)
+ * Errors: as uds_conn_new(), -EMFILE. Threads: any. Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int
+uds_conn_pair(uds_conn **ret_a, uds_conn **ret_b, const struct uds_conn_options *options);
+
+UDS_EXPORT uds_conn *uds_conn_ref(uds_conn *conn);
+
+/** uds_conn_unref() - the last reference closes the socket at once and drops what is queued. NULL is fine. Returns NULL. Since: 0.1. */
+UDS_EXPORT uds_conn *uds_conn_unref(uds_conn *conn);
+
+/** uds_conn_set_callbacks() - @callbacks is copied; NULL removes them (then use uds_conn_receive()). Since: 0.1. */
+UDS_EXPORT void
+uds_conn_set_callbacks(uds_conn *conn, const struct uds_conn_callbacks *callbacks, void *arg);
+
+/* Driving it from a loop. get_fd: -1 once closed. get_events: POLLIN | POLLOUT. get_timeout: ms, -1 none. */
+UDS_EXPORT int uds_conn_get_fd(const uds_conn *conn);
+UDS_EXPORT short uds_conn_get_events(const uds_conn *conn);
+UDS_EXPORT int uds_conn_get_timeout(const uds_conn *conn);
+
+/**
+ * uds_conn_process() - do what can be done without blocking: receive, dispatch, send
+ *
+ * Bounded: at most 256 messages are dispatched in one call, so that one peer cannot hold the loop.
+ *
+ * Returns 1 there is more to do at once, 0 wait in poll; -ECONNRESET, -EPROTO, -EPIPE, … once the connection is closed
+ * (on_close has been called; uds_conn_get_error_text() has the words), 0 on an orderly end is -ESHUTDOWN afterwards.
+ * Blocking: never. Threads: owner. Since: 0.1.
+ */
+UDS_EXPORT int uds_conn_process(uds_conn *conn);
+
+/**
+ * uds_conn_send() - queue a message
+ * @msg: becomes immutable
+ *
+ * The message goes out at the next process() or flush(). Use one flush for many sends.
+ *
+ * Ownership: takes its own reference; the caller's stays.
+ * Errors:    -EMSGSIZE body over the peer's limit, -E2BIG more fds than the peer takes, -ENOBUFS queue bound reached (nothing was queued),
+ *            -ENOTCONN closed or closing, -ENOMEM.
+ * Blocking:  never.   Threads: owner.   Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int uds_conn_send(uds_conn *conn, uds_msg *msg);
+
+/**
+ * uds_conn_forward() - queue a new frame that shares a body (and fds) with a message that came from elsewhere
+ * @type, @id: of the new frame
+ * @head:      encoded head fields, copied; @head_len <= UDS_HEAD_MAX
+ * @payload:   body to share; NULL = empty. Its fds go along if @with_fds
+ *
+ * What a router needs: one parsed message to many receivers without copying its body.
+ * Ownership and errors: as uds_conn_send(), -EINVAL head too long. Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int uds_conn_forward(uds_conn *conn,
+                                              enum uds_msg_type type,
+                                              uint64_t id,
+                                              const void *head,
+                                              size_t head_len,
+                                              uds_msg *payload,
+                                              bool with_fds);
+
+/** uds_conn_flush() - send what the socket takes now. 0 all gone, 1 some is left (poll for POLLOUT), else -errno. Since: 0.1. */
+UDS_EXPORT int uds_conn_flush(uds_conn *conn);
+
+/**
+ * uds_conn_receive() - take the next message, when no on_message is set
+ * Returns 1 and a message that the caller unrefs; 0 none is there; -errno as uds_conn_process(). Blocking: never. Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int uds_conn_receive(uds_conn *conn, uds_msg **ret);
+
+/**
+ * uds_conn_receive_wait() / uds_conn_send_wait() - the blocking forms
+ * @timeout_ms: -1 forever
+ *
+ * send_wait returns when the kernel has taken every byte. receive_wait returns 0 and a message (unlike receive(), 0 is success).
+ * Errors: as above and -ETIMEDOUT (for send: the message may be partly out, it goes on with the next call).
+ * Blocking: up to @timeout_ms. Threads: owner. Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int uds_conn_receive_wait(uds_conn *conn, uds_msg **ret, int timeout_ms);
+UDS_EXPORT UDS_NODISCARD int uds_conn_send_wait(uds_conn *conn, uds_msg *msg, int timeout_ms);
+
+/**
+ * uds_conn_shutdown() - end in order: what is queued goes out, then GOODBYE with a status, then the socket closes
+ * @status: enum uds_status; @reason one line or NULL
+ * Errors: -ENOTCONN already closed. Since: 0.1.
+ */
+UDS_EXPORT int uds_conn_shutdown(uds_conn *conn, uint32_t status, const char *reason);
+
+/** uds_conn_pause() - stop reading for a reason (bit 0–31 of the caller's choice) until resumed for it; reasons add up. Since: 0.1. */
+UDS_EXPORT void uds_conn_pause(uds_conn *conn, uint32_t reason);
+UDS_EXPORT void uds_conn_resume(uds_conn *conn, uint32_t reason);
+
+/* What is queued to be sent, and what the peer said in its HELLO (0 before it came). */
+UDS_EXPORT size_t uds_conn_get_queued_bytes(const uds_conn *conn);
+UDS_EXPORT size_t uds_conn_get_queued_fds(const uds_conn *conn);
+UDS_EXPORT uint32_t uds_conn_get_peer_max_body(const uds_conn *conn);
+UDS_EXPORT uint32_t uds_conn_get_peer_max_fds(const uds_conn *conn);
+UDS_EXPORT bool uds_conn_is_open(const uds_conn *conn);
+
+/** uds_conn_get_error_text() - why it closed, with the number of the protocol rule that was broken; "" while open. Since: 0.1. */
+UDS_EXPORT const char *uds_conn_get_error_text(const uds_conn *conn);
+
+/** uds_conn_get_cred() - uds_cred_from_socket() on this connection's socket. Since: 0.1. */
+UDS_EXPORT UDS_NODISCARD int
+uds_conn_get_cred(uds_conn *conn, uint32_t facts, struct uds_cred *ret);
+
+/**
+ * uds_conn_serialise() / uds_conn_restore() - move a connection into another process image, mid-frame if need be
+ *
+ * Writes options, state, partial receive buffer, received but undelivered messages, unclaimed fds, the send queue with the
+ * partial offset, and the socket itself. After a successful serialise the connection must only be unref'd.
+ * Ownership: the snapshot holds duplicates.   Errors: serialise: uds_snapshot_error(); restore: -EBADMSG, -ENOMEM.
+ * Release hooks of queued messages do not travel: the caller re-creates its charges. Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int uds_conn_serialise(uds_conn *conn, uds_snapshot *s);
+UDS_EXPORT UDS_NODISCARD int uds_conn_restore(uds_conn **ret, uds_snapshot *s);
+
+/** uds_conn_each_queued() - visit every message in the send queue (to re-create charges after a restore). Since: 0.1. */
+UDS_EXPORT void uds_conn_each_queued(uds_conn *conn,
+                                     void (*visit)(uds_msg *payload, size_t bytes, void *arg),
+                                     void *arg);
+
+UDS_END_DECLS
+
+#endif

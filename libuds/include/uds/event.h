@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef UDS_EVENT_H
+#define UDS_EVENT_H
+
+#include <uds/client.h>
+#include <uds/conn.h>
+#include <uds/listener.h>
+#include <uds/rpc.h>
+#include <uds/version.h>
+
+/* libuds-event: drives connections, calls, clients and listeners from a libevent 2.1 loop. */
+
+struct event_base;
+
+UDS_BEGIN_DECLS
+
+typedef struct uds_event uds_event;
+
+/**
+ * uds_event_attach() - let a libevent loop drive a connection
+ * @base: outlives the attachment
+ *
+ * Takes a reference of @conn until detached; detaches itself when the connection closes. Sends made during one loop turn go
+ * out together at its end. Uses the connection's on_rearm slot through an internal hook: the application's callbacks stay.
+ * Ownership: the caller frees @ret by uds_event_detach(), also after the connection closed. Errors: -ENOMEM. Threads: the loop's. Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int
+uds_event_attach(uds_event **ret, uds_conn *conn, struct event_base *base);
+/** The same for an rpc (its connection and its deadlines) and for a client. The object is borrowed and must outlive the attachment. Since: 0.1. */
+UDS_EXPORT UDS_NODISCARD int
+uds_event_attach_rpc(uds_event **ret, uds_rpc *rpc, struct event_base *base);
+UDS_EXPORT UDS_NODISCARD int
+uds_event_attach_client(uds_event **ret, uds_client *client, struct event_base *base);
+/** uds_event_listen() - accept in the loop; @on_accept owns @fd. On EMFILE it pauses for 100 ms and tells by @fd = -EMFILE. Since: 0.1. */
+UDS_EXPORT UDS_NODISCARD int uds_event_listen(uds_event **ret,
+                                              uds_listener *listener,
+                                              struct event_base *base,
+                                              void (*on_accept)(int fd, void *arg),
+                                              void *arg);
+/** uds_event_detach() - NULL is fine; allowed inside any callback. Returns NULL. Since: 0.1. */
+UDS_EXPORT uds_event *uds_event_detach(uds_event *event);
+
+UDS_END_DECLS
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef UDS_FDSET_H
+#define UDS_FDSET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uds/version.h>
+
+/*
+ * Descriptors on their way: what an fd *is* (kind, access, seals), and whether a memfd from a stranger may be mapped.
+ * Messages carry fds with the verbs push (we take yours on success), dup (yours stays), peek (borrow), take (you own it).
+ */
+
+UDS_BEGIN_DECLS
+
+#define UDS_FDS_MAX 253 /* kernel SCM_MAX_FD, include/net/scm.h */
+#define UDS_FDS_DEFAULT \
+    16 /* what a receiver accepts per message unless it says otherwise; the D-Bus lesson, CVE-2014-3636 */
+
+/* Kinds as bits, so that a policy is a mask. Directories, O_PATH, AF_UNIX sockets, namespaces and io_uring are hazards. */
+enum uds_fd_kind {
+    UDS_FD_MEMFD = 1u << 0,      /* sealed for good: F_SEAL_SHRINK, GROW and WRITE present */
+    UDS_FD_MEMFD_OPEN = 1u << 1, /* a memfd without those seals */
+    UDS_FD_FILE_RO = 1u << 2,    /* regular file, description opened read-only */
+    UDS_FD_FILE_RW = 1u << 3,    /* regular file, writable description */
+    UDS_FD_PIPE = 1u << 4,
+    UDS_FD_EVENTFD = 1u << 5,
+    UDS_FD_SOCKET_STREAM = 1u << 6, /* not AF_UNIX */
+    UDS_FD_SOCKET_DGRAM = 1u << 7,  /* not AF_UNIX */
+    UDS_FD_PIDFD = 1u << 8,
+    UDS_FD_DEVICE = 1u << 9, /* character or block device */
+    UDS_FD_DIRECTORY = 1u << 10,
+    UDS_FD_PATH = 1u << 11, /* O_PATH of anything */
+    UDS_FD_SOCKET_UNIX = 1u << 12,
+    UDS_FD_NAMESPACE = 1u << 13,
+    UDS_FD_IO_URING = 1u << 14,
+    UDS_FD_OTHER = 1u << 15, /* whatever is left: epoll, timerfd, signalfd, bpf, … */
+};
+
+struct uds_fd_info {
+    enum uds_fd_kind kind;
+    uint32_t access; /* O_RDONLY, O_WRONLY or O_RDWR */
+    uint32_t seals;  /* F_SEAL_* of a memfd, otherwise 0 */
+    uint64_t size;   /* bytes, regular files and memfds */
+    uint64_t dev, ino;
+    uint32_t mode; /* st_mode */
+    uint32_t uid, gid;
+};
+
+/**
+ * uds_fd_classify() - what is this descriptor?
+ * @fd:  any open descriptor
+ * @ret: written on success only
+ *
+ * Uses fstat, fstatfs, fcntl and getsockopt alone, so that a process without /proc and without a filesystem (the
+ * router) can call it. What such a process cannot tell apart is UDS_FD_OTHER.
+ *
+ * Ownership: @fd stays the caller's.   Errors: -EBADF.   Blocking: never (fstat on a network filesystem may).
+ * Threads: any.   Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int uds_fd_classify(int fd, struct uds_fd_info *ret);
+
+/** uds_fd_kind_name() - "memfd", "file-ro", … as policies write it; static string, "other" if unknown. Since: 0.1. */
+UDS_EXPORT const char *uds_fd_kind_name(enum uds_fd_kind kind);
+
+/** uds_fd_kind_parse() - the reverse. Returns 0 and writes @ret_kind, or -EINVAL. @text not NULL. Since: 0.1. */
+UDS_EXPORT UDS_NODISCARD int uds_fd_kind_parse(const char *text, enum uds_fd_kind *ret_kind);
+
+/**
+ * uds_memfd_check() - may this memfd from a stranger be mapped?
+ * @fd:         descriptor received from a peer
+ * @limit_bytes: largest size that the caller wants
+ * @ret_size:   its size, fixed from now on; written on success only
+ *
+ * Safe to map means: on tmpfs and not hugetlb, F_SEAL_SHRINK, F_SEAL_GROW and F_SEAL_WRITE present, and every page
+ * allocated (st_blocks). A sealed *sparse* memfd costs its sender nothing and is charged to whoever touches it first
+ * (measured: OOM-kills the reader); read such a one with pread(2).
+ *
+ * Ownership: @fd stays the caller's.
+ * Errors:    -EBADF; -EINVAL not a memfd on tmpfs; -EPERM a seal is missing; -EFBIG over @limit_bytes;
+ *            -ENODATA sparse: pages are missing.
+ * Blocking:  never.   Threads: any.   Since: 0.1.   See: fcntl(2) F_GET_SEALS, memfd_create(2).
+ */
+UDS_EXPORT UDS_NODISCARD int uds_memfd_check(int fd, uint64_t limit_bytes, uint64_t *ret_size);
+
+UDS_END_DECLS
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef UDS_LISTENER_H
+#define UDS_LISTENER_H
+
+#include <stdbool.h>
+
+#include <sys/types.h>
+
+#include <uds/addr.h>
+#include <uds/version.h>
+
+/*
+ * A listening socket. For a pathname it also owns the socket file: a stale one (nothing listens) is taken over, a live
+ * one is left alone; mode, owner and group are in force before the first connect can succeed; closing unlinks the file
+ * if it still is ours.
+ */
+
+UDS_BEGIN_DECLS
+
+typedef struct uds_listener uds_listener;
+
+struct uds_listener_options {
+    size_t size; /* sizeof(struct uds_listener_options) */
+    int backlog; /* 0 = SOMAXCONN */
+    mode_t mode; /* of the socket file; 0 = 0600 */
+    uid_t owner; /* (uid_t)-1 = leave */
+    gid_t group; /* (gid_t)-1 = leave */
+};
+#define UDS_LISTENER_OPTIONS_INIT                                                           \
+    {                                                                                       \
+        .size = sizeof(struct uds_listener_options), .owner = (uid_t)-1, .group = (gid_t)-1 \
+    }
+
+/**
+ * uds_listener_new() - listen on an address
+ * @addr: stream or seqpacket; kind fd adopts a duplicate of a listening socket (socket activation)
+ *
+ * Errors:   -EADDRINUSE somebody listens there, or the file is no socket; -EACCES, -ENOENT directory missing; -ENAMETOOLONG; -EPROTOTYPE dgram.
+ * Blocking: file system calls.   Threads: any.   Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int uds_listener_new(uds_listener **ret,
+                                              const struct uds_addr *addr,
+                                              const struct uds_listener_options *options);
+
+/** uds_listener_free() - close; unlink the file if it is still ours. NULL is fine. Returns NULL. Since: 0.1. */
+UDS_EXPORT uds_listener *uds_listener_free(uds_listener *listener);
+
+/** uds_listener_abandon() - close without unlinking (another process goes on with the socket). Returns NULL. Since: 0.1. */
+UDS_EXPORT uds_listener *uds_listener_abandon(uds_listener *listener);
+
+/** uds_listener_get_fd() - the non-blocking listening socket, to poll for POLLIN or to pass on; stays the listener's. Since: 0.1. */
+UDS_EXPORT int uds_listener_get_fd(const uds_listener *listener);
+
+/**
+ * uds_listener_accept() - accept one connection
+ * Returns a connected, CLOEXEC, non-blocking fd that the caller owns; -EAGAIN nobody waits; -EMFILE/-ENFILE no descriptor
+ * is left (the peer is still queued: stop polling for a while); others per accept4(2). Blocking: never. Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int uds_listener_accept(uds_listener *listener);
+
+UDS_END_DECLS
+
+#endif

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef UDS_MSG_H
+#define UDS_MSG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uds/fdset.h>
+#include <uds/version.h>
+
+/*
+ * One message: a type, an id, a head (fields that routers read), a body (bytes that only the ends read) and fds.
+ *
+ *   new ──▶ fill (set, add_field, push_fd) ──▶ sent: immutable, may be queued on many connections ──▶ last unref
+ *
+ * Refcounted with plain integers: a message belongs to one thread at a time. fds that nobody took are closed with it.
+ * The head is a sequence of fields {u16 tag, u16 length, bytes}, docs/protocol.md "Head fields".
+ */
+
+UDS_BEGIN_DECLS
+
+typedef struct uds_msg uds_msg;
+
+/* Frame types, u8 on the wire. 0 and the gaps are reserved. */
+enum uds_msg_type {
+    UDS_MSG_HELLO = 1,    /* first frame each way; the library's own, never seen by callers */
+    UDS_MSG_GOODBYE = 2,  /* orderly end with a status and a reason; the library's own */
+    UDS_MSG_MESSAGE = 8,  /* a message between the two ends of a connection */
+    UDS_MSG_REQUEST = 16, /* wants exactly one REPLY with the same id */
+    UDS_MSG_REPLY = 17,
+    UDS_MSG_CANCEL = 18,    /* the caller of that id does not want the REPLY any more */
+    UDS_MSG_SUBSCRIBE = 32, /* client → broker: id names the subscription from now on */
+    UDS_MSG_UNSUBSCRIBE = 33,
+    UDS_MSG_PUBLISH = 34, /* client → broker; with id ≠ 0 an ACK is wanted */
+    UDS_MSG_DELIVER = 35, /* broker → client: id is the subscription */
+    UDS_MSG_ACK =
+        36, /* broker → client: answers SUBSCRIBE, UNSUBSCRIBE and PUBLISH of that id with a status */
+    UDS_MSG_NOTICE =
+        37, /* broker → client: something the application should know (drops, revocations) */
+};
+
+/* Head field tags, u16 on the wire. Unknown tags with bit 15 set are skipped, others are a BAD_REQUEST. */
+enum uds_field {
+    UDS_FIELD_SUBJECT = 1,    /* string, 1–255 bytes */
+    UDS_FIELD_QUEUE = 2,      /* string: queue group of a SUBSCRIBE */
+    UDS_FIELD_TIMEOUT_MS = 3, /* u32: time that is left for a REQUEST; absent = no deadline */
+    UDS_FIELD_STATUS = 4,     /* u32 enum uds_status: REPLY, ACK, NOTICE, GOODBYE */
+    UDS_FIELD_DETAIL = 5,     /* string: one line for people */
+    UDS_FIELD_METHOD = 6,     /* string "package.Service/Method" of a REQUEST */
+    UDS_FIELD_SEQUENCE = 7, /* u64: per subscription, counts from 1 including dropped deliveries */
+    UDS_FIELD_DROPPED = 8,  /* u64: deliveries dropped on this subscription so far */
+    UDS_FIELD_SENDER = 9,   /* string, written by the broker alone: "sandbox:NAME", "uid:N" */
+    UDS_FIELD_VALUE = 10,   /* u64 that goes with a STATUS: limit in bytes, signal, exit code */
+    UDS_FIELD_MODE = 11,    /* u32 of a SUBSCRIBE: bit 0 = serve requests instead of deliveries */
+    UDS_FIELD_HEADER = 12,  /* "name\0value": the application's; may repeat, kept in order */
+    UDS_FIELD_RULE =
+        13, /* string: what decided a DENIED or FD_REFUSED ("policy rule 3", "default deny", "fd policy") */
+};
+
+#define UDS_HEAD_MAX     8192u       /* bytes of head in one frame */
+#define UDS_BODY_DEFAULT (16u << 20) /* body limit unless the receiver says otherwise in HELLO */
+
+/**
+ * uds_msg_new() - make a message with a copy of a body
+ * @ret:  the message, one reference; written on success only
+ * @type: enum uds_msg_type
+ * @id:   correlation id, 0 where the type needs none
+ * @body: @len bytes, may be NULL when @len is 0; copied
+ * @len:  0 … UINT32_MAX - UDS_HEAD_MAX
+ *
+ * Ownership: the caller owns one reference.   Errors: -EINVAL, -ENOMEM.
+ * Blocking:  never.   Threads: any.   Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int
+uds_msg_new(uds_msg **ret, enum uds_msg_type type, uint64_t id, const void *body, size_t len);
+
+/**
+ * uds_msg_reserve_body() - make room for a body that the caller writes in place
+ * @msg: not yet sent
+ * @len: bytes; replaces the former body; contents undefined until written
+ * @ret_body: where to write; valid until the message is sent or its body replaced
+ *
+ * Ownership: the message's.   Errors: -EBUSY already sent, -EINVAL, -ENOMEM.   Blocking: never.   Threads: owner.   Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int uds_msg_reserve_body(uds_msg *msg, size_t len, void **ret_body);
+
+/** uds_msg_ref() - one more reference; returns @msg. NULL gives NULL. Since: 0.1. */
+UDS_EXPORT uds_msg *uds_msg_ref(uds_msg *msg);
+
+/** uds_msg_unref() - one reference less; the last closes untaken fds, runs the release hook, frees. NULL is fine. Returns NULL. Since: 0.1. */
+UDS_EXPORT uds_msg *uds_msg_unref(uds_msg *msg);
+
+UDS_EXPORT enum uds_msg_type uds_msg_get_type(const uds_msg *msg);
+UDS_EXPORT uint64_t uds_msg_get_id(const uds_msg *msg);
+
+/** uds_msg_peek_body() - borrow the body. @ret_len may be NULL. Never NULL itself, also for an empty body. Since: 0.1. */
+UDS_EXPORT const void *uds_msg_peek_body(const uds_msg *msg, size_t *ret_len);
+
+/** uds_msg_peek_head() - borrow the encoded head. @ret_len may be NULL. Since: 0.1. */
+UDS_EXPORT const void *uds_msg_peek_head(const uds_msg *msg, size_t *ret_len);
+
+/**
+ * uds_msg_add_string() / add_u32() / add_u64() / add_bytes() - append a field to the head
+ * @msg:  not yet sent
+ * @tag:  enum uds_field or an extension tag with bit 15 set
+ * @text: NUL-terminated, the NUL does not travel
+ *
+ * Ownership: copied.   Errors: -EBUSY already sent, -ENOSPC head would exceed UDS_HEAD_MAX, -ENOMEM.
+ * Blocking:  never.   Threads: owner.   Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int uds_msg_add_string(uds_msg *msg, uint16_t tag, const char *text);
+UDS_EXPORT UDS_NODISCARD int uds_msg_add_u32(uds_msg *msg, uint16_t tag, uint32_t value);
+UDS_EXPORT UDS_NODISCARD int uds_msg_add_u64(uds_msg *msg, uint16_t tag, uint64_t value);
+UDS_EXPORT UDS_NODISCARD int
+uds_msg_add_bytes(uds_msg *msg, uint16_t tag, const void *data, size_t len);
+
+/**
+ * uds_msg_find() - borrow the first field with a tag
+ * @ret_data, @ret_len: written on success only; @ret_data points into the message and is *not* NUL-terminated
+ *
+ * Returns 0, or -ENOENT. A received message's head was already checked to be well-formed. Threads: owner. Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int
+uds_msg_find(const uds_msg *msg, uint16_t tag, const void **ret_data, size_t *ret_len);
+
+/** uds_msg_get_u32() / get_u64() - a number field. 0, -ENOENT, or -EBADMSG when its length is not 4 / 8. Since: 0.1. */
+UDS_EXPORT UDS_NODISCARD int uds_msg_get_u32(const uds_msg *msg, uint16_t tag, uint32_t *ret);
+UDS_EXPORT UDS_NODISCARD int uds_msg_get_u64(const uds_msg *msg, uint16_t tag, uint64_t *ret);
+
+/**
+ * uds_msg_get_string() - copy a string field out, NUL-terminated
+ * Returns 0; -ENOENT; -EBADMSG it holds a NUL or a control character; -ENOBUFS @size is too small. Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int
+uds_msg_get_string(const uds_msg *msg, uint16_t tag, char *buf, size_t size);
+
+/** uds_msg_next() - walk all fields: start with *@pos = 0; returns 1 and the field, or 0 at the end. Since: 0.1. */
+UDS_EXPORT int uds_msg_next(
+    const uds_msg *msg, size_t *pos, uint16_t *ret_tag, const void **ret_data, size_t *ret_len);
+
+/**
+ * uds_msg_push_fd() - give a descriptor to a message
+ * @msg: not yet sent
+ * @fd:  >= 0
+ *
+ * Ownership: success moves @fd into the message; on failure it stays the caller's.
+ * Errors:    -EBUSY already sent, -EINVAL, -ENOSPC UDS_FDS_MAX reached, -ENOMEM.   Threads: owner.   Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int uds_msg_push_fd(uds_msg *msg, int fd);
+
+/** uds_msg_push_dup_fd() - the same with a CLOEXEC duplicate; @fd stays the caller's. Also -EMFILE, -EBADF. Since: 0.1. */
+UDS_EXPORT UDS_NODISCARD int uds_msg_push_dup_fd(uds_msg *msg, int fd);
+
+UDS_EXPORT size_t uds_msg_get_fd_count(const uds_msg *msg);
+
+/** uds_msg_peek_fd() - borrow descriptor @index; -ENOENT out of range, -ESTALE already taken. Since: 0.1. */
+UDS_EXPORT UDS_NODISCARD int uds_msg_peek_fd(const uds_msg *msg, size_t index);
+
+/**
+ * uds_msg_take_fd() - move a descriptor out; the slots keep their index
+ * Returns the fd (O_CLOEXEC), which the caller closes; -ENOENT out of range; -ESTALE already taken. Threads: owner. Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int uds_msg_take_fd(uds_msg *msg, size_t index);
+
+/**
+ * uds_msg_get_error() - did the kernel lose something of this message?
+ * Returns 0, or -EMFILE when MSG_CTRUNC cut its fds off (every fd that did arrive is already closed; the count is 0). Since: 0.1.
+ */
+UDS_EXPORT int uds_msg_get_error(const uds_msg *msg);
+
+/**
+ * uds_msg_set_release() - call back when the last reference goes
+ * @release: called once with @arg after the message's fds are closed; replaces the former hook; NULL removes it
+ *
+ * What a broker hangs its charges on. Threads: owner. Since: 0.1.
+ */
+UDS_EXPORT void uds_msg_set_release(uds_msg *msg, void (*release)(void *arg), void *arg);
+
+UDS_END_DECLS
+
+#endif

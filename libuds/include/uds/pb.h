@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef UDS_PB_H
+#define UDS_PB_H
+
+#include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uds/client.h>
+#include <uds/rpc.h>
+#include <uds/version.h>
+
+/*
+ * libuds-pb: protobuf-c services over a connection or through the broker. The stubs and the service structs that
+ * protoc-c generates are used as they are.
+ *
+ * Server: fill a generated service struct, uds_pb_serve() it. In a method, uds_pb_call_from(closure_data) is the call:
+ * take its fds, push fds onto the reply, or fail it with a status; then call the closure (with NULL after a fail).
+ * Client: uds_pb_stub_new() gives a ProtobufCService* for the generated stub functions; options for the next call (deadline, fds) are set
+ * on the stub; in the closure the outcome (status, detail, fds) is read from it.
+ */
+
+UDS_BEGIN_DECLS
+
+#define UDS_PB_DEPTH_MAX \
+    32u /* nesting accepted before unpack; protobuf-c itself has no limit (measured: 29 KB overflow an 8 MiB stack) */
+
+/**
+ * uds_pb_scan() - may these bytes be unpacked as @desc?
+ * Walks the encoding without recursion: nesting at most @max_depth, lengths inside bounds, at most @max_fields fields.
+ * Errors: -EBADMSG malformed, -ELOOP too deep, -E2BIG too many fields. Threads: any. Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int uds_pb_scan(const ProtobufCMessageDescriptor *desc,
+                                         const void *data,
+                                         size_t len,
+                                         unsigned max_depth,
+                                         size_t max_fields);
+
+/** uds_pb_unpack() - scan (depth UDS_PB_DEPTH_MAX, 65536 fields), then unpack. The caller frees with protobuf_c_message_free_unpacked(m, NULL). -EBADMSG … -ENOMEM. Since: 0.1. */
+UDS_EXPORT UDS_NODISCARD int uds_pb_unpack(const ProtobufCMessageDescriptor *desc,
+                                           const void *data,
+                                           size_t len,
+                                           ProtobufCMessage **ret);
+
+/** uds_pb_is_acyclic() - true if no message type reachable from @desc contains itself. Since: 0.1. */
+UDS_EXPORT bool uds_pb_is_acyclic(const ProtobufCMessageDescriptor *desc);
+
+/* ---- server ---- */
+
+typedef struct uds_pb_server uds_pb_server;
+typedef struct uds_pb_call uds_pb_call;
+
+/**
+ * uds_pb_serve() - answer calls to a service on a direct connection
+ * uds_pb_serve_subject() - … through the broker
+ * @service: generated struct, e.g. FOO__BAR__INIT(...); borrowed, outlives the server. Errors: -ENOMEM, as uds_client_serve(). Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int
+uds_pb_serve(uds_pb_server **ret, uds_rpc *rpc, ProtobufCService *service);
+UDS_EXPORT UDS_NODISCARD int uds_pb_serve_subject(uds_pb_server **ret,
+                                                  uds_client *client,
+                                                  const char *subject,
+                                                  ProtobufCService *service);
+UDS_EXPORT uds_pb_server *uds_pb_server_free(uds_pb_server *server);
+
+UDS_EXPORT uds_pb_call *uds_pb_call_from(void *closure_data);
+UDS_EXPORT size_t uds_pb_call_get_fd_count(const uds_pb_call *call);
+UDS_EXPORT UDS_NODISCARD int uds_pb_call_take_fd(uds_pb_call *call,
+                                                 size_t index); /* as uds_msg_take_fd() */
+UDS_EXPORT UDS_NODISCARD int uds_pb_call_push_fd(uds_pb_call *call,
+                                                 int fd); /* as uds_msg_push_fd(), for the reply */
+UDS_EXPORT const char *uds_pb_call_get_sender(const uds_pb_call *call);
+UDS_EXPORT int uds_pb_call_get_timeout(const uds_pb_call *call);
+/** uds_pb_call_fail() - the reply will be this status; the closure must still be called, its message is ignored (NULL is fine). Since: 0.1. */
+UDS_EXPORT void
+uds_pb_call_fail(uds_pb_call *call, uint32_t status, uint64_t value, const char *detail);
+
+/* ---- client ---- */
+
+typedef struct uds_pb_stub uds_pb_stub;
+
+/** uds_pb_stub_new() - @subject NULL on a direct connection. One of @rpc and @client is given, the other NULL; borrowed. Since: 0.1. */
+UDS_EXPORT UDS_NODISCARD int uds_pb_stub_new(uds_pb_stub **ret,
+                                             uds_rpc *rpc,
+                                             uds_client *client,
+                                             const char *subject,
+                                             const ProtobufCServiceDescriptor *desc);
+/** uds_pb_stub_free() - calls in flight end with CANCELLED (their closures run with NULL). NULL is fine. Returns NULL. Since: 0.1. */
+UDS_EXPORT uds_pb_stub *uds_pb_stub_free(uds_pb_stub *stub);
+/** uds_pb_stub_service() - what the generated functions want as their first argument; the stub's. Since: 0.1. */
+UDS_EXPORT ProtobufCService *uds_pb_stub_service(uds_pb_stub *stub);
+
+/* For the next call on the stub only. fds are duplicated when the call is made. */
+UDS_EXPORT void uds_pb_stub_next_timeout(uds_pb_stub *stub, int timeout_ms);
+UDS_EXPORT void uds_pb_stub_next_fds(uds_pb_stub *stub, const int *fds, size_t nfds);
+
+/* Inside a closure: how this call ended. A NULL message in the closure goes with a status other than OK. */
+UDS_EXPORT uint32_t uds_pb_stub_get_status(const uds_pb_stub *stub);
+UDS_EXPORT uint64_t uds_pb_stub_get_value(const uds_pb_stub *stub);
+UDS_EXPORT const char *uds_pb_stub_get_detail(const uds_pb_stub *stub);
+UDS_EXPORT const char *uds_pb_stub_get_rule(const uds_pb_stub *stub);
+UDS_EXPORT UDS_NODISCARD int uds_pb_stub_take_fd(uds_pb_stub *stub,
+                                                 size_t index); /* of the reply */
+/** uds_pb_stub_wait() - run the connection until no call of this stub is in flight. 0, -ETIMEDOUT, -errno of the connection. Since: 0.1. */
+UDS_EXPORT UDS_NODISCARD int uds_pb_stub_wait(uds_pb_stub *stub, int timeout_ms);
+
+UDS_END_DECLS
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef UDS_SNAPSHOT_H
+#define UDS_SNAPSHOT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uds/version.h>
+
+/*
+ * State on its way from one process image to the next: an append-only byte string with descriptors beside it, written
+ * by …_serialise() functions and read back, in the same order, by …_restore() functions.
+ *
+ * Errors are sticky: after the first failure every put does nothing and every get yields 0, -1 or empty, so that a
+ * chain of calls needs one check at its end (uds_snapshot_error()). Little-endian, lengths checked on every read.
+ */
+
+UDS_BEGIN_DECLS
+
+typedef struct uds_snapshot uds_snapshot;
+
+/** uds_snapshot_new() - an empty snapshot to write into. 0 or -ENOMEM. The caller frees it. Since: 0.1. */
+UDS_EXPORT UDS_NODISCARD int uds_snapshot_new(uds_snapshot **ret);
+
+/**
+ * uds_snapshot_open() - a snapshot to read, from bytes and fds that arrived somehow
+ * Ownership: @data is copied; success moves all @fds into the snapshot, failure leaves them. Errors: -ENOMEM. Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int
+uds_snapshot_open(uds_snapshot **ret, const void *data, size_t len, const int *fds, size_t nfds);
+
+/** uds_snapshot_free() - closes fds that nobody got. NULL is fine. Returns NULL. Since: 0.1. */
+UDS_EXPORT uds_snapshot *uds_snapshot_free(uds_snapshot *s);
+
+UDS_EXPORT void uds_snapshot_put_u32(uds_snapshot *s, uint32_t v);
+UDS_EXPORT void uds_snapshot_put_u64(uds_snapshot *s, uint64_t v);
+UDS_EXPORT void
+uds_snapshot_put_bytes(uds_snapshot *s, const void *data, size_t len); /* with its length */
+UDS_EXPORT void uds_snapshot_put_string(uds_snapshot *s,
+                                        const char *text);    /* NULL is kept as NULL */
+UDS_EXPORT void uds_snapshot_put_fd(uds_snapshot *s, int fd); /* duplicates @fd; -1 is kept as -1 */
+
+UDS_EXPORT uint32_t uds_snapshot_get_u32(uds_snapshot *s);
+UDS_EXPORT uint64_t uds_snapshot_get_u64(uds_snapshot *s);
+UDS_EXPORT const void *uds_snapshot_get_bytes(uds_snapshot *s,
+                                              size_t *ret_len); /* borrowed until free */
+UDS_EXPORT char *
+uds_snapshot_get_string(uds_snapshot *s); /* the caller frees it; NULL for NULL and on error */
+UDS_EXPORT int uds_snapshot_get_fd(uds_snapshot *s); /* the caller owns it */
+
+/** uds_snapshot_error() - 0, or the first error: -ENOMEM, -EMFILE, -EBADMSG (read past the end or a bad length). Since: 0.1. */
+UDS_EXPORT int uds_snapshot_error(const uds_snapshot *s);
+
+/** uds_snapshot_fail() - a restore function found nonsense: make -EBADMSG sticky. Since: 0.1. */
+UDS_EXPORT void uds_snapshot_fail(uds_snapshot *s);
+
+/** uds_snapshot_peek() - borrow the bytes and fds, to carry them elsewhere (a memfd, SCM_RIGHTS batches). Since: 0.1. */
+UDS_EXPORT void uds_snapshot_peek(const uds_snapshot *s,
+                                  const void **ret_data,
+                                  size_t *ret_len,
+                                  const int **ret_fds,
+                                  size_t *ret_nfds);
+
+UDS_END_DECLS
+
+#endif

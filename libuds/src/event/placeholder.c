@@ -1,0 +1,2 @@
+/* SPDX-License-Identifier: MIT */
+typedef int uds_event_placeholder; /* goes when the first source file of this directory comes */

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SBX_SANDBOX_H
+#define SBX_SANDBOX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <sys/types.h>
+
+/*
+ * libuds-sandbox: a spec (what is wanted) becomes a plan (steps that can be printed) becomes a running, confined process.
+ *
+ *   sbx_spec ── sbx_plan_new() ──▶ sbx_plan ── sbx_start() ──▶ sbx (running) ── sbx_process() … ──▶ sbx_result
+ *                 checks all,         print = --dry-run          cleaner knows everything that exists
+ *                 touches nothing
+ *
+ * The first process of a sandbox is a small static program, uds-sandbox-init, exec'd straight after clone3: it never held the
+ * launcher's memory. It acts out the plan, starts the payload and stays as PID 1.
+ */
+
+/* ---- errors: what failed, on which thing, why, what to do ---- */
+
+struct sbx_error {
+    int err;         /* errno value, 0 = none */
+    char text[1024]; /* one line: "what: thing: cause; knob" */
+};
+
+/* ---- spec ---- */
+
+enum sbx_ns { /* bits */
+    SBX_NS_USER = 1u << 0,
+    SBX_NS_MOUNT = 1u << 1,
+    SBX_NS_PID = 1u << 2,
+    SBX_NS_NET = 1u << 3,
+    SBX_NS_IPC = 1u << 4,
+    SBX_NS_UTS = 1u << 5,
+    SBX_NS_CGROUP = 1u << 6,
+    SBX_NS_ALL = 0x7f,
+};
+
+enum sbx_root {
+    SBX_ROOT_HOST_RO =
+        0,         /* the host's root, recursively read-only, /proc /dev /tmp /run of its own */
+    SBX_ROOT_JAIL, /* only the files named in @jail, their interpreters and their shared objects */
+};
+
+/* What may be left out when the kernel refuses it (--degrade=LIST, stack file "degrade:"). */
+enum sbx_degrade { /* bits */
+    SBX_DEGRADE_CGROUP =
+        1u << 0, /* "cgroup": no cgroup; memory → RLIMIT_DATA, pids → RLIMIT_NPROC, cpu unlimited */
+    SBX_DEGRADE_CPU = 1u << 1, /* "cpu": no cpu limit */
+    SBX_DEGRADE_ID_RANGE =
+        1u << 2, /* "id-range": one id instead of a range of its own (rootless) */
+    SBX_DEGRADE_LANDLOCK = 1u << 3, /* "landlock" */
+    SBX_DEGRADE_STATS = 1u << 4,    /* "stats": no cgroup statistics */
+};
+
+enum sbx_seccomp {
+    SBX_SECCOMP_DEFAULT = 0,
+    SBX_SECCOMP_NONE
+};
+
+struct sbx_bind {
+    const char *source; /* host path */
+    const char *target; /* absolute path inside */
+    bool writable;
+    bool optional; /* no error if @source does not exist */
+};
+
+struct sbx_named_fd {
+    const char *
+        name; /* for fds[]: LISTEN_FDNAMES entry; for env_fds[]: an environment variable that will be "fd:N" */
+    int fd; /* borrowed until sbx_start() returns */
+};
+
+struct sbx_rlimit {
+    int resource;
+    uint64_t soft, hard;
+};
+
+struct sbx_limits {
+    uint32_t cpu_percent;  /* of one CPU; 0 = none */
+    uint32_t cpu_weight;   /* 1–10000; 0 = none */
+    uint64_t memory_bytes; /* 0 = none */
+    uint64_t pids;         /* 0 = none */
+};
+
+struct sbx_spec {
+    const char *name; /* [a-zA-Z0-9_-]{1,48}; NULL = made up */
+    const char *const
+        *argv; /* NULL-terminated; argv[0] an absolute path or searched in PATH inside */
+    const char *const *
+        env; /* NULL-terminated "K=V"; the whole environment besides what we add (PATH, LISTEN_*, env_fds) */
+    const char *chdir;    /* inside; NULL = "/" */
+    const char *hostname; /* NULL = name */
+    uint32_t isolate;     /* enum sbx_ns; what is missing is shared with the host */
+    enum sbx_root root;
+    const char *const
+        *jail; /* SBX_ROOT_JAIL: binaries and other files, host paths, NULL-terminated */
+    const struct sbx_bind *binds;
+    size_t nbinds;
+    const char *const *masks; /* paths inside to hide, NULL-terminated or NULL */
+    struct sbx_limits limits;
+    const struct sbx_rlimit *rlimits;
+    size_t nrlimits;
+    const struct sbx_named_fd
+        *fds; /* passed as 3, 4, … with LISTEN_FDS, LISTEN_FDNAMES, LISTEN_PID */
+    size_t nfds;
+    const struct sbx_named_fd *env_fds; /* after those */
+    size_t nenv_fds;
+    int stdio[3]; /* borrowed; -1 = /dev/null */
+    uid_t uid;    /* inside; payload's. (uid_t)-1 = 1000 as root, the caller's own id rootless */
+    gid_t gid;
+    bool host_root; /* started by root: keep host ids (no user namespace). Explicit exception */
+    enum sbx_seccomp seccomp;
+    bool
+        landlock_no_reopen; /* Landlock: nothing outside the sandbox's own mounts may be opened, not even by /proc/self/fd */
+    bool assert_all;           /* refuse anything less than asked, whatever @degrade says */
+    uint32_t degrade;          /* enum sbx_degrade */
+    int timeout_ms;            /* wall clock; -1 = none */
+    const char *cgroup_parent; /* NULL = our own cgroup in each hierarchy */
+};
+#define SBX_SPEC_INIT                                                                     \
+    {                                                                                     \
+        .isolate = SBX_NS_ALL, .stdio = {-1, -1, -1}, .uid = (uid_t)-1, .gid = (gid_t)-1, \
+        .timeout_ms = -1                                                                  \
+    }
+
+/* ---- cleaner: removes what exists when nobody else can ----
+ *
+ * A process of its own session, started before anything is made; holds a flock'ed record under the run directory
+ * (/run/uds/records, rootless $XDG_RUNTIME_DIR/uds/records or /tmp/uds-UID/records) of cgroups, directories, processes and id ranges. When the owner dies
+ * (pipe closes) it kills and removes all of it and exits. A record that nobody locks belongs to nobody: sbx_gc() sweeps it.
+ */
+typedef struct sbx_cleaner sbx_cleaner;
+
+/* @ret_pidfd-owning object; @run_dir NULL = default. Also sweeps unlocked records first. 0 or -errno with @error. */
+int sbx_cleaner_new(sbx_cleaner **ret, const char *run_dir, struct sbx_error *error);
+/* Ends the cleaner in order: everything still registered is removed now. Returns NULL. */
+sbx_cleaner *sbx_cleaner_free(sbx_cleaner *cleaner);
+pid_t sbx_cleaner_get_pid(const sbx_cleaner *cleaner);
+/* In a forked child that goes on without it: close our ends, do nothing else. Returns NULL. */
+sbx_cleaner *sbx_cleaner_forget(sbx_cleaner *cleaner);
+/* Register / unregister a path that must be gone at the end (socket file, directory: removed deepest first if empty) and a process to kill. */
+int sbx_cleaner_add_path(sbx_cleaner *cleaner, const char *path);
+int sbx_cleaner_remove_path(sbx_cleaner *cleaner, const char *path);
+int sbx_cleaner_add_process(sbx_cleaner *cleaner, pid_t pid, int pidfd);
+int sbx_cleaner_remove_process(sbx_cleaner *cleaner, pid_t pid);
+/* Reserve an id range shared with nobody on this host (65536 ids); root only. Freed with the cleaner or by release. */
+int sbx_cleaner_take_ids(sbx_cleaner *cleaner,
+                         uint32_t *ret_first,
+                         uint32_t *ret_count,
+                         struct sbx_error *error);
+int sbx_cleaner_release_ids(sbx_cleaner *cleaner, uint32_t first);
+/* Sweep records that nobody locks. Returns how many things were removed, or -errno. @log may be NULL. */
+int sbx_gc(const char *run_dir, FILE *log, struct sbx_error *error);
+
+/* ---- plan ---- */
+
+typedef struct sbx_plan sbx_plan;
+
+/* Checks the spec as a whole and lists the steps; makes nothing. -errno with @error naming thing, cause and knob. */
+int sbx_plan_new(sbx_plan **ret, const struct sbx_spec *spec, struct sbx_error *error);
+sbx_plan *sbx_plan_free(sbx_plan *plan);
+void sbx_plan_print(const sbx_plan *plan, FILE *out); /* --dry-run: one line a step */
+
+/* ---- running ---- */
+
+typedef struct sbx sbx;
+
+struct sbx_stats {
+    bool known; /* false: no cgroup (rootless); then only what wait4 gave is filled in */
+    uint64_t cpu_usec;
+    uint64_t throttled_usec;
+    uint64_t memory_bytes, memory_peak_bytes;
+    uint64_t oom_kills;
+    uint64_t pids, pids_peak; /* peak 0 where the kernel has none */
+    uint64_t pids_refused;    /* forks refused by the limit */
+    uint64_t io_read_bytes, io_write_bytes;
+};
+
+enum sbx_outcome {
+    SBX_EXITED = 1,   /* value = exit code */
+    SBX_SIGNALED,     /* value = signal */
+    SBX_OOM,          /* value = memory limit in bytes: killed by the cgroup's limit */
+    SBX_TIMEOUT,      /* value = timeout in ms */
+    SBX_STOPPED,      /* we were asked to stop it */
+    SBX_SETUP_FAILED, /* value = errno; the payload never ran; error has the words */
+};
+
+struct sbx_result {
+    enum sbx_outcome outcome;
+    uint64_t value;
+    struct sbx_stats stats; /* read before the cgroup is removed */
+    struct sbx_error error;
+};
+
+/* What was asked and what the kernel granted. */
+struct sbx_report {
+    uint32_t degraded; /* enum sbx_degrade bits that were used */
+    uint32_t uid_first,
+        uid_count;  /* host ids that the sandbox's ids map to; count 0 = no user namespace */
+    uid_t host_uid; /* the payload's uid as the host sees it */
+    gid_t host_gid;
+    pid_t init_pid;        /* PID 1 of the sandbox, host's numbering */
+    uint64_t ns_inode[7];  /* order of the sbx_ns bits: user mnt pid net ipc uts cgroup */
+    char cgroup[512];      /* path below each hierarchy's mount, "" = none */
+    char backend[16];      /* "v2", "hybrid", "v1", "none" */
+    bool memory_is_rlimit; /* memory limit is RLIMIT_DATA */
+    bool guarded; /* landlock_no_reopen in force and the setter system calls refused by seccomp */
+};
+
+/*
+ * Make everything and start the payload. Returns when the payload's execve has succeeded or set-up has failed.
+ * Ownership: borrows plan's fds until it returns; @cleaner is borrowed for the life of @ret (NULL: the sandbox starts one of its own).
+ * On failure nothing is left. Blocking: yes, a few ms. The library forks; it does not touch signal dispositions.
+ */
+int sbx_start(sbx **ret, const sbx_plan *plan, sbx_cleaner *cleaner, struct sbx_error *error);
+
+/* Loop: poll the fd for POLLIN, at the latest after the timeout, then process. 1 = the sandbox has ended and @ret_result is filled; 0; -errno. */
+int sbx_get_fd(const sbx *s);
+int sbx_get_timeout(const sbx *s);
+int sbx_process(sbx *s, struct sbx_result *ret_result);
+int sbx_wait(sbx *s, struct sbx_result *ret_result); /* blocking form */
+
+void sbx_get_report(const sbx *s, struct sbx_report *ret);
+int sbx_get_stats(sbx *s, struct sbx_stats *ret);
+int sbx_signal(sbx *s, int signo); /* to the payload, through PID 1 */
+int sbx_stop(
+    sbx *s,
+    int grace_ms); /* TERM, then kill of the cgroup / pid namespace; outcome is SBX_STOPPED */
+int sbx_kill(sbx *s);
+/* Kills what still runs, removes everything. Returns NULL. NULL is fine. */
+sbx *sbx_free(sbx *s);
+
+/* Names used in files and on command lines: "user", "mount", …; "cgroup", "cpu", …. -EINVAL unknown. */
+int sbx_ns_parse(const char *text, uint32_t *ret_bit);
+const char *sbx_ns_name(uint32_t bit);
+int sbx_degrade_parse(const char *text, uint32_t *ret_bit);
+const char *sbx_degrade_name(uint32_t bit);
+/* "50%" → 50; "64M" → bytes (K M G, base 1024). -EINVAL, -ERANGE. */
+int sbx_parse_percent(const char *text, uint32_t *ret);
+int sbx_parse_bytes(const char *text, uint64_t *ret);
+/* Files that a jail of these binaries needs (host paths, malloc'ed strings in a malloc'ed NULL-terminated array). ELF is parsed in an unprivileged child. */
+int sbx_jail_list(const char *const *binaries, char ***ret_paths, struct sbx_error *error);
+
+#endif
