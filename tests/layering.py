@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+"""Includes point down only (docs/architecture.md). Every #include "..." and <uds/...>, <sbx/...> of the tree is checked."""
+import pathlib
+import re
+import sys
+
+root = pathlib.Path(__file__).resolve().parent.parent
+
+# Each room and the rooms it may know. A room always knows itself.
+MAY_KNOW = {
+    "libuds/include": set(),
+    "libuds/src/wire": {"libuds/include"},
+    "libuds/src/socket": {"libuds/src/wire"},
+    "libuds/src/conn": {"libuds/src/socket"},
+    "libuds/src/rpc": {"libuds/src/conn"},
+    "libuds/src/client": {"libuds/src/rpc"},
+    "libuds/src/event": {"libuds/src/client"},
+    "libuds/src/pb": {"libuds/src/client"},
+    "libuds/src": {"libuds/include"},  # version.c and the cleanup attributes, which every layer may use
+    "sandbox/include": set(),
+    "sandbox/src": {"sandbox/include", "libuds/include"},
+    "sandbox/init": {"sandbox/src"},
+    "sandbox/cleaner": {"sandbox/src"},
+    "broker/router": {"libuds/include", "proto"},
+    "broker/supervisor": {"libuds/include", "sandbox/include", "proto"},
+    "cli": {"libuds/include", "sandbox/include", "proto"},
+    "bench": {"libuds/include", "sandbox/include", "proto"},
+    "examples": {"libuds/include"},
+    "proto": set(),
+}
+
+
+def known(room):
+    seen, todo = set(), [room]
+    while todo:
+        r = todo.pop()
+        if r not in seen:
+            seen.add(r)
+            todo += MAY_KNOW[r]
+    if room.startswith("libuds/src/"):
+        seen.add("libuds/src")
+    return seen
+
+
+def room_of(path):
+    rel = path.relative_to(root).as_posix()
+    best = max((r for r in MAY_KNOW if rel.startswith(r + "/")), key=len, default=None)
+    return best
+
+
+def resolve(source, name, angled):
+    if angled:
+        for include in ("libuds/include", "sandbox/include"):
+            if (root / include / name).exists():
+                return root / include / name
+        return None
+    for base in (source.parent, root / "libuds/src", root / "sandbox/src", root / "broker/router",
+                 root / "broker/supervisor", root / "cli"):
+        if (base / name).exists():
+            return (base / name).resolve()
+    if name.endswith(".pb-c.h"):
+        proto = root / "proto" / (name[: -len(".pb-c.h")] + ".proto")
+        return proto if proto.exists() else None
+    return None
+
+
+def violations(files):
+    for source in files:
+        room = room_of(source)
+        if room is None:
+            continue
+        allowed = known(room)
+        for number, line in enumerate(source.read_text().splitlines(), 1):
+            m = re.match(r'\s*#\s*include\s*([<"])([^>"]+)[>"]', line)
+            if not m:
+                continue
+            target = resolve(source, m[2], m[1] == "<")
+            if target is None:
+                continue
+            to = room_of(target)
+            if to is not None and to not in allowed:
+                yield f"{source.relative_to(root)}:{number}: {room} may not include {m[2]} ({to})"
+
+
+def main():
+    # Seen to fail: an upward include must be found before the tree's silence means anything.
+    probe = root / "libuds/src/wire/.layering-probe.c"
+    try:
+        probe.write_text('#include <uds/version.h>\n#include "socket/io.h"\n#include <sbx/sandbox.h>\n')
+        if len(list(violations([probe]))) != 2:
+            sys.exit("layering: the check itself is broken: it did not find two planted upward includes")
+    finally:
+        probe.unlink(missing_ok=True)
+    files = [p for r in MAY_KNOW for s in ("*.c", "*.h") for p in (root / r).rglob(s)]
+    found = sorted(set(violations(sorted(set(files)))))
+    print("\n".join(found) or f"{len(set(files))} files: includes point down only")
+    sys.exit(1 if found else 0)
+
+
+main()

@@ -1,0 +1,66 @@
+#!/bin/bash
+# Every test: install what is missing, build, run, and end with one line "N passed, N failed, N skipped".
+set -u
+root=$(cd "$(dirname "$0")/.." && pwd)
+cd "$root" || exit 1
+
+usage() {
+    cat <<'HELP'
+usage: tests/run.sh [--preset NAME]... [--filter REGEX] [--long]
+
+Installs missing packages, builds and runs all tests, at most 15 minutes.
+
+  --preset NAME    only this build: dev, release, dev-clang or release-clang (may repeat; default: all four,
+                   every test under gcc, unit and plain tests under clang as well)
+  --filter REGEX   only tests whose name matches (ctest -R)
+  --long           longer fuzzing of every target as well
+
+Exit status: 0 all passed (skips are listed with their reasons), 1 something failed, 2 usage.
+HELP
+}
+
+presets=()
+filter=()
+long=
+while [ $# -gt 0 ]; do
+    case $1 in
+    --preset) [ $# -ge 2 ] || { usage >&2; exit 2; }; presets+=("$2"); shift ;;
+    --filter) [ $# -ge 2 ] || { usage >&2; exit 2; }; filter=(-R "$2"); shift ;;
+    --long) long=1 ;;
+    -h | --help) usage; exit 0 ;;
+    *) echo "tests/run.sh: unknown argument '$1': see --help" >&2; exit 2 ;;
+    esac
+    shift
+done
+all=
+[ ${#presets[@]} -gt 0 ] || { presets=(release dev release-clang dev-clang); all=1; }
+
+tests/setup.sh || exit 1
+
+results=$(mktemp -d) || exit 1
+trap 'rm -rf "$results"' EXIT
+for preset in "${presets[@]}"; do
+    start=$SECONDS
+    if ! { cmake --preset "$preset" -DUDS_WERROR=ON && cmake --build --preset "$preset"; } \
+        >"$results/$preset.log" 2>&1; then
+        echo "== $preset: build failed"
+        grep -E 'error|warning|FAILED' -A 5 "$results/$preset.log" | head -n 60
+        echo "$preset" >"$results/$preset.failed"
+        continue
+    fi
+    echo "== $preset: built in $((SECONDS - start)) s"
+    start=$SECONDS
+    labels=()
+    # Integration tests drive the same programs whatever compiler built them: once with gcc is enough in a full run.
+    [ -n "$all" ] && [[ $preset == *-clang ]] && labels=(-L 'unit|plain')
+    ctest --test-dir "build/$preset" --output-on-failure --no-tests=error --output-junit "$results/$preset.xml" \
+        "${labels[@]}" "${filter[@]}" >"$results/$preset.ctest" 2>&1
+    grep -E -B 40 '\*\*\*(Failed|Timeout|Exception|Not Run)' "$results/$preset.ctest" | tail -n 400
+    echo "== $preset: tested in $((SECONDS - start)) s"
+done
+
+if [ -n "$long" ]; then
+    tests/fuzz/run.sh "$results" || echo fuzz >"$results/fuzz.failed"
+fi
+
+python3 tests/summary.py "$results"
