@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A struct sbx_error is filled once, where the failure is understood, and travels up unchanged. Text that came from
+ * the sandbox's side (a name in an init record) may be in it, so control characters never get through.
+ */
+
+#include "error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+int sbxi_error(struct sbx_error *error, int err, const char *format, ...)
+{
+    if (!error)
+        return -err;
+    va_list ap;
+    va_start(ap, format);
+    error->err = err;
+    if (vsnprintf(error->text, sizeof error->text, format, ap) < 0)
+        error->text[0] = '\0';
+    va_end(ap);
+    for (char *c = error->text; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = '?';
+    return -err;
+}
