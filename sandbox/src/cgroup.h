@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SBXI_CGROUP_H
+#define SBXI_CGROUP_H
+
+#include <limits.h>
+#include <sbx/sandbox.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <sys/types.h>
+
+/*
+ * The cgroup of one sandbox: one directory in each hierarchy that carries a limit, a statistic or the kill switch.
+ *
+ *   sbxi_cgroup_probe()   where are hierarchies mounted, where are we in them, what do they offer   (makes nothing)
+ *   sbxi_cgroup_check()   could these limits be put in force there                                  (makes nothing)
+ *   sbxi_cgroup_new()     registers with the cleaner, makes the directories, writes the limits
+ *   clone3(CLONE_INTO_CGROUP, sbxi_cgroup_get_dirfd()), sbxi_cgroup_join()  … payload …
+ *   sbxi_cgroup_get_stats(), sbxi_cgroup_kill(), sbxi_cgroup_free()
+ */
+
+enum sbxi_controller { /* bits */
+    SBXI_CTL_CPU = 1u << 0,
+    SBXI_CTL_CPUACCT = 1u << 1,
+    SBXI_CTL_MEMORY = 1u << 2,
+    SBXI_CTL_PIDS = 1u << 3,
+    SBXI_CTL_IO = 1u << 4, /* v1: blkio */
+    SBXI_CTL_FREEZER = 1u << 5,
+};
+
+#define SBXI_CGROUP_HIERARCHIES 8
+
+struct sbxi_hierarchy {
+    uint32_t controllers; /* enum sbxi_controller; v2: what cgroup.controllers offers below us */
+    bool v2;
+    char mount[256]; /* mount point, on a test's tree below its root */
+    char own[512];   /* where sandboxes are made: below the mount, "/" or "/a/b" */
+};
+
+struct sbxi_cgroup_layout {
+    const struct sbxi_cgroup_backend *backend; /* NULL = no usable hierarchy */
+    bool fake; /* a test's directory tree: no statfs, no kernel that fills directories */
+    size_t n;
+    struct sbxi_hierarchy hierarchies[SBXI_CGROUP_HIERARCHIES];
+};
+
+typedef struct sbxi_cgroup sbxi_cgroup;
+
+/*
+ * Reads @root/proc/self/{cgroup,mountinfo} (@root NULL = the machine itself; a path is for tests). @parent as in
+ * sbx_spec.cgroup_parent: NULL = our own cgroup in each hierarchy, "/a/b" = below each mount, must exist there.
+ * 0 also when there is no hierarchy at all (backend NULL). -errno: /proc cannot be read, @parent is missing.
+ */
+int sbxi_cgroup_probe(struct sbxi_cgroup_layout *ret,
+                      const char *root,
+                      const char *parent,
+                      struct sbx_error *error);
+/* "v2", "hybrid", "v1", "none" */
+const char *sbxi_cgroup_layout_name(const struct sbxi_cgroup_layout *layout);
+
+/*
+ * Could @limits be put in force: every control present, every directory writable? @degrade: omissions permitted;
+ * @ret_degraded: those that would be used (CGROUP: none at all; CPU; STATS: nothing asked and no cgroup possible,
+ * which is no error). Makes nothing.
+ */
+int sbxi_cgroup_check(const struct sbxi_cgroup_layout *layout,
+                      const struct sbx_limits *limits,
+                      uint32_t degrade,
+                      uint32_t *ret_degraded,
+                      struct sbx_error *error);
+
+/*
+ * Makes the cgroup with its limits written. @cleaner knows of each directory before it is made (NULL: tests only).
+ * @ret is NULL with 0 when @ret_degraded says CGROUP or STATS-without-cgroup: run without one.
+ * On failure nothing is left.
+ */
+int sbxi_cgroup_new(sbxi_cgroup **ret,
+                    const struct sbxi_cgroup_layout *layout,
+                    const char *name,
+                    const struct sbx_limits *limits,
+                    sbx_cleaner *cleaner,
+                    uint32_t degrade,
+                    uint32_t *ret_degraded,
+                    struct sbx_error *error);
+
+/* Directory fd on the v2 tree for CLONE_INTO_CGROUP, borrowed; -1: there is no v2 tree, sbxi_cgroup_join() does all. */
+int sbxi_cgroup_get_dirfd(const sbxi_cgroup *cg);
+/* Moves @pid (the caller's numbering) into every hierarchy that CLONE_INTO_CGROUP does not reach. Before its exec. */
+int sbxi_cgroup_join(sbxi_cgroup *cg, pid_t pid, struct sbx_error *error);
+/* Kills everything in it and below and waits until it is empty, at most ~2 s (-ETIMEDOUT). Never left frozen. */
+int sbxi_cgroup_kill(sbxi_cgroup *cg);
+/* Counters of now. @ret->known is set; fields that the backend lacks stay 0. */
+int sbxi_cgroup_get_stats(const sbxi_cgroup *cg, struct sbx_stats *ret);
+/* 1: somebody lives in it, 0: empty, -errno. */
+int sbxi_cgroup_is_populated(const sbxi_cgroup *cg);
+/* Path below the mount of the main hierarchy (v2's on v2, memory's otherwise), for the report. */
+const char *sbxi_cgroup_get_path(const sbxi_cgroup *cg);
+const char *sbxi_cgroup_get_backend(const sbxi_cgroup *cg); /* "v2", "hybrid", "v1" */
+/* Kills, removes every directory deepest first with retries, unregisters. NULL is fine, returns NULL. */
+sbxi_cgroup *sbxi_cgroup_free(sbxi_cgroup *cg);
+
+#endif

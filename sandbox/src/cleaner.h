@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SBXI_CLEANER_H
+#define SBXI_CLEANER_H
+
+#include <sbx/sandbox.h>
+
+#include "record.h"
+
+/*
+ * The owner's side of the cleaner beyond sbx/sandbox.h. Everything is registered before it is made and unregistered
+ * after it is gone; each call is one round trip that the cleaner acknowledges after the record is in its file.
+ * Not thread-safe: one owner, one thread at a time.
+ */
+
+#define SBXI_CLEANER_BATCH 8
+
+/* All of @records (at most SBXI_CLEANER_BATCH) or none. -EPIPE: the cleaner is dead and could not be started again. */
+int sbxi_cleaner_add(sbx_cleaner *cleaner, const struct sbxi_record *records, size_t n);
+int sbxi_cleaner_remove(sbx_cleaner *cleaner, const struct sbxi_record *records, size_t n);
+/* "/run/uds" or what sbx_cleaner_new() was given; borrowed. */
+const char *sbxi_cleaner_get_run_dir(const sbx_cleaner *cleaner);
+
+#endif
