@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Accounts: one per sandbox and one per host uid (all connections of a uid share it, so opening more gains nothing).
+ * What a peer makes us hold is charged to its account by the object that holds it (struct charge), and released with
+ * that object: there is no other way to lower a number.
+ *
+ * Queues are charged to who *receives*, because only the receiver can empty them; within a receiver's queue each
+ * sender has a share: it may hold at most half of what the others leave. One sender gets 1/2, a second one still 1/4,
+ * and so on: a flood harms the flooder. A queue that an account fills for itself may use everything.
+ *
+ * Invariant: used[k] of an account is the sum of all charges of kind k that name it; for the queue kinds, of all
+ * shares. An account lives while something refers to it.
+ */
+#include "quota.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TOKEN 1000000u /* one message */
+
+struct quota_share {
+    LIST_ENTRY(quota_share) link;
+    struct account *sender;
+    uint64_t bytes, fds;
+};
+
+static const uint64_t host_defaults[QUOTA_KINDS] = {
+    [QUOTA_CONNECTIONS] = 4096,        [QUOTA_SUBSCRIPTIONS] = 16384, [QUOTA_PENDING_CALLS] = 4096,
+    [QUOTA_QUEUED_BYTES] = 256u << 20, [QUOTA_QUEUED_FDS] = 2048,
+};
+static const uint64_t sandbox_defaults[QUOTA_KINDS] = {
+    [QUOTA_CONNECTIONS] = 64,         [QUOTA_SUBSCRIPTIONS] = 1024, [QUOTA_PENDING_CALLS] = 1024,
+    [QUOTA_QUEUED_BYTES] = 64u << 20, [QUOTA_QUEUED_FDS] = 512,
+};
+
+const char *quota_name(enum quota_kind kind)
+{
+    static const char *const names[] = {"connections", "subscriptions", "pending_calls",
+                                        "queued_bytes", "queued_fds"};
+    return kind < QUOTA_KINDS ? names[kind] : "?";
+}
+
+void quota_configure(struct quota *quota, const Uds__Supervisor__Quota *from)
+{
+    memcpy(quota->host, host_defaults, sizeof(host_defaults));
+    memcpy(quota->sandbox, sandbox_defaults, sizeof(sandbox_defaults));
+    quota->rate = 0;
+    if (from == NULL)
+        return;
+    const uint64_t set[QUOTA_KINDS] = {from->connections, from->subscriptions, from->pending_calls,
+                                       from->queued_bytes, from->queued_fds};
+    for (size_t i = 0; i < QUOTA_KINDS; i++) {
+        if (set[i] != 0)
+            quota->host[i] = quota->sandbox[i] = set[i];
+    }
+    quota->rate = from->messages_per_second;
+}
+
+void quota_deinit(struct quota *quota)
+{
+    table_deinit(&quota->accounts);
+}
+
+uint64_t quota_limit(const struct account *account, enum quota_kind kind)
+{
+    const struct quota *quota = account->quota;
+    return account->is_sandbox ? quota->sandbox[kind] : quota->host[kind];
+}
+
+int account_get(struct quota *quota, const struct identity *identity, struct account **ret)
+{
+    /* A uid that the kernel could not name shares one account with all others of that kind. */
+    uint64_t key = identity->is_sandbox  ? (1ull << 32 | identity->sandbox_id)
+                   : identity->uid_known ? identity->uid
+                                         : (2ull << 32);
+    struct account *account = table_get(&quota->accounts, key);
+    if (account != NULL) {
+        *ret = account_ref(account);
+        return 0;
+    }
+    account = calloc(1, sizeof(*account));
+    if (account == NULL)
+        return -ENOMEM;
+    account->quota = quota;
+    account->key = key;
+    account->refs = 1;
+    account->is_sandbox = identity->is_sandbox;
+    account->sandbox_id = identity->sandbox_id;
+    snprintf(account->name, sizeof(account->name), "%s", identity->name);
+    account->tokens = quota->rate * TOKEN;
+    LIST_INIT(&account->shares);
+    int r = table_put(&quota->accounts, key, account);
+    if (r < 0) {
+        free(account);
+        return r;
+    }
+    *ret = account;
+    return 0;
+}
+
+struct account *account_ref(struct account *account)
+{
+    account->refs++;
+    return account;
+}
+
+struct account *account_unref(struct account *account)
+{
+    if (account == NULL || --account->refs > 0)
+        return NULL;
+    table_take(&account->quota->accounts, account->key);
+    free(account);
+    return NULL;
+}
+
+void charge_force(struct charge *charge, struct account *account, enum quota_kind kind, uint64_t n)
+{
+    account->used[kind] += n;
+    *charge = (struct charge){account_ref(account), kind, n};
+}
+
+int charge_take(struct charge *charge, struct account *account, enum quota_kind kind, uint64_t n)
+{
+    uint64_t sum, limit = quota_limit(account, kind);
+    if (__builtin_add_overflow(account->used[kind], n, &sum) || sum > limit)
+        return -EDQUOT;
+    charge_force(charge, account, kind, n);
+    return 0;
+}
+
+void charge_release(struct charge *charge)
+{
+    if (charge->account == NULL)
+        return;
+    charge->account->used[charge->kind] -= charge->amount;
+    account_unref(charge->account);
+    *charge = (struct charge){0};
+}
+
+static struct quota_share *share_find(struct account *receiver, const struct account *sender)
+{
+    struct quota_share *share;
+    LIST_FOREACH(share, &receiver->shares, link)
+    {
+        if (share->sender == sender)
+            return share;
+    }
+    return NULL;
+}
+
+/* May a sender that holds @own take @n more of @limit, of which @used is in use by all? */
+static bool fits(uint64_t limit, uint64_t used, uint64_t own, uint64_t n, bool whole)
+{
+    uint64_t others = used - own, mine;
+    uint64_t room = limit > others ? limit - others : 0;
+    if (__builtin_add_overflow(own, n, &mine))
+        return false;
+    return n == 0 || mine <= (whole ? room : room / 2);
+}
+
+int queue_charge(
+    struct account *receiver, struct account *sender, uint64_t bytes, uint64_t fds, bool force)
+{
+    struct quota_share *share = share_find(receiver, sender);
+    bool whole = receiver == sender;
+    if (!force &&
+        (!fits(quota_limit(receiver, QUOTA_QUEUED_BYTES), receiver->used[QUOTA_QUEUED_BYTES],
+               share != NULL ? share->bytes : 0, bytes, whole) ||
+         !fits(quota_limit(receiver, QUOTA_QUEUED_FDS), receiver->used[QUOTA_QUEUED_FDS],
+               share != NULL ? share->fds : 0, fds, whole)))
+        return -EDQUOT;
+    if (share == NULL) {
+        share = calloc(1, sizeof(*share));
+        if (share == NULL)
+            return -ENOMEM;
+        share->sender = account_ref(sender);
+        account_ref(receiver);
+        LIST_INSERT_HEAD(&receiver->shares, share, link);
+    }
+    share->bytes += bytes;
+    share->fds += fds;
+    receiver->used[QUOTA_QUEUED_BYTES] += bytes;
+    receiver->used[QUOTA_QUEUED_FDS] += fds;
+    return 0;
+}
+
+void queue_release(struct account *receiver, struct account *sender, uint64_t bytes, uint64_t fds)
+{
+    struct quota_share *share = share_find(receiver, sender);
+    if (share == NULL)
+        return;
+    share->bytes -= bytes;
+    share->fds -= fds;
+    receiver->used[QUOTA_QUEUED_BYTES] -= bytes;
+    receiver->used[QUOTA_QUEUED_FDS] -= fds;
+    if (share->bytes > 0 || share->fds > 0)
+        return;
+    LIST_REMOVE(share, link);
+    free(share);
+    account_unref(sender);
+    account_unref(receiver);
+}
+
+bool account_spend(struct account *account, uint64_t now_usec)
+{
+    uint64_t rate = account->quota->rate;
+    if (rate == 0)
+        return true;
+    uint64_t full = rate * TOKEN, passed = now_usec - account->tokens_at_usec;
+    /* One second fills the bucket; the product cannot overflow below that. */
+    if (passed >= 1000000)
+        account->tokens = full;
+    else
+        account->tokens += passed * rate;
+    if (account->tokens > full)
+        account->tokens = full;
+    account->tokens_at_usec = now_usec;
+    if (account->tokens < TOKEN)
+        return false;
+    account->tokens -= TOKEN;
+    return true;
+}
