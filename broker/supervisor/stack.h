@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_STACK_H
+#define SUPERVISOR_STACK_H
+
+#include <sbx/sandbox.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "schema.h"
+
+/* The data model of a stack file: what was written, checked as a whole, nothing resolved. See stack.c; docs/man/uds-stack.5. */
+
+#define STACK_SANDBOXES_MAX 256u
+#define STACK_RULES_MAX     1024u
+
+enum stack_restart {
+    STACK_RESTART_NO = 0,
+    STACK_RESTART_ON_FAILURE,
+    STACK_RESTART_ALWAYS,
+};
+
+enum stack_stdio {
+    STACK_STDIO_INHERIT = 0, /* stdout and stderr go to the broker's stderr */
+    STACK_STDIO_NULL,
+};
+
+struct stack_fds {
+    uint32_t send, receive; /* enum uds_fd_kind bits */
+    unsigned line;          /* 0 = not given */
+};
+
+struct stack_quota { /* 0 = the router's default */
+    uint32_t connections, subscriptions, pending_calls, queued_fds, messages_per_second;
+    uint64_t queued_bytes;
+};
+
+struct stack_verbs {
+    struct texts publish, subscribe, call, serve; /* subject patterns */
+};
+
+struct stack_sandbox {
+    char *name;
+    unsigned line;
+    struct texts command;
+    uint32_t isolate;  /* enum sbx_ns bits */
+    struct texts jail; /* not empty = SBX_ROOT_JAIL */
+    struct texts env;  /* "K=V" */
+    struct sbx_limits limits;
+    struct stack_verbs verbs;
+    struct stack_fds fds;
+    int restart;      /* enum stack_restart */
+    int stdio;        /* enum stack_stdio */
+    uint32_t degrade; /* enum sbx_degrade bits */
+    uint32_t uid;     /* inside; UINT32_MAX = not given */
+    int timeout_ms;   /* -1 = none */
+};
+
+struct stack_rule {
+    unsigned line, column;
+    uint32_t uid, gid; /* UINT32_MAX = not given */
+    char *sandbox;     /* NULL = not given */
+    bool any;
+    bool deny, admin;
+    struct stack_verbs verbs;
+    struct stack_fds fds;
+};
+
+struct stack {
+    char *file; /* NULL = no stack file: defaults */
+    struct texts listen;
+    char *run_dir; /* NULL = default */
+    struct stack_quota quota;
+    struct stack_sandbox *sandboxes;
+    size_t nsandboxes;
+    struct stack_rule *rules;
+    size_t nrules;
+    bool has_policy;
+};
+
+/* What holds when no stack file is given. 0 or -ENOMEM. */
+int stack_new(struct stack **ret);
+struct stack *stack_free(struct stack *stack);
+
+/* From text; @file is named in errors and in the labels of rules. 0 or -errno with @error "FILE:LINE:COLUMN: field …". */
+int stack_parse(
+    struct stack **ret, const char *file, const char *text, size_t len, struct sbx_error *error);
+/* The same from a file that passes trust_open(). */
+int stack_load(struct stack **ret, const char *file, struct sbx_error *error);
+
+const struct stack_sandbox *stack_find_sandbox(const struct stack *stack, const char *name);
+
+/* The tables of stack-yaml.c. */
+int stack_read_document(struct stack *stack, const struct node *root, struct sbx_error *error);
+
+#endif
