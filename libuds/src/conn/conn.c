@@ -1,0 +1,607 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * A connection: the state machine between a socket, a receiver (recv.c) and a send queue (sendq.c).
+ *
+ *   OPENING ── HELLO ──▶ OPEN ── uds_conn_shutdown() or the peer's GOODBYE ──▶ CLOSING ── queue empty ──▶ CLOSED
+ *      └────────────────────────── error or end of the stream ──────────────────────────────────────────▶ CLOSED
+ *
+ * Reading and writing end separately: when the peer has gone (EPIPE), what it sent before it went is still read and
+ * delivered; the end of the stream is what closes then.
+ *
+ * CLOSED is reported (socket closed, on_close) by process() and the receive calls only, so that neither send() nor
+ * flush() ever calls the application. Until then get_timeout() is 0: the loop comes at once.
+ *
+ * The socket is left in blocking mode and every call says MSG_DONTWAIT; this makes the …_wait calls two system calls
+ * cheaper per message (wait.c), and no flag of a description that a peer may share is relied on.
+ */
+
+#include "conn/conn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include <sys/socket.h>
+
+#include "cleanup.h"
+#include "conn/msg.h"
+#include "socket/io.h"
+
+#define DISPATCH_MAX 256 /* messages in one process() */
+#define RECEIVES_MAX \
+    64 /* receives in one process(): a body of 4 GiB does not hold the loop either */
+#define QUEUE_BYTES     (32u << 20)
+#define QUEUE_FDS       1024
+#define RECORD_OVERHEAD 32 /* unix_dgram_sendmsg(): a record is at most sk_sndbuf - 32 */
+
+uint64_t udsi_now_ms(void)
+{
+    struct timespec ts;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+static int check_options(const struct uds_conn_options *options)
+{
+    if (options->size != sizeof(*options) || options->max_fds > UDS_FDS_MAX ||
+        options->max_body > UINT32_MAX - UDS_HEAD_MAX ||
+        (options->high_water != 0 && options->low_water > options->high_water))
+        return -EINVAL;
+    return 0;
+}
+
+static int get_socket_int(int fd, int option, int *ret)
+{
+    socklen_t len = sizeof(*ret);
+
+    return getsockopt(fd, SOL_SOCKET, option, ret, &len) < 0 ? -errno : 0;
+}
+
+/* Is @fd a socket that we can speak on? Writes the largest record of a SEQPACKET one, 0 for a stream. */
+static int check_socket(int fd, size_t *ret_record_max)
+{
+    int domain = 0, type = 0, sndbuf = 0, flags, r;
+
+    r = get_socket_int(fd, SO_DOMAIN, &domain);
+    if (r == 0)
+        r = get_socket_int(fd, SO_TYPE, &type);
+    if (r == 0)
+        r = get_socket_int(fd, SO_SNDBUF, &sndbuf);
+    if (r < 0)
+        return r;
+    if (domain != AF_UNIX)
+        return -EAFNOSUPPORT;
+    if (type != SOCK_STREAM && type != SOCK_SEQPACKET)
+        return -EPROTOTYPE;
+    flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0 ||
+        fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+        return -errno;
+    *ret_record_max =
+        type == SOCK_SEQPACKET && sndbuf > RECORD_OVERHEAD ? (size_t)sndbuf - RECORD_OVERHEAD : 0;
+    return 0;
+}
+
+int uds_conn_new(uds_conn **ret, int fd, const struct uds_conn_options *options)
+{
+    static const struct uds_conn_options defaults = UDS_CONN_OPTIONS_INIT;
+    size_t record_max = 0;
+    uds_conn *conn;
+    int r;
+
+    if (!options)
+        options = &defaults;
+    r = check_options(options);
+    if (r == 0)
+        r = check_socket(fd, &record_max);
+    if (r < 0)
+        return r;
+    conn = calloc(1, sizeof(*conn));
+    if (!conn)
+        return -ENOMEM;
+    conn->refs = 1;
+    conn->fd = fd;
+    conn->record_max = record_max;
+    conn->out.records = conn->in.records = record_max > 0;
+    conn->in.limits.max_body = options->max_body ? options->max_body : UDS_BODY_DEFAULT;
+    conn->in.limits.max_fds = options->max_fds;
+    conn->max_bytes = options->send_queue_bytes ? options->send_queue_bytes : QUEUE_BYTES;
+    conn->max_fds_queued = options->send_queue_fds ? options->send_queue_fds : QUEUE_FDS;
+    conn->high_water = options->high_water ? options->high_water : conn->max_bytes / 2;
+    conn->low_water = options->low_water ? options->low_water : conn->max_bytes / 8;
+    if (conn->low_water > conn->high_water)
+        conn->low_water = conn->high_water;
+    udsi_hello_make(conn);
+    *ret = conn;
+    return 0;
+}
+
+int uds_conn_pair(uds_conn **ret_a, uds_conn **ret_b, const struct uds_conn_options *options)
+{
+    _cleanup_conn_ uds_conn *a = NULL;
+    _cleanup_close_ int left = -1, right = -1;
+    int pair[2], r;
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        return -errno;
+    left = pair[0];
+    right = pair[1];
+    r = uds_conn_new(&a, left, options);
+    if (r < 0)
+        return r;
+    (void)udsi_take_fd(&left);
+    r = uds_conn_new(ret_b, right, options);
+    if (r < 0)
+        return r;
+    (void)udsi_take_fd(&right);
+    *ret_a = UDSI_TAKE(a);
+    return 0;
+}
+
+uds_conn *uds_conn_ref(uds_conn *conn)
+{
+    if (conn)
+        conn->refs++;
+    return conn;
+}
+
+/* Lets go of everything that is queued either way. Release hooks run. */
+static void drop_queues(uds_conn *conn)
+{
+    udsi_sendq_clear(&conn->out);
+    udsi_receiver_clear(&conn->in);
+    conn->ready = uds_msg_unref(conn->ready);
+}
+
+uds_conn *uds_conn_unref(uds_conn *conn)
+{
+    if (!conn || --conn->refs > 0)
+        return NULL;
+    conn->refs = 1; /* a release hook that looks at us must not free us again */
+    conn->state = UDSI_CONN_CLOSED;
+    udsi_close(udsi_take_fd(&conn->fd));
+    drop_queues(conn);
+    free(conn);
+    return NULL;
+}
+
+void uds_conn_set_callbacks(uds_conn *conn, const struct uds_conn_callbacks *callbacks, void *arg)
+{
+    conn->callbacks = callbacks ? *callbacks : (struct uds_conn_callbacks){0};
+    conn->arg = arg;
+}
+
+void udsi_conn_set_loop_hook(uds_conn *conn, void (*hook)(uds_conn *conn, void *arg), void *arg)
+{
+    conn->loop_hook = hook;
+    conn->loop_arg = arg;
+}
+
+void udsi_conn_rearm(uds_conn *conn)
+{
+    (void)uds_conn_ref(conn);
+    if (conn->loop_hook)
+        conn->loop_hook(conn, conn->loop_arg);
+    if (conn->callbacks.on_rearm)
+        conn->callbacks.on_rearm(conn, conn->arg);
+    (void)uds_conn_unref(conn);
+}
+
+void udsi_conn_fail(uds_conn *conn, int error, const char *format, ...)
+{
+    va_list args;
+
+    if (conn->state == UDSI_CONN_CLOSED)
+        return;
+    conn->state = UDSI_CONN_CLOSED;
+    conn->error = error;
+    if (format) {
+        va_start(args, format);
+        (void)vsnprintf(conn->text, sizeof(conn->text), format, args);
+        va_end(args);
+    }
+    /* The peer learns it now, whenever the owner comes round to process(). */
+    (void)shutdown(conn->fd, SHUT_RDWR);
+    drop_queues(conn);
+}
+
+void udsi_conn_fail_rule(uds_conn *conn, enum udsi_rule rule)
+{
+    udsi_conn_fail(conn, -EPROTO, "the peer broke the protocol: %s", udsi_rule_text(rule));
+}
+
+int udsi_conn_result(const uds_conn *conn)
+{
+    return conn->error ? conn->error : -ESHUTDOWN;
+}
+
+int uds_conn_get_fd(const uds_conn *conn)
+{
+    return conn->reported ? -1 : conn->fd;
+}
+
+static bool wants_input(const uds_conn *conn)
+{
+    return conn->paused == 0 && !conn->peer_done;
+}
+
+static bool wants_output(const uds_conn *conn)
+{
+    return conn->retry_at == 0 && conn->send_error == 0 && udsi_sendq_has_work(&conn->out);
+}
+
+short uds_conn_get_events(const uds_conn *conn)
+{
+    if (conn->state == UDSI_CONN_CLOSED)
+        return 0;
+    return (short)((wants_input(conn) ? POLLIN : 0) | (wants_output(conn) ? POLLOUT : 0));
+}
+
+int uds_conn_get_timeout(const uds_conn *conn)
+{
+    uint64_t now;
+
+    if (conn->state == UDSI_CONN_CLOSED)
+        return conn->reported ? -1 : 0;
+    if (conn->more && wants_input(conn))
+        return 0;
+    if (conn->retry_at == 0)
+        return -1;
+    now = udsi_now_ms();
+    return conn->retry_at > now ? (int)(conn->retry_at - now) : 0;
+}
+
+/* Sending is over. What the peer sent before it went is still worth reading, unless it said GOODBYE. */
+static void end_sending(uds_conn *conn, int error)
+{
+    conn->send_error = error;
+    udsi_sendq_clear(&conn->out);
+    if (conn->peer_done)
+        udsi_conn_fail(conn, 0, NULL);
+}
+
+/* After every send: the marks, and the end of an orderly shutdown. */
+static void after_output(uds_conn *conn)
+{
+    if (conn->above_high && conn->out.bytes <= conn->low_water) {
+        conn->above_high = false;
+        conn->writable = true;
+    }
+    if (conn->state == UDSI_CONN_CLOSING && conn->out.count == 0 &&
+        (conn->peer_done || conn->send_error == 0))
+        udsi_conn_fail(conn, 0, NULL);
+}
+
+int udsi_conn_pump_out(uds_conn *conn)
+{
+    int r = 1;
+
+    if (conn->state == UDSI_CONN_CLOSED)
+        return udsi_conn_result(conn);
+    if (conn->retry_at != 0 && udsi_now_ms() < conn->retry_at)
+        return 1;
+    conn->retry_at = 0;
+    while (r == 1 && conn->send_error == 0 && conn->state != UDSI_CONN_CLOSED)
+        r = udsi_sendq_send(&conn->out, conn->fd);
+    if (r == -ETOOMANYREFS || r == -ENOBUFS || r == -ENOMEM)
+        conn->retry_at = udsi_now_ms() + UDSI_RETRY_MS;
+    else if (r == -EPIPE || r == -ECONNRESET)
+        end_sending(conn, r);
+    else if (r < 0 && r != -EAGAIN)
+        udsi_conn_fail(conn, r, "sending failed: %s", strerror(-r));
+    after_output(conn);
+    if (conn->state == UDSI_CONN_CLOSED)
+        return udsi_conn_result(conn);
+    if (conn->send_error != 0)
+        return conn->send_error;
+    return conn->out.count > 0 || udsi_sendq_has_work(&conn->out) ? 1 : 0;
+}
+
+int uds_conn_flush(uds_conn *conn)
+{
+    int r;
+
+    (void)uds_conn_ref(conn);
+    r = udsi_conn_pump_out(conn);
+    if (conn->state == UDSI_CONN_CLOSED && !conn->reported)
+        udsi_conn_rearm(conn);
+    (void)uds_conn_unref(conn);
+    return r;
+}
+
+static int
+check_sendable(const uds_conn *conn, size_t head_len, const uds_msg *payload, bool with_fds)
+{
+    size_t body_len = payload ? payload->body_len : 0;
+    size_t nfds = payload && with_fds ? payload->nfds : 0;
+    size_t size = UDSI_HEADER_SIZE + head_len + body_len;
+
+    if (conn->state >= UDSI_CONN_CLOSING || conn->send_error != 0)
+        return -ENOTCONN;
+    if (conn->out.released && body_len > conn->peer_max_body)
+        return -EMSGSIZE;
+    if (conn->record_max > 0 && size > conn->record_max)
+        return -EMSGSIZE;
+    if (conn->out.released && nfds > conn->peer_max_fds)
+        return -E2BIG;
+    if (nfds > 0 && !udsi_msg_has_all_fds(payload))
+        return -ESTALE;
+    if (conn->out.count == 0)
+        return 0;
+    if (size > conn->max_bytes || conn->out.bytes > conn->max_bytes - size)
+        return -ENOBUFS;
+    if (nfds > 0 && (nfds > conn->max_fds_queued || conn->out.fds > conn->max_fds_queued - nfds))
+        return -ENOBUFS;
+    return 0;
+}
+
+static void after_queueing(uds_conn *conn, bool was_empty)
+{
+    if (conn->out.bytes > conn->high_water)
+        conn->above_high = true;
+    if (was_empty)
+        udsi_conn_rearm(conn);
+}
+
+int uds_conn_send(uds_conn *conn, uds_msg *msg)
+{
+    bool was_empty = conn->out.count == 0;
+    int r = check_sendable(conn, msg->head_len, msg, true);
+
+    if (r < 0)
+        return r;
+    r = udsi_sendq_push(&conn->out, msg->type, msg->id, NULL, 0, msg, true);
+    if (r < 0)
+        return r;
+    msg->sealed = true;
+    after_queueing(conn, was_empty);
+    return 0;
+}
+
+int uds_conn_forward(uds_conn *conn,
+                     enum uds_msg_type type,
+                     uint64_t id,
+                     const void *head,
+                     size_t head_len,
+                     uds_msg *payload,
+                     bool with_fds)
+{
+    bool was_empty = conn->out.count == 0;
+    int r;
+
+    if (head_len > UDS_HEAD_MAX || (!head && head_len > 0))
+        return -EINVAL;
+    r = check_sendable(conn, head_len, payload, with_fds);
+    if (r < 0)
+        return r;
+    r = udsi_sendq_push(&conn->out, (uint8_t)type, id, head ? head : "", head_len, payload,
+                        with_fds);
+    if (r < 0)
+        return r;
+    if (payload)
+        payload->sealed = true;
+    after_queueing(conn, was_empty);
+    return 0;
+}
+
+/* The library's own frames; true if @msg was one. */
+static bool take_control_frame(uds_conn *conn, const uds_msg *msg)
+{
+    if (msg->type == UDS_MSG_HELLO)
+        udsi_hello_take(conn, msg);
+    else if (!conn->out.released)
+        udsi_conn_fail_rule(conn, UDSI_RULE_HELLO_FIRST);
+    else if (msg->type == UDS_MSG_GOODBYE)
+        udsi_goodbye_take(conn, msg);
+    else
+        return false;
+    return true;
+}
+
+/* The stream ended, or receiving failed: the connection is over. */
+static void end_receiving(uds_conn *conn, int error)
+{
+    bool half = udsi_receiver_in_frame(&conn->in);
+
+    if (error == -EPROTO)
+        udsi_conn_fail_rule(conn, conn->in.rule);
+    else if (error == -ENODATA)
+        udsi_conn_fail(conn, -ECONNRESET,
+                       half ? "the peer closed the connection in the middle of a frame"
+                            : "the peer closed the connection without a goodbye");
+    else
+        udsi_conn_fail(conn, error, "receiving failed: %s", strerror(-error));
+}
+
+int udsi_conn_next(uds_conn *conn, unsigned *budget, uds_msg **ret)
+{
+    bool drained = false;
+
+    for (;;) {
+        uds_msg *msg;
+        int r;
+
+        if (conn->ready && conn->paused == 0) {
+            *ret = UDSI_TAKE(conn->ready);
+            return 1;
+        }
+        if (conn->state == UDSI_CONN_CLOSED)
+            return udsi_conn_result(conn);
+        if (!wants_input(conn))
+            return 0;
+        r = udsi_receiver_next(&conn->in, &msg);
+        if (r == 1) {
+            _cleanup_msg_ uds_msg *owned = msg;
+
+            if (take_control_frame(conn, msg))
+                continue;
+            *ret = UDSI_TAKE(owned);
+            return 1;
+        }
+        if (r == 0) {
+            if (drained)
+                return 0;
+            if (*budget == 0) {
+                conn->more = true;
+                return 0;
+            }
+            (*budget)--;
+            r = udsi_receiver_fill(&conn->in, conn->fd, MSG_DONTWAIT);
+            drained = r == 0;
+        }
+        if (r == -EAGAIN)
+            return 0;
+        if (r < 0)
+            end_receiving(conn, r);
+    }
+}
+
+void udsi_conn_report(uds_conn *conn)
+{
+    if (conn->state != UDSI_CONN_CLOSED || conn->reported)
+        return;
+    conn->reported = true;
+    if (conn->loop_hook || conn->callbacks.on_rearm)
+        udsi_conn_rearm(conn);
+    udsi_close(udsi_take_fd(&conn->fd));
+    if (conn->callbacks.on_close)
+        conn->callbacks.on_close(conn, conn->error, conn->arg);
+}
+
+/* Gives messages to the application until there are none, it has had enough, or it has let us go. */
+static void dispatch(uds_conn *conn, unsigned *budget)
+{
+    for (unsigned i = 0; conn->refs > 1; i++) {
+        uds_msg *msg;
+
+        if (!conn->callbacks.on_message) {
+            if (!conn->ready && udsi_conn_next(conn, budget, &msg) == 1)
+                conn->ready = msg;
+            return;
+        }
+        if (i == DISPATCH_MAX) {
+            conn->more = true;
+            return;
+        }
+        if (udsi_conn_next(conn, budget, &msg) != 1)
+            return;
+        conn->callbacks.on_message(conn, msg, conn->arg);
+    }
+}
+
+int uds_conn_process(uds_conn *conn)
+{
+    unsigned budget = RECEIVES_MAX;
+    int r;
+
+    if (conn->reported)
+        return udsi_conn_result(conn);
+    (void)uds_conn_ref(conn);
+    conn->more = false;
+    dispatch(conn, &budget);
+    if (conn->state != UDSI_CONN_CLOSED && conn->refs > 1)
+        (void)udsi_conn_pump_out(conn);
+    if (conn->writable && conn->state != UDSI_CONN_CLOSED && conn->refs > 1) {
+        conn->writable = false;
+        if (conn->callbacks.on_writable)
+            conn->callbacks.on_writable(conn, conn->arg);
+    }
+    if (conn->refs > 1)
+        udsi_conn_report(conn);
+    r = conn->state == UDSI_CONN_CLOSED ? udsi_conn_result(conn) : conn->more;
+    (void)uds_conn_unref(conn);
+    return r;
+}
+
+int uds_conn_shutdown(uds_conn *conn, uint32_t status, const char *reason)
+{
+    int r;
+
+    if (conn->state == UDSI_CONN_CLOSED || conn->said_goodbye)
+        return -ENOTCONN;
+    if (conn->peer_done)
+        return 0;
+    r = udsi_goodbye_queue(conn, status, reason);
+    if (r < 0)
+        return r;
+    conn->said_goodbye = true;
+    conn->state = UDSI_CONN_CLOSING;
+    udsi_conn_rearm(conn);
+    return 0;
+}
+
+void uds_conn_pause(uds_conn *conn, uint32_t reason)
+{
+    conn->paused |= reason;
+    udsi_conn_rearm(conn);
+}
+
+void uds_conn_resume(uds_conn *conn, uint32_t reason)
+{
+    conn->paused &= ~reason;
+    /* What the buffer holds does not wake poll. */
+    if (conn->paused == 0)
+        conn->more = true;
+    udsi_conn_rearm(conn);
+}
+
+size_t uds_conn_get_queued_bytes(const uds_conn *conn)
+{
+    return conn->out.bytes;
+}
+
+size_t uds_conn_get_queued_fds(const uds_conn *conn)
+{
+    return conn->out.fds;
+}
+
+uint32_t uds_conn_get_peer_max_body(const uds_conn *conn)
+{
+    return conn->peer_max_body;
+}
+
+uint32_t uds_conn_get_peer_max_fds(const uds_conn *conn)
+{
+    return conn->peer_max_fds;
+}
+
+bool uds_conn_is_open(const uds_conn *conn)
+{
+    return conn->state == UDSI_CONN_OPEN;
+}
+
+const char *uds_conn_get_error_text(const uds_conn *conn)
+{
+    return conn->state == UDSI_CONN_CLOSED ? conn->text : "";
+}
+
+void uds_conn_each_queued(uds_conn *conn,
+                          void (*visit)(uds_msg *payload, size_t bytes, void *arg),
+                          void *arg)
+{
+    for (size_t i = 0; i < conn->out.count; i++) {
+        const struct udsi_out *out = udsi_sendq_at(&conn->out, i);
+
+        if (out->payload)
+            visit(out->payload, udsi_out_size(out), arg);
+    }
+}
+
+bool udsi_conn_check(const uds_conn *conn)
+{
+    if (!udsi_sendq_check(&conn->out) || !udsi_receiver_check(&conn->in))
+        return false;
+    if (conn->reported && (conn->fd >= 0 || conn->state != UDSI_CONN_CLOSED))
+        return false;
+    if (conn->state == UDSI_CONN_CLOSED && (conn->out.count > 0 || conn->in.partial))
+        return false;
+    if (conn->state == UDSI_CONN_OPEN && !conn->out.released)
+        return false;
+    return conn->refs > 0;
+}

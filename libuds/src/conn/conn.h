@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef UDSI_CONN_CONN_H
+#define UDSI_CONN_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uds/conn.h>
+
+#include "conn/recv.h"
+#include "conn/sendq.h"
+
+enum udsi_conn_state {
+    UDSI_CONN_OPENING = 0, /* the peer's HELLO has not come */
+    UDSI_CONN_OPEN,
+    UDSI_CONN_CLOSING, /* one side has said, or will say, GOODBYE; what is queued still goes out */
+    UDSI_CONN_CLOSED,  /* error and text are final; the socket is closed once on_close has run */
+};
+
+#define UDSI_CONN_TEXT_MAX 200
+#define UDSI_RETRY_MS      10 /* after ETOOMANYREFS or ENOBUFS, which poll(2) cannot wait for */
+
+/*
+ * I1  state only grows
+ * I2  fd >= 0 until the close was reported, -1 afterwards; both queues are empty from CLOSED on
+ * I3  peer_done: the peer said GOODBYE; nothing is read any more
+ * I4  on_close runs once, from process() or one of the receive calls, never from send() or flush()
+ */
+struct uds_conn {
+    unsigned refs;
+    enum udsi_conn_state state;
+    int fd;
+    bool said_goodbye; /* ours is in the queue */
+    bool peer_done;
+    bool reported;
+    bool above_high;   /* the queue was above the high-water mark since on_writable */
+    bool writable;     /* on_writable is due */
+    bool blocked;      /* the socket took no more: wait for POLLOUT */
+    bool more;         /* process() stopped at its bound: call again at once */
+    int send_error;    /* sending is over (-EPIPE, -ECONNRESET), receiving is not */
+    int error;         /* why CLOSED, 0 orderly */
+    uint64_t retry_at; /* ms of CLOCK_MONOTONIC, 0 none */
+    uint32_t paused;
+    uint32_t peer_max_body, peer_max_fds;
+    size_t record_max; /* SEQPACKET: the largest record, 0 otherwise */
+    size_t max_bytes, max_fds_queued, high_water, low_water;
+
+    struct udsi_sendq out;
+    struct udsi_receiver in;
+    uds_msg *ready; /* received while nobody wanted it */
+
+    struct uds_conn_callbacks callbacks;
+    void *arg;
+    void (*loop_hook)(uds_conn *conn, void *arg);
+    void *loop_arg;
+    char text[UDSI_CONN_TEXT_MAX];
+};
+
+/*
+ * The event glue's own on_rearm, so that the application's stays free. Also called right before the socket is closed,
+ * when uds_conn_get_fd() already says -1: the moment to take the fd out of the loop. NULL removes it.
+ */
+void udsi_conn_set_loop_hook(uds_conn *conn, void (*hook)(uds_conn *conn, void *arg), void *arg);
+
+/* Do the invariants above hold? For tests and fuzzers. */
+bool udsi_conn_check(const uds_conn *conn);
+
+/* ---- between the files of this directory ---- */
+
+/* The one setter of CLOSED: keeps the first reason. @format may be NULL. */
+void udsi_conn_fail(uds_conn *conn, int error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void udsi_conn_fail_rule(uds_conn *conn, enum udsi_rule rule);
+
+/* Sends until nothing is left or the socket is full. 0 all gone, 1 some is left, -errno once CLOSED. */
+int udsi_conn_pump_out(uds_conn *conn);
+
+/* The next message for the application: 1, 0 none now, -errno once CLOSED. *@budget bounds the receives. */
+int udsi_conn_next(uds_conn *conn, unsigned *budget, uds_msg **ret);
+
+/* Closes the socket and runs on_close, if CLOSED and not yet done. */
+void udsi_conn_report(uds_conn *conn);
+
+/* process()'s result for a CLOSED connection. */
+int udsi_conn_result(const uds_conn *conn);
+
+/* Tells the loop that poll must wait for something else. A callback: last. */
+void udsi_conn_rearm(uds_conn *conn);
+
+/* HELLO and GOODBYE: ours are made, the peer's are taken. hello_take and goodbye_take may make the connection CLOSED. */
+void udsi_hello_make(uds_conn *conn);
+void udsi_hello_take(uds_conn *conn, const uds_msg *msg);
+int udsi_goodbye_queue(uds_conn *conn, uint32_t status, const char *reason);
+void udsi_goodbye_take(uds_conn *conn, const uds_msg *msg);
+
+uint64_t udsi_now_ms(void);
+
+#endif

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Messages. One allocation holds the message, its head and its body as long as they fit what was foreseen; a head that
+ * grows and a body that arrives in steps move to allocations of their own. Up to four fds need none either.
+ *
+ *   unsealed (being filled) ──send, or received──▶ sealed ──last unref──▶ fds closed, release hook, freed
+ *
+ * The invariants are in msg.h.
+ */
+
+#include "conn/msg.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "wire/cursor.h"
+#include "wire/frame.h"
+#include "wire/head.h"
+
+#define HEAD_ROOM \
+    96 /* foreseen for a message that is being filled: a subject, a method, a timeout */
+
+int udsi_msg_alloc(uds_msg **ret, uint8_t type, uint64_t id, size_t head_cap, size_t body_cap)
+{
+    size_t room, size;
+    uds_msg *msg;
+
+    if (head_cap > UDS_HEAD_MAX || __builtin_add_overflow(head_cap, body_cap, &room) ||
+        __builtin_add_overflow(room, sizeof(*msg), &size))
+        return -EINVAL;
+    msg = malloc(size);
+    if (!msg)
+        return -ENOMEM;
+    *msg = (uds_msg){
+        .refs = 1,
+        .type = type,
+        .id = id,
+        .head_cap = (uint16_t)head_cap,
+        .body_cap = body_cap,
+        .fds_cap = UDSI_MSG_INLINE_FDS,
+    };
+    msg->head = msg->inline_room;
+    msg->body = msg->inline_room + head_cap;
+    msg->fds = msg->inline_fds;
+    *ret = msg;
+    return 0;
+}
+
+static bool may_be_made(enum uds_msg_type type)
+{
+    return type == UDS_MSG_MESSAGE || (type >= UDS_MSG_REQUEST && type <= UDS_MSG_CANCEL) ||
+           (type >= UDS_MSG_SUBSCRIBE && type <= UDS_MSG_NOTICE);
+}
+
+int uds_msg_new(uds_msg **ret, enum uds_msg_type type, uint64_t id, const void *body, size_t len)
+{
+    uds_msg *msg;
+    int r;
+
+    if (!may_be_made(type) || (!body && len > 0) || len > UINT32_MAX - UDS_HEAD_MAX)
+        return -EINVAL;
+    r = udsi_msg_alloc(&msg, (uint8_t)type, id, HEAD_ROOM, len);
+    if (r < 0)
+        return r;
+    if (len > 0)
+        memcpy(msg->body, body, len);
+    msg->body_len = len;
+    *ret = msg;
+    return 0;
+}
+
+int udsi_msg_grow_body(uds_msg *msg, size_t cap)
+{
+    uint8_t *body;
+
+    if (cap <= msg->body_cap)
+        return 0;
+    if (!msg->owns_body) {
+        body = malloc(cap);
+        if (body && msg->body_len > 0)
+            memcpy(body, msg->body, msg->body_len);
+    } else {
+        body = realloc(msg->body, cap);
+    }
+    if (!body)
+        return -ENOMEM;
+    msg->body = body;
+    msg->owns_body = true;
+    msg->body_cap = cap;
+    return 0;
+}
+
+int uds_msg_reserve_body(uds_msg *msg, size_t len, void **ret_body)
+{
+    int r;
+
+    if (msg->sealed)
+        return -EBUSY;
+    if (len > UINT32_MAX - UDS_HEAD_MAX)
+        return -EINVAL;
+    r = udsi_msg_grow_body(msg, len);
+    if (r < 0)
+        return r;
+    msg->body_len = len;
+    *ret_body = msg->body;
+    return 0;
+}
+
+uds_msg *uds_msg_ref(uds_msg *msg)
+{
+    if (msg)
+        msg->refs++;
+    return msg;
+}
+
+uds_msg *uds_msg_unref(uds_msg *msg)
+{
+    void (*release)(void *arg);
+    void *arg;
+
+    if (!msg || --msg->refs > 0)
+        return NULL;
+    for (size_t i = 0; i < msg->nfds; i++)
+        udsi_close(msg->fds[i]);
+    if (msg->fds != msg->inline_fds)
+        free(msg->fds);
+    if (msg->owns_head)
+        free(msg->head);
+    if (msg->owns_body)
+        free(msg->body);
+    release = msg->release;
+    arg = msg->release_arg;
+    free(msg);
+    if (release)
+        release(arg);
+    return NULL;
+}
+
+enum uds_msg_type uds_msg_get_type(const uds_msg *msg)
+{
+    return (enum uds_msg_type)msg->type;
+}
+
+uint64_t uds_msg_get_id(const uds_msg *msg)
+{
+    return msg->id;
+}
+
+const void *uds_msg_peek_body(const uds_msg *msg, size_t *ret_len)
+{
+    if (ret_len)
+        *ret_len = msg->body_len;
+    return msg->body;
+}
+
+const void *uds_msg_peek_head(const uds_msg *msg, size_t *ret_len)
+{
+    if (ret_len)
+        *ret_len = msg->head_len;
+    return msg->head;
+}
+
+/* Makes room for @len more bytes of head. */
+static int grow_head(uds_msg *msg, size_t len)
+{
+    size_t need = msg->head_len + len, cap = msg->head_cap ? msg->head_cap : HEAD_ROOM;
+    uint8_t *head;
+
+    if (need > UDS_HEAD_MAX)
+        return -ENOSPC;
+    if (need <= msg->head_cap)
+        return 0;
+    while (cap < need)
+        cap *= 2;
+    if (cap > UDS_HEAD_MAX)
+        cap = UDS_HEAD_MAX;
+    if (!msg->owns_head) {
+        head = malloc(cap);
+        if (head)
+            memcpy(head, msg->head, msg->head_len);
+    } else {
+        head = realloc(msg->head, cap);
+    }
+    if (!head)
+        return -ENOMEM;
+    msg->head = head;
+    msg->owns_head = true;
+    msg->head_cap = (uint16_t)cap;
+    return 0;
+}
+
+int uds_msg_add_bytes(uds_msg *msg, uint16_t tag, const void *data, size_t len)
+{
+    int r;
+
+    if (msg->sealed)
+        return -EBUSY;
+    if (len > UDS_HEAD_MAX - UDSI_FIELD_OVERHEAD)
+        return -ENOSPC;
+    r = grow_head(msg, UDSI_FIELD_OVERHEAD + len);
+    if (r < 0)
+        return r;
+    udsi_head_put(msg->head + msg->head_len, tag, data, (uint16_t)len);
+    msg->head_len = (uint16_t)(msg->head_len + UDSI_FIELD_OVERHEAD + len);
+    return 0;
+}
+
+int uds_msg_add_string(uds_msg *msg, uint16_t tag, const char *text)
+{
+    return uds_msg_add_bytes(msg, tag, text, strlen(text));
+}
+
+int uds_msg_add_u32(uds_msg *msg, uint16_t tag, uint32_t value)
+{
+    uint8_t bytes[sizeof(value)];
+    struct udsi_writer writer = {.at = bytes, .left = sizeof(bytes)};
+
+    udsi_write_u32(&writer, value);
+    return uds_msg_add_bytes(msg, tag, bytes, sizeof(bytes));
+}
+
+int uds_msg_add_u64(uds_msg *msg, uint16_t tag, uint64_t value)
+{
+    uint8_t bytes[sizeof(value)];
+    struct udsi_writer writer = {.at = bytes, .left = sizeof(bytes)};
+
+    udsi_write_u64(&writer, value);
+    return uds_msg_add_bytes(msg, tag, bytes, sizeof(bytes));
+}
+
+int uds_msg_find(const uds_msg *msg, uint16_t tag, const void **ret_data, size_t *ret_len)
+{
+    return udsi_head_find(msg->head, msg->head_len, tag, ret_data, ret_len);
+}
+
+int uds_msg_get_u32(const uds_msg *msg, uint16_t tag, uint32_t *ret)
+{
+    return udsi_head_get_u32(msg->head, msg->head_len, tag, ret);
+}
+
+int uds_msg_get_u64(const uds_msg *msg, uint16_t tag, uint64_t *ret)
+{
+    return udsi_head_get_u64(msg->head, msg->head_len, tag, ret);
+}
+
+int uds_msg_get_string(const uds_msg *msg, uint16_t tag, char *buf, size_t size)
+{
+    const void *data;
+    size_t len;
+    int r = uds_msg_find(msg, tag, &data, &len);
+
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < len; i++) {
+        uint8_t c = ((const uint8_t *)data)[i];
+
+        if (c < 0x20 || c == 0x7f)
+            return -EBADMSG;
+    }
+    if (len >= size)
+        return -ENOBUFS;
+    memcpy(buf, data, len);
+    buf[len] = '\0';
+    return 0;
+}
+
+int uds_msg_next(
+    const uds_msg *msg, size_t *pos, uint16_t *ret_tag, const void **ret_data, size_t *ret_len)
+{
+    return udsi_head_next(msg->head, msg->head_len, pos, ret_tag, ret_data, ret_len);
+}
+
+static int grow_fds(uds_msg *msg, size_t count)
+{
+    size_t cap = msg->fds_cap;
+    int *fds;
+
+    if (count > UDS_FDS_MAX)
+        return -ENOSPC;
+    if (count <= cap)
+        return 0;
+    while (cap < count)
+        cap *= 2;
+    if (msg->fds == msg->inline_fds) {
+        fds = malloc(cap * sizeof(int));
+        if (fds)
+            memcpy(fds, msg->fds, msg->nfds * sizeof(int));
+    } else {
+        fds = realloc(msg->fds, cap * sizeof(int));
+    }
+    if (!fds)
+        return -ENOMEM;
+    msg->fds = fds;
+    msg->fds_cap = (uint16_t)cap;
+    return 0;
+}
+
+int uds_msg_push_fd(uds_msg *msg, int fd)
+{
+    int r;
+
+    if (msg->sealed)
+        return -EBUSY;
+    if (fd < 0)
+        return -EINVAL;
+    r = grow_fds(msg, (size_t)msg->nfds + 1);
+    if (r < 0)
+        return r;
+    msg->fds[msg->nfds++] = fd;
+    return 0;
+}
+
+int uds_msg_push_dup_fd(uds_msg *msg, int fd)
+{
+    _cleanup_close_ int copy = -1;
+    int r;
+
+    if (msg->sealed)
+        return -EBUSY;
+    if (fd < 0)
+        return -EINVAL;
+    copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (copy < 0)
+        return -errno;
+    r = uds_msg_push_fd(msg, copy);
+    if (r < 0)
+        return r;
+    (void)udsi_take_fd(&copy);
+    return 0;
+}
+
+int udsi_msg_adopt_fds(uds_msg *msg, const int *fds, size_t nfds)
+{
+    int r = grow_fds(msg, msg->nfds + nfds);
+
+    if (r < 0)
+        return r;
+    if (nfds > 0)
+        memcpy(msg->fds + msg->nfds, fds, nfds * sizeof(int));
+    msg->nfds = (uint16_t)(msg->nfds + nfds);
+    return 0;
+}
+
+bool udsi_msg_has_all_fds(const uds_msg *msg)
+{
+    for (size_t i = 0; i < msg->nfds; i++) {
+        if (msg->fds[i] < 0)
+            return false;
+    }
+    return true;
+}
+
+size_t uds_msg_get_fd_count(const uds_msg *msg)
+{
+    return msg->nfds;
+}
+
+int uds_msg_peek_fd(const uds_msg *msg, size_t index)
+{
+    if (index >= msg->nfds)
+        return -ENOENT;
+    return msg->fds[index] < 0 ? -ESTALE : msg->fds[index];
+}
+
+int uds_msg_take_fd(uds_msg *msg, size_t index)
+{
+    int fd = uds_msg_peek_fd(msg, index);
+
+    if (fd < 0)
+        return fd;
+    if (msg->pins > 0)
+        return -EBUSY;
+    msg->fds[index] = -1;
+    return fd;
+}
+
+int uds_msg_get_error(const uds_msg *msg)
+{
+    return msg->error;
+}
+
+void uds_msg_set_release(uds_msg *msg, void (*release)(void *arg), void *arg)
+{
+    msg->release = release;
+    msg->release_arg = arg;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef UDSI_CONN_MSG_H
+#define UDSI_CONN_MSG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uds/msg.h>
+
+#define UDSI_MSG_INLINE_FDS 4
+
+/*
+ * I1  body_len <= body_cap, head_len <= head_cap, nfds <= fds_cap
+ * I2  head and body point into inline_room, or into an allocation of their own (owns_head, owns_body); never NULL
+ * I3  sealed: type, id, head, body and the set of fds no longer change; only fds may be taken out (-1)
+ * I4  pins counts the send queues that still have to send the fds: while > 0 none may be taken out
+ */
+struct uds_msg {
+    unsigned refs;
+    unsigned pins;
+    uint8_t type;
+    bool sealed;
+    bool owns_head, owns_body;
+    int error;
+    uint64_t id;
+
+    uint8_t *head;
+    uint8_t *body;
+    int *fds;
+    size_t body_len, body_cap;
+    uint16_t head_len, head_cap;
+    uint16_t nfds, fds_cap;
+
+    void (*release)(void *arg);
+    void *release_arg;
+
+    int inline_fds[UDSI_MSG_INLINE_FDS];
+    uint8_t inline_room[];
+};
+
+/* Any type, unsealed, body undefined: room for @head_cap and @body_cap bytes inside the one allocation. */
+int udsi_msg_alloc(uds_msg **ret, uint8_t type, uint64_t id, size_t head_cap, size_t body_cap);
+
+/* Makes room for @cap bytes of body, keeping what is there. 0 or -ENOMEM. */
+int udsi_msg_grow_body(uds_msg *msg, size_t cap);
+
+/* Copies of @nfds fd numbers become the message's; on failure they stay the caller's. 0 or -ENOMEM. */
+int udsi_msg_adopt_fds(uds_msg *msg, const int *fds, size_t nfds);
+
+/* Are all fds still in place? Otherwise the message cannot go out with them. */
+bool udsi_msg_has_all_fds(const uds_msg *msg);
+
+#endif

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * From bytes and fds to messages.
+ *
+ * Bytes go through a buffer as long as frames are small: one receive, many frames, parsed one at a time when somebody
+ * wants the next. A body that is larger than what is there is received straight into its message, in steps: what we
+ * hold grows with what has arrived, never with what a header claims.
+ *
+ * fds and frames meet by position, not by luck. A receive that brings fds brings them for a frame whose first byte is
+ * among *its* bytes (socket/io.c says why), but bytes of earlier frames may come with them. So a batch remembers which
+ * bytes of the stream it came with, and
+ *   - a frame that claims fds takes the oldest batch, which must cover the frame's first byte and have the same count;
+ *   - a batch that no frame can claim any more, because all frames that begin in its range have passed, is an error.
+ * The second is decided before every receive, so at most one batch ever waits, and that one for a header that is only
+ * partly here.
+ */
+
+#include "conn/recv.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "conn/msg.h"
+#include "socket/io.h"
+#include "wire/head.h"
+
+#define BUFFER_SMALL (4 * 1024)  /* what an idle connection keeps */
+#define BUFFER_LARGE (64 * 1024) /* what a busy one grows to */
+#define BODY_INLINE  (64 * 1024) /* bodies up to here are one allocation with their message */
+
+static int broken(struct udsi_receiver *rx, enum udsi_rule rule)
+{
+    rx->rule = rule;
+    return -EPROTO;
+}
+
+static void drop_batch(struct udsi_batch *batch)
+{
+    for (size_t i = 0; i < batch->nfds; i++)
+        udsi_close(batch->fds[i]);
+    free(batch->fds);
+    *batch = (struct udsi_batch){0};
+}
+
+void udsi_receiver_clear(struct udsi_receiver *rx)
+{
+    for (size_t i = 0; i < rx->nbatches; i++)
+        drop_batch(&rx->batches[i]);
+    rx->nbatches = 0;
+    rx->partial = uds_msg_unref(rx->partial);
+    free(rx->data);
+    rx->data = NULL;
+    rx->cap = rx->start = rx->end = 0;
+}
+
+bool udsi_receiver_in_frame(const struct udsi_receiver *rx)
+{
+    return rx->partial || rx->end > rx->start;
+}
+
+/* The batch of the frame that begins at @position and claims @count fds moves to @msg. */
+static int claim_batch(struct udsi_receiver *rx, uint64_t position, size_t count, uds_msg *msg)
+{
+    struct udsi_batch *batch = &rx->batches[0];
+    int r = 0;
+
+    if (rx->nbatches > 0 && batch->end <= position)
+        return broken(rx, UDSI_RULE_FDS_UNCLAIMED);
+    if (count == 0)
+        return 0;
+    if (rx->nbatches == 0 || batch->start > position || (!batch->truncated && batch->nfds != count))
+        return broken(rx, UDSI_RULE_FDS_MISSING);
+    if (batch->truncated)
+        msg->error = -EMFILE;
+    else
+        r = udsi_msg_adopt_fds(msg, batch->fds, batch->nfds);
+    if (r < 0)
+        return r;
+    batch->nfds = 0;
+    drop_batch(batch);
+    rx->batches[0] = rx->batches[1];
+    rx->nbatches--;
+    rx->batches[1] = (struct udsi_batch){0};
+    return 0;
+}
+
+/* Nothing more can be parsed without bytes from the socket: does a batch wait that no frame can claim? */
+static int refuse_stray_batch(struct udsi_receiver *rx)
+{
+    uint64_t position = rx->received - (rx->end - rx->start);
+    const struct udsi_batch *batch = &rx->batches[0];
+
+    if (rx->nbatches == 0)
+        return 0;
+    if (rx->nbatches == 1 && !rx->partial && rx->end > rx->start && batch->start <= position &&
+        position < batch->end)
+        return 0;
+    return broken(rx, UDSI_RULE_FDS_UNCLAIMED);
+}
+
+/* A whole header is in the buffer: make the message that the frame will fill. */
+static int begin_frame(struct udsi_receiver *rx)
+{
+    uint64_t position = rx->received - (rx->end - rx->start);
+    _cleanup_msg_ uds_msg *msg = NULL;
+    struct udsi_header header;
+    enum udsi_rule rule = udsi_header_decode(rx->data + rx->start, &rx->limits, &header);
+    size_t body_cap;
+    int r;
+
+    if (rule != UDSI_RULE_NONE)
+        return broken(rx, rule);
+    if (rx->records &&
+        rx->end - rx->start != UDSI_HEADER_SIZE + (size_t)header.head_length + header.body_length)
+        return broken(rx, UDSI_RULE_RECORD);
+    body_cap = header.body_length <= BODY_INLINE ? header.body_length : 0;
+    r = udsi_msg_alloc(&msg, header.type, header.id, header.head_length, body_cap);
+    if (r < 0)
+        return r;
+    r = claim_batch(rx, position, header.fd_count, msg);
+    if (r < 0)
+        return r;
+    rx->start += UDSI_HEADER_SIZE;
+    rx->header = header;
+    rx->partial = UDSI_TAKE(msg);
+    return 0;
+}
+
+/* Makes sure that the body can take at least one more byte, in doubling steps. */
+static int grow_body(struct udsi_receiver *rx)
+{
+    uds_msg *msg = rx->partial;
+    size_t cap = msg->body_cap ? msg->body_cap * 2 : BODY_INLINE;
+
+    if (msg->body_len < msg->body_cap || msg->body_len == rx->header.body_length)
+        return 0;
+    if (cap > rx->header.body_length)
+        cap = rx->header.body_length;
+    return udsi_msg_grow_body(msg, cap);
+}
+
+/* Moves what the buffer has into the message. 1 the message is whole, 0 not yet, -ENOMEM. */
+static int fill_from_buffer(struct udsi_receiver *rx)
+{
+    uds_msg *msg = rx->partial;
+
+    for (;;) {
+        size_t have = rx->end - rx->start;
+        size_t head_left = (size_t)rx->header.head_length - msg->head_len;
+        size_t n;
+        int r;
+
+        if (head_left > 0) {
+            n = have < head_left ? have : head_left;
+            memcpy(msg->head + msg->head_len, rx->data + rx->start, n);
+            msg->head_len = (uint16_t)(msg->head_len + n);
+            rx->start += n;
+            if (n < head_left)
+                return 0;
+            continue;
+        }
+        if (msg->body_len == rx->header.body_length)
+            return 1;
+        r = grow_body(rx);
+        if (r < 0)
+            return r;
+        n = msg->body_cap - msg->body_len;
+        if (n > rx->header.body_length - msg->body_len)
+            n = rx->header.body_length - msg->body_len;
+        if (n > have)
+            n = have;
+        if (n == 0)
+            return 0;
+        memcpy(msg->body + msg->body_len, rx->data + rx->start, n);
+        msg->body_len += n;
+        rx->start += n;
+    }
+}
+
+/* The socket was drained with little: the large buffer goes back as soon as it is empty. */
+static void release_buffer(struct udsi_receiver *rx)
+{
+    if (!rx->quiet || rx->start != rx->end || rx->cap <= BUFFER_SMALL)
+        return;
+    free(rx->data);
+    rx->data = NULL;
+    rx->cap = rx->start = rx->end = 0;
+}
+
+static void settle(struct udsi_receiver *rx)
+{
+    rx->quiet = rx->burst < BUFFER_LARGE;
+    rx->burst = 0;
+    release_buffer(rx);
+}
+
+int udsi_receiver_next(struct udsi_receiver *rx, uds_msg **ret)
+{
+    int r;
+
+    if (!rx->partial) {
+        if (rx->end - rx->start < UDSI_HEADER_SIZE)
+            return rx->records && rx->end > rx->start ? broken(rx, UDSI_RULE_RECORD) : 0;
+        r = begin_frame(rx);
+        if (r < 0)
+            return r;
+    }
+    r = fill_from_buffer(rx);
+    if (rx->start == rx->end) {
+        rx->start = rx->end = 0;
+        release_buffer(rx);
+    }
+    if (r <= 0)
+        return r;
+    if (!udsi_head_is_valid(rx->partial->head, rx->partial->head_len))
+        return broken(rx, UDSI_RULE_HEAD_FIELDS);
+    rx->partial->sealed = true;
+    *ret = UDSI_TAKE(rx->partial);
+    return 1;
+}
+
+static int set_buffer(struct udsi_receiver *rx, size_t cap)
+{
+    uint8_t *data = malloc(cap);
+
+    if (!data)
+        return -ENOMEM;
+    if (rx->end > rx->start)
+        memcpy(data, rx->data + rx->start, rx->end - rx->start);
+    free(rx->data);
+    rx->data = data;
+    rx->end -= rx->start;
+    rx->start = 0;
+    rx->cap = cap;
+    return 0;
+}
+
+/* Room for the next receive: small while little comes, large as soon as one receive has filled the small one. */
+static int prepare_buffer(struct udsi_receiver *rx, int fd)
+{
+    size_t want = rx->cap;
+
+    if (rx->records) {
+        /* A record that does not fit is lost, so ask for its length first. It is bounded before memory is. */
+        uint64_t limit = (uint64_t)UDSI_HEADER_SIZE + UDS_HEAD_MAX + rx->limits.max_body;
+        ssize_t len = udsi_peek_length(fd);
+
+        if (len < 0)
+            return (int)len;
+        if ((uint64_t)len > limit)
+            return broken(rx, UDSI_RULE_BODY_LENGTH);
+        if ((size_t)len > want)
+            want = (size_t)len;
+        return want == rx->cap && rx->data
+                   ? 0
+                   : set_buffer(rx, want < BUFFER_SMALL ? BUFFER_SMALL : want);
+    }
+    if (want == 0 || (want == BUFFER_SMALL && rx->burst >= BUFFER_SMALL))
+        return set_buffer(rx, want == 0 ? BUFFER_SMALL : BUFFER_LARGE);
+    if (rx->start > 0) {
+        memmove(rx->data, rx->data + rx->start, rx->end - rx->start);
+        rx->end -= rx->start;
+        rx->start = 0;
+    }
+    return 0;
+}
+
+/* Where the next bytes go: what is left of the message that is being filled, then the buffer. */
+static size_t place(struct udsi_receiver *rx, struct iovec iov[3])
+{
+    uds_msg *msg = rx->partial;
+    size_t niov = 0, len;
+
+    if (msg) {
+        len = (size_t)rx->header.head_length - msg->head_len;
+        if (len > 0)
+            iov[niov++] = (struct iovec){.iov_base = msg->head + msg->head_len, .iov_len = len};
+        len = (msg->body_cap < rx->header.body_length ? msg->body_cap : rx->header.body_length) -
+              msg->body_len;
+        if (len > 0)
+            iov[niov++] = (struct iovec){.iov_base = msg->body + msg->body_len, .iov_len = len};
+        if (msg->body_cap < rx->header.body_length)
+            return niov;
+    }
+    iov[niov++] = (struct iovec){.iov_base = rx->data + rx->end, .iov_len = rx->cap - rx->end};
+    return niov;
+}
+
+/* @n bytes came where place() said. */
+static void account(struct udsi_receiver *rx, size_t n)
+{
+    uds_msg *msg = rx->partial;
+    size_t take;
+
+    rx->received += n;
+    rx->burst += n;
+    if (msg) {
+        take = (size_t)rx->header.head_length - msg->head_len;
+        if (take > n)
+            take = n;
+        msg->head_len = (uint16_t)(msg->head_len + take);
+        n -= take;
+        take = rx->header.body_length - msg->body_len;
+        if (take > n)
+            take = n;
+        msg->body_len += take;
+        n -= take;
+    }
+    rx->end += n;
+}
+
+/* Files the fds of a receive that brought the bytes from @start on. Consumes them in every case. */
+static int file_batch(struct udsi_receiver *rx, struct udsi_ancillary *ancillary, uint64_t start)
+{
+    struct udsi_batch *batch = &rx->batches[rx->nbatches];
+    int r = 0;
+
+    udsi_close(udsi_take_fd(&ancillary->pidfd));
+    if (ancillary->nfds == 0 && !ancillary->truncated)
+        return 0;
+    if (rx->nbatches == UDSI_BATCHES)
+        r = broken(rx, UDSI_RULE_FDS_UNCLAIMED);
+    else if (ancillary->nfds > rx->limits.max_fds)
+        r = broken(rx, UDSI_RULE_FD_COUNT);
+    else
+        *batch = (struct udsi_batch){
+            .start = start, .end = rx->received, .truncated = ancillary->truncated};
+    if (r == 0 && ancillary->nfds > 0) {
+        batch->fds = malloc(ancillary->nfds * sizeof(int));
+        if (!batch->fds)
+            r = -ENOMEM;
+    }
+    if (r < 0) {
+        udsi_ancillary_clear(ancillary);
+        return r;
+    }
+    if (ancillary->nfds > 0)
+        memcpy(batch->fds, ancillary->fds, ancillary->nfds * sizeof(int));
+    batch->nfds = ancillary->nfds;
+    rx->nbatches++;
+    return 0;
+}
+
+int udsi_receiver_fill(struct udsi_receiver *rx, int fd, int flags)
+{
+    struct udsi_ancillary ancillary;
+    struct iovec iov[3];
+    size_t niov, room = 0;
+    ssize_t n;
+    int r = refuse_stray_batch(rx);
+
+    if (r == 0)
+        r = prepare_buffer(rx, fd);
+    if (r == 0 && rx->partial)
+        r = grow_body(rx);
+    if (r == -EAGAIN)
+        settle(rx);
+    if (r < 0)
+        return r;
+    rx->quiet = false;
+    niov = place(rx, iov);
+    for (size_t i = 0; i < niov; i++)
+        room += iov[i].iov_len;
+    n = udsi_recv(fd, iov, niov, flags, &ancillary);
+    if (n == -EAGAIN)
+        settle(rx);
+    if (n <= 0)
+        return n == 0 ? -ENODATA : (int)n;
+    account(rx, (size_t)n);
+    r = file_batch(rx, &ancillary, rx->received - (size_t)n);
+    if (r < 0)
+        return r;
+    if (ancillary.record_truncated)
+        return broken(rx, UDSI_RULE_RECORD);
+    /* A receive stops short of the buffer's end only when the socket is empty, or right after fds. */
+    if ((size_t)n == room || rx->records || rx->nbatches > 0)
+        return 1;
+    settle(rx);
+    return 0;
+}
+
+bool udsi_receiver_check(const struct udsi_receiver *rx)
+{
+    const uds_msg *msg = rx->partial;
+
+    if (rx->start > rx->end || rx->end > rx->cap || rx->nbatches > UDSI_BATCHES)
+        return false;
+    for (size_t i = 0; i < rx->nbatches; i++) {
+        if (rx->batches[i].end > rx->received || rx->batches[i].start >= rx->batches[i].end)
+            return false;
+    }
+    return !msg || (msg->head_len <= rx->header.head_length && msg->body_len <= msg->body_cap &&
+                    msg->body_len <= rx->header.body_length);
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef UDSI_CONN_RECV_H
+#define UDSI_CONN_RECV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uds/msg.h>
+
+#include "wire/frame.h"
+
+/* The fds of one receive, which brought the bytes [start, end) of the stream. */
+struct udsi_batch {
+    uint64_t start, end;
+    int *fds; /* owned, with the descriptors */
+    size_t nfds;
+    bool truncated; /* the kernel dropped them; the bytes came all the same */
+};
+
+#define UDSI_BATCHES 2
+
+/*
+ * I1  data[start … end) are bytes that no frame has claimed; received counts all bytes of the stream so far
+ * I2  while a message is being filled (partial) the buffer is empty
+ * I3  before a receive at most one batch is unclaimed, and then the buffer holds the beginning of a header that began
+ *     in its range: so two slots are enough, and a peer can park at most one batch on us
+ */
+struct udsi_receiver {
+    struct udsi_limits limits;
+    bool records;
+
+    uint8_t *data;
+    size_t cap, start, end;
+    uint64_t received;
+    size_t burst; /* bytes since the socket was last found drained */
+    bool quiet;   /* it is drained, and the last burst was small */
+
+    struct udsi_batch batches[UDSI_BATCHES];
+    size_t nbatches;
+
+    uds_msg *partial;
+    struct udsi_header header; /* of partial */
+
+    enum udsi_rule rule; /* what the peer broke, with -EPROTO */
+};
+
+void udsi_receiver_clear(struct udsi_receiver *rx);
+
+/* Takes the next whole frame out of what was received. 1 and the message, 0 more bytes are needed, -EPROTO, -ENOMEM. */
+int udsi_receiver_next(struct udsi_receiver *rx, uds_msg **ret);
+
+/*
+ * One receive from @fd. 1 there may be more at once, 0 the socket is drained, -EAGAIN, -ENODATA the end of the stream,
+ * -EPROTO, -ENOMEM, or what recvmsg said. Only to be called after udsi_receiver_next() returned 0.
+ */
+int udsi_receiver_fill(struct udsi_receiver *rx, int fd, int flags);
+
+/* Is a frame half here? */
+bool udsi_receiver_in_frame(const struct udsi_receiver *rx);
+bool udsi_receiver_check(const struct udsi_receiver *rx);
+
+#endif

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * The send queue: a ring of frames, each a header, a head and a reference to a body that may be shared with other
+ * queues. One send gathers as many frames as it can: headers, heads and small bodies are copied side by side into a
+ * scratch area (cheaper than an iovec each: the kernel pays per segment), large bodies are named where they lie.
+ *
+ * The fd rule, docs/protocol.md: a frame with fds begins a sendmsg of its own and is the only one in it that has any;
+ * frames without fds may follow it. The kernel ties fds to the first byte of a sendmsg, so this is what ties them to
+ * the frame.
+ *
+ * A frame leaves the ring before its payload is unreferenced: release hooks find the queue in order.
+ */
+
+#include "conn/sendq.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "conn/msg.h"
+#include "socket/io.h"
+
+#define SCRATCH_SIZE (24 * 1024) /* more than the largest header and head */
+#define COPY_MAX     2048        /* bodies up to here are copied into the scratch area */
+#define IOV_COUNT    64          /* well below IOV_MAX, which is 1024 */
+#define RING_INITIAL 8
+#define RING_KEEP    64 /* an empty ring larger than this is given back */
+
+_Static_assert(SCRATCH_SIZE > UDSI_HEADER_SIZE + UDS_HEAD_MAX + UDSI_HELLO_MAX, "scratch room");
+
+/* What one sendmsg will carry. */
+struct gather {
+    struct iovec iov[IOV_COUNT];
+    size_t niov;
+    size_t total;
+    size_t used; /* of the scratch area */
+    const int *fds;
+    size_t nfds;
+    uint8_t scratch[SCRATCH_SIZE];
+};
+
+struct udsi_out *udsi_sendq_at(const struct udsi_sendq *queue, size_t index)
+{
+    return &queue->ring[(queue->first + index) & (queue->cap - 1)];
+}
+
+size_t udsi_out_size(const struct udsi_out *out)
+{
+    return UDSI_HEADER_SIZE + (size_t)out->head_len + out->body_len;
+}
+
+const uint8_t *udsi_out_head(const struct udsi_out *out)
+{
+    if (out->own_head)
+        return out->own_head;
+    return out->payload ? out->payload->head : NULL;
+}
+
+/* All fds of a frame are on their way, or the frame is dropped. */
+static void unpin(struct udsi_sendq *queue, struct udsi_out *out)
+{
+    if (out->nfds == 0)
+        return;
+    queue->fds -= out->nfds;
+    out->nfds = 0;
+    out->payload->pins--;
+}
+
+/* Takes the first frame out of the ring, then lets its payload go. */
+static void pop(struct udsi_sendq *queue)
+{
+    struct udsi_out *out = udsi_sendq_at(queue, 0);
+    uds_msg *payload = out->payload;
+
+    unpin(queue, out);
+    queue->bytes -= udsi_out_size(out) - queue->sent;
+    free(out->own_head);
+    queue->first = (queue->first + 1) & (queue->cap - 1);
+    queue->count--;
+    queue->sent = 0;
+    (void)uds_msg_unref(payload);
+}
+
+void udsi_sendq_clear(struct udsi_sendq *queue)
+{
+    while (queue->count > 0)
+        pop(queue);
+    free(queue->ring);
+    queue->ring = NULL;
+    queue->cap = queue->first = 0;
+    queue->hello_sent = queue->hello_len;
+}
+
+static int grow_ring(struct udsi_sendq *queue)
+{
+    size_t cap = queue->cap ? queue->cap * 2 : RING_INITIAL;
+    struct udsi_out *ring;
+
+    if (queue->count < queue->cap)
+        return 0;
+    ring = calloc(cap, sizeof(*ring));
+    if (!ring)
+        return -ENOMEM;
+    for (size_t i = 0; i < queue->count; i++)
+        ring[i] = *udsi_sendq_at(queue, i);
+    free(queue->ring);
+    queue->ring = ring;
+    queue->cap = cap;
+    queue->first = 0;
+    return 0;
+}
+
+int udsi_sendq_push(struct udsi_sendq *queue,
+                    uint8_t type,
+                    uint64_t id,
+                    const void *head,
+                    size_t head_len,
+                    uds_msg *payload,
+                    bool with_fds)
+{
+    _cleanup_free_ uint8_t *own_head = NULL;
+    struct udsi_out *out;
+    int r = grow_ring(queue);
+
+    if (r < 0)
+        return r;
+    if (head && head_len > 0) {
+        own_head = malloc(head_len);
+        if (!own_head)
+            return -ENOMEM;
+        memcpy(own_head, head, head_len);
+    } else if (!head) {
+        head_len = payload ? payload->head_len : 0;
+    }
+    out = udsi_sendq_at(queue, queue->count++);
+    *out = (struct udsi_out){
+        .head_len = (uint16_t)head_len,
+        .nfds = with_fds && payload ? payload->nfds : 0,
+        .own_head = UDSI_TAKE(own_head),
+        .payload = uds_msg_ref(payload),
+        .body_len = payload ? payload->body_len : 0,
+    };
+    udsi_header_encode(&(struct udsi_header){.type = type,
+                                             .head_length = out->head_len,
+                                             .fd_count = out->nfds,
+                                             .body_length = (uint32_t)out->body_len,
+                                             .id = id},
+                       out->header);
+    if (out->nfds > 0)
+        payload->pins++;
+    queue->bytes += udsi_out_size(out);
+    queue->fds += out->nfds;
+    return 0;
+}
+
+bool udsi_sendq_has_work(const struct udsi_sendq *queue)
+{
+    return queue->hello_sent < queue->hello_len || (queue->released && queue->count > 0);
+}
+
+/* Appends @len bytes, by copy or by name, after the first @skip of them. The caller has checked that there is room. */
+static void
+gather_piece(struct gather *gather, const uint8_t *data, size_t len, size_t *skip, bool copy)
+{
+    union {
+        const void *in;
+        void *out;
+    } base = {.in = NULL};
+    struct iovec *last = gather->niov > 0 ? &gather->iov[gather->niov - 1] : NULL;
+
+    if (*skip >= len) {
+        *skip -= len;
+        return;
+    }
+    data += *skip;
+    len -= *skip;
+    *skip = 0;
+    gather->total += len;
+    if (copy) {
+        uint8_t *to = gather->scratch + gather->used;
+
+        memcpy(to, data, len);
+        gather->used += len;
+        if (last && (uint8_t *)last->iov_base + last->iov_len == to) {
+            last->iov_len += len;
+            return;
+        }
+        base.out = to;
+    } else {
+        base.in = data;
+    }
+    gather->iov[gather->niov++] = (struct iovec){.iov_base = base.out, .iov_len = len};
+}
+
+/* Appends a frame from byte @skip on. False if it must wait for the next sendmsg. */
+static bool gather_frame(struct gather *gather, const struct udsi_out *out, size_t skip)
+{
+    size_t front = UDSI_HEADER_SIZE + (size_t)out->head_len;
+    bool copy_body = out->body_len <= COPY_MAX;
+    size_t room = front + (copy_body ? out->body_len : 0);
+
+    if (gather->niov + 2 > IOV_COUNT || gather->used + room > sizeof(gather->scratch))
+        return false;
+    if (out->nfds > 0) {
+        if (gather->total > 0)
+            return false;
+        gather->fds = out->payload->fds;
+        gather->nfds = out->nfds;
+    }
+    gather_piece(gather, out->header, UDSI_HEADER_SIZE, &skip, true);
+    if (out->head_len > 0)
+        gather_piece(gather, udsi_out_head(out), out->head_len, &skip, true);
+    if (out->body_len > 0)
+        gather_piece(gather, out->payload->body, out->body_len, &skip, copy_body);
+    return true;
+}
+
+static void gather_all(struct gather *gather, const struct udsi_sendq *queue)
+{
+    size_t none = 0;
+
+    gather->niov = gather->total = gather->used = gather->nfds = 0;
+    gather->fds = NULL;
+    if (queue->hello_sent < queue->hello_len) {
+        gather_piece(gather, queue->hello + queue->hello_sent,
+                     (size_t)queue->hello_len - queue->hello_sent, &none, true);
+        if (queue->records)
+            return;
+    }
+    for (size_t i = 0; queue->released && i < queue->count; i++) {
+        if (!gather_frame(gather, udsi_sendq_at(queue, i), i == 0 ? queue->sent : 0) ||
+            queue->records)
+            return;
+    }
+}
+
+/* @n bytes have gone: the HELLO first, then frames in order. */
+static void consume(struct udsi_sendq *queue, size_t n)
+{
+    size_t hello = (size_t)queue->hello_len - queue->hello_sent;
+
+    if (hello > n)
+        hello = n;
+    queue->hello_sent = (uint8_t)(queue->hello_sent + hello);
+    n -= hello;
+    while (n > 0) {
+        struct udsi_out *out = udsi_sendq_at(queue, 0);
+        size_t left = udsi_out_size(out) - queue->sent;
+
+        if (n < left) {
+            unpin(queue, out);
+            queue->sent += n;
+            queue->bytes -= n;
+            return;
+        }
+        n -= left;
+        pop(queue);
+    }
+    if (queue->count == 0 && queue->cap > RING_KEEP) {
+        free(queue->ring);
+        queue->ring = NULL;
+        queue->cap = queue->first = 0;
+    }
+}
+
+int udsi_sendq_send(struct udsi_sendq *queue, int fd)
+{
+    struct gather gather;
+    ssize_t n;
+
+    gather_all(&gather, queue);
+    if (gather.total == 0)
+        return 0;
+    n = udsi_send(fd, gather.iov, gather.niov, gather.fds, gather.nfds);
+    if (n < 0)
+        return (int)n;
+    consume(queue, (size_t)n);
+    return (size_t)n < gather.total ? -EAGAIN : 1;
+}
+
+bool udsi_sendq_check(const struct udsi_sendq *queue)
+{
+    size_t bytes = 0, fds = 0;
+
+    for (size_t i = 0; i < queue->count; i++) {
+        const struct udsi_out *out = udsi_sendq_at(queue, i);
+
+        bytes += udsi_out_size(out);
+        fds += out->nfds;
+        if (out->nfds > 0 && (!out->payload || out->payload->pins == 0))
+            return false;
+    }
+    if (queue->count == 0 ? queue->sent != 0
+                          : queue->sent >= udsi_out_size(udsi_sendq_at(queue, 0)))
+        return false;
+    return queue->bytes == bytes - queue->sent && queue->fds == fds &&
+           queue->hello_sent <= queue->hello_len && queue->count <= queue->cap;
+}

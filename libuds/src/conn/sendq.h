@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef UDSI_CONN_SENDQ_H
+#define UDSI_CONN_SENDQ_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uds/msg.h>
+
+#include "wire/frame.h"
+
+#define UDSI_HELLO_MAX 64
+
+/* One frame that waits. The head is the payload's own, or a copy (forwarded frames). */
+struct udsi_out {
+    uint8_t header[UDSI_HEADER_SIZE];
+    uint16_t head_len;
+    uint16_t nfds;     /* still to be sent: 0 once the first byte has gone */
+    uint8_t *own_head; /* NULL: the payload's */
+    uds_msg *payload;  /* NULL: no body */
+    size_t body_len;
+};
+
+/*
+ * I1  bytes == what is left of all frames, fds == sum of their nfds; neither counts the HELLO
+ * I2  sent < size of the first frame; sent > 0 only if there is one
+ * I3  until @released only the HELLO may go out
+ * I4  an entry with nfds > 0 pins its payload (msg.h I4)
+ */
+struct udsi_sendq {
+    struct udsi_out *ring;
+    size_t cap, first, count;
+    size_t sent;
+    size_t bytes, fds;
+    uint8_t hello[UDSI_HELLO_MAX];
+    uint8_t hello_len, hello_sent;
+    bool released;
+    bool records; /* SEQPACKET: one frame a send */
+};
+
+void udsi_sendq_clear(struct udsi_sendq *queue);
+
+/* Queues a frame that shares @payload (may be NULL), taking a reference. @head NULL: the payload's. 0 or -ENOMEM. */
+int udsi_sendq_push(struct udsi_sendq *queue,
+                    uint8_t type,
+                    uint64_t id,
+                    const void *head,
+                    size_t head_len,
+                    uds_msg *payload,
+                    bool with_fds);
+
+/* Anything that may be sent now? */
+bool udsi_sendq_has_work(const struct udsi_sendq *queue);
+
+/* One sendmsg on @fd. 1 all of the attempt went out, 0 nothing to do, -EAGAIN also after a partial write, or -errno. */
+int udsi_sendq_send(struct udsi_sendq *queue, int fd);
+
+/* Frame number @index from the front, index < count. */
+struct udsi_out *udsi_sendq_at(const struct udsi_sendq *queue, size_t index);
+size_t udsi_out_size(const struct udsi_out *out);
+const uint8_t *udsi_out_head(const struct udsi_out *out);
+
+bool udsi_sendq_check(const struct udsi_sendq *queue);
+
+#endif

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * The receive call and the blocking forms: the same core as process(), with poll(2) where it would have to wait.
+ */
+
+#include <errno.h>
+#include <poll.h>
+#include <stdbool.h>
+
+#include "cleanup.h"
+#include "conn/conn.h"
+
+#define RECEIVES_MAX 64
+
+int uds_conn_receive(uds_conn *conn, uds_msg **ret)
+{
+    unsigned budget = RECEIVES_MAX;
+    int r;
+
+    if (conn->reported)
+        return udsi_conn_result(conn);
+    (void)uds_conn_ref(conn);
+    conn->more = false;
+    r = udsi_conn_next(conn, &budget, ret);
+    if (r == 0 && (udsi_sendq_has_work(&conn->out) || conn->peer_done)) {
+        (void)udsi_conn_pump_out(conn);
+        if (conn->state == UDSI_CONN_CLOSED)
+            r = udsi_conn_result(conn);
+    }
+    if (r <= 0)
+        udsi_conn_report(conn);
+    (void)uds_conn_unref(conn);
+    return r;
+}
+
+/* A deadline that was given as a relative time. */
+static uint64_t deadline_after(int timeout_ms)
+{
+    return timeout_ms < 0 ? UINT64_MAX : udsi_now_ms() + (uint64_t)timeout_ms;
+}
+
+static int left_until(uint64_t deadline)
+{
+    uint64_t now;
+
+    if (deadline == UINT64_MAX)
+        return -1;
+    now = udsi_now_ms();
+    return deadline > now ? (int)(deadline - now) : 0;
+}
+
+/* Waits until the connection can do something. 0, -ETIMEDOUT, or poll's -errno. */
+static int wait_ready(const uds_conn *conn, uint64_t deadline)
+{
+    struct pollfd pfd = {.events = uds_conn_get_events(conn)};
+    int own = uds_conn_get_timeout(conn), left = left_until(deadline);
+    int timeout = own >= 0 && (left < 0 || own < left) ? own : left;
+    int r;
+
+    /* Without events the hang-up would still wake poll again and again. */
+    pfd.fd = pfd.events ? uds_conn_get_fd(conn) : -1;
+    r = poll(&pfd, 1, timeout);
+    if (r < 0 && errno != EINTR)
+        return -errno;
+    if (r <= 0 && left == 0)
+        return -ETIMEDOUT;
+    return 0;
+}
+
+int uds_conn_receive_wait(uds_conn *conn, uds_msg **ret, int timeout_ms)
+{
+    uint64_t deadline = deadline_after(timeout_ms);
+
+    for (;;) {
+        int r = uds_conn_receive(conn, ret);
+
+        if (r != 0)
+            return r < 0 ? r : 0;
+        r = wait_ready(conn, deadline);
+        if (r < 0)
+            return r;
+    }
+}
+
+/* Handshake and room in the queue need what the peer sends; one message is kept for the next receive. */
+static int pump_in(uds_conn *conn)
+{
+    unsigned budget = RECEIVES_MAX;
+    uds_msg *msg;
+    int r;
+
+    if (conn->ready)
+        return 0;
+    r = udsi_conn_next(conn, &budget, &msg);
+    if (r == 1)
+        conn->ready = msg;
+    return r < 0 ? r : 0;
+}
+
+/* While a message is kept, only output counts. */
+static int wait_sendable(uds_conn *conn, uint64_t deadline)
+{
+    if (!conn->ready)
+        return wait_ready(conn, deadline);
+
+    struct pollfd pfd = {.fd = conn->fd, .events = conn->retry_at == 0 ? POLLOUT : 0};
+    int own = uds_conn_get_timeout(conn), left = left_until(deadline);
+    int r = poll(&pfd, 1, own > 0 && (left < 0 || own < left) ? own : left);
+
+    if (r < 0 && errno != EINTR)
+        return -errno;
+    return r <= 0 && left == 0 ? -ETIMEDOUT : 0;
+}
+
+int uds_conn_send_wait(uds_conn *conn, uds_msg *msg, int timeout_ms)
+{
+    uint64_t deadline = deadline_after(timeout_ms);
+    bool queued = false;
+    int r;
+
+    if (conn->reported)
+        return udsi_conn_result(conn);
+    for (;;) {
+        if (!queued) {
+            r = uds_conn_send(conn, msg);
+            if (r < 0 && r != -ENOBUFS)
+                return r;
+            queued = r == 0;
+        }
+        r = uds_conn_flush(conn);
+        if (r < 0 || (r == 0 && queued))
+            return r;
+        if (r > 0 && !conn->out.released) {
+            r = pump_in(conn);
+            if (r < 0)
+                return r;
+            if (conn->out.released)
+                continue;
+        }
+        if (r == 0 && !queued)
+            continue;
+        r = wait_sendable(conn, deadline);
+        if (r < 0)
+            return r;
+        if (!conn->ready) {
+            r = pump_in(conn);
+            if (r < 0)
+                return r;
+        }
+    }
+}

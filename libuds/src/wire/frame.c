@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Frame headers as pure functions, and the list of rules that a peer can break. The order of the checks is part of the
+ * contract: magic and version first, so that a stranger who speaks something else is told that and nothing subtler.
+ */
+
+#include "wire/frame.h"
+
+#include <stdbool.h>
+
+#include <uds/msg.h>
+
+#include "wire/cursor.h"
+
+static const char *const rule_texts[] = {
+    [UDSI_RULE_NONE] = "",
+    [UDSI_RULE_MAGIC] = "P-1: a frame begins with the byte 0xD5",
+    [UDSI_RULE_VERSION] = "P-2: the protocol version is 1",
+    [UDSI_RULE_FLAGS] = "P-3: flags are zero",
+    [UDSI_RULE_RESERVED] = "P-4: reserved bytes are zero",
+    [UDSI_RULE_TYPE] = "P-5: the frame type is one of those defined",
+    [UDSI_RULE_HEAD_LENGTH] = "P-6: a head is at most 8192 bytes",
+    [UDSI_RULE_BODY_LENGTH] = "P-7: a body is no longer than the receiver's MAX_BODY",
+    [UDSI_RULE_FD_COUNT] = "P-8: a frame carries no more fds than the receiver's MAX_FDS",
+    [UDSI_RULE_HEAD_FIELDS] = "P-9: the head is a whole number of well-formed fields",
+    [UDSI_RULE_FDS_MISSING] = "P-10: exactly fd_count fds come with the first byte of a frame",
+    [UDSI_RULE_FDS_UNCLAIMED] = "P-11: fds come only with a frame that claims them",
+    [UDSI_RULE_HELLO_FIRST] = "P-12: the first frame is HELLO",
+    [UDSI_RULE_HELLO_ONCE] = "P-13: HELLO is sent once",
+    [UDSI_RULE_HELLO_PLAIN] = "P-14: HELLO has id 0, no body and no fds",
+    [UDSI_RULE_HELLO_LIMITS] = "P-15: HELLO carries MAX_BODY (u32) and MAX_FDS (u32, at most 253)",
+    [UDSI_RULE_CRITICAL_FIELD] = "P-16: HELLO and GOODBYE carry no unknown field without bit 15",
+    [UDSI_RULE_GOODBYE_PLAIN] = "P-17: GOODBYE has id 0, no body and no fds",
+    [UDSI_RULE_RECORD] = "P-18: a record of a SEQPACKET socket is exactly one frame",
+};
+_Static_assert(sizeof(rule_texts) / sizeof(rule_texts[0]) == UDSI_RULE_COUNT, "a text per rule");
+
+const char *udsi_rule_text(enum udsi_rule rule)
+{
+    return (unsigned)rule < UDSI_RULE_COUNT ? rule_texts[rule] : "";
+}
+
+static bool is_known_type(uint8_t type)
+{
+    return type == UDS_MSG_HELLO || type == UDS_MSG_GOODBYE || type == UDS_MSG_MESSAGE ||
+           (type >= UDS_MSG_REQUEST && type <= UDS_MSG_CANCEL) ||
+           (type >= UDS_MSG_SUBSCRIBE && type <= UDS_MSG_NOTICE);
+}
+
+void udsi_header_encode(const struct udsi_header *header, uint8_t out[UDSI_HEADER_SIZE])
+{
+    struct udsi_writer writer = {.at = out, .left = UDSI_HEADER_SIZE};
+
+    udsi_write_u8(&writer, UDSI_FRAME_MAGIC);
+    udsi_write_u8(&writer, UDSI_FRAME_VERSION);
+    udsi_write_u8(&writer, header->type);
+    udsi_write_u8(&writer, 0);
+    udsi_write_u32(&writer, header->body_length);
+    udsi_write_u16(&writer, header->head_length);
+    udsi_write_u16(&writer, header->fd_count);
+    udsi_write_u32(&writer, 0);
+    udsi_write_u64(&writer, header->id);
+}
+
+enum udsi_rule udsi_header_decode(const uint8_t bytes[UDSI_HEADER_SIZE],
+                                  const struct udsi_limits *limits,
+                                  struct udsi_header *ret)
+{
+    struct udsi_reader reader = {.at = bytes, .left = UDSI_HEADER_SIZE};
+    uint8_t magic = udsi_read_u8(&reader);
+    uint8_t version = udsi_read_u8(&reader);
+    uint8_t type = udsi_read_u8(&reader);
+    uint8_t flags = udsi_read_u8(&reader);
+    uint32_t body_length = udsi_read_u32(&reader);
+    uint16_t head_length = udsi_read_u16(&reader);
+    uint16_t fd_count = udsi_read_u16(&reader);
+    uint32_t reserved = udsi_read_u32(&reader);
+    uint64_t id = udsi_read_u64(&reader);
+
+    if (magic != UDSI_FRAME_MAGIC)
+        return UDSI_RULE_MAGIC;
+    if (version != UDSI_FRAME_VERSION)
+        return UDSI_RULE_VERSION;
+    if (flags != 0)
+        return UDSI_RULE_FLAGS;
+    if (reserved != 0)
+        return UDSI_RULE_RESERVED;
+    if (!is_known_type(type))
+        return UDSI_RULE_TYPE;
+    if (head_length > UDS_HEAD_MAX)
+        return UDSI_RULE_HEAD_LENGTH;
+    if (body_length > limits->max_body)
+        return UDSI_RULE_BODY_LENGTH;
+    if (fd_count > limits->max_fds)
+        return UDSI_RULE_FD_COUNT;
+    *ret = (struct udsi_header){
+        .type = type,
+        .head_length = head_length,
+        .fd_count = fd_count,
+        .body_length = body_length,
+        .id = id,
+    };
+    return UDSI_RULE_NONE;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef UDSI_WIRE_FRAME_H
+#define UDSI_WIRE_FRAME_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * The frame header, 24 bytes, little-endian:
+ *
+ *    0 u8 magic 0xD5    1 u8 version 1    2 u8 type    3 u8 flags, 0
+ *    4 u32 body_length                    8 u16 head_length   10 u16 fd_count
+ *   12 u32 reserved, 0                   16 u64 id
+ *
+ * followed by head_length bytes of fields (head.h) and body_length bytes of body.
+ */
+
+#define UDSI_FRAME_MAGIC   0xD5
+#define UDSI_FRAME_VERSION 1
+#define UDSI_HEADER_SIZE   24
+
+/* Tags that only a HELLO may carry. */
+#define UDSI_FIELD_MAX_BODY 32 /* u32 */
+#define UDSI_FIELD_MAX_FDS  33 /* u32 */
+#define UDSI_FIELD_FEATURES 34 /* u64 */
+
+/* What a peer may break; the number is the one in docs/protocol.md (P-1 …), the words are in udsi_rule_text(). */
+enum udsi_rule {
+    UDSI_RULE_NONE = 0,
+    UDSI_RULE_MAGIC = 1,
+    UDSI_RULE_VERSION = 2,
+    UDSI_RULE_FLAGS = 3,
+    UDSI_RULE_RESERVED = 4,
+    UDSI_RULE_TYPE = 5,
+    UDSI_RULE_HEAD_LENGTH = 6,
+    UDSI_RULE_BODY_LENGTH = 7,
+    UDSI_RULE_FD_COUNT = 8,
+    UDSI_RULE_HEAD_FIELDS = 9,
+    UDSI_RULE_FDS_MISSING = 10,
+    UDSI_RULE_FDS_UNCLAIMED = 11,
+    UDSI_RULE_HELLO_FIRST = 12,
+    UDSI_RULE_HELLO_ONCE = 13,
+    UDSI_RULE_HELLO_PLAIN = 14,
+    UDSI_RULE_HELLO_LIMITS = 15,
+    UDSI_RULE_CRITICAL_FIELD = 16,
+    UDSI_RULE_GOODBYE_PLAIN = 17,
+    UDSI_RULE_RECORD = 18,
+    UDSI_RULE_COUNT
+};
+
+struct udsi_header {
+    uint8_t type; /* enum uds_msg_type */
+    uint16_t head_length;
+    uint16_t fd_count;
+    uint32_t body_length;
+    uint64_t id;
+};
+
+/* What we told the peer in our HELLO. */
+struct udsi_limits {
+    uint32_t max_body;
+    uint32_t max_fds;
+};
+
+void udsi_header_encode(const struct udsi_header *header, uint8_t out[UDSI_HEADER_SIZE]);
+
+/*
+ * Reads a header. Returns UDSI_RULE_NONE and writes @ret, or the first rule that the bytes break. Nothing may be
+ * allocated for a frame before this has said NONE.
+ */
+enum udsi_rule udsi_header_decode(const uint8_t bytes[UDSI_HEADER_SIZE],
+                                  const struct udsi_limits *limits,
+                                  struct udsi_header *ret);
+
+/* "P-7: a body is no longer than the receiver's MAX_BODY"; static string. */
+const char *udsi_rule_text(enum udsi_rule rule);
+
+#endif
