@@ -54,8 +54,10 @@ struct uds_fd_info {
  * @fd:  any open descriptor
  * @ret: written on success only
  *
- * Uses fstat, fstatfs, fcntl and getsockopt alone, so that a process without /proc and without a filesystem (the
- * router) can call it. What such a process cannot tell apart is UDS_FD_OTHER.
+ * Uses fstat, fstatfs, fcntl, getsockopt and (on anonymous inodes only) poll, so that a process without /proc and
+ * without a filesystem (the router) can call it. What such a process cannot tell apart is UDS_FD_OTHER: timerfd,
+ * epoll, …, an eventfd whose counter is full, a busy io_uring, a pidfd before 6.9; so are regular files of kernel
+ * file systems (/proc, /sys, cgroups), whose reads and writes are commands, and hugetlb and secret memory.
  *
  * Ownership: @fd stays the caller's.   Errors: -EBADF.   Blocking: never (fstat on a network filesystem may).
  * Threads: any.   Since: 0.1.
@@ -75,12 +77,13 @@ UDS_EXPORT UDS_NODISCARD int uds_fd_kind_parse(const char *text, enum uds_fd_kin
  * @ret_size:   its size, fixed from now on; written on success only
  *
  * Safe to map means: on tmpfs and not hugetlb, F_SEAL_SHRINK, F_SEAL_GROW and F_SEAL_WRITE present, and every page
- * allocated (st_blocks). A sealed *sparse* memfd costs its sender nothing and is charged to whoever touches it first
- * (measured: OOM-kills the reader); read such a one with pread(2).
+ * written (st_blocks, and no SEEK_HOLE: pages that fallocate(2) put behind the end are counted as blocks, too). A sealed
+ * *sparse* memfd costs its sender nothing and is charged to whoever touches it first (measured: OOM-kills the reader);
+ * read such a one with pread(2).
  *
  * Ownership: @fd stays the caller's.
  * Errors:    -EBADF; -EINVAL not a memfd on tmpfs; -EPERM a seal is missing; -EFBIG over @limit_bytes;
- *            -ENODATA sparse: pages are missing.
+ *            -ENODATA sparse: pages are missing or were never written.
  * Blocking:  never.   Threads: any.   Since: 0.1.   See: fcntl(2) F_GET_SEALS, memfd_create(2).
  */
 UDS_EXPORT UDS_NODISCARD int uds_memfd_check(int fd, uint64_t limit_bytes, uint64_t *ret_size);
