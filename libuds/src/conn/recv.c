@@ -132,7 +132,7 @@ static int begin_frame(struct udsi_receiver *rx)
 static int grow_body(struct udsi_receiver *rx)
 {
     uds_msg *msg = rx->partial;
-    size_t cap = msg->body_cap ? msg->body_cap * 2 : BODY_INLINE;
+    size_t cap = msg->body_cap < BODY_INLINE / 2 ? BODY_INLINE : msg->body_cap * 2;
 
     if (msg->body_len < msg->body_cap || msg->body_len == rx->header.body_length)
         return 0;
