@@ -23,8 +23,8 @@ enum sbxi_record_kind {
     SBXI_RECORD_IDS,     /* number: slice of host ids */
 };
 
-#define SBXI_RECORD_MAGIC 0x31524455u /* "UDR1" */
-#define SBXI_RECORD_PATH  984         /* with its NUL */
+#define SBXI_RECORD_MAGIC    0x31524455u /* "UDR1" */
+#define SBXI_RECORD_PATH_MAX 984         /* with its NUL */
 
 struct sbxi_record {
     uint32_t magic;
@@ -32,7 +32,7 @@ struct sbxi_record {
     uint64_t number;
     uint64_t start;
     uint64_t reserved[2]; /* 0 */
-    char path[SBXI_RECORD_PATH];
+    char path[SBXI_RECORD_PATH_MAX];
 };
 _Static_assert(sizeof(struct sbxi_record) == 1024, "a slot never straddles a page");
 

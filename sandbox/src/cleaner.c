@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The owner's side of the cleaner. What holds at every line:
+ *
+ *   - the record file is locked by one open file description that owner and cleaner share, so it is free exactly when
+ *     both are dead;
+ *   - the file is locked before it has its name in <run>/records, so nobody ever sees it free while we live;
+ *   - a cleaner that dies alone is started again over the same file at the next call.
+ *
+ * The run directory is ours, writable by nobody else; otherwise whoever could write there could have root remove things.
+ */
+
+#include "cleaner.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "cleanup.h"
+#include "control.h"
+#include "error.h"
+#include "helper.h"
+#include "ids.h"
+#include "rundir.h"
+#include "sweep.h"
+
+enum {
+    ANSWER_S = 5,
+    END_MS = 3000
+};
+
+struct held_ids {
+    uint32_t slice;
+    int fd;
+};
+
+struct sbx_cleaner {
+    char run_dir[PATH_MAX];
+    char record_name[64];
+    int run_dirfd, record, control;
+    pid_t pid;
+    int pidfd;
+    struct held_ids *ids;
+    size_t nids;
+};
+
+/* Locked under a name that a sweep takes for garbage, then renamed; a sweep that came in between makes the rename fail. */
+static int make_record(int records, char name[64])
+{
+    for (int attempt = 0; attempt < 16; attempt++) {
+        uint32_t salt;
+        char temporary[80];
+        if (getrandom(&salt, sizeof salt, 0) != sizeof salt)
+            return -EIO;
+        snprintf(name, 64, "%d-%08x.record", (int)getpid(), salt);
+        snprintf(temporary, sizeof temporary, "%s.new", name);
+        _cleanup_close_ int fd =
+            openat(records, temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (fd < 0 && errno == EEXIST)
+            continue;
+        if (fd < 0)
+            return -errno;
+        if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+            continue;
+        if (renameat2(records, temporary, records, name, RENAME_NOREPLACE) == 0)
+            return sbxi_take_fd(&fd);
+        if (errno != ENOENT && errno != EEXIST)
+            return -errno;
+    }
+    return -EAGAIN;
+}
+
+/* In the child only control and record are open beyond stdio, and the stdio ends are /dev/null but stderr. */
+static int spawn_actions(posix_spawn_file_actions_t *actions, int control, int record)
+{
+    int r = posix_spawn_file_actions_addopen(actions, 0, "/dev/null", O_RDWR, 0);
+    if (r == 0)
+        r = posix_spawn_file_actions_addopen(actions, 1, "/dev/null", O_RDWR, 0);
+    if (r == 0)
+        r = posix_spawn_file_actions_adddup2(actions, control, SBXI_CONTROL_FD);
+    if (r == 0)
+        r = posix_spawn_file_actions_adddup2(actions, record, SBXI_CONTROL_RECORD);
+    if (r == 0)
+        r = posix_spawn_file_actions_addclosefrom_np(actions, SBXI_CONTROL_RECORD + 1);
+    return -r;
+}
+
+static int spawn_attributes(posix_spawnattr_t *attr)
+{
+    sigset_t defaults;
+    sigfillset(&defaults);
+    sigdelset(&defaults, SIGKILL);
+    sigdelset(&defaults, SIGSTOP);
+    sigset_t none;
+    sigemptyset(&none);
+    int r = posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF |
+                                               POSIX_SPAWN_SETSIGMASK);
+    if (r == 0)
+        r = posix_spawnattr_setsigdefault(attr, &defaults);
+    if (r == 0)
+        r = posix_spawnattr_setsigmask(attr, &none);
+    return -r;
+}
+
+static int spawn(const sbx_cleaner *c, const char *path, int control, pid_t *ret_pid)
+{
+    /* The numbers must not be among 3 and 4 themselves: dup2 of one would close the other. */
+    _cleanup_close_ int high_control = fcntl(control, F_DUPFD_CLOEXEC, 10);
+    _cleanup_close_ int high_record = fcntl(c->record, F_DUPFD_CLOEXEC, 10);
+    if (high_control < 0 || high_record < 0)
+        return -errno;
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attr;
+    if (posix_spawn_file_actions_init(&actions) != 0)
+        return -ENOMEM;
+    if (posix_spawnattr_init(&attr) != 0) {
+        posix_spawn_file_actions_destroy(&actions);
+        return -ENOMEM;
+    }
+    char name[] = "uds-cleaner", run_dir[PATH_MAX], record_name[64];
+    snprintf(run_dir, sizeof run_dir, "%s", c->run_dir);
+    snprintf(record_name, sizeof record_name, "%s", c->record_name);
+    char *argv[] = {name, run_dir, record_name, NULL}, *env[] = {NULL};
+    int r = spawn_actions(&actions, high_control, high_record);
+    if (r == 0)
+        r = spawn_attributes(&attr);
+    if (r == 0)
+        r = -posix_spawn(ret_pid, path, &actions, &attr, argv, env);
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attr);
+    return r;
+}
+
+static void reap(sbx_cleaner *c)
+{
+    if (c->pid > 0)
+        waitpid(c->pid, NULL, 0); /* ECHILD where the caller ignores SIGCHLD: as well */
+    c->pid = -1;
+    sbxi_closep(&c->pidfd);
+    sbxi_closep(&c->control);
+}
+
+static int start(sbx_cleaner *c, struct sbx_error *error)
+{
+    char path[PATH_MAX];
+    _cleanup_close_ int helper = sbxi_helper_open("uds-cleaner", path, error);
+    if (helper < 0)
+        return helper;
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return sbxi_error(error, errno, "cleaner: socketpair: %s", strerror(errno));
+    _cleanup_close_ int ours = pair[0], theirs = pair[1];
+    struct timeval timeout = {.tv_sec = ANSWER_S};
+    setsockopt(ours, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
+    pid_t pid;
+    int r = spawn(c, path, theirs, &pid);
+    if (r < 0)
+        return sbxi_error(error, -r, "cleaner: %s: cannot be started: %s", path, strerror(-r));
+    c->pid = pid;
+    c->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    c->control = sbxi_take_fd(&ours);
+    return 0;
+}
+
+static int exchange(sbx_cleaner *c, const struct sbxi_control *request)
+{
+    size_t len = offsetof(struct sbxi_control, records) + request->n * sizeof request->records[0];
+    int32_t answer;
+    if (send(c->control, request, len, MSG_NOSIGNAL) < 0)
+        return -errno;
+    ssize_t n;
+    do
+        n = recv(c->control, &answer, sizeof answer, 0);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return errno == EAGAIN ? -ETIMEDOUT : -errno;
+    return n == (ssize_t)sizeof answer ? answer : -EPIPE;
+}
+
+static int call(sbx_cleaner *c, uint32_t op, const struct sbxi_record *records, size_t n)
+{
+    if (n > SBXI_CLEANER_BATCH)
+        return -E2BIG;
+    struct sbxi_control request = {.op = op, .n = (uint32_t)n};
+    if (n)
+        memcpy(request.records, records, n * sizeof *records);
+    int r = exchange(c, &request);
+    if (r != -EPIPE && r != -ECONNRESET)
+        return r;
+    /* Dead; the file says all that it knew. A record may be in it twice now, which harms nothing. */
+    reap(c);
+    r = start(c, NULL);
+    return r < 0 ? -EPIPE : exchange(c, &request);
+}
+
+int sbx_cleaner_new(sbx_cleaner **ret, const char *run_dir, struct sbx_error *error)
+{
+    sbx_cleaner *c = calloc(1, sizeof *c);
+    if (!c)
+        return sbxi_error(error, ENOMEM, "cleaner: out of memory");
+    c->run_dirfd = c->record = c->control = c->pidfd = -1;
+    _cleanup_close_ int records = -1;
+    int r = c->run_dirfd = sbxi_rundir_open(c->run_dir, run_dir, true, error);
+    if (r >= 0)
+        r = sbx_gc(c->run_dir, NULL, error);
+    if (r >= 0) {
+        r = records = sbxi_rundir_open_sub(c->run_dirfd, "records", true);
+        if (r >= 0)
+            r = c->record = make_record(records, c->record_name);
+        if (r < 0)
+            sbxi_error(error, -r, "cleaner: %s/records: no record can be made: %s", c->run_dir,
+                       strerror(-r));
+    }
+    if (r >= 0)
+        r = start(c, error);
+    if (r < 0) {
+        if (c->record >= 0)
+            unlinkat(records, c->record_name, 0);
+        sbx_cleaner_forget(c);
+        return r;
+    }
+    *ret = c;
+    return 0;
+}
+
+sbx_cleaner *sbx_cleaner_forget(sbx_cleaner *c)
+{
+    if (!c)
+        return NULL;
+    sbxi_closep(&c->control);
+    sbxi_closep(&c->record);
+    sbxi_closep(&c->run_dirfd);
+    sbxi_closep(&c->pidfd);
+    for (size_t i = 0; i < c->nids; i++)
+        close(c->ids[i].fd);
+    free(c->ids);
+    free(c);
+    return NULL;
+}
+
+/* The cleaner is gone for good (killed again and again): do its work here. */
+static void sweep_here(sbx_cleaner *c)
+{
+    struct sbxi_sweep sweep = {
+        .run_dir = c->run_dir, .run_dirfd = c->run_dirfd, .mode = SBXI_SWEEP_END};
+    if (sbxi_sweep_file(&sweep, c->record) < 0 || sweep.remain)
+        return;
+    _cleanup_close_ int records = sbxi_rundir_open_sub(c->run_dirfd, "records", true);
+    if (records >= 0)
+        unlinkat(records, c->record_name, 0);
+}
+
+sbx_cleaner *sbx_cleaner_free(sbx_cleaner *c)
+{
+    if (!c)
+        return NULL;
+    if (call(c, SBXI_CONTROL_END, NULL, 0) < 0) {
+        if (c->pidfd >= 0)
+            syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, NULL, 0);
+        reap(c);
+        sweep_here(c);
+        return sbx_cleaner_forget(c);
+    }
+    struct pollfd p = {.fd = c->pidfd, .events = POLLIN};
+    if (c->pidfd >= 0 && poll(&p, 1, END_MS) == 0)
+        syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, NULL, 0);
+    reap(c);
+    return sbx_cleaner_forget(c);
+}
+
+pid_t sbx_cleaner_get_pid(const sbx_cleaner *c)
+{
+    return c->pid;
+}
+
+const char *sbxi_cleaner_get_run_dir(const sbx_cleaner *c)
+{
+    return c->run_dir;
+}
+
+int sbxi_cleaner_add(sbx_cleaner *c, const struct sbxi_record *records, size_t n)
+{
+    return call(c, SBXI_CONTROL_ADD, records, n);
+}
+
+int sbxi_cleaner_remove(sbx_cleaner *c, const struct sbxi_record *records, size_t n)
+{
+    return call(c, SBXI_CONTROL_REMOVE, records, n);
+}
+
+/* The parent without symlinks: the sweep follows none. */
+static int path_record(struct sbxi_record *ret, const char *path)
+{
+    char parent[PATH_MAX], real[PATH_MAX], whole[PATH_MAX + NAME_MAX + 2];
+    const char *slash = strrchr(path, '/');
+    if (path[0] != '/' || !slash[1] || (size_t)(slash - path) >= sizeof parent)
+        return -EINVAL;
+    snprintf(parent, sizeof parent, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+    if (!realpath(parent, real)) /* not made yet, or gone already: as it is said */
+        return sbxi_record_set_path(ret, SBXI_RECORD_PATH, path);
+    snprintf(whole, sizeof whole, "%s/%s", strcmp(real, "/") ? real : "", slash + 1);
+    return sbxi_record_set_path(ret, SBXI_RECORD_PATH, whole);
+}
+
+int sbx_cleaner_add_path(sbx_cleaner *c, const char *path)
+{
+    struct sbxi_record record;
+    int r = path_record(&record, path);
+    return r < 0 ? r : sbxi_cleaner_add(c, &record, 1);
+}
+
+int sbx_cleaner_remove_path(sbx_cleaner *c, const char *path)
+{
+    struct sbxi_record record;
+    int r = path_record(&record, path);
+    return r < 0 ? r : sbxi_cleaner_remove(c, &record, 1);
+}
+
+int sbx_cleaner_add_process(sbx_cleaner *c, pid_t pid, int pidfd)
+{
+    uint64_t start_time;
+    int r = sbxi_record_start_time(pid, &start_time);
+    if (r < 0)
+        return r;
+    /* Still the process that the pidfd means: so that was its start time, not a successor's. */
+    if (pidfd >= 0 && syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0) < 0)
+        return -errno;
+    struct sbxi_record record;
+    sbxi_record_set_number(&record, SBXI_RECORD_PROCESS, (uint64_t)pid, start_time);
+    return sbxi_cleaner_add(c, &record, 1);
+}
+
+int sbx_cleaner_remove_process(sbx_cleaner *c, pid_t pid)
+{
+    struct sbxi_record record;
+    sbxi_record_set_number(&record, SBXI_RECORD_PROCESS, (uint64_t)pid, 1);
+    return sbxi_cleaner_remove(c, &record, 1);
+}
+
+/* Does any record, locked or not, name the slice? Torn reads are fine: a slot is written by one pwrite. */
+static int is_recorded(uint32_t slice, void *userdata)
+{
+    const sbx_cleaner *c = userdata;
+    int fd = sbxi_rundir_open_sub(c->run_dirfd, "records", true);
+    _cleanup_closedir_ DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (!dir)
+        return -EIO;
+    const struct dirent *e;
+    while ((e = readdir(dir))) {
+        if (e->d_name[0] == '.')
+            continue;
+        _cleanup_close_ int file =
+            openat(dirfd(dir), e->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        if (file < 0 || sbxi_sweep_check_file(file) < 0)
+            continue;
+        struct sbxi_record record;
+        while (read(file, &record, sizeof record) == (ssize_t)sizeof record)
+            if (sbxi_record_check(&record) == 0 && record.kind == SBXI_RECORD_IDS &&
+                record.number == slice)
+                return 1;
+    }
+    return 0;
+}
+
+int sbx_cleaner_take_ids(sbx_cleaner *c,
+                         uint32_t *ret_first,
+                         uint32_t *ret_count,
+                         struct sbx_error *error)
+{
+    if (geteuid() != 0)
+        return sbxi_error(error, EPERM,
+                          "id range: only root can map a range of host ids; permit "
+                          "--degrade=id-range");
+    struct held_ids *grown = reallocarray(c->ids, c->nids + 1, sizeof *grown);
+    if (!grown)
+        return sbxi_error(error, ENOMEM, "id range: out of memory");
+    c->ids = grown;
+    uint32_t slice;
+    _cleanup_close_ int fd = -1;
+    int r = sbxi_ids_take(c->run_dirfd, (uint32_t)getpid() + (uint32_t)c->nids, is_recorded, c,
+                          &slice, &fd);
+    if (r < 0)
+        return sbxi_error(error, -r, "id range: %s/ids: no slice can be taken: %s", c->run_dir,
+                          strerror(-r));
+    struct sbxi_record record;
+    sbxi_record_set_number(&record, SBXI_RECORD_IDS, slice, 0);
+    r = sbxi_cleaner_add(c, &record, 1);
+    if (r < 0) {
+        sbxi_ids_drop(c->run_dirfd, slice, true);
+        return sbxi_error(error, -r, "id range: the cleaner did not take the record: %s",
+                          strerror(-r));
+    }
+    c->ids[c->nids++] = (struct held_ids){.slice = slice, .fd = sbxi_take_fd(&fd)};
+    *ret_first = SBXI_IDS_FIRST + slice * SBXI_IDS_COUNT;
+    *ret_count = SBXI_IDS_COUNT;
+    return 0;
+}
+
+int sbx_cleaner_release_ids(sbx_cleaner *c, uint32_t first)
+{
+    uint32_t slice = (first - SBXI_IDS_FIRST) / SBXI_IDS_COUNT;
+    for (size_t i = 0; i < c->nids; i++) {
+        if (c->ids[i].slice != slice)
+            continue;
+        struct sbxi_record record;
+        sbxi_record_set_number(&record, SBXI_RECORD_IDS, slice, 0);
+        int r = sbxi_ids_drop(c->run_dirfd, slice, true);
+        if (r >= 0)
+            r = sbxi_cleaner_remove(c, &record, 1);
+        close(c->ids[i].fd);
+        c->ids[i] = c->ids[--c->nids];
+        return r;
+    }
+    return -ENOENT;
+}
