@@ -125,8 +125,8 @@ static int read_all(int fd, char **ret, size_t *ret_len)
 
 int stack_load(struct stack **ret, const char *file, struct sbx_error *error)
 {
-    char *text;
-    size_t len;
+    char *text = NULL;
+    size_t len = 0;
     int fd, r = trust_open(file, &fd, error);
 
     if (r < 0)

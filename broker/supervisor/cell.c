@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Cell: one declared sandbox as the loop drives it.
+ *
+ * The member says in which state it is; the cell does what that state needs: it starts the process, watches its end, waits out the back-off. Two socket
+ * pairs are made for each start. The link's far end becomes UDS_BROKER inside, its near end goes to the router, and
+ * neither stays here. The redial pair's near end stays: when a new router comes, a fresh link goes through it as one
+ * record of one byte and one descriptor, without waiting. It is shut down for reading: the supervisor reads no byte of a sandbox, and
+ * a sandbox cannot park descriptors in a queue that nobody empties.
+ *
+ * Invariants: sbx, io and redial exist exactly in RUNNING; the timer is pending exactly in BACKOFF or after cell_start_soon().
+ */
+#include "cell.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <sys/socket.h>
+
+#include "launch.h"
+
+static uint64_t now_ms(clockid_t clock)
+{
+    struct timespec now;
+
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void add_timer(struct event *event, int ms)
+{
+    struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+
+    event_add(event, ms < 0 ? NULL : &tv);
+    if (ms < 0)
+        event_remove_timer(event); /* which event_add(…, NULL) leaves as it was */
+}
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct sbx_error error = {0};
+
+    (void)fd;
+    (void)what;
+    (void)cell_start(arg, &error); /* a failure has been told by on_changed */
+}
+
+int cell_make(struct cell *cell,
+              const struct cell_env *env,
+              uint32_t id,
+              const struct stack_sandbox *entry,
+              const char *instance,
+              struct sbx_error *error)
+{
+    *cell = (struct cell){.env = env, .redial = -1};
+    member_init(&cell->member, id, entry);
+    cell->timer = evtimer_new(env->base, on_timer, cell);
+    if (!cell->timer) {
+        error->err = ENOMEM;
+        snprintf(error->text, sizeof(error->text), "sandbox %s: out of memory", entry->name);
+        return -ENOMEM;
+    }
+    return place_make(&cell->place, instance, entry->name, env->cleaner, error);
+}
+
+/* ---- end ---- */
+
+static void ended(struct cell *cell, const struct sbx_result *result)
+{
+    int wait_ms;
+
+    if (cell->io) {
+        event_free(cell->io);
+        cell->io = NULL;
+    }
+    close_fd(&cell->redial);
+    wait_ms = member_ended(&cell->member, result, now_ms(CLOCK_MONOTONIC));
+    cell->sbx = sbx_free(cell->sbx);
+    if (wait_ms >= 0)
+        add_timer(cell->timer, wait_ms);
+    cell->env->on_changed(cell, wait_ms, cell->env->arg);
+}
+
+static void on_io(evutil_socket_t fd, short what, void *arg)
+{
+    struct cell *cell = arg;
+    struct sbx_result result = {0};
+    int r = sbx_process(cell->sbx, &result);
+
+    (void)fd;
+    (void)what;
+    if (r == 0) {
+        add_timer(cell->io, sbx_get_timeout(cell->sbx));
+        return;
+    }
+    if (r < 0) {
+        /* We have lost sight of it: sbx_free() in ended() kills whatever there is. */
+        result = (struct sbx_result){.outcome = SBX_SETUP_FAILED, .value = (uint64_t)-r};
+        snprintf(result.error.text, sizeof(result.error.text), "lost: %s", strerror(-r));
+    }
+    ended(cell, &result);
+}
+
+/* ---- start ---- */
+
+/* link[0], redial[0] are ours, link[1], redial[1] the sandbox's. All -1 on failure. */
+static int make_pairs(int link[2], int redial[2])
+{
+    link[0] = link[1] = redial[0] = redial[1] = -1;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, link) < 0)
+        return -errno;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, redial) < 0) {
+        int r = -errno;
+
+        close_fd(&link[0]);
+        close_fd(&link[1]);
+        return r;
+    }
+    (void)shutdown(redial[0], SHUT_RD);
+    return 0;
+}
+
+static int run(struct cell *cell, int link, int redial, struct sbx_error *error)
+{
+    const struct launch launch = {
+        .stack = cell->env->stack,
+        .entry = cell->member.entry,
+        .place = cell->place.dir,
+        .link = link,
+        .redial = redial,
+        .nofile = cell->env->nofile,
+    };
+    sbx_plan *plan = NULL;
+    int r = place_unlock(&cell->place, error);
+
+    if (r == 0)
+        r = launch_plan(&plan, &launch, error);
+    if (r == 0)
+        r = sbx_start(&cell->sbx, plan, cell->env->cleaner, error);
+    sbx_plan_free(plan);
+    return r;
+}
+
+static int watch(struct cell *cell, struct sbx_error *error)
+{
+    cell->io = event_new(cell->env->base, sbx_get_fd(cell->sbx), EV_READ | EV_PERSIST, on_io, cell);
+    if (!cell->io) {
+        error->err = ENOMEM;
+        snprintf(error->text, sizeof(error->text), "out of memory");
+        return -ENOMEM;
+    }
+    add_timer(cell->io, sbx_get_timeout(cell->sbx));
+    return 0;
+}
+
+/* Everything between STARTING and RUNNING. On failure what was made goes away in ended(). */
+static int bring_up(struct cell *cell, int *ret_link, struct sbx_error *error)
+{
+    struct sbx_report report;
+    int link[2], redial[2];
+    int r = make_pairs(link, redial);
+
+    if (r < 0) {
+        error->err = -r;
+        snprintf(error->text, sizeof(error->text), "socketpair: %s", strerror(-r));
+        return r;
+    }
+    r = run(cell, link[1], redial[1], error);
+    close_fd(&link[1]);
+    close_fd(&redial[1]);
+    cell->redial = redial[0];
+    if (r == 0) {
+        sbx_get_report(cell->sbx, &report);
+        r = place_lock(&cell->place, report.host_uid, report.host_gid, error);
+    }
+    if (r == 0)
+        r = watch(cell, error);
+    if (r < 0) {
+        close_fd(&link[0]);
+        return r;
+    }
+    member_running(&cell->member, &report, now_ms(CLOCK_MONOTONIC), now_ms(CLOCK_REALTIME));
+    *ret_link = link[0];
+    return 0;
+}
+
+int cell_start(struct cell *cell, struct sbx_error *error)
+{
+    int link, r;
+
+    event_del(cell->timer);
+    member_starting(&cell->member);
+    cell->env->on_changed(cell, -1, cell->env->arg);
+    r = bring_up(cell, &link, error);
+    if (r < 0) {
+        struct sbx_result result = {
+            .outcome = SBX_SETUP_FAILED, .value = (uint64_t)-r, .error = *error};
+
+        ended(cell, &result);
+        return r;
+    }
+    cell->env->on_changed(cell, -1, cell->env->arg);
+    cell->env->on_link(cell, link, cell->env->arg);
+    close(link);
+    return 0;
+}
+
+void cell_start_soon(struct cell *cell)
+{
+    add_timer(cell->timer, 0);
+}
+
+/* ---- while it runs ---- */
+
+static int send_link(int redial, int fd)
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {.bytes = {0}};
+    struct iovec iov = {.iov_base = &(char){0}, .iov_len = 1};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = control.bytes,
+                         .msg_controllen = sizeof(control.bytes)};
+    struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+
+    cmsg->cmsg_level = SOL_SOCKET;
+    cmsg->cmsg_type = SCM_RIGHTS;
+    cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
+    return sendmsg(redial, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+void cell_relink(struct cell *cell)
+{
+    int link[2];
+
+    if (!cell->sbx || cell->redial < 0 ||
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, link) < 0)
+        return;
+    /* A sandbox that does not empty its redial end gets no link; its socket in /run/uds still works. */
+    if (send_link(cell->redial, link[1]) == 0)
+        cell->env->on_link(cell, link[0], cell->env->arg);
+    close(link[0]);
+    close(link[1]);
+}
+
+void cell_stop(struct cell *cell, int grace_ms)
+{
+    cell->member.stopping = true;
+    event_del(cell->timer);
+    if (cell->member.state == MEMBER_BACKOFF)
+        member_give_up(&cell->member);
+    if (!cell->sbx)
+        return;
+    if (grace_ms > 0)
+        (void)sbx_stop(cell->sbx, grace_ms);
+    else
+        (void)sbx_kill(cell->sbx);
+    add_timer(cell->io, sbx_get_timeout(cell->sbx));
+}
+
+void cell_get_stats(struct cell *cell, struct sbx_stats *ret)
+{
+    struct sbx_stats now;
+    bool runs = cell->sbx && sbx_get_stats(cell->sbx, &now) == 0;
+
+    member_total(&cell->member, runs ? &now : NULL, ret);
+}
+
+void cell_clear(struct cell *cell)
+{
+    if (cell->io)
+        event_free(cell->io);
+    if (cell->timer)
+        event_free(cell->timer);
+    cell->io = cell->timer = NULL;
+    close_fd(&cell->redial);
+    cell->sbx = sbx_free(cell->sbx);
+    place_clear(&cell->place);
+}

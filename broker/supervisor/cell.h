@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_CELL_H
+#define SUPERVISOR_CELL_H
+
+#include <sbx/sandbox.h>
+
+#include <sys/resource.h>
+
+#include "member.h"
+#include "place.h"
+#include "stack.h"
+
+struct event;
+struct event_base;
+
+/* A declared sandbox in this broker: its life (member), its place, and while it runs its process and its ends of the links. See cell.c. */
+
+struct cell;
+
+struct cell_env { /* the same for all cells; borrowed */
+    struct event_base *base;
+    sbx_cleaner *cleaner;
+    const struct stack *stack;
+    struct rlimit nofile;
+    /* member's state has changed; @wait_ms until the restart in BACKOFF, else -1. */
+    void (*on_changed)(struct cell *cell, int wait_ms, void *arg);
+    /* A connected socket whose other end the sandbox holds. Borrowed: @fd is closed after this. */
+    void (*on_link)(struct cell *cell, int fd, void *arg);
+    void *arg;
+};
+
+struct cell {
+    const struct cell_env *env;
+    struct member member;
+    struct place place;
+    sbx *sbx;   /* NULL = does not run */
+    int redial; /* our end while it runs, else -1 */
+    struct event *io, *timer;
+};
+
+/* Its directory and socket are made, nothing runs. 0 or -errno with @error; cell_clear() is right after both. */
+int cell_make(struct cell *cell,
+              const struct cell_env *env,
+              uint32_t id,
+              const struct stack_sandbox *entry,
+              const char *instance,
+              struct sbx_error *error);
+/* Start it now. Failure is an end like any other (restart policy), and is returned as well. */
+int cell_start(struct cell *cell, struct sbx_error *error);
+/* Start it from the loop, soon. */
+void cell_start_soon(struct cell *cell);
+/* A new router: hand a fresh link through the redial end. */
+void cell_relink(struct cell *cell);
+/* No restart from now on; TERM, then kill after @grace_ms; 0 = kill at once. */
+void cell_stop(struct cell *cell, int grace_ms);
+/* What it costs: all generations. */
+void cell_get_stats(struct cell *cell, struct sbx_stats *ret);
+void cell_clear(struct cell *cell);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Check: everything that can be known to be wrong before anything is made. The start runs it in silence; `--check` prints
+ * the plan of each sandbox as it goes.
+ */
+#include "check.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/resource.h>
+
+#include "launch.h"
+#include "place.h"
+
+int check_sandboxes(const struct stack *stack, FILE *out, struct sbx_error *error)
+{
+    struct launch launch = {.stack = stack, .link = -1, .redial = -1};
+
+    if (getrlimit(RLIMIT_NOFILE, &launch.nofile) < 0)
+        return -errno;
+    for (size_t i = 0; i < stack->nsandboxes; i++) {
+        sbx_plan *plan = NULL;
+        char text[sizeof(error->text)];
+        int r;
+
+        launch.entry = &stack->sandboxes[i];
+        r = launch_check(stack, launch.entry, error);
+        if (r < 0)
+            return r;
+        r = launch_plan(&plan, &launch, error);
+        if (r < 0) {
+            snprintf(text, sizeof(text), "sandbox %s: %.900s", launch.entry->name, error->text);
+            memcpy(error->text, text, sizeof(text));
+            return r;
+        }
+        if (out) {
+            fprintf(out, "sandbox %s:\n", launch.entry->name);
+            sbx_plan_print(plan, out);
+        }
+        sbx_plan_free(plan);
+    }
+    return 0;
+}
+
+int supervisor_check(const struct supervisor_options *options, FILE *out, struct sbx_error *error)
+{
+    const struct stack *stack = options->stack;
+    size_t n = options->nlisten ? options->nlisten : stack->listen.n;
+    char standard[400];
+    const char *chosen = options->run_dir ? options->run_dir : stack->run_dir;
+
+    if (!chosen && place_default_run_dir(standard, sizeof(standard)) == 0)
+        chosen = standard;
+    fprintf(out, "router: %s\n", options->router);
+    fprintf(out, "run directory: %s\n", chosen);
+    for (size_t i = 0; i < n; i++)
+        fprintf(out, "listen: %s\n", options->nlisten ? options->listen[i] : stack->listen.v[i]);
+    if (n == 0)
+        fprintf(out, "listen: unix:%s/broker.sock\n", chosen);
+    if (!stack->has_policy)
+        fprintf(out, "policy: none given: uid %u and root may do everything\n",
+                (unsigned)geteuid());
+    else
+        fprintf(out, "policy: %zu rules\n", stack->nrules);
+    return check_sandboxes(stack, out, error);
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_CHECK_H
+#define SUPERVISOR_CHECK_H
+
+#include <sbx/sandbox.h>
+#include <stdio.h>
+
+#include "stack.h"
+#include "supervisor.h"
+
+/* Can each declared sandbox be planned, and are its files there? @out gets the plans; NULL = none. */
+int check_sandboxes(const struct stack *stack, FILE *out, struct sbx_error *error);
+
+#endif

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Launch: what a stack entry asks for, in the words of libuds-sandbox.
+ *
+ * Beyond the entry every sandbox gets: its listener directory at /run/uds, read-only; the pre-connected link as UDS_BROKER and the
+ * redial end as UDS_BROKER_REDIAL; the file limit that the broker itself was started with. Where files may be received read-only, Landlock
+ * must keep the payload from opening them again for writing; elsewhere that is not demanded of the kernel.
+ */
+#include "launch.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/stat.h>
+
+#include <uds/fdset.h>
+
+static int refuse(struct sbx_error *error,
+                  const struct stack *stack,
+                  const struct stack_sandbox *entry,
+                  const char *key,
+                  const char *path,
+                  int err,
+                  const char *why)
+{
+    error->err = err;
+    snprintf(error->text, sizeof(error->text),
+             "sandbox %s: %s: %.300s: %s: correct sandboxes.%s.%s in %.300s:%u", entry->name, key,
+             path, why, entry->name, key, stack->file ? stack->file : "", entry->line);
+    return -err;
+}
+
+static bool is_jailed(const struct stack_sandbox *entry, const char *path)
+{
+    for (size_t i = 0; i < entry->jail.n; i++)
+        if (strcmp(entry->jail.v[i], path) == 0)
+            return true;
+    return false;
+}
+
+int launch_check(const struct stack *stack,
+                 const struct stack_sandbox *entry,
+                 struct sbx_error *error)
+{
+    const char *program = entry->command.v[0];
+    struct stat st;
+
+    if (stat(program, &st) < 0)
+        return refuse(error, stack, entry, "command", program, errno, strerror(errno));
+    if (!S_ISREG(st.st_mode) || (st.st_mode & 0111) == 0)
+        return refuse(error, stack, entry, "command", program, EACCES, "is no executable file");
+    for (size_t i = 0; i < entry->jail.n; i++)
+        if (stat(entry->jail.v[i], &st) < 0)
+            return refuse(error, stack, entry, "root.jail", entry->jail.v[i], errno,
+                          strerror(errno));
+    if (entry->jail.n && !is_jailed(entry, program))
+        return refuse(error, stack, entry, "root.jail", program, EINVAL,
+                      "is the command, but the jail does not hold it: add it to the list");
+    return 0;
+}
+
+/* Kinds of descriptors that may reach this sandbox, from its own entry and from rules that name it. */
+static uint32_t receives(const struct stack *stack, const struct stack_sandbox *entry)
+{
+    uint32_t kinds = entry->fds.receive;
+
+    for (size_t i = 0; i < stack->nrules; i++)
+        if (stack->rules[i].sandbox && strcmp(stack->rules[i].sandbox, entry->name) == 0)
+            kinds |= stack->rules[i].fds.receive;
+    return kinds;
+}
+
+/* sbx takes arrays of const char *. */
+static const char *const *constant(char **v)
+{
+    return (const char *const *)(const void *)v;
+}
+
+int launch_plan(sbx_plan **ret, const struct launch *launch, struct sbx_error *error)
+{
+    const struct stack_sandbox *entry = launch->entry;
+    struct sbx_bind bind = {.source = launch->place, .target = "/run/uds"};
+    struct sbx_named_fd fds[] = {{"UDS_BROKER", launch->link},
+                                 {"UDS_BROKER_REDIAL", launch->redial}};
+    struct sbx_rlimit nofile = {RLIMIT_NOFILE, launch->nofile.rlim_cur, launch->nofile.rlim_max};
+    struct sbx_spec spec = SBX_SPEC_INIT;
+
+    spec.name = entry->name;
+    spec.argv = constant(entry->command.v);
+    spec.env = entry->env.n ? constant(entry->env.v) : NULL;
+    spec.isolate = entry->isolate;
+    spec.root = entry->jail.n ? SBX_ROOT_JAIL : SBX_ROOT_HOST_RO;
+    spec.jail = entry->jail.n ? constant(entry->jail.v) : NULL;
+    spec.limits = entry->limits;
+    spec.degrade = entry->degrade;
+    spec.timeout_ms = entry->timeout_ms;
+    spec.landlock_no_reopen = (receives(launch->stack, entry) & UDS_FD_FILE_RO) != 0;
+    spec.rlimits = &nofile;
+    spec.nrlimits = 1;
+    if (entry->uid != UINT32_MAX)
+        spec.uid = spec.gid = entry->uid;
+    if (entry->stdio == STACK_STDIO_INHERIT)
+        spec.stdio[1] = spec.stdio[2] = STDERR_FILENO;
+    if (launch->place) {
+        spec.binds = &bind;
+        spec.nbinds = 1;
+    }
+    if (launch->link >= 0) {
+        spec.env_fds = fds;
+        spec.nenv_fds = 2;
+    }
+    return sbx_plan_new(ret, &spec, error);
+}

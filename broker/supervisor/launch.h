@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_LAUNCH_H
+#define SUPERVISOR_LAUNCH_H
+
+#include <sbx/sandbox.h>
+
+#include <sys/resource.h>
+
+#include "stack.h"
+
+/* From an entry of the stack file to a plan of libuds-sandbox. */
+
+struct launch {
+    const struct stack *stack;
+    const struct stack_sandbox *entry;
+    const char *place; /* host directory for /run/uds inside; NULL = none (--check) */
+    int link,
+        redial; /* the sandbox's ends; -1 = none (--check). Borrowed until sbx_start() has returned */
+    struct rlimit
+        nofile; /* the limit that we were started with: ours is raised, the payload's is not */
+};
+
+/* Are the files that the entry names there? Looks, touches nothing. */
+int launch_check(const struct stack *stack,
+                 const struct stack_sandbox *entry,
+                 struct sbx_error *error);
+int launch_plan(sbx_plan **ret, const struct launch *launch, struct sbx_error *error);
+
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* Report: what happens to sandboxes, in a line for people and in facts for programs. */
+#include "report.h"
+
+#include <stdio.h>
+
+#include <sys/param.h>
+
+void report_started(const struct status *status, const struct member *m)
+{
+    const struct sbx_report *report = &m->report;
+    char degraded[128], ids[64];
+
+    member_degraded(report->degraded, degraded, sizeof(degraded));
+    if (report->uid_count > 1)
+        snprintf(ids, sizeof(ids), "host uids %u-%u", report->uid_first,
+                 report->uid_first + report->uid_count - 1);
+    else
+        snprintf(ids, sizeof(ids), "host uid %u", (unsigned)report->host_uid);
+    status_say(status, m->entry->name, "started",
+               (const struct status_fact[]){{"pid", NULL, (uint64_t)report->init_pid},
+                                            {"uid_first", NULL, report->uid_first},
+                                            {"uid_count", NULL, report->uid_count},
+                                            {"host_uid", NULL, report->host_uid},
+                                            {"cgroup", report->cgroup, 0},
+                                            {"backend", report->backend, 0},
+                                            {"degraded", degraded, 0},
+                                            {"restarts", NULL, m->restarts},
+                                            {0}},
+               "started (pid %d, %s, cgroup %s, degraded: %s)", (int)report->init_pid, ids,
+               report->cgroup[0] ? report->cgroup : "none", degraded[0] ? degraded : "nothing");
+}
+
+static const char *cause_name(enum sbx_outcome outcome)
+{
+    switch (outcome) {
+    case SBX_EXITED:
+        return "exited";
+    case SBX_SIGNALED:
+        return "signaled";
+    case SBX_OOM:
+        return "oom";
+    case SBX_TIMEOUT:
+        return "timeout";
+    case SBX_STOPPED:
+        return "stopped";
+    case SBX_SETUP_FAILED:
+        return "setup";
+    }
+    return "none";
+}
+
+void report_ended(const struct status *status, const struct member *m, int wait_ms)
+{
+    char then[48] = "";
+
+    if (wait_ms >= 0)
+        snprintf(then, sizeof(then), ", restarting in %d ms", wait_ms);
+    else if (m->state == MEMBER_FAILED)
+        snprintf(then, sizeof(then), ", not restarted");
+    status_say(status, m->entry->name, "ended",
+               (const struct status_fact[]){
+                   {"cause", cause_name(m->outcome), 0},
+                   {"value", NULL, m->value},
+                   {"peak_bytes", NULL, m->peak_bytes},
+                   {wait_ms >= 0 ? "restart_in_ms" : NULL, NULL, (uint64_t)MAX(wait_ms, 0)},
+                   {0}},
+               "%s%s", m->detail, then);
+}
