@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The byte sequences in tests/vectors, which other implementations test against too, run through ours: the header decoder
+ * alone, a connection that gets them in one piece, a connection that gets them byte by byte, and our own encoder.
+ * docs/protocol.md "Test vectors" has the format.
+ */
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/socket.h>
+
+#include <uds/conn.h>
+#include <uds/msg.h>
+
+#include "guard.h"
+#include "wire/frame.h"
+
+#define BYTES_MAX   20000
+#define VECTORS_MAX 300
+#define EXPECTS_MAX 4
+
+enum outcome {
+    OUTCOME_OPEN,
+    OUTCOME_END,
+    OUTCOME_CLOSE
+};
+
+struct seen {
+    unsigned type;
+    unsigned long long id;
+    size_t head_len, body_len, nfds;
+};
+
+struct vector {
+    char name[256];
+    int socket_type;
+    bool hello;
+    size_t fds;
+    uint32_t max_body, max_fds;
+    struct seen messages[EXPECTS_MAX];
+    size_t nmessages;
+    enum outcome outcome;
+    unsigned rule; /* OUTCOME_CLOSE */
+    uint8_t bytes[BYTES_MAX];
+    size_t len;
+};
+
+static const uint8_t hello_bytes[] = {
+    0xd5, 1, 1, 0, 0,  0, 0, 0, 16, 0, 0, 0, 0,  0, 0, 0, 0,  0, 0, 0,
+    0,    0, 0, 0, 32, 0, 4, 0, 0,  0, 0, 1, 33, 0, 4, 0, 16, 0, 0, 0,
+};
+
+/* ---- reading vectors ---- */
+
+static void read_key(struct vector *v, const char *line)
+{
+    struct seen m;
+
+    if (strcmp(line, "# socket: seqpacket\n") == 0)
+        v->socket_type = SOCK_SEQPACKET;
+    else if (strcmp(line, "# hello: none\n") == 0)
+        v->hello = false;
+    else if (strcmp(line, "# expect: end\n") == 0)
+        v->outcome = OUTCOME_END;
+    else if (sscanf(line, "# expect: close P-%u", &v->rule) == 1)
+        v->outcome = OUTCOME_CLOSE;
+    else if (sscanf(line, "# fds: %zu", &v->fds) == 1)
+        return;
+    else if (sscanf(line, "# limits: %u %u", &v->max_body, &v->max_fds) == 2)
+        return;
+    else if (sscanf(line, "# expect: message %u %llu %zu %zu %zu", &m.type, &m.id, &m.head_len,
+                    &m.body_len, &m.nfds) == 5) {
+        cr_assert_lt(v->nmessages, EXPECTS_MAX);
+        v->messages[v->nmessages++] = m;
+    }
+}
+
+static void read_hex(struct vector *v, const char *line)
+{
+    unsigned byte;
+    int used;
+
+    for (; *line && *line != '#'; line += used) {
+        used = 1;
+        if (*line == ' ' || *line == '\n')
+            continue;
+        cr_assert_eq(sscanf(line, "%2x%n", &byte, &used), 1, "%s: not hex: %s", v->name, line);
+        cr_assert_eq(used, 2);
+        cr_assert_lt(v->len, sizeof(v->bytes));
+        v->bytes[v->len++] = (uint8_t)byte;
+    }
+}
+
+static void read_vector(struct vector *v, const char *name)
+{
+    char path[512], line[512];
+    FILE *f;
+
+    memset(v, 0, sizeof(*v));
+    snprintf(v->name, sizeof(v->name), "%s", name);
+    v->socket_type = SOCK_STREAM;
+    v->hello = true;
+    v->max_body = UDS_BODY_DEFAULT;
+    v->max_fds = UDS_FDS_DEFAULT;
+    snprintf(path, sizeof(path), "%s/vectors/%s", UDS_TEST_DATA, name);
+    f = fopen(path, "re");
+    cr_assert_not_null(f, "%s: %s", path, strerror(errno));
+    while (fgets(line, sizeof(line), f)) {
+        if (line[0] == '#')
+            read_key(v, line);
+        else
+            read_hex(v, line);
+    }
+    fclose(f);
+    cr_assert_gt(v->len, 0, "%s has no bytes", name);
+}
+
+/* Calls @run for each vector, and makes sure that there are some of both sorts. */
+static void for_each_vector(void (*run)(const struct vector *v))
+{
+    static struct vector v;
+    size_t ok = 0, bad = 0;
+    struct dirent *entry;
+    DIR *dir = opendir(UDS_TEST_DATA "/vectors");
+
+    cr_assert_not_null(dir);
+    while ((entry = readdir(dir))) {
+        if (!strstr(entry->d_name, ".hex"))
+            continue;
+        read_vector(&v, entry->d_name);
+        if (strncmp(v.name, "bad-", 4) == 0) {
+            cr_assert_eq(v.outcome, OUTCOME_CLOSE, "%s expects no rule to be broken", v.name);
+            bad++;
+        } else {
+            cr_assert_neq(v.outcome, OUTCOME_CLOSE, "%s expects a rule to be broken", v.name);
+            ok++;
+        }
+        run(&v);
+    }
+    closedir(dir);
+    cr_assert_gt(ok, 30);
+    cr_assert_gt(bad, 30);
+}
+
+/* ---- a connection on one end of a socketpair, raw bytes on the other ---- */
+
+struct bench {
+    int raw;
+    uds_conn *conn;
+    uds_msg *messages[EXPECTS_MAX + 1];
+    size_t nmessages;
+    bool closed;
+    int error;
+};
+
+static void on_message(uds_conn *conn, uds_msg *msg, void *arg)
+{
+    struct bench *b = arg;
+
+    (void)conn;
+    cr_assert_leq(b->nmessages, EXPECTS_MAX, "more messages than any vector has");
+    b->messages[b->nmessages++] = msg;
+}
+
+static void on_close(uds_conn *conn, int error, void *arg)
+{
+    struct bench *b = arg;
+
+    (void)conn;
+    b->closed = true;
+    b->error = error;
+}
+
+static void bench_open(struct bench *b, int socket_type, uint32_t max_body, uint32_t max_fds)
+{
+    static const struct uds_conn_callbacks callbacks = {
+        .on_message = on_message,
+        .on_close = on_close,
+    };
+    struct uds_conn_options options = UDS_CONN_OPTIONS_INIT;
+    int sv[2];
+
+    memset(b, 0, sizeof(*b));
+    options.max_body = max_body;
+    options.max_fds = max_fds;
+    cr_assert_eq(socketpair(AF_UNIX, socket_type | SOCK_CLOEXEC, 0, sv), 0);
+    b->raw = sv[1];
+    cr_assert_eq(uds_conn_new(&b->conn, sv[0], &options), 0);
+    uds_conn_set_callbacks(b->conn, &callbacks, b);
+}
+
+static void bench_run(struct bench *b)
+{
+    /* Ends when nothing is left to be done; 64 rounds are more than any vector's bytes can keep it busy. */
+    for (int i = 0; i < 64 && !b->closed; i++)
+        if (uds_conn_process(b->conn) == 0 && uds_conn_get_timeout(b->conn) != 0)
+            break;
+}
+
+static void bench_close(struct bench *b)
+{
+    for (size_t i = 0; i < b->nmessages; i++)
+        uds_msg_unref(b->messages[i]);
+    uds_conn_unref(b->conn);
+    close(b->raw);
+}
+
+static void raw_send(int fd, const void *bytes, size_t len, size_t nfds)
+{
+    union {
+        struct cmsghdr align;
+        char space[CMSG_SPACE(UDS_FDS_MAX * sizeof(int))];
+    } control;
+    struct iovec iov = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = len};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    int fds[UDS_FDS_MAX];
+    ssize_t n;
+
+    if (nfds > 0) {
+        struct cmsghdr *cmsg = &control.align;
+
+        memset(&control, 0, sizeof(control));
+        msg.msg_control = &control;
+        msg.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
+        cmsg->cmsg_level = SOL_SOCKET;
+        cmsg->cmsg_type = SCM_RIGHTS;
+        cmsg->cmsg_len = CMSG_LEN(nfds * sizeof(int));
+        for (size_t i = 0; i < nfds; i++)
+            cr_assert_geq(fds[i] = open("/dev/null", O_RDONLY | O_CLOEXEC), 0);
+        memcpy(CMSG_DATA(cmsg), fds, nfds * sizeof(int));
+    }
+    n = sendmsg(fd, &msg, MSG_NOSIGNAL);
+    for (size_t i = 0; i < nfds; i++)
+        close(fds[i]);
+    /* EPIPE: byte by byte, the receiver may have closed before the end. */
+    cr_assert(n == (ssize_t)len || (n < 0 && (errno == EPIPE || errno == ECONNRESET)),
+              "sendmsg: %s", strerror(errno));
+}
+
+/* ---- what has to come of it ---- */
+
+static void check_messages(const struct vector *v, const struct bench *b)
+{
+    cr_assert_eq(b->nmessages, v->nmessages, "%s: %zu messages", v->name, b->nmessages);
+    for (size_t i = 0; i < v->nmessages; i++) {
+        const struct seen *want = &v->messages[i];
+        const uds_msg *got = b->messages[i];
+        size_t head_len, body_len;
+
+        (void)uds_msg_peek_head(got, &head_len);
+        (void)uds_msg_peek_body(got, &body_len);
+        cr_assert_eq((unsigned)uds_msg_get_type(got), want->type, "%s: type", v->name);
+        cr_assert_eq(uds_msg_get_id(got), want->id, "%s: id", v->name);
+        cr_assert_eq(head_len, want->head_len, "%s: head of %zu bytes", v->name, head_len);
+        cr_assert_eq(body_len, want->body_len, "%s: body of %zu bytes", v->name, body_len);
+        cr_assert_eq(uds_msg_get_fd_count(got), want->nfds, "%s: fds", v->name);
+    }
+}
+
+static void check_outcome(const struct vector *v, const struct bench *b)
+{
+    char rule[16];
+
+    switch (v->outcome) {
+    case OUTCOME_OPEN:
+        cr_assert_not(b->closed, "%s: closed: %s", v->name, uds_conn_get_error_text(b->conn));
+        check_messages(v, b);
+        break;
+    case OUTCOME_END:
+        cr_assert(b->closed, "%s: still open", v->name);
+        cr_assert_eq(b->error, 0, "%s: %s", v->name, uds_conn_get_error_text(b->conn));
+        check_messages(v, b);
+        break;
+    case OUTCOME_CLOSE:
+        snprintf(rule, sizeof(rule), "P-%u:", v->rule);
+        cr_assert(b->closed, "%s: still open", v->name);
+        cr_assert_eq(b->error, -EPROTO, "%s: %s", v->name, strerror(-b->error));
+        cr_assert_not_null(strstr(uds_conn_get_error_text(b->conn), rule),
+                           "%s: \"%s\" does not name %s", v->name, uds_conn_get_error_text(b->conn),
+                           rule);
+        break;
+    }
+}
+
+static void run_at_once(const struct vector *v)
+{
+    struct bench b;
+
+    bench_open(&b, v->socket_type, v->max_body, v->max_fds);
+    if (v->hello)
+        raw_send(b.raw, hello_bytes, sizeof(hello_bytes), 0);
+    raw_send(b.raw, v->bytes, v->len, v->fds);
+    bench_run(&b);
+    check_outcome(v, &b);
+    bench_close(&b);
+}
+
+static void run_byte_by_byte(const struct vector *v)
+{
+    struct bench b;
+
+    if (v->socket_type != SOCK_STREAM)
+        return;
+    bench_open(&b, v->socket_type, v->max_body, v->max_fds);
+    if (v->hello)
+        raw_send(b.raw, hello_bytes, sizeof(hello_bytes), 0);
+    bench_run(&b);
+    for (size_t i = 0; i < v->len && !b.closed; i++) {
+        raw_send(b.raw, v->bytes + i, 1, i == 0 ? v->fds : 0);
+        bench_run(&b);
+    }
+    check_outcome(v, &b);
+    bench_close(&b);
+}
+
+static void run_header(const struct vector *v)
+{
+    const struct udsi_limits limits = {.max_body = v->max_body, .max_fds = v->max_fds};
+    struct udsi_header header;
+    enum udsi_rule rule;
+
+    if (v->len < UDSI_HEADER_SIZE)
+        return;
+    rule = udsi_header_decode(v->bytes, &limits, &header);
+    if (v->outcome == OUTCOME_CLOSE && v->rule <= UDSI_RULE_FD_COUNT) {
+        cr_assert_eq((unsigned)rule, v->rule, "%s: P-%u", v->name, (unsigned)rule);
+    } else {
+        cr_assert_eq(rule, UDSI_RULE_NONE, "%s: %s", v->name, udsi_rule_text(rule));
+        if (v->nmessages == 1 && v->hello) {
+            cr_assert_eq(header.type, v->messages[0].type, "%s", v->name);
+            cr_assert_eq(header.id, v->messages[0].id, "%s", v->name);
+            cr_assert_eq(header.head_length, v->messages[0].head_len, "%s", v->name);
+            cr_assert_eq(header.body_length, v->messages[0].body_len, "%s", v->name);
+            cr_assert_eq(header.fd_count, v->messages[0].nfds, "%s", v->name);
+        }
+    }
+}
+
+/* The same message, made anew through the public functions. */
+static uds_msg *rebuild(const uds_msg *from)
+{
+    size_t body_len, pos = 0, len;
+    const void *body = uds_msg_peek_body(from, &body_len), *data;
+    uint16_t tag;
+    uds_msg *msg;
+
+    cr_assert_eq(uds_msg_new(&msg, uds_msg_get_type(from), uds_msg_get_id(from), body, body_len),
+                 0);
+    while (uds_msg_next(from, &pos, &tag, &data, &len))
+        cr_assert_eq(uds_msg_add_bytes(msg, tag, data, len), 0);
+    for (size_t i = 0; i < uds_msg_get_fd_count(from); i++)
+        cr_assert_eq(uds_msg_push_dup_fd(msg, uds_msg_peek_fd(from, i)), 0);
+    return msg;
+}
+
+static size_t raw_receive(int fd, uint8_t *buf, size_t size, size_t *ret_nfds)
+{
+    union {
+        struct cmsghdr align;
+        char space[CMSG_SPACE(UDS_FDS_MAX * sizeof(int))];
+    } control;
+    struct iovec iov = {.iov_base = buf, .iov_len = size};
+    struct msghdr msg = {
+        .msg_iov = &iov,
+        .msg_iovlen = 1,
+        .msg_control = &control,
+        .msg_controllen = sizeof(control),
+    };
+    ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+    *ret_nfds = 0;
+    cr_assert_gt(n, 0, "recvmsg: %s", strerror(errno));
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+        int fds[UDS_FDS_MAX];
+
+        cr_assert_eq(c->cmsg_type, SCM_RIGHTS);
+        *ret_nfds = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        memcpy(fds, CMSG_DATA(c), *ret_nfds * sizeof(int));
+        for (size_t i = 0; i < *ret_nfds; i++)
+            close(fds[i]);
+    }
+    return (size_t)n;
+}
+
+static void run_encoder(const struct vector *v)
+{
+    uint8_t buf[BYTES_MAX];
+    struct bench b;
+    size_t n, nfds;
+    uds_msg *copy;
+
+    if (v->nmessages != 1 || !v->hello || v->outcome != OUTCOME_OPEN)
+        return;
+    bench_open(&b, v->socket_type, v->max_body, v->max_fds);
+    raw_send(b.raw, hello_bytes, sizeof(hello_bytes), 0);
+    raw_send(b.raw, v->bytes, v->len, v->fds);
+    bench_run(&b);
+    check_outcome(v, &b);
+    (void)raw_receive(b.raw, buf, sizeof(buf), &nfds); /* its HELLO */
+
+    copy = rebuild(b.messages[0]);
+    cr_assert_eq(uds_conn_send(b.conn, copy), 0, "%s", v->name);
+    cr_assert_eq(uds_conn_flush(b.conn), 0, "%s", v->name);
+    uds_msg_unref(copy);
+    n = raw_receive(b.raw, buf, sizeof(buf), &nfds);
+    cr_assert_eq(n, v->len, "%s: %zu bytes", v->name, n);
+    cr_assert_eq(memcmp(buf, v->bytes, n), 0, "%s: other bytes", v->name);
+    cr_assert_eq(nfds, v->fds, "%s: %zu fds", v->name, nfds);
+    bench_close(&b);
+}
+
+/* P-1 */ /* P-2 */ /* P-3 */ /* P-4 */ /* P-5 */ /* P-6 */ /* P-7 */ /* P-8 */
+Test(vectors, the_header_decoder_agrees)
+{
+    UDS_TEST_GUARD;
+    for_each_vector(run_header);
+}
+
+/* P-9 */ /* P-10 */ /* P-11 */ /* P-12 */ /* P-13 */ /* P-14 */ /* P-15 */ /* P-16 */ /* P-17 */
+/* P-18 */                                                                             /* P-19 */
+Test(vectors, a_connection_does_what_they_expect)
+{
+    UDS_TEST_GUARD;
+    for_each_vector(run_at_once);
+}
+
+Test(vectors, byte_by_byte_is_no_different)
+{
+    UDS_TEST_GUARD;
+    for_each_vector(run_byte_by_byte);
+}
+
+Test(vectors, our_encoder_gives_the_same_bytes)
+{
+    UDS_TEST_GUARD;
+    for_each_vector(run_encoder);
+}
+
+/* Each rule that a receiver enforces has at least one vector that breaks it. */
+static bool rule_has_vector[UDSI_RULE_COUNT];
+
+static void note_rule(const struct vector *v)
+{
+    if (v->outcome == OUTCOME_CLOSE) {
+        cr_assert_lt(v->rule, UDSI_RULE_COUNT, "%s: P-%u is no rule of a receiver", v->name,
+                     v->rule);
+        rule_has_vector[v->rule] = true;
+    }
+}
+
+Test(vectors, each_rule_of_the_receiver_is_broken_by_one)
+{
+    UDS_TEST_GUARD;
+    for_each_vector(note_rule);
+    for (unsigned rule = 1; rule < UDSI_RULE_COUNT; rule++)
+        cr_assert(rule_has_vector[rule], "no vector breaks %s", udsi_rule_text(rule));
+}
