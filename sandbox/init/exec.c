@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The last step: find the program, execve it, and where that fails say which file was the missing one. ENOENT from
+ * execve can mean the program, its #! line's interpreter or its ELF loader; the user of a jail needs to know which.
+ */
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "init.h"
+
+/* A block of @count strings, one behind the other, as an array for execve. */
+static char **unpack(const char *block, uint64_t count, char *listen_pid)
+{
+    char **array = calloc(count + 1, sizeof *array);
+    if (!array)
+        return NULL;
+    for (uint64_t i = 0; i < count; i++) {
+        array[i] =
+            strncmp(block, "LISTEN_PID=", 11) == 0 && listen_pid ? listen_pid : strdup(block);
+        block += strlen(block) + 1;
+    }
+    return array;
+}
+
+static const char *find_in(char *const *env, const char *name)
+{
+    size_t length = strlen(name);
+    for (; *env; env++)
+        if (strncmp(*env, name, length) == 0 && (*env)[length] == '=')
+            return *env + length + 1;
+    return NULL;
+}
+
+/* The ELF loader that @fd asks for, or -1. */
+static int read_interpreter(int fd, const unsigned char *head, char *ret, size_t size)
+{
+    Elf64_Ehdr elf;
+    Elf64_Phdr program;
+    memcpy(&elf, head, sizeof elf);
+    if (elf.e_ident[EI_CLASS] != ELFCLASS64 || elf.e_phentsize != sizeof program)
+        return -1;
+    for (unsigned i = 0; i < elf.e_phnum; i++) {
+        off_t at = (off_t)(elf.e_phoff + i * sizeof program);
+        if (pread(fd, &program, sizeof program, at) != (ssize_t)sizeof program)
+            return -1;
+        if (program.p_type != PT_INTERP)
+            continue;
+        size_t length = program.p_filesz < size - 1 ? program.p_filesz : size - 1;
+        ssize_t n = pread(fd, ret, length, (off_t)program.p_offset);
+        if (n <= 0)
+            return -1;
+        ret[n] = '\0';
+        return 0;
+    }
+    return -1;
+}
+
+/* After execve of @path failed with ENOENT: which file is not there? */
+static int explain(struct init *init, const char *path, int err)
+{
+    unsigned char head[256] = {0};
+    char interpreter[256];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return init_fail(init, err, "%s", path);
+    ssize_t n = read(fd, head, sizeof head - 1);
+    int found = -1;
+    if (n > 2 && head[0] == '#' && head[1] == '!') {
+        char *start = (char *)head + 2 + strspn((char *)head + 2, " \t");
+        start[strcspn(start, " \t\n")] = '\0';
+        snprintf(interpreter, sizeof interpreter, "%s", start);
+        found = 0;
+    } else if (n >= (ssize_t)sizeof(Elf64_Ehdr) && memcmp(head, ELFMAG, SELFMAG) == 0) {
+        found = read_interpreter(fd, head, interpreter, sizeof interpreter);
+    }
+    close(fd);
+    if (found < 0 || access(interpreter, F_OK) == 0)
+        return init_fail(init, err, "%s", path);
+    return init_fail(init, err, "%s, the interpreter of %s", interpreter, path);
+}
+
+static int try_exec(struct init *init, const char *path, char **argv, char **env)
+{
+    execve(path, argv, env);
+    int err = errno;
+    return err == ENOENT ? explain(init, path, err) : init_fail(init, err, "%s", path);
+}
+
+/* As execvpe: the first hit wins, EACCES is remembered. */
+static int search_path(struct init *init, char **argv, char **env)
+{
+    const char *path = find_in(env, "PATH");
+    int denied = 0;
+    for (const char *p = path ? path : "/usr/bin:/bin"; *p;) {
+        char candidate[4096];
+        size_t length = strcspn(p, ":");
+        int n = snprintf(candidate, sizeof candidate, "%.*s/%s", (int)length, p, argv[0]);
+        p += length + (p[length] == ':');
+        if (n < 0 || (size_t)n >= sizeof candidate || candidate[0] != '/')
+            continue;
+        if (access(candidate, F_OK) < 0)
+            continue;
+        int r = try_exec(init, candidate, argv, env);
+        if (r != -EACCES)
+            return r;
+        denied = r;
+    }
+    return denied ? denied : init_fail(init, ENOENT, "%s, in PATH", argv[0]);
+}
+
+int init_exec(struct init *init, const struct sbxi_step *step)
+{
+    char listen_pid[32];
+    snprintf(listen_pid, sizeof listen_pid, "LISTEN_PID=%d", (int)getpid());
+    char **argv = unpack(init_a(init, step), step->args[0], NULL);
+    char **env = unpack(init_b(init, step), step->args[1], listen_pid);
+    if (!argv || !env || !argv[0])
+        return -ENOMEM;
+    return strchr(argv[0], '/') ? try_exec(init, argv[0], argv, env) : search_path(init, argv, env);
+}

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * uds-sandbox-init: the first process of a sandbox. Static, exec'd straight after clone3 with an empty environment, so
+ * it never held the launcher's memory; what it needs comes in one blob (steps.h).
+ *
+ *   acting ── every step up to FORK ──▶ forked ── payload's execve succeeded ──▶ watching ── payload ended ──▶ exit
+ *      └──────── FAILED event, exit ◀────┘
+ *
+ * While watching it holds the control socket, a signalfd and one capability (CAP_KILL), reaps whatever is orphaned and
+ * passes signals on. When the launcher's end of the control socket closes it exits, and being PID 1 it takes every
+ * process of the namespace with it: a sandbox outlives nobody.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <linux/capability.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "init.h"
+
+int init_fail(struct init *init, int err, const char *format, ...)
+{
+    va_list ap;
+    if (init->detail[0])
+        return -err; /* the innermost words are the exact ones */
+    va_start(ap, format);
+    vsnprintf(init->detail, sizeof init->detail, format, ap);
+    va_end(ap);
+    return -err;
+}
+
+static void send_event(const struct sbxi_event *event)
+{
+    /* Nobody left to hear it: the next poll sees the hang-up. */
+    send(SBXI_FD_CONTROL, event, sizeof *event, MSG_NOSIGNAL);
+}
+
+static void fill_failure(struct sbxi_event *event, const struct init *init, uint32_t step, int r)
+{
+    memset(event, 0, sizeof *event);
+    event->type = SBXI_FAILED;
+    event->step = step;
+    event->err = -r;
+    memcpy(event->detail, init->detail, sizeof event->detail);
+}
+
+static int map_blob(struct init *init)
+{
+    struct stat st;
+    if (fstat(SBXI_FD_BLOB, &st) < 0)
+        return -errno;
+    if (st.st_size < (off_t)sizeof *init->blob || st.st_size > SBXI_MAX_BLOB)
+        return -EINVAL;
+    void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, SBXI_FD_BLOB, 0);
+    if (map == MAP_FAILED)
+        return -errno;
+    init->blob = map;
+    init->steps = (const struct sbxi_step *)(init->blob + 1);
+    close(SBXI_FD_BLOB);
+    return init->blob->magic == SBXI_BLOB_MAGIC && init->blob->size == st.st_size ? 0 : -EINVAL;
+}
+
+/* Trees that the launcher opened lie behind the passed descriptors, in the order of the slots. */
+static int take_trees(struct init *init)
+{
+    int first = SBXI_FD_PASSED + (int)init->blob->npassed;
+    for (size_t i = 0; i < SBXI_MAX_TREES; i++)
+        init->tree[i] = -1;
+    int next = first;
+    for (uint32_t i = 0; i < init->blob->nsteps; i++) {
+        const struct sbxi_step *step = &init->steps[i];
+        if (step->op == SBXI_OPEN && step->args[1])
+            init->tree[step->slot] = next++;
+    }
+    init->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return init->root < 0 ? -errno : 0;
+}
+
+static _Noreturn void run_payload(struct init *init, const struct sbxi_step *step, int error_fd)
+{
+    const struct sbxi_step *end = init->steps + init->blob->nsteps;
+    struct sbxi_event event;
+    int r = 0;
+    init->error_fd = error_fd;
+    close(SBXI_FD_CONTROL);
+    init_reset_signals();
+    setsid();
+    umask(022);
+    for (; step < end; step++) {
+        r = init_act_payload(init, step);
+        if (r < 0)
+            break;
+    }
+    fill_failure(&event, init, step < end ? step->index : 0, r);
+    (void)!write(init->error_fd, &event, sizeof event);
+    _exit(127);
+}
+
+/* PID 1 keeps CAP_KILL, for signals to a payload of another id, and nothing that could touch a mount or a file. */
+static int shed(struct init *init)
+{
+    munmap((void *)(uintptr_t)init->blob, init->blob->size);
+    init->blob = NULL;
+    for (size_t i = 0; i < SBXI_MAX_TREES; i++)
+        init->tree[i] = -1;
+    int r = init_drop_bounds();
+    if (r >= 0)
+        r = init_set_caps(1u << CAP_KILL);
+    if (r >= 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        r = -errno;
+    return r;
+}
+
+/* Waits for execve. 0: it runs. 1: it failed and @record says how. */
+static int await_exec(int fd, struct sbxi_event *event)
+{
+    ssize_t n;
+    do
+        n = read(fd, event, sizeof *event);
+    while (n < 0 && errno == EINTR);
+    return n == (ssize_t)sizeof *event;
+}
+
+static _Noreturn void report_end(pid_t payload, int status)
+{
+    struct sbxi_event event = {.type = SBXI_ENDED, .status = status};
+    struct rusage usage;
+    if (getrusage(RUSAGE_CHILDREN, &usage) == 0) {
+        event.cpu_usec = (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000u +
+                         (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+        event.peak_kib = (uint64_t)usage.ru_maxrss;
+    }
+    send_event(&event);
+    kill(-payload, SIGKILL); /* without a pid namespace nothing else ends its group */
+    _exit(0);
+}
+
+static void reap(pid_t payload)
+{
+    for (;;) {
+        int status;
+        pid_t pid = waitpid(-1, &status, WNOHANG);
+        if (pid <= 0)
+            return;
+        if (pid == payload)
+            report_end(payload, status);
+    }
+}
+
+static void obey(pid_t payload)
+{
+    struct sbxi_command command;
+    ssize_t n = recv(SBXI_FD_CONTROL, &command, sizeof command, MSG_DONTWAIT);
+    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+        kill(payload, SIGKILL);
+        _exit(0);
+    }
+    if (n == (ssize_t)sizeof command && command.type == SBXI_SIGNAL && command.value < NSIG)
+        kill(payload, (int)command.value);
+}
+
+static _Noreturn void watch(pid_t payload, int signals)
+{
+    struct pollfd fds[] = {{.fd = SBXI_FD_CONTROL, .events = POLLIN},
+                           {.fd = signals, .events = POLLIN}};
+    for (;;) {
+        struct signalfd_siginfo info;
+        reap(payload);
+        if (poll(fds, 2, -1) < 0)
+            continue;
+        if (fds[1].revents)
+            (void)!read(signals, &info, sizeof info);
+        if (fds[0].revents)
+            obey(payload);
+    }
+}
+
+static _Noreturn void start_payload(struct init *init, const struct sbxi_step *step, int signals)
+{
+    struct sbxi_event event = {0};
+    int pipe[2], r = 0;
+    pid_t payload = -1;
+    if (pipe2(pipe, O_CLOEXEC) == 0)
+        payload = fork();
+    if (payload < 0) {
+        fill_failure(&event, init, step->index, -errno);
+        send_event(&event);
+        _exit(1);
+    }
+    if (payload == 0)
+        run_payload(init, step + 1, pipe[1]);
+    /* Our copies of the payload's descriptors would keep its pipes open after it has closed them. */
+    int high_pipe = fcntl(pipe[0], F_DUPFD_CLOEXEC, 6);
+    int high_signals = fcntl(signals, F_DUPFD_CLOEXEC, 6);
+    dup2(high_pipe, 4);
+    dup2(high_signals, 5);
+    close_range(6, ~0U, 0);
+    close_range(0, 2, 0);
+    uint32_t index = step->index;
+    r = shed(init);
+    if (r < 0) {
+        fill_failure(&event, init, index, r);
+    } else if (await_exec(4, &event) == 0) {
+        close(4);
+        event.type = SBXI_RUNNING;
+        event.cgroup_ns = init->cgroup_ns;
+        send_event(&event);
+        watch(payload, 5);
+    }
+    send_event(&event);
+    _exit(1);
+}
+
+static int open_signals(void)
+{
+    sigset_t set;
+    init_reset_signals();
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return fd < 0 ? -errno : fd;
+}
+
+int main(void)
+{
+    static struct init init = {.error_fd = -1, .root = -1};
+    struct sbxi_event event;
+    uint32_t index = 0;
+    int signals = -1;
+
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
+    umask(0);
+    setsid();
+    int r = map_blob(&init);
+    if (r >= 0)
+        r = take_trees(&init);
+    if (r >= 0 && !init.blob->pid1 && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
+        r = -errno;
+    if (r >= 0)
+        r = signals = open_signals();
+    for (uint32_t i = 0; r >= 0 && i < init.blob->nsteps; i++) {
+        index = init.steps[i].index;
+        if (init.steps[i].op == SBXI_FORK)
+            start_payload(&init, &init.steps[i], signals);
+        r = init_act_mount(&init, &init.steps[i]);
+    }
+    fill_failure(&event, &init, index, r < 0 ? r : -EINVAL);
+    send_event(&event);
+    return 1;
+}

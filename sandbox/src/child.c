@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Between clone3 and execve, in a copy of the launcher: only system calls, no allocation, no lock, nothing that a libc
+ * does on behalf of threads that are not here (setresuid() of glibc signals them; the raw call does not).
+ *
+ * First descriptors, then waiting: whoever waits here must not hold a copy of the launcher's end of any control socket, or
+ * nobody would ever see it close.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <linux/capability.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+
+#include "kernel.h"
+#include "running.h"
+
+static _Noreturn void fail(const char *what, size_t length)
+{
+    struct sbxi_event event = {.type = SBXI_FAILED, .step = SBXI_STEP_CHILD, .err = errno};
+    memcpy(event.detail, what, length);
+    send(SBXI_FD_CONTROL, &event, sizeof event, MSG_NOSIGNAL);
+    _exit(1);
+}
+#define FAIL(what) fail(what, sizeof(what))
+
+/* Sources may sit on each other's numbers, so all go up first. */
+static void place_descriptors(const struct sbxi_child *child)
+{
+    int above = (int)child->nfds + 1;
+    int program = fcntl(child->program, F_DUPFD_CLOEXEC, above);
+    if (program < 0)
+        _exit(1);
+    for (size_t i = 0; i < child->nfds; i++) {
+        child->spare[i] = fcntl(child->fds[i], F_DUPFD_CLOEXEC, above);
+        if (child->spare[i] < 0)
+            _exit(1);
+    }
+    for (size_t i = 0; i < child->nfds; i++)
+        if (dup2(child->spare[i], (int)i) < 0)
+            _exit(1);
+    if (dup3(program, (int)child->nfds, O_CLOEXEC) < 0 || close_range((unsigned)above, ~0U, 0) < 0)
+        FAIL("descriptors");
+}
+
+static void wait_for_go(void)
+{
+    char go;
+    ssize_t n;
+    do
+        n = recv(SBXI_FD_CONTROL, &go, sizeof go, 0);
+    while (n < 0 && errno == EINTR);
+    if (n != 1)
+        _exit(1);
+}
+
+/* An exec by a uid that is not 0 drops capabilities, except ambient ones. */
+static void raise_ambient(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2] = {{0}};
+    if (syscall(SYS_capget, &header, data) < 0)
+        FAIL("capget");
+    data[0].inheritable = data[0].permitted;
+    data[1].inheritable = data[1].permitted;
+    if (syscall(SYS_capset, &header, data) < 0)
+        FAIL("capset");
+    for (unsigned cap = 0; cap < 64; cap++)
+        if (data[cap / 32].permitted & (1u << (cap % 32)) &&
+            prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0)
+            FAIL("ambient capabilities");
+}
+
+_Noreturn void sbxi_child_run(const struct sbxi_child *child)
+{
+    static char name[] = "uds-sandbox-init";
+    char *const argv[] = {name, NULL}, *const env[] = {NULL};
+    place_descriptors(child);
+    wait_for_go();
+    if (child->become_root &&
+        (syscall(SYS_setgroups, 0, NULL) < 0 || syscall(SYS_setresgid, 0, 0, 0) < 0 ||
+         syscall(SYS_setresuid, 0, 0, 0) < 0))
+        FAIL("become root of the user namespace");
+    if (child->ambient)
+        raise_ambient();
+    syscall(SYS_execveat, (int)child->nfds, "", argv, env, AT_EMPTY_PATH);
+    FAIL("exec uds-sandbox-init");
+}

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From a checked spec to the list of steps. Adding never fails in the middle: the first step that finds no memory drops
+ * the whole list, later ones go to a spare, and sbx_plan_new() looks once, at the end.
+ */
+
+#include "plan.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/resource.h>
+
+#include "cleanup.h"
+#include "error.h"
+
+static void free_steps(sbx_plan *plan)
+{
+    for (size_t i = 0; i < plan->nsteps; i++) {
+        free(plan->steps[i].a);
+        free(plan->steps[i].b);
+    }
+    free(plan->steps);
+    plan->steps = NULL;
+    plan->nsteps = 0;
+}
+
+static struct sbxi_plan_step *add_bytes(
+    sbx_plan *plan, enum sbxi_op op, const void *a, size_t a_length, const void *b, size_t b_length)
+{
+    if (plan->nsteps == plan->capacity) {
+        size_t capacity = plan->capacity ? plan->capacity * 2 : 64;
+        struct sbxi_plan_step *steps =
+            plan->capacity && !plan->steps ? NULL : realloc(plan->steps, capacity * sizeof *steps);
+        if (!steps)
+            goto fail;
+        plan->steps = steps;
+        plan->capacity = capacity;
+    }
+    if (!plan->steps)
+        goto fail;
+    struct sbxi_plan_step *step = &plan->steps[plan->nsteps];
+    *step = (struct sbxi_plan_step){.op = op, .slot = -1};
+    plan->nsteps++;
+    if ((a && !(step->a = malloc(a_length))) || (b && !(step->b = malloc(b_length))))
+        goto fail;
+    if (a)
+        memcpy(step->a, a, a_length);
+    if (b)
+        memcpy(step->b, b, b_length);
+    step->a_length = a ? a_length : 0;
+    step->b_length = b ? b_length : 0;
+    return step;
+fail:
+    if (plan->steps)
+        free_steps(plan);
+    if (!plan->capacity)
+        plan->capacity = 1;
+    plan->spare = (struct sbxi_plan_step){0};
+    return &plan->spare;
+}
+
+struct sbxi_plan_step *sbxi_plan_add(sbx_plan *plan, enum sbxi_op op, const char *a, const char *b)
+{
+    return add_bytes(plan, op, a, a ? strlen(a) + 1 : 0, b, b ? strlen(b) + 1 : 0);
+}
+
+struct sbxi_plan_step *sbxi_plan_add_tree(sbx_plan *plan, enum sbxi_op op, const char *a)
+{
+    struct sbxi_plan_step *step = sbxi_plan_add(plan, op, a, NULL);
+    step->slot = plan->ntrees++;
+    return step;
+}
+
+void sbxi_plan_attach(sbx_plan *plan, int32_t slot, const char *target)
+{
+    sbxi_plan_add(plan, SBXI_ATTACH, target, NULL)->slot = slot;
+}
+
+void sbxi_plan_append(sbx_plan *plan, sbx_plan *from)
+{
+    for (size_t i = 0; i < from->nsteps; i++) {
+        struct sbxi_plan_step *source = &from->steps[i];
+        struct sbxi_plan_step *step = sbxi_plan_add(plan, (enum sbxi_op)source->op, NULL, NULL);
+        *step = *source;
+        if (step == &plan->spare) {
+            free(source->a);
+            free(source->b);
+        }
+    }
+    free(from->steps);
+    from->steps = NULL;
+    from->nsteps = 0;
+}
+
+static void add_limit(sbx_plan *plan, uint32_t flags, int resource, uint64_t soft, uint64_t hard)
+{
+    struct sbxi_plan_step *step = sbxi_plan_add(plan, SBXI_RLIMIT, NULL, NULL);
+    step->flags = flags;
+    step->args[0] = (uint64_t)resource;
+    step->args[1] = soft;
+    step->args[2] = hard;
+}
+
+/* Where there is no cgroup, rlimits are what is left; rootless, PID 1 has the payload's id and counts as one more. */
+static void add_limits(sbx_plan *plan, const struct sbx_spec *spec)
+{
+    bool core = false;
+    if (plan->limits.memory_bytes)
+        add_limit(plan, SBXI_F_NO_CGROUP, RLIMIT_DATA, plan->limits.memory_bytes,
+                  plan->limits.memory_bytes);
+    if (plan->limits.pids) {
+        uint64_t pids = plan->limits.pids + !plan->privileged;
+        add_limit(plan, SBXI_F_NO_CGROUP, RLIMIT_NPROC, pids, pids);
+    }
+    for (size_t i = 0; i < spec->nrlimits; i++) {
+        core |= spec->rlimits[i].resource == RLIMIT_CORE;
+        add_limit(plan, 0, spec->rlimits[i].resource, spec->rlimits[i].soft, spec->rlimits[i].hard);
+    }
+    if (!core)
+        add_limit(plan, 0, RLIMIT_CORE, 0, 0);
+}
+
+/* Strings one behind the other. */
+struct block {
+    char *bytes;
+    size_t length;
+    uint64_t count;
+    bool failed;
+};
+
+static void block_add(struct block *block, const char *key, const char *value)
+{
+    size_t key_length = strlen(key), length = key_length + strlen(value) + 1;
+    char *bytes = block->failed ? NULL : realloc(block->bytes, block->length + length);
+    if (!bytes) {
+        block->failed = true;
+        return;
+    }
+    memcpy(bytes + block->length, key, key_length);
+    memcpy(bytes + block->length + key_length, value, length - key_length);
+    block->bytes = bytes;
+    block->length += length;
+    block->count++;
+}
+
+static void add_environment(struct block *block, const struct sbx_spec *spec)
+{
+    char number[32];
+    bool path = false;
+    for (const char *const *e = spec->env; e && *e; e++) {
+        path |= strncmp(*e, "PATH=", 5) == 0;
+        block_add(block, "", *e);
+    }
+    if (!path)
+        block_add(block, "PATH=", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    for (size_t i = 0; i < spec->nenv_fds; i++) {
+        char key[256];
+        snprintf(key, sizeof key, "%s=", spec->env_fds[i].name);
+        snprintf(number, sizeof number, "fd:%zu", 3 + spec->nfds + i);
+        block_add(block, key, number);
+    }
+    if (!spec->nfds)
+        return;
+    struct block names = {0};
+    for (size_t i = 0; i < spec->nfds; i++) {
+        block_add(&names, i ? ":" : "", spec->fds[i].name);
+        if (!names.failed && i + 1 < spec->nfds)
+            names.length--; /* the next one goes over this NUL */
+    }
+    snprintf(number, sizeof number, "%zu", spec->nfds);
+    block_add(block, "LISTEN_FDS=", number);
+    block_add(block, "LISTEN_FDNAMES=", names.failed ? "" : names.bytes);
+    block_add(block, "LISTEN_PID=", ""); /* known when it is forked */
+    block->failed |= names.failed;
+    free(names.bytes);
+}
+
+static int add_exec(sbx_plan *plan, const struct sbx_spec *spec)
+{
+    struct block argv = {0}, env = {0};
+    for (const char *const *a = spec->argv; *a; a++)
+        block_add(&argv, "", *a);
+    add_environment(&env, spec);
+    int r = argv.failed || env.failed ? -ENOMEM : 0;
+    if (r == 0) {
+        struct sbxi_plan_step *step =
+            add_bytes(plan, SBXI_EXEC, argv.bytes, argv.length, env.bytes, env.length);
+        step->args[0] = argv.count;
+        step->args[1] = env.count;
+    }
+    free(argv.bytes);
+    free(env.bytes);
+    return r;
+}
+
+static int add_seccomp(sbx_plan *plan, struct sbx_error *error)
+{
+    struct sbxi_filter filters[2];
+    if (!plan->seccomp)
+        return 0;
+    int r = sbxi_seccomp_build(plan->guarded, filters, error);
+    if (r < 0)
+        return r;
+    for (int i = 0; i < 2; i++) {
+        add_bytes(plan, SBXI_SECCOMP, filters[i].code, filters[i].length, NULL, 0);
+        free(filters[i].code);
+    }
+    return 0;
+}
+
+/* The order is init/payload.c's. */
+static int add_payload(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
+{
+    sbxi_plan_add(plan, SBXI_FORK, NULL, NULL);
+    add_limits(plan, spec);
+    sbxi_plan_add(plan, SBXI_OOM_SCORE, NULL, NULL)->args[0] = 200;
+    if (plan->privileged || (plan->isolate & SBX_NS_USER))
+        sbxi_plan_add(plan, SBXI_DROP_BOUNDS, NULL, NULL);
+    if (plan->privileged) {
+        struct sbxi_plan_step *ids = sbxi_plan_add(plan, SBXI_IDS, NULL, NULL);
+        ids->args[0] = plan->uid;
+        ids->args[1] = plan->gid;
+    }
+    sbxi_plan_add(plan, SBXI_NO_CAPS, NULL, NULL);
+    sbxi_plan_add(plan, SBXI_NO_NEW_PRIVS, NULL, NULL);
+    sbxi_plan_add(plan, SBXI_CHDIR, spec->chdir ? spec->chdir : "/", NULL);
+    if (plan->guarded)
+        sbxi_plan_add(plan, SBXI_LANDLOCK, NULL, NULL);
+    sbxi_plan_add(plan, SBXI_FDS, NULL, NULL)->args[0] = plan->npassed;
+    int r = add_seccomp(plan, error);
+    return r < 0 ? r : add_exec(plan, spec);
+}
+
+static int build(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
+{
+    int r = sbxi_spec_check(plan, spec, error);
+    if (r < 0)
+        return r;
+    if (plan->isolate & SBX_NS_CGROUP)
+        sbxi_plan_add(plan, SBXI_UNSHARE_CG, NULL, NULL);
+    if (plan->isolate & SBX_NS_UTS)
+        sbxi_plan_add(plan, SBXI_HOSTNAME, spec->hostname ? spec->hostname : plan->name, NULL);
+    if (plan->isolate & SBX_NS_NET)
+        sbxi_plan_add(plan, SBXI_LOOPBACK, NULL, NULL);
+    if ((plan->isolate & SBX_NS_MOUNT) && (r = sbxi_plan_root(plan, spec, error)) < 0)
+        return r;
+    if ((r = add_payload(plan, spec, error)) < 0)
+        return r;
+    if (plan->ntrees > SBXI_MAX_TREES)
+        return sbxi_error(error, E2BIG, "sandbox %s: root: more than %d mounts; bind directories",
+                          plan->name, SBXI_MAX_TREES);
+    return plan->steps ? 0 : -ENOMEM;
+}
+
+int sbx_plan_new(sbx_plan **ret, const struct sbx_spec *spec, struct sbx_error *error)
+{
+    sbx_plan *plan = calloc(1, sizeof *plan);
+    int r = plan ? build(plan, spec, error) : -ENOMEM;
+    if (r == -ENOMEM)
+        sbxi_error(error, ENOMEM, "sandbox: plan: no memory");
+    if (r < 0) {
+        sbx_plan_free(plan);
+        return r;
+    }
+    *ret = plan;
+    return 0;
+}
+
+sbx_plan *sbx_plan_free(sbx_plan *plan)
+{
+    if (!plan)
+        return NULL;
+    free_steps(plan);
+    free(plan->name);
+    free(plan->cgroup_parent);
+    free(plan);
+    return NULL;
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/* A step in words: for --dry-run, and for the failure of that step. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <sys/resource.h>
+
+#include "plan.h"
+
+static const struct words {
+    const char *what; /* "verb thing" */
+    const char *eperm;
+    const char *enoent;
+} words[SBXI_OPS] = {
+    [SBXI_OPEN] = {"open host path", "the caller cannot reach it", "name an existing path"},
+    [SBXI_UNSHARE_CG] = {"new cgroup namespace", "", "the kernel has none"},
+    [SBXI_HOSTNAME] = {"set hostname", "", ""},
+    [SBXI_LOOPBACK] = {"bring up lo", "", ""},
+    [SBXI_PRIVATE] = {"make mounts private",
+                      "an LSM forbids mounts in user namespaces "
+                      "(AppArmor: kernel.apparmor_restrict_unprivileged_userns)",
+                      ""},
+    [SBXI_PROC] = {"make /proc",
+                   "this container hides parts of its own /proc, so the kernel allows no new "
+                   "one; run unmasked, or leave out \"pid\" from isolate",
+                   ""},
+    [SBXI_NEW_TMPFS] = {"make an empty root", "", ""},
+    [SBXI_PIVOT] = {"enter the root", "", ""},
+    [SBXI_UNCOVER] = {"uncover", "", ""},
+    [SBXI_DIRECTORY] = {"make directory", "", ""},
+    [SBXI_SYMLINK] = {"make symbolic link", "", ""},
+    [SBXI_ATTACH] = {"attach", "", ""},
+    [SBXI_TMPFS] = {"mount tmpfs at", "", ""},
+    [SBXI_DEVPTS] = {"mount devpts at", "", ""},
+    [SBXI_MQUEUE] = {"mount mqueue at", "", ""},
+    [SBXI_MASK] = {"mask", "", ""},
+    [SBXI_READONLY] = {"make read-only", "", ""},
+    [SBXI_SEAL] = {"seal", "", ""},
+    [SBXI_FORK] = {"start the payload's process", "", ""},
+    [SBXI_RLIMIT] = {"set rlimit", "only root may raise a hard limit", ""},
+    [SBXI_OOM_SCORE] = {"set oom_score_adj", "", ""},
+    [SBXI_DROP_BOUNDS] = {"empty the capability bounding set", "", ""},
+    [SBXI_IDS] = {"become uid:gid", "", ""},
+    [SBXI_NO_CAPS] = {"drop all capabilities", "", ""},
+    [SBXI_NO_NEW_PRIVS] = {"set no_new_privs", "", ""},
+    [SBXI_CHDIR] = {"change directory to", "", "name a directory that exists inside"},
+    [SBXI_LANDLOCK] = {"Landlock: only the sandbox's own files can be opened", "", ""},
+    [SBXI_FDS] = {"close all but the passed descriptors", "", ""},
+    [SBXI_SECCOMP] = {"load seccomp filter", "", ""},
+    [SBXI_EXEC] = {"exec", "it is not executable for the payload's uid",
+                   "add it to the jail, or name an existing program"},
+};
+
+void sbxi_step_describe(const struct sbxi_plan_step *step, char *ret, size_t size)
+{
+    const char *what = step->op < SBXI_OPS && words[step->op].what ? words[step->op].what : "?";
+    unsigned long long x = step->args[0], y = step->args[1];
+    switch (step->op) {
+    case SBXI_SYMLINK:
+        snprintf(ret, size, "%s %s → %s", what, (char *)step->a, (char *)step->b);
+        break;
+    case SBXI_TMPFS:
+        snprintf(ret, size, "%s %s (mode %llo)", what, (char *)step->a, x);
+        break;
+    case SBXI_RLIMIT:
+        snprintf(ret, size, "%s %llu to %llu", what, x, y);
+        break;
+    case SBXI_OOM_SCORE:
+    case SBXI_FDS:
+        snprintf(ret, size, "%s (%llu)", what, x);
+        break;
+    case SBXI_IDS:
+        snprintf(ret, size, "%s %llu:%llu", what, x, y);
+        break;
+    case SBXI_SECCOMP:
+        snprintf(ret, size, "%s (%zu bytes)", what, step->a_length);
+        break;
+    default:
+        snprintf(ret, size, "%s%s%s", what, step->a ? " " : "", step->a ? (char *)step->a : "");
+    }
+}
+
+const char *sbxi_step_advice(const struct sbxi_plan_step *step, int err)
+{
+    if (step->op >= SBXI_OPS || !words[step->op].what)
+        return "";
+    if (err == EPERM || err == EACCES)
+        return words[step->op].eperm;
+    return err == ENOENT ? words[step->op].enoent : "";
+}
+
+static void print_launcher(const sbx_plan *plan, FILE *out)
+{
+    const struct sbx_limits *limits = &plan->limits;
+    if (plan->range)
+        fputs("launcher: take a range of 65536 host ids, shared with nobody\n", out);
+    else if (plan->isolate & SBX_NS_USER)
+        fprintf(out, "launcher: map the caller's own id to %u:%u\n", plan->uid, plan->gid);
+    else
+        fputs("launcher: keep host ids\n", out);
+    fputs("launcher: make a cgroup", out);
+    if (limits->cpu_percent)
+        fprintf(out, " cpu=%u%%", limits->cpu_percent);
+    if (limits->cpu_weight)
+        fprintf(out, " cpu-weight=%u", limits->cpu_weight);
+    if (limits->memory_bytes)
+        fprintf(out, " memory=%llu", (unsigned long long)limits->memory_bytes);
+    if (limits->pids)
+        fprintf(out, " pids=%llu", (unsigned long long)limits->pids);
+    fputs("\nlauncher: clone into new namespaces:", out);
+    for (uint32_t bit = 1; bit < SBX_NS_ALL; bit <<= 1)
+        if (plan->isolate & bit)
+            fprintf(out, " %s", sbx_ns_name(bit));
+    fputs("\nlauncher: exec uds-sandbox-init\n", out);
+}
+
+void sbx_plan_print(const sbx_plan *plan, FILE *out)
+{
+    char text[8300];
+    const char *who = "init";
+    fprintf(out, "sandbox %s\n", plan->name);
+    print_launcher(plan, out);
+    for (size_t i = 0; i < plan->nsteps; i++) {
+        const struct sbxi_plan_step *step = &plan->steps[i];
+        bool launcher = step->op == SBXI_OPEN && plan->privileged;
+        sbxi_step_describe(step, text, sizeof text);
+        fprintf(out, "%s: %s%s%s%s\n", launcher ? "launcher" : who, text,
+                step->flags & SBXI_F_RDONLY ? ", read-only" : "",
+                step->flags & SBXI_F_OPTIONAL ? ", if it exists" : "",
+                step->flags & SBXI_F_NO_CGROUP ? ", where there is no cgroup" : "");
+        if (step->op == SBXI_FORK)
+            who = "payload";
+    }
+}

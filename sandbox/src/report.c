@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/* What a sandbox got, how it ended, and why it could not start, in the terms of the public header. */
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "error.h"
+#include "running.h"
+
+/* While the child waits: init is not dumpable, and a payload may be gone before we look. The cgroup's comes later. */
+static void read_namespaces(struct sbx_report *report)
+{
+    static const char *const files[] = {"user", "mnt", "pid", "net", "ipc", "uts", "cgroup"};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        char path[64];
+        struct stat st;
+        snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)report->init_pid, files[i]);
+        report->ns_inode[i] = stat(path, &st) == 0 ? (uint64_t)st.st_ino : 0;
+    }
+}
+
+void sbxi_report_fill(sbx *s, const sbx_plan *plan)
+{
+    struct sbx_report *report = &s->report;
+    report->init_pid = s->init_pid;
+    if (plan->range) {
+        report->host_uid = report->uid_first + plan->uid;
+        report->host_gid = report->uid_first + plan->gid;
+    } else if (plan->isolate & SBX_NS_USER) {
+        report->uid_first = geteuid();
+        report->uid_count = 1;
+        report->host_uid = geteuid();
+        report->host_gid = getegid();
+    } else {
+        report->host_uid = plan->uid;
+        report->host_gid = plan->gid;
+    }
+    snprintf(report->backend, sizeof report->backend, "%s",
+             s->cgroup ? sbxi_cgroup_get_backend(s->cgroup) : "none");
+    snprintf(report->cgroup, sizeof report->cgroup, "%s",
+             s->cgroup ? sbxi_cgroup_get_path(s->cgroup) : "");
+    report->memory_is_rlimit = !s->cgroup && plan->limits.memory_bytes;
+    report->guarded = plan->guarded && plan->seccomp;
+    read_namespaces(report);
+}
+
+static const char *child_advice(int err)
+{
+    if (err == EACCES || err == ENOENT)
+        return "; the program must be executable for everybody";
+    return "";
+}
+
+int sbxi_report_failure(const sbx_plan *plan,
+                        const struct sbxi_event *event,
+                        struct sbx_error *error)
+{
+    char text[512];
+    if (event->step == SBXI_STEP_CHILD)
+        return sbxi_error(error, event->err, "sandbox %s: %s: %s%s", plan->name, event->detail,
+                          strerror(event->err), child_advice(event->err));
+    if (event->step >= plan->nsteps)
+        return sbxi_error(error, event->err, "sandbox %s: set-up: %s", plan->name,
+                          strerror(event->err));
+    const struct sbxi_plan_step *step = &plan->steps[event->step];
+    const char *advice = sbxi_step_advice(step, event->err);
+    sbxi_step_describe(step, text, sizeof text);
+    return sbxi_error(error, event->err, "sandbox %s: %s%s%s: %s%s%s", plan->name, text,
+                      event->detail[0] ? ": " : "", event->detail, strerror(event->err),
+                      *advice ? "; " : "", advice);
+}
+
+/* Killed without our doing, and the cgroup counts a kill for memory: it was the limit. */
+static bool is_oom(const sbx *s, int status)
+{
+    return s->memory_limit && s->cgroup && s->stats.oom_kills > 0 && WIFSIGNALED(status) &&
+           WTERMSIG(status) == SIGKILL;
+}
+
+void sbxi_result_fill(sbx *s)
+{
+    struct sbx_result *result = &s->result;
+    int status = s->ended ? s->last.status : s->init_status ? s->init_status : SIGKILL;
+    memset(result, 0, sizeof *result);
+    if (s->end == SBXI_BY_STOP) {
+        result->outcome = SBX_STOPPED;
+    } else if (s->end == SBXI_BY_TIMEOUT) {
+        result->outcome = SBX_TIMEOUT;
+        result->value = (uint64_t)s->timeout_ms;
+    } else if (is_oom(s, status)) {
+        result->outcome = SBX_OOM;
+        result->value = s->memory_limit;
+    } else if (WIFSIGNALED(status)) {
+        result->outcome = SBX_SIGNALED;
+        result->value = (uint64_t)WTERMSIG(status);
+    } else {
+        result->outcome = SBX_EXITED;
+        result->value = (uint64_t)WEXITSTATUS(status);
+    }
+}

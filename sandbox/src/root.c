@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The steps that build a sandbox's root, of either kind:
+ *
+ *   read-only host   a recursive, read-only copy of / with /proc, /dev, /sys, /tmp and /run of its own over it
+ *   jail             an empty tmpfs with each file bound read-only at its own path, then sealed
+ *
+ * Phases: open what belongs to the host, pivot, build, seal. After the pivot no step can name the host.
+ */
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "error.h"
+#include "plan.h"
+
+static const struct device {
+    const char *path;
+    unsigned major, minor;
+} devices[] = {
+    {"/dev/null", 1, 3},   {"/dev/zero", 1, 5},    {"/dev/full", 1, 7},
+    {"/dev/random", 1, 8}, {"/dev/urandom", 1, 9}, {"/dev/tty", 5, 0},
+};
+enum {
+    DEVICES = sizeof devices / sizeof devices[0]
+};
+
+static const char *const links[][2] = {
+    {"/dev/fd", "/proc/self/fd"},       {"/dev/stdin", "/proc/self/fd/0"},
+    {"/dev/stdout", "/proc/self/fd/1"}, {"/dev/stderr", "/proc/self/fd/2"},
+    {"/dev/ptmx", "pts/ptmx"},
+};
+
+/* What the OCI runtimes hide of /proc, and what they leave to be read only. */
+static const char *const proc_masked[] = {
+    "/proc/acpi",       "/proc/asound",      "/proc/kcore",
+    "/proc/keys",       "/proc/kmsg",        "/proc/latency_stats",
+    "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
+    "/proc/scsi",       "/proc/kallsyms",    "/proc/kpagecount",
+    "/proc/kpageflags", "/proc/kpagecgroup", "/proc/vmallocinfo",
+    "/proc/interrupts", "/proc/pressure",    NULL,
+};
+static const char *const proc_readonly[] = {
+    "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger", NULL,
+};
+
+static int32_t open_tree_step(sbx_plan *plan, const char *source, uint32_t flags)
+{
+    struct sbxi_plan_step *step = sbxi_plan_add_tree(plan, SBXI_OPEN, source);
+    step->flags = flags;
+    return step->slot;
+}
+
+static bool has_step(const sbx_plan *plan, enum sbxi_op op, const char *a)
+{
+    for (size_t i = 0; i < plan->nsteps; i++)
+        if (plan->steps[i].op == op && plan->steps[i].a && strcmp(plan->steps[i].a, a) == 0)
+            return true;
+    return false;
+}
+
+/*
+ * Walks @path on the host. Each symbolic link on the way becomes a step of @later, so that the path exists inside as it does
+ * outside; @ret is where it ends.
+ */
+static int follow(sbx_plan *later, const char *path, char ret[PATH_MAX])
+{
+    char rest[PATH_MAX], next[PATH_MAX * 2 + 2], target[PATH_MAX];
+    struct stat st;
+    size_t length = 0;
+    int hops = 0;
+    if (strlen(path) >= sizeof rest)
+        return -ENAMETOOLONG;
+    strcpy(rest, path);
+    ret[0] = '\0';
+    for (char *p = rest + strspn(rest, "/"); *p;) {
+        size_t part = strcspn(p, "/");
+        char *after = p + part + strspn(p + part, "/");
+        if (part == 1 && p[0] == '.') {
+            p = after;
+            continue;
+        }
+        if (part == 2 && p[0] == '.' && p[1] == '.') {
+            while (length > 0 && ret[--length] != '/')
+                continue;
+            ret[length] = '\0';
+            p = after;
+            continue;
+        }
+        if (length + part + 2 > PATH_MAX)
+            return -ENAMETOOLONG;
+        ret[length] = '/';
+        memcpy(ret + length + 1, p, part);
+        ret[length + 1 + part] = '\0';
+        if (lstat(ret, &st) < 0)
+            return -errno;
+        if (!S_ISLNK(st.st_mode)) {
+            length += part + 1;
+            p = after;
+            continue;
+        }
+        ssize_t n = readlink(ret, target, sizeof target - 1);
+        if (n <= 0 || ++hops > 40)
+            return n <= 0 ? -errno : -ELOOP;
+        target[n] = '\0';
+        if (!has_step(later, SBXI_SYMLINK, ret))
+            sbxi_plan_add(later, SBXI_SYMLINK, ret, target);
+        if (target[0] == '/')
+            length = 0;
+        ret[length] = '\0';
+        if (snprintf(next, sizeof next, "%s/%s", target, after) >= PATH_MAX)
+            return -ENAMETOOLONG;
+        strcpy(rest, next);
+        p = rest + strspn(rest, "/");
+    }
+    if (!length)
+        return -EINVAL;
+    return 0;
+}
+
+/* The real files of the jail; @later gets what attaches them and the links that lead to them. */
+static int
+add_jail(sbx_plan *plan, sbx_plan *later, const struct sbx_spec *spec, struct sbx_error *error)
+{
+    char **paths, real[PATH_MAX];
+    int r = sbx_jail_list(spec->jail, &paths, error);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; paths[i]; i++) {
+        if (r == 0 && (r = follow(later, paths[i], real)) < 0)
+            sbxi_error(error, -r, "sandbox %s: jail: %s: %s", plan->name, paths[i], strerror(-r));
+        if (r == 0 && !has_step(later, SBXI_ATTACH, real)) {
+            int32_t slot = open_tree_step(plan, real, SBXI_F_RDONLY | SBXI_F_NODEV);
+            sbxi_plan_attach(later, slot, real);
+        }
+        free(paths[i]);
+    }
+    free(paths);
+    return r;
+}
+
+struct slots {
+    int32_t root, proc, binds, devices[DEVICES];
+};
+
+static void open_sources(sbx_plan *plan, const struct sbx_spec *spec, struct slots *slots)
+{
+    slots->binds = plan->ntrees;
+    for (size_t i = 0; i < spec->nbinds; i++)
+        open_tree_step(plan, spec->binds[i].source,
+                       SBXI_F_NODEV | (spec->binds[i].writable ? 0 : (uint32_t)SBXI_F_RDONLY) |
+                           (spec->binds[i].optional ? (uint32_t)SBXI_F_OPTIONAL : 0));
+    for (size_t i = 0; i < DEVICES; i++) {
+        struct sbxi_plan_step *step = sbxi_plan_add_tree(plan, SBXI_OPEN, devices[i].path);
+        step->flags = SBXI_F_CHAR;
+        step->args[0] = makedev(devices[i].major, devices[i].minor);
+        slots->devices[i] = step->slot;
+    }
+    if (plan->isolate & SBX_NS_PID)
+        slots->proc = sbxi_plan_add_tree(plan, SBXI_PROC, NULL)->slot;
+    else /* somebody else's processes: to be looked at only */
+        slots->proc = open_tree_step(plan, "/proc", SBXI_F_RDONLY | SBXI_F_NODEV);
+    if (spec->root == SBX_ROOT_JAIL) {
+        struct sbxi_plan_step *step = sbxi_plan_add_tree(plan, SBXI_NEW_TMPFS, NULL);
+        step->args[0] = 0755;
+        slots->root = step->slot;
+    } else {
+        slots->root = open_tree_step(plan, "/", SBXI_F_RDONLY | SBXI_F_NODEV);
+    }
+}
+
+static void add_tmpfs(sbx_plan *plan, const char *path, unsigned mode, uint64_t size)
+{
+    struct sbxi_plan_step *step = sbxi_plan_add(plan, SBXI_TMPFS, path, NULL);
+    step->args[0] = mode;
+    step->args[1] = size;
+}
+
+static void add_dev(sbx_plan *plan, const struct slots *slots)
+{
+    add_tmpfs(plan, "/dev", 0755, 1 << 20);
+    for (size_t i = 0; i < DEVICES; i++)
+        sbxi_plan_attach(plan, slots->devices[i], devices[i].path);
+    for (size_t i = 0; i < sizeof links / sizeof links[0]; i++)
+        sbxi_plan_add(plan, SBXI_SYMLINK, links[i][0], links[i][1]);
+    sbxi_plan_add(plan, SBXI_DEVPTS, "/dev/pts", NULL);
+    add_tmpfs(plan, "/dev/shm", 01777, plan->limits.memory_bytes);
+    if (plan->isolate & SBX_NS_IPC)
+        sbxi_plan_add(plan, SBXI_MQUEUE, "/dev/mqueue", NULL);
+}
+
+static void add_proc(sbx_plan *plan, const struct slots *slots)
+{
+    sbxi_plan_attach(plan, slots->proc, "/proc");
+    for (const char *const *path = proc_masked; *path; path++)
+        sbxi_plan_add(plan, SBXI_MASK, *path, NULL);
+    for (const char *const *path = proc_readonly; *path; path++)
+        sbxi_plan_add(plan, SBXI_READONLY, *path, NULL);
+}
+
+/* On a read-only host: only where the host has the directory. */
+static bool is_directory(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static void add_own(sbx_plan *plan, bool host)
+{
+    static const char *const own[] = {"/proc", "/sys", "/dev", "/tmp", "/run"};
+    for (size_t i = 0; host && i < sizeof own / sizeof own[0]; i++)
+        sbxi_plan_add(plan, SBXI_UNCOVER, own[i], NULL);
+    if (host && is_directory("/sys"))
+        sbxi_plan_add(plan, SBXI_MASK, "/sys", NULL);
+    if (!host || is_directory("/tmp"))
+        add_tmpfs(plan, "/tmp", 01777, plan->limits.memory_bytes);
+    if (!host || is_directory("/run"))
+        add_tmpfs(plan, "/run", 0755, 1 << 20);
+}
+
+int sbxi_plan_root(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
+{
+    struct sbx_plan later = {0};
+    struct slots slots;
+    bool host = spec->root == SBX_ROOT_HOST_RO;
+    sbxi_plan_add(plan, SBXI_PRIVATE, NULL, NULL);
+    int r = host ? 0 : add_jail(plan, &later, spec, error);
+    open_sources(plan, spec, &slots);
+    sbxi_plan_add(plan, SBXI_PIVOT, NULL, NULL)->slot = slots.root;
+    add_own(plan, host);
+    add_dev(plan, &slots);
+    add_proc(plan, &slots);
+    sbxi_plan_append(plan, &later);
+    for (size_t i = 0; i < spec->nbinds; i++)
+        sbxi_plan_attach(plan, slots.binds + (int32_t)i, spec->binds[i].target);
+    for (size_t i = 0; spec->masks && spec->masks[i]; i++)
+        sbxi_plan_add(plan, SBXI_MASK, spec->masks[i], NULL);
+    sbxi_plan_add(plan, SBXI_SEAL, "/dev", NULL);
+    if (!host || is_directory("/run"))
+        sbxi_plan_add(plan, SBXI_SEAL, "/run", NULL);
+    if (!host)
+        sbxi_plan_add(plan, SBXI_SEAL, "/", NULL);
+    return r;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SBXI_RUNNING_H
+#define SBXI_RUNNING_H
+
+#include <sbx/sandbox.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cgroup.h"
+#include "plan.h"
+#include "steps.h"
+
+/*
+ * A sandbox that exists: made by start.c, watched by sandbox.c.
+ *
+ *   starting ── RUNNING event ──▶ running ── ENDED event, init gone, deadline or kill ──▶ finished
+ *
+ * Finished means: nothing of it exists any more, @result is final. sbxi_teardown() is the one way there, from any state.
+ */
+enum sbxi_end {
+    SBXI_BY_ITSELF = 0,
+    SBXI_BY_STOP,
+    SBXI_BY_TIMEOUT
+};
+
+struct sbx {
+    sbx_cleaner *cleaner, *own_cleaner; /* own: nobody gave us one */
+    sbxi_cgroup *cgroup;                /* NULL: none */
+    pid_t init_pid;                     /* 0: none, or reaped */
+    int init_fd, control, epoll;        /* pidfd; our end; both of them in one fd to poll */
+    bool ids_taken;
+    bool ended; /* @last is the payload's end */
+    bool finished;
+    enum sbxi_end end;
+    uint64_t timeout_at, kill_at; /* ms, monotonic; 0 = never */
+    int timeout_ms;
+    uint64_t memory_limit;
+    struct sbxi_event last;
+    int init_status;        /* of waitid: SIGKILL when the kernel took PID 1 itself, else 0 */
+    struct sbx_stats stats; /* the last there were */
+    struct sbx_report report;
+    struct sbx_result result;
+};
+
+uint64_t sbxi_now_ms(void);
+/* Receives one event, made safe to use: 1, 0 = nothing there, -EPIPE = init hung up, -EBADMSG = not an event. */
+int sbxi_event_receive(int control, struct sbxi_event *ret);
+/* Kills what lives, reads the last counters, removes everything. */
+void sbxi_teardown(sbx *s);
+
+/* userns.c: id maps of the blocked child @pid. */
+int sbxi_map_ids(const sbx_plan *plan, pid_t pid, uint32_t first, struct sbx_error *error);
+
+/* child.c: what the cloned process does until it is uds-sandbox-init. */
+struct sbxi_child {
+    int *fds;   /* to become 0, 1, 2, … */
+    int *spare; /* as many, scratch */
+    size_t nfds;
+    int program;      /* O_PATH of uds-sandbox-init */
+    bool become_root; /* a range is mapped: be root inside */
+    bool ambient;     /* one id is mapped: capabilities survive exec as ambient ones only */
+};
+_Noreturn void sbxi_child_run(const struct sbxi_child *child);
+#define SBXI_STEP_CHILD UINT32_MAX /* "step" of a failure before init acts */
+
+/* report.c */
+void sbxi_report_fill(sbx *s, const sbx_plan *plan);
+/* The words of a failed start. */
+int sbxi_report_failure(const sbx_plan *plan,
+                        const struct sbxi_event *event,
+                        struct sbx_error *error);
+void sbxi_result_fill(sbx *s);
+
+#endif

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A running sandbox as its owner's loop sees it: one fd, one timeout, one call. Events of init are the only thing that
+ * comes from the sandbox's side, and nothing in them is believed beyond "it ended, with this status".
+ */
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "cleanup.h"
+#include "kernel.h"
+#include "running.h"
+
+uint64_t sbxi_now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+int sbxi_event_receive(int control, struct sbxi_event *ret)
+{
+    struct sbxi_event event;
+    ssize_t n = recv(control, &event, sizeof event, MSG_DONTWAIT | MSG_TRUNC);
+    if (n < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -EPIPE;
+    if (n == 0)
+        return -EPIPE;
+    if (n != (ssize_t)sizeof event || event.type < SBXI_RUNNING || event.type > SBXI_ENDED)
+        return -EBADMSG;
+    if (event.err <= 0 || event.err > 4095)
+        event.err = EPROTO;
+    if (!WIFEXITED(event.status) && !WIFSIGNALED(event.status))
+        event.status = SIGKILL;
+    event.detail[sizeof event.detail - 1] = '\0';
+    *ret = event;
+    return 1;
+}
+
+/* PID 1 takes the namespace with it; what is not in it dies by cgroup. */
+static void kill_all(sbx *s)
+{
+    siginfo_t info = {0};
+    if (s->init_pid) {
+        pidfd_send_signal(s->init_fd, SIGKILL, NULL, 0);
+        while (waitid((idtype_t)P_PIDFD, (id_t)s->init_fd, &info, WEXITED) < 0 && errno == EINTR)
+            continue; /* ECHILD: the caller ignores SIGCHLD or has reaped it */
+        s->init_status = info.si_code == CLD_EXITED ? 0 : info.si_status;
+        sbx_cleaner_remove_process(s->cleaner, s->init_pid);
+        s->init_pid = 0;
+    }
+    if (s->cgroup)
+        sbxi_cgroup_kill(s->cgroup);
+}
+
+static void read_stats(sbx *s)
+{
+    struct sbx_stats stats = {0};
+    if (!s->cgroup || sbxi_cgroup_get_stats(s->cgroup, &stats) < 0)
+        return;
+    stats.pids -= stats.pids > 0; /* PID 1 is not the payload's */
+    stats.pids_peak -= stats.pids_peak > 0;
+    s->stats = stats;
+}
+
+void sbxi_teardown(sbx *s)
+{
+    kill_all(s);
+    read_stats(s);
+    if (!s->finished)
+        sbxi_result_fill(s);
+    if (!s->stats.known && s->ended) {
+        s->stats.cpu_usec = s->last.cpu_usec;
+        s->stats.memory_peak_bytes = s->last.peak_kib * 1024;
+    }
+    s->result.stats = s->stats;
+    s->cgroup = sbxi_cgroup_free(s->cgroup);
+    if (s->ids_taken)
+        sbx_cleaner_release_ids(s->cleaner, s->report.uid_first);
+    s->ids_taken = false;
+    s->own_cleaner = sbx_cleaner_free(s->own_cleaner);
+    s->cleaner = NULL;
+    s->finished = true;
+}
+
+int sbx_get_fd(const sbx *s)
+{
+    return s->epoll;
+}
+
+int sbx_get_timeout(const sbx *s)
+{
+    uint64_t now = sbxi_now_ms(), at = s->timeout_at;
+    if (s->finished)
+        return 0;
+    if (s->kill_at && (!at || s->kill_at < at))
+        at = s->kill_at;
+    if (!at)
+        return -1;
+    return at <= now ? 0 : at - now > 3600000 ? 3600000 : (int)(at - now);
+}
+
+static bool is_over(sbx *s)
+{
+    struct sbxi_event event;
+    uint64_t now = sbxi_now_ms();
+    struct pollfd gone = {.fd = s->init_fd, .events = POLLIN};
+    int r;
+    bool over =
+        poll(&gone, 1, 0) > 0; /* before the last look at the socket: what it said lies there */
+    while ((r = sbxi_event_receive(s->control, &event)) == 1)
+        if (event.type == SBXI_ENDED && !s->ended) {
+            s->last = event;
+            s->ended = true;
+        }
+    if (s->ended || over || r < 0)
+        return true;
+    if (s->timeout_at && now >= s->timeout_at && s->end == SBXI_BY_ITSELF) {
+        s->end = SBXI_BY_TIMEOUT;
+        return true;
+    }
+    return (s->timeout_at && now >= s->timeout_at) || (s->kill_at && now >= s->kill_at);
+}
+
+int sbx_process(sbx *s, struct sbx_result *ret_result)
+{
+    if (!s->finished) {
+        if (!is_over(s))
+            return 0;
+        sbxi_teardown(s);
+    }
+    *ret_result = s->result;
+    return 1;
+}
+
+int sbx_wait(sbx *s, struct sbx_result *ret_result)
+{
+    for (;;) {
+        struct pollfd fd = {.fd = s->epoll, .events = POLLIN};
+        int r = sbx_process(s, ret_result);
+        if (r != 0)
+            return r;
+        if (poll(&fd, 1, sbx_get_timeout(s)) < 0 && errno != EINTR)
+            return -errno;
+    }
+}
+
+void sbx_get_report(const sbx *s, struct sbx_report *ret)
+{
+    *ret = s->report;
+}
+
+int sbx_get_stats(sbx *s, struct sbx_stats *ret)
+{
+    if (!s->finished)
+        read_stats(s);
+    *ret = s->stats;
+    return 0;
+}
+
+int sbx_signal(sbx *s, int signo)
+{
+    struct sbxi_command command = {.type = SBXI_SIGNAL, .value = (uint32_t)signo};
+    if (signo < 1 || signo >= NSIG)
+        return -EINVAL;
+    if (s->finished || s->ended)
+        return -ESRCH;
+    ssize_t n = send(s->control, &command, sizeof command, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return n == (ssize_t)sizeof command ? 0 : errno == EPIPE ? -ESRCH : -errno;
+}
+
+int sbx_stop(sbx *s, int grace_ms)
+{
+    int r = sbx_signal(s, SIGTERM);
+    if (s->finished)
+        return r;
+    s->end = SBXI_BY_STOP;
+    s->kill_at = sbxi_now_ms() + (uint64_t)(grace_ms > 0 ? grace_ms : 0);
+    return 0;
+}
+
+int sbx_kill(sbx *s)
+{
+    if (s->finished)
+        return -ESRCH;
+    s->end = SBXI_BY_STOP;
+    kill_all(s);
+    return 0;
+}
+
+sbx *sbx_free(sbx *s)
+{
+    if (!s)
+        return NULL;
+    if (!s->finished)
+        sbxi_teardown(s);
+    sbxi_closep(&s->epoll);
+    sbxi_closep(&s->init_fd);
+    sbxi_closep(&s->control);
+    free(s);
+    return NULL;
+}

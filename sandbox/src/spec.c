@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Is this spec possible, as a whole and for this caller? Everything that can be said before anything is made is said
+ * here: a contradiction, a right that is missing, a feature that the kernel does not have and nobody agreed to do
+ * without.
+ */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <linux/capability.h>
+#include <sys/random.h>
+
+#include "error.h"
+#include "kernel.h"
+#include "plan.h"
+
+/* Root in a container may lack what makes root root; it is then treated like any other user. */
+static bool have_privilege(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2] = {0};
+    const uint32_t need = 1u << CAP_SYS_ADMIN | 1u << CAP_SETUID | 1u << CAP_SETGID;
+    if (geteuid() != 0 || syscall(SYS_capget, &header, data) < 0)
+        return false;
+    return (data[0].effective & need) == need;
+}
+
+static int check_name(sbx_plan *plan, const char *name, struct sbx_error *error)
+{
+    static const char valid[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+    uint32_t number = 0;
+    if (!name) {
+        if (getrandom(&number, sizeof number, 0) != (ssize_t)sizeof number)
+            return sbxi_error(error, EIO, "sandbox: name: no random number");
+        return asprintf(&plan->name, "run-%08x", number) < 0 ? -ENOMEM : 0;
+    }
+    if (!*name || strlen(name) > 48 || name[strspn(name, valid)])
+        return sbxi_error(error, EINVAL, "sandbox: name: use 1 to 48 of letters, digits, _ and -");
+    plan->name = strdup(name);
+    return plan->name ? 0 : -ENOMEM;
+}
+
+static int check_identity(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
+{
+    uint32_t isolate = spec->isolate;
+    plan->privileged = have_privilege();
+    if (spec->host_root) {
+        if (!plan->privileged)
+            return sbxi_error(error, EPERM, "sandbox %s: host-root: only root can; run it as root",
+                              plan->name);
+        isolate &= ~(uint32_t)SBX_NS_USER;
+    } else if (!(isolate & SBX_NS_USER) && plan->privileged) {
+        return sbxi_error(error, EINVAL,
+                          "sandbox %s: isolate: started by root it needs a user namespace; add "
+                          "\"user\", or keep host ids with --host-root",
+                          plan->name);
+    } else if (!(isolate & SBX_NS_USER) && isolate) {
+        return sbxi_error(error, EPERM,
+                          "sandbox %s: isolate: without root every namespace needs a user "
+                          "namespace; add \"user\"",
+                          plan->name);
+    }
+    plan->isolate = isolate;
+    plan->range = plan->privileged && (isolate & SBX_NS_USER);
+    bool fixed = !plan->privileged;
+    plan->uid = spec->uid != (uid_t)-1 ? spec->uid : fixed ? geteuid() : plan->range ? 1000 : 0;
+    plan->gid = spec->gid != (gid_t)-1 ? spec->gid : fixed ? getegid() : plan->range ? 1000 : 0;
+    if (plan->range && (plan->uid > 65535 || plan->gid > 65535))
+        return sbxi_error(error, EINVAL, "sandbox %s: uid: ids inside go from 0 to 65535",
+                          plan->name);
+    if (!plan->privileged && !(isolate & SBX_NS_USER) &&
+        (plan->uid != geteuid() || plan->gid != getegid()))
+        return sbxi_error(error, EPERM, "sandbox %s: uid: without a user namespace it is your own",
+                          plan->name);
+    return 0;
+}
+
+static int check_root(const sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
+{
+    bool mount = plan->isolate & SBX_NS_MOUNT;
+    if (!mount && (spec->root == SBX_ROOT_JAIL || spec->nbinds || (spec->masks && *spec->masks)))
+        return sbxi_error(error, EINVAL,
+                          "sandbox %s: isolate: a jail, binds and masks need a mount namespace; "
+                          "add \"mount\"",
+                          plan->name);
+    if (spec->root == SBX_ROOT_JAIL && (!spec->jail || !spec->jail[0]))
+        return sbxi_error(error, EINVAL, "sandbox %s: jail: name at least one file", plan->name);
+    for (size_t i = 0; spec->root == SBX_ROOT_JAIL && spec->jail[i]; i++)
+        if (spec->jail[i][0] != '/')
+            return sbxi_error(error, EINVAL, "sandbox %s: jail: %s: use an absolute path",
+                              plan->name, spec->jail[i]);
+    for (size_t i = 0; i < spec->nbinds; i++) {
+        const struct sbx_bind *bind = &spec->binds[i];
+        if (bind->source[0] != '/' || bind->target[0] != '/')
+            return sbxi_error(error, EINVAL, "sandbox %s: bind: %s: use absolute paths", plan->name,
+                              bind->source[0] != '/' ? bind->source : bind->target);
+        if (!bind->optional && access(bind->source, F_OK) < 0)
+            return sbxi_error(error, errno, "sandbox %s: bind: %s: %s; name an existing path",
+                              plan->name, bind->source, strerror(errno));
+    }
+    for (size_t i = 0; spec->masks && spec->masks[i]; i++)
+        if (spec->masks[i][0] != '/')
+            return sbxi_error(error, EINVAL, "sandbox %s: mask: %s: use an absolute path",
+                              plan->name, spec->masks[i]);
+    if (spec->chdir && spec->chdir[0] != '/')
+        return sbxi_error(error, EINVAL, "sandbox %s: chdir: %s: use an absolute path", plan->name,
+                          spec->chdir);
+    return 0;
+}
+
+static int check_fds(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
+{
+    if (spec->nfds + spec->nenv_fds > SBXI_MAX_PASSED)
+        return sbxi_error(error, E2BIG, "sandbox %s: fds: at most %d can be passed", plan->name,
+                          SBXI_MAX_PASSED);
+    for (size_t i = 0; i < spec->nfds + spec->nenv_fds; i++) {
+        const struct sbx_named_fd *fd =
+            i < spec->nfds ? &spec->fds[i] : &spec->env_fds[i - spec->nfds];
+        if (!fd->name || !*fd->name || fd->name[strcspn(fd->name, ":=\n")])
+            return sbxi_error(error, EINVAL,
+                              "sandbox %s: fd: its name must be without : and =", plan->name);
+        plan->passed[plan->npassed++] = fd->fd;
+    }
+    memcpy(plan->stdio, spec->stdio, sizeof plan->stdio);
+    return 0;
+}
+
+static int check_limits(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
+{
+    if (spec->limits.cpu_weight > 10000)
+        return sbxi_error(error, EINVAL, "sandbox %s: cpu_weight: use 1 to 10000", plan->name);
+    if (spec->limits.memory_bytes && spec->limits.memory_bytes < 1u << 20)
+        return sbxi_error(error, EINVAL, "sandbox %s: memory: a process needs at least 1M",
+                          plan->name);
+    plan->limits = spec->limits;
+    plan->timeout_ms = spec->timeout_ms;
+    plan->seccomp = spec->seccomp != SBX_SECCOMP_NONE;
+    plan->degrade = spec->assert_all ? 0 : spec->degrade;
+    if (spec->cgroup_parent && !(plan->cgroup_parent = strdup(spec->cgroup_parent)))
+        return -ENOMEM;
+    return 0;
+}
+
+/* Landlock against re-opening needs a root that is not the host's: a rule for "/" would allow the host's files too. */
+static int check_landlock(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
+{
+    if (!spec->landlock_no_reopen)
+        return 0;
+    if (spec->root != SBX_ROOT_JAIL)
+        return sbxi_error(error, EINVAL,
+                          "sandbox %s: landlock: a file of the host cannot be told from the "
+                          "sandbox's own when the host is its root; use a jail",
+                          plan->name);
+    int abi = sbxi_landlock_abi();
+    if (abi < 3) { /* 3 knows truncate(2) */
+        if (!(plan->degrade & SBX_DEGRADE_LANDLOCK))
+            return sbxi_error(error, EOPNOTSUPP,
+                              "sandbox %s: landlock: this kernel has %s; boot with lsm=landlock,…, "
+                              "or do without by --degrade=landlock",
+                              plan->name, abi < 0 ? "none" : "too old a version");
+        plan->degraded |= SBX_DEGRADE_LANDLOCK;
+        return 0;
+    }
+    plan->guarded = true;
+    return 0;
+}
+
+int sbxi_spec_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
+{
+    int r = check_name(plan, spec->name, error);
+    if (r < 0)
+        return r;
+    if (!spec->argv || !spec->argv[0] || !spec->argv[0][0])
+        return sbxi_error(error, EINVAL, "sandbox %s: command: there is none", plan->name);
+    if (strchr(spec->argv[0], '/') && spec->argv[0][0] != '/')
+        return sbxi_error(error, EINVAL, "sandbox %s: command: %s: use an absolute path",
+                          plan->name, spec->argv[0]);
+    const char *hostname = spec->hostname ? spec->hostname : plan->name;
+    if (!*hostname || strlen(hostname) > 64)
+        return sbxi_error(error, EINVAL, "sandbox %s: hostname: use 1 to 64 characters",
+                          plan->name);
+    if ((r = check_identity(plan, spec, error)) < 0 || (r = check_root(plan, spec, error)) < 0 ||
+        (r = check_fds(plan, spec, error)) < 0 || (r = check_limits(plan, spec, error)) < 0)
+        return r;
+    if (!plan->range && (plan->isolate & SBX_NS_USER)) {
+        if (spec->assert_all)
+            return sbxi_error(error, EPERM,
+                              "sandbox %s: ids: rootless it has one id instead of a range of its "
+                              "own; run it as root, or without --assert",
+                              plan->name);
+        plan->degraded |= SBX_DEGRADE_ID_RANGE;
+    }
+    return check_landlock(plan, spec, error);
+}

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A plan becomes a running sandbox. The order is the contract:
+ *
+ *   ids, cgroup          known to the cleaner before they exist
+ *   host paths, blob     opened and written while we are who we are
+ *   clone3               the child puts its descriptors in order and waits
+ *   id maps, cgroups     joined before a single instruction of init, let alone of the payload
+ *   go                   the child becomes uds-sandbox-init, acts, and says RUNNING or FAILED
+ *
+ * Any failure on the way goes through sbxi_teardown(), after which nothing is left.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include "cleanup.h"
+#include "error.h"
+#include "helper.h"
+#include "kernel.h"
+#include "running.h"
+#include "tree.h"
+
+enum {
+    SETUP_TIMEOUT_MS = 30000
+};
+
+/* What exists only while starting. */
+struct launch {
+    const sbx_plan *plan;
+    int control; /* the child's end */
+    int blob, null, program;
+    int *fds, *spare;    /* the child's 0, 1, 2, … */
+    size_t nfds, ntrees; /* the last @ntrees of @fds are ours to close */
+    bool opened[SBXI_MAX_TREES];
+};
+
+static int open_trees(struct launch *launch, struct sbx_error *error)
+{
+    const sbx_plan *plan = launch->plan;
+    for (size_t i = 0; plan->privileged && i < plan->nsteps; i++) {
+        const struct sbxi_plan_step *step = &plan->steps[i];
+        if (step->op != SBXI_OPEN)
+            continue;
+        int fd = sbxi_tree_open(AT_FDCWD, step->a, step->flags, step->args[0]);
+        if (fd == -ENOENT && (step->flags & SBXI_F_OPTIONAL))
+            continue;
+        if (fd < 0)
+            return sbxi_error(error, -fd, "sandbox %s: open host path %s: %s; %s", plan->name,
+                              (char *)step->a, strerror(-fd),
+                              fd == -ENODEV   ? "it is not the device it should be"
+                              : fd == -EMFILE ? "raise the limit of open files (ulimit -n)"
+                                              : "it must be reachable for the launcher");
+        launch->fds[launch->nfds++] = fd;
+        launch->ntrees++;
+        launch->opened[step->slot] = true;
+    }
+    return 0;
+}
+
+static bool is_left_out(const struct launch *launch, const struct sbxi_plan_step *step, bool cgroup)
+{
+    if ((step->flags & SBXI_F_NO_CGROUP) && cgroup)
+        return true;
+    return step->op == SBXI_OPEN && launch->plan->privileged && !launch->opened[step->slot];
+}
+
+static uint32_t copy_bytes(char *base, uint32_t *at, const void *bytes, size_t length)
+{
+    uint32_t offset = *at;
+    if (length)
+        memcpy(base + offset, bytes, length);
+    *at += (uint32_t)length;
+    return offset;
+}
+
+static void fill_blob(const struct launch *launch, bool cgroup, char *base, uint32_t size)
+{
+    const sbx_plan *plan = launch->plan;
+    struct sbxi_blob *blob = (struct sbxi_blob *)(void *)base;
+    struct sbxi_step *out = (struct sbxi_step *)(blob + 1);
+    uint32_t at = (uint32_t)(sizeof *blob + plan->nsteps * sizeof *out);
+    *blob = (struct sbxi_blob){.magic = SBXI_BLOB_MAGIC,
+                               .size = size,
+                               .npassed = (uint32_t)plan->npassed,
+                               .pid1 = plan->isolate & SBX_NS_PID ? 1 : 0};
+    for (size_t i = 0; i < plan->nsteps; i++) {
+        const struct sbxi_plan_step *step = &plan->steps[i];
+        if (is_left_out(launch, step, cgroup))
+            continue;
+        *out = (struct sbxi_step){.op = step->op,
+                                  .flags = step->flags,
+                                  .slot = step->slot,
+                                  .index = (uint32_t)i,
+                                  .a_length = (uint32_t)step->a_length,
+                                  .b_length = (uint32_t)step->b_length};
+        memcpy(out->args, step->args, sizeof out->args);
+        if (step->op == SBXI_OPEN)
+            out->args[1] = plan->privileged;
+        out->a = copy_bytes(base, &at, step->a, step->a_length);
+        out->b = copy_bytes(base, &at, step->b, step->b_length);
+        out++;
+        blob->nsteps++;
+    }
+}
+
+static int write_blob(struct launch *launch, bool cgroup)
+{
+    const sbx_plan *plan = launch->plan;
+    size_t size = sizeof(struct sbxi_blob) + plan->nsteps * sizeof(struct sbxi_step);
+    for (size_t i = 0; i < plan->nsteps; i++)
+        size += plan->steps[i].a_length + plan->steps[i].b_length;
+    if (size > SBXI_MAX_BLOB)
+        return -E2BIG;
+    _cleanup_free_ char *bytes = calloc(1, size);
+    if (!bytes)
+        return -ENOMEM;
+    fill_blob(launch, cgroup, bytes, (uint32_t)size);
+    launch->blob = memfd_create("sandbox", MFD_CLOEXEC);
+    if (launch->blob < 0)
+        return -errno;
+    ssize_t n = pwrite(launch->blob, bytes, size, 0);
+    return n == (ssize_t)size ? 0 : n < 0 ? -errno : -EIO;
+}
+
+/* The child's descriptors in the order of their numbers, trees behind them. */
+static int collect_fds(struct launch *launch, sbx *s, struct sbx_error *error)
+{
+    const sbx_plan *plan = launch->plan;
+    size_t most = SBXI_FD_PASSED + plan->npassed + (size_t)plan->ntrees;
+    int pair[2];
+    launch->fds = calloc(most, sizeof *launch->fds);
+    launch->spare = calloc(most, sizeof *launch->spare);
+    if (!launch->fds || !launch->spare)
+        return -ENOMEM;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return -errno;
+    s->control = pair[0];
+    launch->control = pair[1];
+    launch->null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (launch->null < 0)
+        return -errno;
+    launch->program = sbxi_helper_open("uds-sandbox-init", NULL, error);
+    if (launch->program < 0)
+        return launch->program;
+    for (int i = 0; i < 3; i++)
+        launch->fds[i] = plan->stdio[i] < 0 ? launch->null : plan->stdio[i];
+    launch->fds[SBXI_FD_CONTROL] = launch->control;
+    memcpy(launch->fds + SBXI_FD_PASSED, plan->passed, plan->npassed * sizeof *launch->fds);
+    launch->nfds = SBXI_FD_PASSED + plan->npassed;
+    int r = open_trees(launch, error);
+    if (r == 0 && (r = write_blob(launch, s->cgroup != NULL)) == 0)
+        launch->fds[SBXI_FD_BLOB] = launch->blob;
+    return r;
+}
+
+static void end_launch(struct launch *launch)
+{
+    while (launch->ntrees > 0) {
+        close(launch->fds[--launch->nfds]);
+        launch->ntrees--;
+    }
+    sbxi_closep(&launch->control);
+    sbxi_closep(&launch->blob);
+    sbxi_closep(&launch->null);
+    sbxi_closep(&launch->program);
+    free(launch->fds);
+    free(launch->spare);
+}
+
+static int clone_error(const sbx_plan *plan, int err, struct sbx_error *error)
+{
+    const char *advice = "";
+    if (err == ENOSPC)
+        advice = "; a limit of namespaces is reached: see sysctl user.max_user_namespaces and "
+                 "user.max_*_namespaces";
+    else if (err == EPERM)
+        advice = "; namespaces are forbidden to this user: see sysctl "
+                 "kernel.unprivileged_userns_clone, or the container's seccomp profile";
+    else if (err == ENOSYS)
+        advice = "; clone3 is hidden from this process: see the container's seccomp profile";
+    else if (err == EAGAIN)
+        advice = "; a limit of processes is reached";
+    return sbxi_error(error, err, "sandbox %s: new namespaces: %s%s", plan->name, strerror(err),
+                      advice);
+}
+
+static int clone_child(struct launch *launch, sbx *s, struct sbx_error *error)
+{
+    static const uint64_t flags[] = {CLONE_NEWUSER, CLONE_NEWNS,  CLONE_NEWPID,
+                                     CLONE_NEWNET,  CLONE_NEWIPC, CLONE_NEWUTS};
+    const sbx_plan *plan = launch->plan;
+    struct sbxi_child child = {
+        .fds = launch->fds,
+        .spare = launch->spare,
+        .nfds = launch->nfds,
+        .program = launch->program,
+        .become_root = plan->range,
+        .ambient = !plan->privileged && (plan->isolate & SBX_NS_USER),
+    };
+    int group = s->cgroup ? sbxi_cgroup_get_dirfd(s->cgroup) : -1;
+    struct clone_args args = {
+        .flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
+        .pidfd = (uint64_t)(uintptr_t)&s->init_fd,
+        .exit_signal = SIGCHLD,
+    };
+    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
+        if (plan->isolate & (1u << i))
+            args.flags |= flags[i];
+    if (group >= 0) {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = (unsigned)group;
+    }
+    long pid = sbxi_clone3(&args);
+    if (pid < 0)
+        return clone_error(plan, errno, error);
+    if (pid == 0)
+        sbxi_child_run(&child);
+    s->init_pid = (pid_t)pid;
+    return 0;
+}
+
+/* Between clone and go: the child waits, and nobody but us knows of it yet. */
+static int admit_child(const sbx_plan *plan, sbx *s, struct sbx_error *error)
+{
+    int r = sbx_cleaner_add_process(s->cleaner, s->init_pid, s->init_fd);
+    if (r < 0)
+        return sbxi_error(error, -r, "sandbox %s: cleaner: %s", plan->name, strerror(-r));
+    if ((plan->isolate & SBX_NS_USER) &&
+        (r = sbxi_map_ids(plan, s->init_pid, s->report.uid_first, error)) < 0)
+        return r;
+    if (s->cgroup && (r = sbxi_cgroup_join(s->cgroup, s->init_pid, error)) < 0)
+        return r;
+    sbxi_report_fill(s, plan);
+    return send(s->control, "", 1, MSG_NOSIGNAL) == 1 ? 0 : -errno;
+}
+
+/* The child has said how it went, or died without a word. */
+static int await_running(const sbx_plan *plan, sbx *s, struct sbx_error *error)
+{
+    uint64_t until = sbxi_now_ms() + SETUP_TIMEOUT_MS;
+    struct sbxi_event event;
+    for (;;) {
+        struct pollfd fd = {.fd = s->control, .events = POLLIN};
+        uint64_t now = sbxi_now_ms();
+        if (now >= until)
+            return sbxi_error(error, ETIMEDOUT, "sandbox %s: set-up: no answer for %d s",
+                              plan->name, SETUP_TIMEOUT_MS / 1000);
+        if (poll(&fd, 1, (int)(until - now)) < 0 && errno != EINTR)
+            return -errno;
+        int r = sbxi_event_receive(s->control, &event);
+        if (r == 0)
+            continue;
+        if (r == 1 && event.type == SBXI_FAILED)
+            return sbxi_report_failure(plan, &event, error);
+        if (r == 1 && event.type == SBXI_RUNNING) {
+            if (plan->isolate & SBX_NS_CGROUP)
+                s->report.ns_inode[6] = event.cgroup_ns;
+            return 0;
+        }
+        return sbxi_error(error, ECHILD,
+                          "sandbox %s: set-up: its first process died; the limits may be too "
+                          "small for a process to start",
+                          plan->name);
+    }
+}
+
+static int make_cgroup(const sbx_plan *plan, sbx *s, struct sbx_error *error)
+{
+    struct sbxi_cgroup_layout layout;
+    struct sbx_limits limits = plan->limits;
+    uint32_t degraded = 0;
+    if (limits.pids)
+        limits.pids++; /* PID 1 is ours */
+    int r = sbxi_cgroup_probe(&layout, NULL, plan->cgroup_parent, error);
+    if (r < 0)
+        return r;
+    r = sbxi_cgroup_new(&s->cgroup, &layout, plan->name, &limits, s->cleaner, plan->degrade,
+                        &degraded, error);
+    s->report.degraded |= degraded;
+    return r;
+}
+
+static int
+take_resources(const sbx_plan *plan, sbx *s, sbx_cleaner *cleaner, struct sbx_error *error)
+{
+    int r = 0;
+    s->cleaner = cleaner;
+    if (!cleaner) {
+        r = sbx_cleaner_new(&s->own_cleaner, NULL, error);
+        if (r < 0)
+            return r;
+        s->cleaner = s->own_cleaner;
+    }
+    if (plan->range) {
+        r = sbx_cleaner_take_ids(s->cleaner, &s->report.uid_first, &s->report.uid_count, error);
+        if (r < 0)
+            return r;
+        s->ids_taken = true;
+    }
+    return make_cgroup(plan, s, error);
+}
+
+static int watch(sbx *s)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    s->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (s->epoll < 0 || epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->control, &event) < 0 ||
+        epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->init_fd, &event) < 0)
+        return -errno;
+    return 0;
+}
+
+static int start(const sbx_plan *plan, sbx *s, sbx_cleaner *cleaner, struct sbx_error *error)
+{
+    struct launch launch = {.plan = plan, .control = -1, .blob = -1, .null = -1, .program = -1};
+    if (plan->timeout_ms >= 0)
+        s->timeout_at = sbxi_now_ms() + (uint64_t)plan->timeout_ms;
+    s->timeout_ms = plan->timeout_ms;
+    s->memory_limit = plan->limits.memory_bytes;
+    s->report.degraded = plan->degraded;
+    int r = take_resources(plan, s, cleaner, error);
+    if (r == 0)
+        r = collect_fds(&launch, s, error);
+    if (r == 0)
+        r = clone_child(&launch, s, error);
+    end_launch(&launch);
+    if (r == 0)
+        r = admit_child(plan, s, error);
+    if (r == 0)
+        r = await_running(plan, s, error);
+    return r == 0 ? watch(s) : r;
+}
+
+int sbx_start(sbx **ret, const sbx_plan *plan, sbx_cleaner *cleaner, struct sbx_error *error)
+{
+    struct sbx_error none = {0};
+    struct sbx_error *words = error ? error : &none;
+    sbx *s = calloc(1, sizeof *s);
+    if (!s)
+        return sbxi_error(error, ENOMEM, "sandbox %s: no memory", plan->name);
+    words->err = 0;
+    s->init_fd = s->control = s->epoll = -1;
+    int r = start(plan, s, cleaner, words);
+    if (r < 0) {
+        if (!words->err)
+            sbxi_error(words, -r, "sandbox %s: start: %s", plan->name, strerror(-r));
+        sbx_free(s);
+        return r;
+    }
+    *ret = s;
+    return 0;
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SBXI_STEPS_H
+#define SBXI_STEPS_H
+
+/*
+ * What launcher and uds-sandbox-init say to each other. Both are built from this header in one build, so the structs
+ * are the format.
+ *
+ * Launcher → init, once: a memfd with struct sbxi_blob, the steps, then bytes that steps point at. Init acts them out
+ * in order; everything after SBXI_FORK happens in the payload's process.
+ * Init → launcher: struct sbxi_event over the control socket (SEQPACKET). The launcher treats events as hostile.
+ * Launcher → init: one empty "go" byte when ids and cgroups are in place, then struct sbxi_command.
+ *
+ * File descriptors of init: 0–2 stdio, 3 control, 4 blob, 5… those passed to the payload, then the opened trees.
+ */
+
+#include <stdint.h>
+
+enum {
+    SBXI_FD_CONTROL = 3,
+    SBXI_FD_BLOB = 4,
+    SBXI_FD_PASSED = 5
+};
+enum {
+    SBXI_MAX_TREES = 768,
+    SBXI_MAX_PASSED = 128,
+    SBXI_MAX_BLOB = 8 << 20
+};
+#define SBXI_BLOB_MAGIC 0x31786273u /* "sbx1" */
+
+/* a, b: strings or bytes; slot: an entry of the table of trees (mounts that are attached nowhere yet). */
+enum sbxi_op {
+    SBXI_OPEN = 1,     /* tree slot ← host path a; by the launcher where it has the right */
+    SBXI_UNSHARE_CG,   /* cgroup namespace, after the cgroups were joined */
+    SBXI_HOSTNAME,     /* a */
+    SBXI_LOOPBACK,     /* lo up */
+    SBXI_PRIVATE,      /* no mount event leaves or enters */
+    SBXI_PROC,         /* tree slot ← new procfs; made while the host's is still in sight */
+    SBXI_NEW_TMPFS,    /* tree slot ← new tmpfs, mode args[0] */
+    SBXI_PIVOT,        /* tree slot becomes /, the old root goes */
+    SBXI_UNCOVER,      /* detach what is mounted at a, if anything */
+    SBXI_DIRECTORY,    /* a, mode args[0]; parents too */
+    SBXI_SYMLINK,      /* a → b */
+    SBXI_ATTACH,       /* tree slot at a, made where missing */
+    SBXI_TMPFS,        /* at a, mode args[0], size args[1] (0 = default) */
+    SBXI_DEVPTS,       /* at a, an instance of its own */
+    SBXI_MQUEUE,       /* at a */
+    SBXI_MASK,         /* hide a: /dev/null over a file, an empty directory over a directory */
+    SBXI_READONLY,     /* a as a read-only mount of its own */
+    SBXI_SEAL,         /* the mount at a, without those below, becomes read-only */
+    SBXI_FORK,         /* ── from here on in the payload's process ── */
+    SBXI_RLIMIT,       /* args: resource, soft, hard */
+    SBXI_OOM_SCORE,    /* args[0]: the kernel takes the payload before PID 1 */
+    SBXI_DROP_BOUNDS,  /* capability bounding set empty, securebits locked */
+    SBXI_IDS,          /* args: uid, gid, 1 = may set groups */
+    SBXI_NO_CAPS,      /* every capability set empty */
+    SBXI_NO_NEW_PRIVS, /* */
+    SBXI_CHDIR,        /* a, and it must be below / */
+    SBXI_LANDLOCK,     /* nothing but the sandbox's own mounts can be opened */
+    SBXI_FDS,          /* args[0] = how many stay as 3, 4, …; all others close */
+    SBXI_SECCOMP,      /* a = BPF program */
+    SBXI_EXEC,         /* a = argv block of args[0] strings, b = environment block of args[1] */
+    SBXI_OPS
+};
+
+enum { /* flags of SBXI_OPEN, SBXI_ATTACH, SBXI_MASK, SBXI_READONLY */
+    SBXI_F_RDONLY = 1u << 0,
+    SBXI_F_NODEV = 1u << 1,
+    SBXI_F_OPTIONAL = 1u << 2,  /* a missing source, target or right is no failure */
+    SBXI_F_CHAR = 1u << 3,      /* the source must be the character device args[0] */
+    SBXI_F_NO_CGROUP = 1u << 4, /* only where there is no cgroup (a fallback limit) */
+};
+
+struct sbxi_step {
+    uint32_t op, flags;
+    int32_t slot;
+    uint32_t index; /* in the plan: what a failure record names */
+    uint32_t a, a_length, b, b_length;
+    uint64_t args[3];
+};
+
+struct sbxi_blob {
+    uint32_t magic, size;
+    uint32_t nsteps, npassed, ntrees;
+    uint32_t pid1; /* 1: a pid namespace of its own */
+};
+
+enum sbxi_event_type {
+    SBXI_RUNNING = 1,
+    SBXI_FAILED,
+    SBXI_ENDED
+};
+
+struct sbxi_event {
+    uint32_t type;
+    uint32_t step;               /* FAILED: index in the plan */
+    int32_t err;                 /* FAILED: positive errno */
+    int32_t status;              /* ENDED: as of waitpid */
+    uint64_t cpu_usec, peak_kib; /* ENDED: rusage of all that was reaped */
+    uint64_t cgroup_ns;          /* RUNNING: inode, 0 = not its own */
+    char detail[224];            /* FAILED: what exactly, NUL-terminated */
+};
+
+enum sbxi_command_type {
+    SBXI_SIGNAL = 1
+};
+
+struct sbxi_command {
+    uint32_t type, value;
+};
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SBXI_TREE_H
+#define SBXI_TREE_H
+
+/*
+ * A tree: a copy of host mounts that is attached nowhere yet, with its flags already set. The launcher opens trees where
+ * it is root (ids of a user namespace reach few host paths), uds-sandbox-init does where it is not; hence a header.
+ *
+ * Flags are only ever added: what a user namespace inherits locked (read-only, nosuid, nodev…) stays as it is. Always
+ * recursive: a copy without the mounts below would uncover what the host covers, and the kernel refuses it (EINVAL).
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <unistd.h>
+
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "steps.h"
+
+static inline int sbxi_tree_open(int dirfd, const char *path, uint32_t flags, uint64_t device)
+{
+    unsigned how = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (unsigned)AT_RECURSIVE;
+    int fd = open_tree(dirfd, path, how | (path[0] ? 0 : (unsigned)AT_EMPTY_PATH));
+    if (fd < 0)
+        return -errno;
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_NOSUID, .propagation = MS_PRIVATE};
+    struct stat st;
+    int r = 0;
+    if (flags & SBXI_F_RDONLY)
+        attr.attr_set |= MOUNT_ATTR_RDONLY;
+    if (flags & SBXI_F_NODEV)
+        attr.attr_set |= MOUNT_ATTR_NODEV;
+    if (mount_setattr(fd, "", (unsigned)AT_EMPTY_PATH | (unsigned)AT_RECURSIVE, &attr, sizeof attr))
+        r = -errno;
+    else if ((flags & SBXI_F_CHAR) && fstat(fd, &st) < 0)
+        r = -errno;
+    else if ((flags & SBXI_F_CHAR) && (!S_ISCHR(st.st_mode) || st.st_rdev != device))
+        r = -ENODEV;
+    if (r < 0) {
+        close(fd);
+        return r;
+    }
+    return fd;
+}
+
+#endif

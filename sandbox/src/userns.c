@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Id maps, written from outside while the child waits. A range is the slice of host ids that the cleaner has locked for
+ * this sandbox; one id is the caller's own, for which the kernel first wants setgroups(2) denied.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "error.h"
+#include "running.h"
+
+__attribute__((format(printf, 3, 4))) static int
+write_proc(pid_t pid, const char *file, const char *format, ...)
+{
+    char path[64], text[64];
+    va_list ap;
+    va_start(ap, format);
+    int length = vsnprintf(text, sizeof text, format, ap);
+    va_end(ap);
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, file);
+    _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    return write(fd, text, (size_t)length) == length ? 0 : -errno;
+}
+
+int sbxi_map_ids(const sbx_plan *plan, pid_t pid, uint32_t first, struct sbx_error *error)
+{
+    const char *file = "uid_map";
+    int r;
+    if (plan->range) {
+        r = write_proc(pid, file, "0 %u 65536\n", first);
+        if (r == 0)
+            r = write_proc(pid, file = "gid_map", "0 %u 65536\n", first);
+    } else {
+        r = write_proc(pid, file = "setgroups", "deny");
+        if (r == 0)
+            r = write_proc(pid, file = "uid_map", "%u %u 1\n", plan->uid, geteuid());
+        if (r == 0)
+            r = write_proc(pid, file = "gid_map", "%u %u 1\n", plan->gid, getegid());
+    }
+    if (r < 0)
+        return sbxi_error(
+            error, -r,
+            "sandbox %s: user namespace: %s: %s; an LSM may forbid it (AppArmor: sysctl "
+            "kernel.apparmor_restrict_unprivileged_userns=0, or a profile)",
+            plan->name, file, strerror(-r));
+    return 0;
+}
