@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A call that came in, from its REQUEST to our one answer.
+ *
+ *   received ──▶ handler ──▶ answered (REPLY queued, forgotten)
+ *                   └──▶ cancelled by CANCEL, lost connection or freed rpc ──▶ answered (discarded)
+ *
+ * The application owns it until it answers; only then is the id free again. The table of open calls is bounded; what is
+ * over the bound is refused at once with QUOTA. An answer that cannot even be refused, because our send queue is full
+ * of answers that the peer does not read, ends the connection: that way the peer's calls end, too.
+ */
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "rpc/rpc.h"
+
+struct uds_rpc_call {
+    uds_rpc *rpc; /* NULL: nobody waits for the answer any more and it is in no table */
+    uint64_t id;
+    bool cancelled;
+    uint64_t deadline;
+    uint64_t subscription;
+    uds_msg *msg;
+    char subject[UDSI_NAME_MAX + 1];
+    char method[UDSI_NAME_MAX + 1];
+    char sender[UDSI_NAME_MAX + 1];
+    UT_hash_handle hh;
+};
+
+static uds_rpc_call *find_call(uds_rpc *rpc, uint64_t id)
+{
+    uds_rpc_call *call;
+
+    HASH_FIND(hh, rpc->calls, &id, sizeof(id), call);
+    return call;
+}
+
+static void call_free(uds_rpc_call *call)
+{
+    if (call->rpc)
+        HASH_DEL(call->rpc->calls, call);
+    (void)uds_msg_unref(call->msg);
+    free(call);
+}
+
+static int
+build_failure(uds_msg **ret, uint64_t id, uint32_t status, uint64_t value, const char *detail)
+{
+    _cleanup_msg_ uds_msg *msg = NULL;
+    int r = uds_msg_new(&msg, UDS_MSG_REPLY, id, NULL, 0);
+
+    if (r == 0)
+        r = uds_msg_add_u32(msg, UDS_FIELD_STATUS, status);
+    if (r == 0 && value != 0)
+        r = uds_msg_add_u64(msg, UDS_FIELD_VALUE, value);
+    if (r == 0 && detail && detail[0] != '\0')
+        r = udsi_text_add(msg, UDS_FIELD_DETAIL, detail);
+    if (r < 0)
+        return r;
+    *ret = UDSI_TAKE(msg);
+    return 0;
+}
+
+/* Every REQUEST ends with this at the latest. */
+static int refuse(uds_conn *conn, uint64_t id, uint32_t status, uint64_t value, const char *detail)
+{
+    _cleanup_msg_ uds_msg *msg = NULL;
+    int r = build_failure(&msg, id, status, value, detail);
+
+    if (r == 0)
+        r = uds_conn_send(conn, msg);
+    if (r < 0 && r != -ENOTCONN)
+        (void)uds_conn_shutdown(conn, UDS_STATUS_SLOW_CONSUMER, "answers are not read");
+    return r;
+}
+
+static bool get_name(const uds_msg *msg, uint16_t tag, char name[UDSI_NAME_MAX + 1])
+{
+    int r = uds_msg_get_string(msg, tag, name, UDSI_NAME_MAX + 1);
+
+    if (r == -ENOENT)
+        name[0] = '\0';
+    return r == 0 || r == -ENOENT;
+}
+
+/* Reads the head. Returns NULL, or what is wrong with it. */
+static const char *parse(uds_rpc_call *call, const uds_msg *msg)
+{
+    static const uint16_t known[] = {UDS_FIELD_SUBJECT, UDS_FIELD_METHOD, UDS_FIELD_TIMEOUT_MS,
+                                     UDS_FIELD_SENDER,  UDS_FIELD_HEADER, 0};
+    uint32_t timeout_ms;
+
+    if (!udsi_text_fields_known(msg, known))
+        return "the request has a field that this version does not know";
+    if (!get_name(msg, UDS_FIELD_SUBJECT, call->subject))
+        return "the subject is over 255 bytes or not printable";
+    if (!get_name(msg, UDS_FIELD_METHOD, call->method))
+        return "the method is over 255 bytes or not printable";
+    if (!get_name(msg, UDS_FIELD_SENDER, call->sender))
+        return "the sender is over 255 bytes or not printable";
+    if (uds_msg_get_u64(msg, UDSI_FIELD_SUBSCRIPTION, &call->subscription) == -EBADMSG)
+        return "the subscription is not 8 bytes";
+
+    int r = uds_msg_get_u32(msg, UDS_FIELD_TIMEOUT_MS, &timeout_ms);
+    if (r == -EBADMSG)
+        return "the timeout is not 4 bytes";
+    call->deadline = r == 0 ? udsi_now_ms() + timeout_ms : UDSI_DEADLINE_NONE;
+    return NULL;
+}
+
+/* May a call with this id be opened now? Answers the peer if not. */
+static bool admit(uds_rpc *rpc, uds_msg *msg)
+{
+    uint64_t id = uds_msg_get_id(msg);
+    char text[80];
+
+    if (id == 0 || find_call(rpc, id)) {
+        /* Any answer would be taken for that of another call. */
+        (void)snprintf(text, sizeof(text), "request id %llu is 0 or in use",
+                       (unsigned long long)id);
+        (void)uds_conn_shutdown(rpc->conn, UDS_STATUS_BAD_REQUEST, text);
+        return false;
+    }
+    if (HASH_COUNT(rpc->calls) >= rpc->max_calls) {
+        (void)snprintf(text, sizeof(text), "more than %zu calls are open", rpc->max_calls);
+        (void)refuse(rpc->conn, id, UDS_STATUS_QUOTA, rpc->max_calls, text);
+        return false;
+    }
+    if (!rpc->handler) {
+        (void)refuse(rpc->conn, id, UDS_STATUS_UNIMPLEMENTED, 0, "nothing is served here");
+        return false;
+    }
+    if (uds_msg_get_error(msg) < 0) {
+        (void)refuse(rpc->conn, id, UDS_STATUS_UNAVAILABLE, 0,
+                     "descriptors of the request were lost: the callee has too many open files");
+        return false;
+    }
+    return true;
+}
+
+void udsi_call_receive(uds_rpc *rpc, uds_msg *msg)
+{
+    uint64_t id = uds_msg_get_id(msg);
+
+    if (rpc->closed || !rpc->conn || !admit(rpc, msg))
+        return;
+
+    uds_rpc_call *call = calloc(1, sizeof(*call));
+    const char *wrong = call ? parse(call, msg) : NULL;
+    if (!call || wrong) {
+        (void)refuse(rpc->conn, id, wrong ? UDS_STATUS_BAD_REQUEST : UDS_STATUS_UNAVAILABLE, 0,
+                     wrong ? wrong : "out of memory");
+        free(call);
+        return;
+    }
+    call->id = id;
+    HASH_ADD(hh, rpc->calls, id, sizeof(call->id), call);
+    if (!call->hh.tbl) {
+        free(call);
+        (void)refuse(rpc->conn, id, UDS_STATUS_UNAVAILABLE, 0, "out of memory");
+        return;
+    }
+    call->rpc = rpc;
+    call->msg = uds_msg_ref(msg);
+    rpc->handler(call, rpc->handler_arg);
+}
+
+void udsi_call_cancel(uds_rpc *rpc, uint64_t id)
+{
+    uds_rpc_call *call = find_call(rpc, id);
+
+    if (call)
+        call->cancelled = true;
+}
+
+void udsi_call_detach_all(uds_rpc *rpc)
+{
+    uds_rpc_call *call, *next;
+
+    HASH_ITER(hh, rpc->calls, call, next)
+    {
+        HASH_DEL(rpc->calls, call);
+        call->rpc = NULL;
+        call->cancelled = true;
+    }
+}
+
+const char *uds_rpc_call_get_method(const uds_rpc_call *call)
+{
+    return call->method;
+}
+
+const char *uds_rpc_call_get_subject(const uds_rpc_call *call)
+{
+    return call->subject;
+}
+
+const char *uds_rpc_call_get_sender(const uds_rpc_call *call)
+{
+    return call->sender;
+}
+
+uint64_t uds_rpc_call_get_subscription(const uds_rpc_call *call)
+{
+    return call->subscription;
+}
+
+uds_msg *uds_rpc_call_peek_msg(uds_rpc_call *call)
+{
+    return call->msg;
+}
+
+int uds_rpc_call_get_timeout(const uds_rpc_call *call)
+{
+    return udsi_deadline_left(call->deadline);
+}
+
+int uds_rpc_call_is_cancelled(const uds_rpc_call *call)
+{
+    return call->cancelled;
+}
+
+/*
+ * Builds and queues the REPLY. fds are pushed, not duplicated, so on failure they are taken out again: the numbers stay
+ * the caller's.
+ */
+static int send_reply(uds_rpc_call *call, const void *body, size_t len, const int *fds, size_t nfds)
+{
+    _cleanup_msg_ uds_msg *msg = NULL;
+    size_t pushed = 0;
+    int r = uds_msg_new(&msg, UDS_MSG_REPLY, call->id, body, len);
+
+    if (r < 0)
+        return r;
+    while (r == 0 && pushed < nfds) {
+        r = uds_msg_push_fd(msg, fds[pushed]);
+        if (r == 0)
+            pushed++;
+    }
+    if (r == 0)
+        r = uds_conn_send(call->rpc->conn, msg);
+    for (size_t i = 0; r < 0 && i < pushed; i++) {
+        int fd = uds_msg_take_fd(msg, i);
+        (void)fd;
+    }
+    return r;
+}
+
+int uds_rpc_call_reply(
+    uds_rpc_call *call, const void *body, size_t len, const int *fds, size_t nfds)
+{
+    int r = 0;
+
+    if (call->cancelled) {
+        for (size_t i = 0; i < nfds; i++)
+            udsi_close(fds[i]);
+    } else {
+        r = send_reply(call, body, len, fds, nfds);
+        if (r < 0) {
+            char text[80];
+            (void)snprintf(text, sizeof(text), "the answer could not be sent: %s",
+                           strerrordesc_np(-r));
+            (void)refuse(call->rpc->conn, call->id, UDS_STATUS_INTERNAL, 0, text);
+        }
+    }
+    call_free(call);
+    return r;
+}
+
+int uds_rpc_call_fail(uds_rpc_call *call, uint32_t status, uint64_t value, const char *detail)
+{
+    int r = 0;
+
+    if (status == UDS_STATUS_OK)
+        status = UDS_STATUS_INTERNAL;
+    if (!call->cancelled)
+        r = refuse(call->rpc->conn, call->id, status, value, detail);
+    call_free(call);
+    return r;
+}
