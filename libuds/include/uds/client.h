@@ -68,15 +68,16 @@ UDS_EXPORT void uds_client_set_callbacks(uds_client *client,
                                          const struct uds_client_callbacks *callbacks,
                                          void *arg);
 
-UDS_EXPORT int uds_client_get_fd(
-    const uds_client *client); /* -1 while there is no connection: wait for the timeout */
+/* While there is no connection: the redial end if there is one, else -1: wait for the timeout. */
+UDS_EXPORT int uds_client_get_fd(const uds_client *client);
 UDS_EXPORT short uds_client_get_events(const uds_client *client);
 UDS_EXPORT int uds_client_get_timeout(const uds_client *client);
-/** uds_client_process() - 1 more to do, 0 wait in poll. A lost connection is no error here: it is an event, and is redialled. Since: 0.1. */
+/** uds_client_process() - 1 more to do, 0 wait in poll. A lost connection is no error here: it is an event, and is redialled; a lost fd: link without
+ *  a redial end is final: an event, then -ECONNRESET, get_fd -1 and timeout -1. Since: 0.1. */
 UDS_EXPORT int uds_client_process(uds_client *client);
 /** uds_client_wait() - poll and process once, for programs without a loop: 1 something was done, 0 @timeout_ms passed, -errno. Since: 0.1. */
 UDS_EXPORT int uds_client_wait(uds_client *client, int timeout_ms);
-/** uds_client_flush() - push queued messages out, waiting up to @timeout_ms. 0, -ETIMEDOUT, -ENOTCONN. Since: 0.1. */
+/** uds_client_flush() - push queued messages out, waiting up to @timeout_ms (callbacks may run). 0, -ETIMEDOUT, -ENOTCONN. Since: 0.1. */
 UDS_EXPORT int uds_client_flush(uds_client *client, int timeout_ms);
 
 /**
@@ -140,7 +141,7 @@ UDS_EXPORT UDS_NODISCARD int uds_client_request_wait(uds_client *client,
                                                      struct uds_rpc_reply *ret_reply);
 UDS_EXPORT int uds_client_cancel(uds_client *client, uint64_t id);
 
-/** uds_subject_is_valid() - NATS rules: tokens non-empty, printable without space, 255 bytes at most; wildcards only if @allow_wildcards. Since: 0.1. */
+/** uds_subject_is_valid() - NATS rules: tokens non-empty, printable ASCII without space, 255 bytes at most; wildcards only if @allow_wildcards. Since: 0.1. */
 UDS_EXPORT bool uds_subject_is_valid(const char *subject, size_t len, bool allow_wildcards);
 /** uds_subject_matches() - does @pattern match @subject? '>' and '*' as first token never match "$…" subjects. Since: 0.1. */
 UDS_EXPORT bool uds_subject_matches(const char *pattern, const char *subject);
