@@ -3,7 +3,7 @@
  * uds-cleaner: outlives its owner by as long as it takes to remove what the owner made.
  *
  * It is told of each thing before the thing exists, writes it into a free slot of the record file and only then
- * answers. It never makes anything itself. It ends when the control socket does (the owner is dead, by whatever means)
+ * answers. It never makes anything itself. It ends when its owner does, by whatever means,
  * or on END; in both cases everything that the file names is killed and removed, the file last. The terminal's signals
  * do not reach it (a session of its own) and would be ignored: it must be the last to go.
  *
@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "cleanup.h"
 #include "control.h"
@@ -122,14 +124,31 @@ static int serve(const struct sbxi_control *request, size_t len)
     }
 }
 
+/* A fork of the owner that did not call sbx_cleaner_forget() keeps the control socket open, so its end alone does not
+ * tell; the owner's pidfd does. -1: the owner is gone already, which the getppid() after it tells. */
+static int open_owner(void)
+{
+    pid_t owner = getppid();
+    int fd = (int)syscall(SYS_pidfd_open, owner, 0);
+    if (fd >= 0 && getppid() == owner)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
 /* True: the owner said END. False: it is gone. */
-static bool loop(void)
+static bool loop(int owner)
 {
     static struct sbxi_control request;
+    struct pollfd fds[2] = {{.fd = SBXI_CONTROL_FD, .events = POLLIN},
+                            {.fd = owner, .events = POLLIN}};
     for (;;) {
-        ssize_t n = recv(SBXI_CONTROL_FD, &request, sizeof request, 0);
-        if (n < 0 && errno == EINTR)
-            continue;
+        if (poll(fds, 2, -1) < 0)
+            continue; /* EINTR: a stop and continue */
+        if (!fds[0].revents)
+            return false;
+        ssize_t n = recv(SBXI_CONTROL_FD, &request, sizeof request, MSG_DONTWAIT);
         if (n <= 0)
             return false;
         int32_t answer = serve(&request, (size_t)n);
@@ -175,6 +194,7 @@ int main(int argc, char **argv)
                 strerror(errno));
         return 1;
     }
-    enum sbxi_sweep_mode mode = loop() ? SBXI_SWEEP_END : SBXI_SWEEP_ORPHAN;
+    int owner = open_owner();
+    enum sbxi_sweep_mode mode = owner >= 0 && loop(owner) ? SBXI_SWEEP_END : SBXI_SWEEP_ORPHAN;
     return sweep_and_unlink(argv[1], argv[2], mode) < 0;
 }

@@ -32,7 +32,7 @@ enum sbxi_controller { /* bits */
 #define SBXI_CGROUP_HIERARCHIES 8
 
 struct sbxi_hierarchy {
-    uint32_t controllers; /* enum sbxi_controller; v2: what cgroup.controllers offers below us */
+    uint32_t controllers; /* enum sbxi_controller; v2: what can be handed down to a sandbox */
     bool v2;
     char mount[256]; /* mount point, on a test's tree below its root */
     char own[512];   /* where sandboxes are made: below the mount, "/" or "/a/b" */
@@ -40,7 +40,9 @@ struct sbxi_hierarchy {
 
 struct sbxi_cgroup_layout {
     const struct sbxi_cgroup_backend *backend; /* NULL = no usable hierarchy */
-    bool fake; /* a test's directory tree: no statfs, no kernel that fills directories */
+    bool fake; /* a test's directory tree, not a cgroup file system */
+    int (*fill)(int dirfd,
+                const struct sbxi_hierarchy *h); /* fake: does the kernel's part of mkdir */
     size_t n;
     struct sbxi_hierarchy hierarchies[SBXI_CGROUP_HIERARCHIES];
 };
@@ -86,7 +88,7 @@ int sbxi_cgroup_new(sbxi_cgroup **ret,
 
 /* Directory fd on the v2 tree for CLONE_INTO_CGROUP, borrowed; -1: there is no v2 tree, sbxi_cgroup_join() does all. */
 int sbxi_cgroup_get_dirfd(const sbxi_cgroup *cg);
-/* Moves @pid (the caller's numbering) into every hierarchy that CLONE_INTO_CGROUP does not reach. Before its exec. */
+/* Moves @pid (the caller's numbering) into every v1 hierarchy, which CLONE_INTO_CGROUP does not reach. Before its exec. */
 int sbxi_cgroup_join(sbxi_cgroup *cg, pid_t pid, struct sbx_error *error);
 /* Kills everything in it and below and waits until it is empty, at most ~2 s (-ETIMEDOUT). Never left frozen. */
 int sbxi_cgroup_kill(sbxi_cgroup *cg);

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Control files of a cgroup: tiny texts that the kernel makes up on read and interprets on write. One write(2) is one
+ * command, so there is nothing to retry; a read returns a whole state.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cgroup-internal.h"
+#include "cleanup.h"
+#include "error.h"
+
+int sbxi_control_write(int dirfd, const char *file, const char *text)
+{
+    _cleanup_close_ int fd = openat(dirfd, file, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    return write(fd, text, strlen(text)) < 0 ? -errno : 0;
+}
+
+int sbxi_control_write_u64(int dirfd, const char *file, uint64_t value)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+    return sbxi_control_write(dirfd, file, text);
+}
+
+int sbxi_control_read(int dirfd, const char *file, char *ret, size_t size)
+{
+    _cleanup_close_ int fd = openat(dirfd, file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    size_t len = 0;
+    while (len < size - 1) {
+        ssize_t n = read(fd, ret + len, size - 1 - len);
+        if (n < 0)
+            return -errno;
+        if (n == 0)
+            break;
+        len += (size_t)n;
+    }
+    ret[len] = '\0';
+    return 0;
+}
+
+static int parse(const char *text, uint64_t *ret)
+{
+    if (strncmp(text, "max", 3) == 0) {
+        *ret = UINT64_MAX;
+        return 0;
+    }
+    char *end;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (errno || end == text)
+        return -EINVAL;
+    *ret = value;
+    return 0;
+}
+
+int sbxi_control_read_u64(int dirfd, const char *file, uint64_t *ret)
+{
+    char text[64];
+    int r = sbxi_control_read(dirfd, file, text, sizeof text);
+    return r < 0 ? r : parse(text, ret);
+}
+
+int sbxi_control_key(const char *text, const char *key, uint64_t *ret)
+{
+    size_t len = strlen(key);
+    for (const char *line = text; line && *line; line = strchr(line, '\n')) {
+        if (*line == '\n')
+            line++;
+        if (strncmp(line, key, len) == 0 && line[len] == ' ')
+            return parse(line + len + 1, ret);
+    }
+    return -ENOENT;
+}
+
+bool sbxi_control_has_word(const char *text, const char *word)
+{
+    size_t len = strlen(word);
+    for (const char *p = text; (p = strstr(p, word)); p += len) {
+        bool begins = p == text || strchr(" ,\n", p[-1]);
+        if (begins && (p[len] == '\0' || strchr(" ,\n", p[len])))
+            return true;
+    }
+    return false;
+}
+
+int sbxi_control_error(struct sbx_error *error,
+                       int err,
+                       const char *backend,
+                       const struct sbxi_hierarchy *h,
+                       const char *file,
+                       const char *value)
+{
+    const char *own = strcmp(h->own, "/") ? h->own : "";
+    if (err == ENOENT)
+        return sbxi_error(
+            error, EOPNOTSUPP,
+            "cgroup: %s: this kernel's %s backend (%s) has no such control; drop that "
+            "limit",
+            file, backend, h->mount);
+    if (err == EACCES || err == EPERM || err == EROFS)
+        return sbxi_error(
+            error, err,
+            "cgroup: %s%s/%s (%s): %s; run as root, have this cgroup delegated to uid "
+            "%u, or permit --degrade=cgroup",
+            h->mount, own, file, backend, strerror(err), (unsigned)geteuid());
+    return sbxi_error(error, err, "cgroup: %s = %s (%s, below %s%s): %s", file, value, backend,
+                      h->mount, own, strerror(err));
+}

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The unified hierarchy. A sandbox's cgroup is a child of our own, and a cgroup may hand controllers down only while no
+ * process lives in it ("no internal processes", EBUSY), the root excepted. So before the first controller is handed
+ * down we move ourselves, and the cleaner, into a leaf beside the sandboxes, "uds-self-leaf". The leaf is shared by all
+ * owners that live in the same cgroup; the cleaner of the last one moves them back and removes it (sweep.c).
+ * Other people's processes are never moved: if some are there the error says so.
+ *
+ * memory.swap.max is 0: swap must not defeat the limit. memory.oom.group: the sandbox dies as a whole, not half.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <sys/stat.h>
+
+#include "cgroup-internal.h"
+#include "cgtree.h"
+#include "cleaner.h"
+#include "cleanup.h"
+#include "error.h"
+
+enum {
+    PERIOD_US = 100000
+};
+#define LEAF "uds-self-leaf"
+
+static const struct {
+    uint32_t bit;
+    const char *name;
+} controllers_of[] = {
+    {SBXI_CTL_CPU, "cpu"},
+    {SBXI_CTL_MEMORY, "memory"},
+    {SBXI_CTL_PIDS, "pids"},
+    {SBXI_CTL_IO, "io"},
+};
+enum {
+    NCONTROLLERS = sizeof controllers_of / sizeof controllers_of[0]
+};
+
+static uint32_t v2_needs(const struct sbx_limits *limits)
+{
+    return (limits->cpu_percent || limits->cpu_weight ? (uint32_t)SBXI_CTL_CPU : 0) |
+           (limits->memory_bytes ? (uint32_t)SBXI_CTL_MEMORY : 0) |
+           (limits->pids ? (uint32_t)SBXI_CTL_PIDS : 0);
+}
+
+static bool v2_wants(const struct sbxi_cgroup_layout *layout,
+                     const struct sbxi_hierarchy *h,
+                     const struct sbx_limits *limits)
+{
+    (void)layout, (void)limits;
+    return h->v2;
+}
+
+static int move_pid(int fd, pid_t pid)
+{
+    return sbxi_control_write_u64(fd, LEAF "/cgroup.procs", (uint64_t)pid);
+}
+
+/* Us and the cleaner, which was started before and lives where we did. */
+static int move_to_leaf(const struct sbxi_hierarchy *h, int fd, sbx_cleaner *cleaner)
+{
+    char path[SBXI_RECORD_PATH_MAX];
+    snprintf(path, sizeof path, "%s%s/" LEAF, h->mount, strcmp(h->own, "/") ? h->own : "");
+    if (cleaner) {
+        struct sbxi_record record;
+        int r = sbxi_record_set_path(&record, SBXI_RECORD_LEAF, path);
+        if (r >= 0)
+            r = sbxi_cleaner_add(cleaner, &record, 1);
+        if (r < 0)
+            return r;
+    }
+    if (mkdirat(fd, LEAF, 0755) < 0 && errno != EEXIST)
+        return -errno;
+    int r = move_pid(fd, getpid());
+    if (r >= 0 && cleaner)
+        r = move_pid(fd, sbx_cleaner_get_pid(cleaner));
+    return r;
+}
+
+/* Which of @wanted are not yet handed down by the cgroup at @fd. */
+static uint32_t not_yet(int fd, uint32_t wanted)
+{
+    char text[512];
+    if (sbxi_control_read(fd, "cgroup.subtree_control", text, sizeof text) < 0)
+        return wanted;
+    for (size_t i = 0; i < NCONTROLLERS; i++)
+        if (sbxi_control_has_word(text, controllers_of[i].name))
+            wanted &= ~controllers_of[i].bit;
+    return wanted;
+}
+
+static int hand_down(int fd, uint32_t controllers)
+{
+    for (size_t i = 0; i < NCONTROLLERS; i++) {
+        if (!(controllers & controllers_of[i].bit))
+            continue;
+        char text[16];
+        snprintf(text, sizeof text, "+%s", controllers_of[i].name);
+        int r = sbxi_control_write(fd, "cgroup.subtree_control", text);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int busy_error(const struct sbxi_hierarchy *h, struct sbx_error *error)
+{
+    return sbxi_error(
+        error, EBUSY,
+        "cgroup: %s%s/cgroup.subtree_control (v2): other processes live in this cgroup, "
+        "so it cannot hand controllers down; start us in a cgroup of our own, for "
+        "example by `systemd-run --scope -p Delegate=yes`, or name one by "
+        "--cgroup-parent",
+        h->mount, h->own);
+}
+
+/* What serves statistics only: taken where it is to be had without moving anybody. */
+static void hand_down_if_free(int fd, uint32_t controllers)
+{
+    for (size_t i = 0; i < NCONTROLLERS; i++)
+        if (hand_down(fd, not_yet(fd, controllers & controllers_of[i].bit)) < 0)
+            continue;
+}
+
+/* What the cgroup at @fd could hand down. */
+static uint32_t offered(int fd)
+{
+    char text[512];
+    uint32_t offers = 0;
+    if (sbxi_control_read(fd, "cgroup.controllers", text, sizeof text) < 0)
+        return 0;
+    for (size_t i = 0; i < NCONTROLLERS; i++)
+        if (sbxi_control_has_word(text, controllers_of[i].name))
+            offers |= controllers_of[i].bit;
+    return offers;
+}
+
+/* Top down: a cgroup offers only what its parent hands down. */
+static int hand_down_from_top(const struct sbxi_cgroup_layout *layout,
+                              const struct sbxi_hierarchy *h,
+                              uint32_t missing)
+{
+    if (!missing)
+        return 0;
+    char path[SBXI_RECORD_PATH_MAX];
+    size_t base = strlen(h->mount);
+    snprintf(path, sizeof path, "%s%s", h->mount, h->own);
+    for (char *p = path + base; *p; p++) {
+        if (*p != '/' || !p[1])
+            continue;
+        *p = '\0';
+        _cleanup_close_ int fd = sbxi_cgtree_open(path, layout->fake);
+        *p = '/';
+        int r = fd < 0 ? fd : hand_down(fd, not_yet(fd, missing));
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int hand_down_needed(const struct sbxi_cgroup_layout *layout,
+                            const struct sbxi_hierarchy *h,
+                            int fd,
+                            uint32_t missing,
+                            sbx_cleaner *cleaner,
+                            struct sbx_error *error)
+{
+    if (!missing)
+        return 0;
+    int r = hand_down_from_top(layout, h, missing & ~offered(fd));
+    if (r >= 0)
+        r = hand_down(fd, missing);
+    if (r == -EBUSY) {
+        r = move_to_leaf(h, fd, cleaner);
+        if (r < 0)
+            return sbxi_control_error(error, -r, "v2", h, LEAF "/cgroup.procs", "our pid");
+        r = hand_down(fd, missing);
+    }
+    if (r == -EBUSY)
+        return busy_error(h, error);
+    return r < 0 ? sbxi_control_error(error, -r, "v2", h, "cgroup.subtree_control", "+") : 0;
+}
+
+static int v2_prepare(const struct sbxi_cgroup_layout *layout,
+                      const struct sbxi_hierarchy *h,
+                      uint32_t controllers,
+                      sbx_cleaner *cleaner,
+                      struct sbx_error *error)
+{
+    char path[SBXI_RECORD_PATH_MAX];
+    snprintf(path, sizeof path, "%s%s", h->mount, h->own);
+    _cleanup_close_ int fd = sbxi_cgtree_open(path, layout->fake);
+    if (fd < 0)
+        return sbxi_control_error(error, -fd, "v2", h, "", "");
+    int r = hand_down_needed(layout, h, fd, not_yet(fd, controllers), cleaner, error);
+    if (r >= 0)
+        hand_down_if_free(fd, h->controllers);
+    return r;
+}
+
+static int put(const struct sbxi_hierarchy *h,
+               int fd,
+               const char *file,
+               const char *text,
+               struct sbx_error *error)
+{
+    int r = sbxi_control_write(fd, file, text);
+    return r < 0 ? sbxi_control_error(error, -r, "v2", h, file, text) : 0;
+}
+
+/* A control that may be missing without anything being lost: no swap, an older kernel. */
+static int put_if_there(const struct sbxi_hierarchy *h,
+                        int fd,
+                        const char *file,
+                        const char *text,
+                        struct sbx_error *error)
+{
+    int r = sbxi_control_write(fd, file, text);
+    return r < 0 && r != -ENOENT ? sbxi_control_error(error, -r, "v2", h, file, text) : 0;
+}
+
+static int v2_limit(const struct sbxi_hierarchy *h,
+                    int fd,
+                    const struct sbx_limits *limits,
+                    struct sbx_error *error)
+{
+    char text[64];
+    int r = 0;
+    if (limits->cpu_percent) {
+        snprintf(text, sizeof text, "%llu %d",
+                 (unsigned long long)limits->cpu_percent * PERIOD_US / 100, PERIOD_US);
+        r = put(h, fd, "cpu.max", text, error);
+    }
+    if (r >= 0 && limits->cpu_weight) {
+        snprintf(text, sizeof text, "%u", limits->cpu_weight);
+        r = put(h, fd, "cpu.weight", text, error);
+    }
+    if (r >= 0 && limits->memory_bytes) {
+        snprintf(text, sizeof text, "%llu", (unsigned long long)limits->memory_bytes);
+        r = put(h, fd, "memory.max", text, error);
+        if (r >= 0)
+            r = put_if_there(h, fd, "memory.swap.max", "0", error);
+        if (r >= 0)
+            r = put_if_there(h, fd, "memory.oom.group", "1", error);
+    }
+    if (r >= 0 && limits->pids) {
+        snprintf(text, sizeof text, "%llu", (unsigned long long)limits->pids);
+        r = put(h, fd, "pids.max", text, error);
+    }
+    return r;
+}
+
+/* "8:0 rbytes=1 wbytes=2 …" a line, a device each. */
+static void sum_io(const char *text, struct sbx_stats *stats)
+{
+    unsigned long long value;
+    for (const char *p = text; (p = strstr(p, "bytes=")); p += 6) {
+        if (p == text || sscanf(p, "bytes=%llu", &value) != 1)
+            continue;
+        if (p[-1] == 'r')
+            stats->io_read_bytes += value;
+        else if (p[-1] == 'w')
+            stats->io_write_bytes += value;
+    }
+}
+
+static void key_of(int fd, const char *file, const char *key, uint64_t *ret)
+{
+    char text[4096];
+    uint64_t value;
+    if (sbxi_control_read(fd, file, text, sizeof text) >= 0 &&
+        sbxi_control_key(text, key, &value) >= 0)
+        *ret = value;
+}
+
+static void number_of(int fd, const char *file, uint64_t *ret)
+{
+    uint64_t value;
+    if (sbxi_control_read_u64(fd, file, &value) >= 0)
+        *ret = value;
+}
+
+static void v2_stats(const struct sbxi_hierarchy *h, int fd, struct sbx_stats *stats)
+{
+    (void)h;
+    char text[4096];
+    key_of(fd, "cpu.stat", "usage_usec", &stats->cpu_usec);
+    key_of(fd, "cpu.stat", "throttled_usec", &stats->throttled_usec);
+    number_of(fd, "memory.current", &stats->memory_bytes);
+    number_of(fd, "memory.peak", &stats->memory_peak_bytes);
+    key_of(fd, "memory.events", "oom_kill", &stats->oom_kills);
+    number_of(fd, "pids.current", &stats->pids);
+    number_of(fd, "pids.peak", &stats->pids_peak);
+    key_of(fd, "pids.events", "max", &stats->pids_refused);
+    if (sbxi_control_read(fd, "io.stat", text, sizeof text) >= 0)
+        sum_io(text, stats);
+}
+
+const struct sbxi_cgroup_backend sbxi_cgroup_v2 = {.name = "v2",
+                                                   .needs = v2_needs,
+                                                   .wants = v2_wants,
+                                                   .prepare = v2_prepare,
+                                                   .limit = v2_limit,
+                                                   .stats = v2_stats};

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The life of a sandbox's cgroup, the same for every backend:
+ *
+ *   decided    which directories, or that there will be none (a permitted omission)
+ *   registered the cleaner knows the names
+ *   made       directories exist
+ *   limited    limits are written; nobody is in it yet
+ *   inhabited  from clone3(CLONE_INTO_CGROUP) / join on
+ *   removed    killed, rmdir'ed, unregistered
+ *
+ * A cgroup is never used twice: memory charges outlive processes, so its name has our pid and a running number.
+ */
+
+#include "cgroup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sys/stat.h>
+
+#include "cgroup-internal.h"
+#include "cgtree.h"
+#include "cleaner.h"
+#include "cleanup.h"
+#include "error.h"
+
+enum {
+    KILL_MS = 2000,
+    REMOVE_MS = 1000,
+    NAMES = 16
+};
+_Static_assert(SBXI_CGROUP_HIERARCHIES <= SBXI_CLEANER_BATCH, "one message registers all");
+
+struct member {
+    const struct sbxi_hierarchy *h;
+    int fd;
+    char path[SBXI_RECORD_PATH_MAX];
+};
+
+struct sbxi_cgroup {
+    struct sbxi_cgroup_layout layout;
+    sbx_cleaner *cleaner;
+    size_t n;
+    struct member members[SBXI_CGROUP_HIERARCHIES];
+};
+
+static const char *control_name(uint32_t bit)
+{
+    return bit == SBXI_CTL_CPU ? "cpu" : bit == SBXI_CTL_MEMORY ? "memory" : "pids";
+}
+
+static const char *own_of(const struct sbxi_hierarchy *h)
+{
+    return strcmp(h->own, "/") ? h->own : "";
+}
+
+static uint32_t offered(const struct sbxi_cgroup_layout *layout)
+{
+    uint32_t bits = 0;
+    for (size_t i = 0; i < layout->n; i++)
+        if (!layout->hierarchies[i].v2 || layout->backend == &sbxi_cgroup_v2)
+            bits |= layout->hierarchies[i].controllers;
+    return bits;
+}
+
+static int check_controllers(const struct sbxi_cgroup_layout *layout,
+                             struct sbx_limits *limits,
+                             uint32_t degrade,
+                             uint32_t *degraded,
+                             struct sbx_error *error)
+{
+    uint32_t missing = layout->backend->needs(limits) & ~offered(layout);
+    if ((missing & SBXI_CTL_CPU) && (degrade & SBX_DEGRADE_CPU)) {
+        limits->cpu_percent = limits->cpu_weight = 0;
+        *degraded |= SBX_DEGRADE_CPU;
+        missing &= ~(uint32_t)SBXI_CTL_CPU;
+    }
+    if (!missing)
+        return 0;
+    uint32_t first = missing & -missing;
+    return sbxi_error(
+        error, EOPNOTSUPP,
+        "cgroup: %s limit: the %s backend has no %s controller here; mount or delegate "
+        "it, or permit --degrade=%s",
+        control_name(first), layout->backend->name, control_name(first),
+        first == SBXI_CTL_CPU ? "cpu" : "cgroup");
+}
+
+static int check_access(const struct sbxi_cgroup_layout *layout,
+                        const struct sbx_limits *limits,
+                        struct sbx_error *error)
+{
+    for (size_t i = 0; i < layout->n; i++) {
+        const struct sbxi_hierarchy *h = &layout->hierarchies[i];
+        char path[SBXI_RECORD_PATH_MAX];
+        if (!layout->backend->wants(layout, h, limits))
+            continue;
+        snprintf(path, sizeof path, "%s%s", h->mount, h->own);
+        if (faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS) < 0)
+            return sbxi_control_error(error, errno == ENOENT ? ESTALE : errno,
+                                      layout->backend->name, h, "", "a new directory");
+    }
+    return 0;
+}
+
+/* What an error becomes where an omission is permitted: 0 with its bit in @degraded, otherwise the error. */
+static int omit(int r, const struct sbx_limits *limits, uint32_t degrade, uint32_t *degraded)
+{
+    if (!limits->cpu_percent && !limits->cpu_weight && !limits->memory_bytes && !limits->pids) {
+        *degraded = SBX_DEGRADE_STATS; /* nothing was asked of it but numbers */
+        return 0;
+    }
+    if (degrade & SBX_DEGRADE_CGROUP) {
+        *degraded = SBX_DEGRADE_CGROUP;
+        return 0;
+    }
+    return r;
+}
+
+/* 1: make one with @limits; 0: go without, @degraded says why that is right; -errno. Makes nothing. */
+static int decide(const struct sbxi_cgroup_layout *layout,
+                  struct sbx_limits *limits,
+                  uint32_t degrade,
+                  uint32_t *degraded,
+                  struct sbx_error *error)
+{
+    int r;
+    if (!layout->backend)
+        r = sbxi_error(error, EOPNOTSUPP,
+                       "cgroup: no cgroup hierarchy that contains us is mounted; mount cgroup2 on "
+                       "/sys/fs/cgroup, or permit --degrade=cgroup");
+    else if ((r = check_controllers(layout, limits, degrade, degraded, error)) >= 0)
+        r = check_access(layout, limits, error);
+    return r >= 0 ? 1 : omit(r, limits, degrade, degraded);
+}
+
+int sbxi_cgroup_check(const struct sbxi_cgroup_layout *layout,
+                      const struct sbx_limits *limits,
+                      uint32_t degrade,
+                      uint32_t *ret_degraded,
+                      struct sbx_error *error)
+{
+    struct sbx_limits copy = *limits;
+    uint32_t degraded = 0;
+    int r = decide(layout, &copy, degrade, &degraded, error);
+    if (r < 0)
+        return r;
+    *ret_degraded = degraded;
+    return 0;
+}
+
+/* Fills in the members' paths for the next free name and registers them. */
+static int register_names(sbxi_cgroup *cg, const char *name, const struct sbx_limits *limits)
+{
+    static atomic_uint running;
+    unsigned number = atomic_fetch_add(&running, 1);
+    struct sbxi_record records[SBXI_CGROUP_HIERARCHIES];
+    cg->n = 0;
+    for (size_t i = 0; i < cg->layout.n; i++) {
+        const struct sbxi_hierarchy *h = &cg->layout.hierarchies[i];
+        if (!cg->layout.backend->wants(&cg->layout, h, limits))
+            continue;
+        struct member *m = &cg->members[cg->n];
+        m->h = h;
+        m->fd = -1;
+        int len = snprintf(m->path, sizeof m->path, "%s%s/uds-%.64s-%d-%u", h->mount, own_of(h),
+                           name, (int)getpid(), number);
+        if (len < 0 || (size_t)len >= sizeof m->path)
+            return -ENAMETOOLONG;
+        int r = sbxi_record_set_path(&records[cg->n], SBXI_RECORD_CGROUP, m->path);
+        if (r < 0)
+            return r;
+        cg->n++;
+    }
+    return cg->cleaner ? sbxi_cleaner_add(cg->cleaner, records, cg->n) : 0;
+}
+
+static void unregister_names(sbxi_cgroup *cg)
+{
+    struct sbxi_record records[SBXI_CGROUP_HIERARCHIES];
+    for (size_t i = 0; i < cg->n; i++)
+        sbxi_record_set_path(&records[i], SBXI_RECORD_CGROUP, cg->members[i].path);
+    if (cg->cleaner)
+        sbxi_cleaner_remove(cg->cleaner, records, cg->n);
+}
+
+static int make_directory(const struct sbxi_cgroup_layout *layout, struct member *m)
+{
+    char parent[SBXI_RECORD_PATH_MAX];
+    snprintf(parent, sizeof parent, "%s%s", m->h->mount, m->h->own);
+    _cleanup_close_ int fd = sbxi_cgtree_open(parent, layout->fake);
+    if (fd < 0)
+        return fd;
+    const char *name = strrchr(m->path, '/') + 1;
+    if (mkdirat(fd, name, 0755) < 0)
+        return -errno;
+    m->fd = openat(fd, name, O_DIRECTORY | O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (m->fd < 0)
+        return -errno;
+    return layout->fill ? layout->fill(m->fd, m->h) : 0;
+}
+
+/* Removes what was made, keeps the object. Returns how many directories remain. */
+static int unmake(sbxi_cgroup *cg)
+{
+    const char *paths[SBXI_CGROUP_HIERARCHIES];
+    size_t n = 0;
+    for (size_t i = 0; i < cg->n; i++) {
+        if (cg->members[i].fd < 0)
+            continue;
+        paths[n++] = cg->members[i].path;
+        sbxi_closep(&cg->members[i].fd);
+    }
+    int remain = sbxi_cgtree_remove_all(paths, n, cg->layout.fake, REMOVE_MS);
+    if (remain == 0)
+        unregister_names(cg); /* otherwise the cleaner goes on trying when we end */
+    return remain;
+}
+
+static int make_directories(sbxi_cgroup *cg,
+                            const char *name,
+                            const struct sbx_limits *limits,
+                            struct sbx_error *error)
+{
+    for (int attempt = 0;; attempt++) {
+        int r = register_names(cg, name, limits);
+        if (r < 0)
+            return sbxi_error(error, -r, "cgroup: the cleaner did not take its name: %s",
+                              strerror(-r));
+        size_t i = 0;
+        while (i < cg->n && (r = make_directory(&cg->layout, &cg->members[i])) >= 0)
+            i++;
+        if (i == cg->n)
+            return 0;
+        unmake(cg);
+        if (r != -EEXIST || attempt == NAMES)
+            return sbxi_control_error(error, r == -ENOENT ? ESTALE : -r, cg->layout.backend->name,
+                                      cg->members[i].h, strrchr(cg->members[i].path, '/') + 1,
+                                      "mkdir");
+    }
+}
+
+static int
+make(sbxi_cgroup *cg, const char *name, const struct sbx_limits *limits, struct sbx_error *error)
+{
+    const struct sbxi_cgroup_backend *backend = cg->layout.backend;
+    int r = 0;
+    for (size_t i = 0; i < cg->layout.n && r >= 0; i++)
+        if (backend->wants(&cg->layout, &cg->layout.hierarchies[i], limits))
+            r = backend->prepare(&cg->layout, &cg->layout.hierarchies[i], backend->needs(limits),
+                                 cg->cleaner, error);
+    if (r >= 0)
+        r = make_directories(cg, name, limits, error);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < cg->n && r >= 0; i++)
+        r = backend->limit(cg->members[i].h, cg->members[i].fd, limits, error);
+    if (r < 0)
+        unmake(cg);
+    return r;
+}
+
+int sbxi_cgroup_new(sbxi_cgroup **ret,
+                    const struct sbxi_cgroup_layout *layout,
+                    const char *name,
+                    const struct sbx_limits *limits,
+                    sbx_cleaner *cleaner,
+                    uint32_t degrade,
+                    uint32_t *ret_degraded,
+                    struct sbx_error *error)
+{
+    struct sbx_limits granted = *limits;
+    uint32_t degraded = 0;
+    int r = decide(layout, &granted, degrade, &degraded, error);
+    if (r > 0) {
+        _cleanup_free_ sbxi_cgroup *cg = calloc(1, sizeof *cg);
+        if (!cg)
+            return sbxi_error(error, ENOMEM, "cgroup: out of memory");
+        cg->layout = *layout;
+        cg->cleaner = cleaner;
+        r = make(cg, name, &granted, error);
+        if (r >= 0) {
+            *ret = sbxi_take_ptr(&cg);
+            *ret_degraded = degraded;
+            return 0;
+        }
+        r = omit(r, limits, degrade, &degraded);
+    }
+    if (r < 0)
+        return r;
+    *ret = NULL;
+    *ret_degraded = degraded;
+    return 0;
+}
+
+static const struct member *v2_member(const sbxi_cgroup *cg)
+{
+    for (size_t i = 0; i < cg->n; i++)
+        if (cg->members[i].h->v2)
+            return &cg->members[i];
+    return NULL;
+}
+
+int sbxi_cgroup_get_dirfd(const sbxi_cgroup *cg)
+{
+    const struct member *m = v2_member(cg);
+    return m ? m->fd : -1;
+}
+
+int sbxi_cgroup_join(sbxi_cgroup *cg, pid_t pid, struct sbx_error *error)
+{
+    for (size_t i = 0; i < cg->n; i++) {
+        const struct member *m = &cg->members[i];
+        if (m->h->v2)
+            continue;
+        int r = sbxi_control_write_u64(m->fd, "cgroup.procs", (uint64_t)pid);
+        if (r < 0)
+            return sbxi_error(error, -r, "cgroup: %s/cgroup.procs: process %d cannot join: %s",
+                              m->path, (int)pid, strerror(-r));
+    }
+    return 0;
+}
+
+int sbxi_cgroup_kill(sbxi_cgroup *cg)
+{
+    int first = -1, fds[SBXI_CGROUP_HIERARCHIES];
+    for (size_t i = 0; i < cg->n; i++) {
+        fds[i] = cg->members[i].fd;
+        if (cg->members[i].h->v2 ||
+            (first < 0 && cg->members[i].h->controllers == SBXI_CTL_FREEZER))
+            first = fds[i];
+    }
+    /* The one that kills all at once; the others then are empty already, or catch who did not get that far. */
+    int r = first >= 0 ? sbxi_cgtree_kill_all(&first, 1, KILL_MS) : 0;
+    int r2 = sbxi_cgtree_kill_all(fds, cg->n, KILL_MS);
+    return r < 0 ? r : r2;
+}
+
+int sbxi_cgroup_is_populated(const sbxi_cgroup *cg)
+{
+    for (size_t i = 0; i < cg->n; i++) {
+        int r = sbxi_cgtree_is_populated(cg->members[i].fd);
+        if (r != 0)
+            return r;
+    }
+    return 0;
+}
+
+int sbxi_cgroup_get_stats(const sbxi_cgroup *cg, struct sbx_stats *ret)
+{
+    struct sbx_stats stats = {.known = true};
+    for (size_t i = 0; i < cg->n; i++)
+        if (!cg->members[i].h->v2 || cg->layout.backend == &sbxi_cgroup_v2)
+            cg->layout.backend->stats(cg->members[i].h, cg->members[i].fd, &stats);
+    *ret = stats;
+    return 0;
+}
+
+const char *sbxi_cgroup_get_path(const sbxi_cgroup *cg)
+{
+    const struct member *best = &cg->members[0];
+    for (size_t i = 0; i < cg->n; i++)
+        if (cg->members[i].h->controllers & SBXI_CTL_MEMORY)
+            best = &cg->members[i];
+    return best->path + strlen(best->h->mount);
+}
+
+const char *sbxi_cgroup_get_backend(const sbxi_cgroup *cg)
+{
+    return cg->layout.backend->name;
+}
+
+sbxi_cgroup *sbxi_cgroup_free(sbxi_cgroup *cg)
+{
+    if (!cg)
+        return NULL;
+    sbxi_cgroup_kill(cg);
+    unmake(cg);
+    free(cg);
+    return NULL;
+}
