@@ -70,7 +70,10 @@ int sbxi_report_failure(const sbx_plan *plan,
                           strerror(event->err));
     const struct sbxi_plan_step *step = &plan->steps[event->step];
     const char *advice = sbxi_step_advice(step, event->err);
-    sbxi_step_describe(step, text, sizeof text);
+    if (step->op == SBXI_EXEC && event->detail[0])
+        snprintf(text, sizeof text, "exec"); /* init names the file that it was about */
+    else
+        sbxi_step_describe(step, text, sizeof text);
     return sbxi_error(error, event->err, "sandbox %s: %s%s%s: %s%s%s", plan->name, text,
                       event->detail[0] ? ": " : "", event->detail, strerror(event->err),
                       *advice ? "; " : "", advice);
