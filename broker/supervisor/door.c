@@ -7,11 +7,9 @@
 #include "door.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static int fail(struct sbx_error *error, const char *address, int err)
 {
@@ -31,15 +29,18 @@ static int fail(struct sbx_error *error, const char *address, int err)
     return -err;
 }
 
-/* The cleaner wants absolute names. */
+/* The cleaner wants absolute names without symbolic links on the way. */
 static char *absolute_path(const char *path)
 {
-    char here[PATH_MAX], *result;
+    const char *slash = strrchr(path, '/');
+    char *dir = slash == path ? strdup("/")
+                              : strndup(slash ? path : ".", slash ? (size_t)(slash - path) : 1);
+    char *real = dir ? realpath(dir, NULL) : NULL, *result = NULL;
 
-    if (path[0] == '/')
-        return strdup(path);
-    if (!getcwd(here, sizeof(here)) || asprintf(&result, "%s/%s", here, path) < 0)
-        return NULL;
+    if (real && asprintf(&result, "%s/%s", real[1] ? real : "", slash ? slash + 1 : path) < 0)
+        result = NULL;
+    free(real);
+    free(dir);
     return result;
 }
 

@@ -410,6 +410,20 @@ static void on_signal(evutil_socket_t signo, short what, void *arg)
 
 /* ---- make ---- */
 
+/* The cleaner resolves the names that it removes without following a symbolic link, so they hold none. */
+static int resolve_run_dir(struct supervisor *s)
+{
+    char real[PATH_MAX];
+
+    if (!realpath(s->run_dir, real) || strlen(real) >= sizeof(s->run_dir)) {
+        s->error->err = ENAMETOOLONG;
+        snprintf(s->error->text, sizeof(s->error->text), "run directory: path too long");
+        return -ENAMETOOLONG;
+    }
+    strcpy(s->run_dir, real);
+    return 0;
+}
+
 static int choose_run_dir(struct supervisor *s)
 {
     const char *chosen = s->options->run_dir ? s->options->run_dir : s->stack->run_dir;
@@ -424,7 +438,8 @@ static int choose_run_dir(struct supervisor *s)
         snprintf(s->error->text, sizeof(s->error->text), "run directory: path too long");
         return r;
     }
-    return trust_directory(s->run_dir, s->error);
+    r = trust_directory(s->run_dir, s->error);
+    return r < 0 ? r : resolve_run_dir(s);
 }
 
 static int make_loop(struct supervisor *s)
