@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "conn/conn.h" /* udsi_now_ms() */
+
 #define UDSI_DEADLINE_NONE UINT64_MAX /* at: no deadline, not in the heap */
 
 /* A member of whatever has a deadline. */
@@ -18,8 +20,6 @@ struct udsi_deadlines {
     struct udsi_deadline **items;
     size_t count, room;
 };
-
-uint64_t udsi_now_ms(void);
 
 /* When @timeout_ms from now is over; -1 is never. */
 uint64_t udsi_deadline_after(int timeout_ms);
