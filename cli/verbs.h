@@ -40,6 +40,11 @@ int cli_help(const struct verb *verb);
 void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The same and a pointer to --help. Returns CLI_USAGE, so that a verb can `return cli_usage(…)`. */
 int cli_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/*
+ * getopt_long() returned '?' or ':' (begin the short options with ':'; main() has set opterr to 0, so that it prints
+ * nothing by itself): says which option of @argv. Returns CLI_USAGE.
+ */
+int cli_bad_option(int c, char *const *argv);
 /* Called by main() before the verb runs; the name that cli_error() prints. */
 void cli_set_verb(const char *name);
 

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/* `uds`: finds the verb and runs it. */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <uds/version.h>
+
+#include "json.h"
+#include "verbs.h"
+
+static int run_version(int argc, char **argv);
+
+static const struct verb verb_version = {
+    .name = "version",
+    .summary = "print the version",
+    .help = "usage: uds version [--json]\n"
+            "\n"
+            "Prints the version of uds and of the library that it runs with.\n"
+            "\n"
+            "examples:\n"
+            "  uds version\n"
+            "  uds version --json\n",
+    .run = run_version,
+};
+
+/* In the order in which a newcomer meets them. */
+static const struct verb *const verbs[] = {&verb_up,      &verb_ls,    &verb_pub,    &verb_sub,
+                                           &verb_request, &verb_reply, &verb_version};
+
+static int run_version(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+    struct json json = {.out = stdout};
+    int c, as_json = 0;
+
+    while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+        if (c == 'h')
+            return cli_help(&verb_version);
+        if (c != 'j')
+            return cli_bad_option(c, argv);
+        as_json = 1;
+    }
+    if (optind < argc)
+        return cli_usage("%s: takes no arguments", argv[optind]);
+    if (!as_json) {
+        (void)printf("uds %s (libuds %s)\n", UDS_VERSION_STRING, uds_version());
+        return CLI_OK;
+    }
+    json_open(&json, '{');
+    json_key(&json, "uds");
+    json_string(&json, UDS_VERSION_STRING);
+    json_key(&json, "libuds");
+    json_string(&json, uds_version());
+    json_close(&json, '}');
+    json_end(&json);
+    return CLI_OK;
+}
+
+static void print_help(FILE *out)
+{
+    (void)fputs("usage: uds VERB [OPTION…] [ARGUMENT…]\n"
+                "\n"
+                "Messages with descriptors between isolated processes, and the sandboxes to\n"
+                "isolate them in.\n"
+                "\n"
+                "verbs:\n",
+                out);
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+        (void)fprintf(out, "  %-9s  %s\n", verbs[i]->name, verbs[i]->summary);
+    (void)fputs("\n"
+                "`uds VERB --help` says more and has examples.\n"
+                "\n"
+                "addresses, for --to and $UDS_BROKER:\n"
+                "  unix:/path        stream socket; a bare /path is the same\n"
+                "  unix:@name        abstract name, lives in a network namespace\n"
+                "  seqpacket:/path   records instead of a stream; also seqpacket:@name\n"
+                "  fd:3              a connected socket that was inherited\n"
+                "  Without either: $XDG_RUNTIME_DIR/uds/broker.sock if it exists,\n"
+                "  then /run/uds/broker.sock.\n"
+                "\n"
+                "exit codes:\n"
+                "  0  done                      3  no broker at that address\n"
+                "  1  something failed here     4  the other side answered with an error\n"
+                "  2  wrong usage               5  the time was over\n"
+                "\n"
+                "examples:\n"
+                "  uds-broker --listen /tmp/b.sock &     # a broker without any configuration\n"
+                "  export UDS_BROKER=unix:/tmp/b.sock\n"
+                "  uds sub 'news.>' &\n"
+                "  uds pub news.weather sunny\n",
+                out);
+}
+
+int main(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : "";
+
+    if (argc < 2) {
+        print_help(stderr);
+        return CLI_USAGE;
+    }
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+        print_help(stdout);
+        return CLI_OK;
+    }
+    if (strcmp(name, "--version") == 0)
+        name = "version";
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+        int code;
+
+        if (strcmp(verbs[i]->name, name) != 0)
+            continue;
+        cli_set_verb(verbs[i]->name);
+        opterr = 0; /* see cli_bad_option() */
+        code = verbs[i]->run(argc - 1, argv + 1);
+        /* A full disk or a closed pipe must not look like success. */
+        if ((fflush(stdout) != 0 || ferror(stdout)) && code == CLI_OK) {
+            cli_error("standard output: cannot write");
+            code = CLI_FAILED;
+        }
+        return code;
+    }
+    (void)fprintf(stderr, "uds: %s: no such verb: see uds --help\n", name);
+    return CLI_USAGE;
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/* See options.h. */
+#include "options.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "verbs.h"
+
+#define BODY_MAX (16u << 20)
+
+int parse_duration(const char *text, int *ret_ms)
+{
+    static const struct {
+        const char *suffix;
+        double ms;
+    } units[] = {{"ms", 1}, {"s", 1e3}, {"", 1e3}, {"m", 60e3}, {"h", 3600e3}};
+    char *end;
+    double value;
+
+    if (text[0] < '0' || text[0] > '9') /* strtod also takes "nan", "-1" and " 1" */
+        return -EINVAL;
+    value = strtod(text, &end);
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+        if (strcmp(end, units[i].suffix) != 0)
+            continue;
+        value *= units[i].ms;
+        if (!(value <= INT_MAX))
+            return -ERANGE;
+        *ret_ms = (int)ceil(value);
+        return 0;
+    }
+    return -EINVAL;
+}
+
+int parse_number(const char *text, unsigned long min, unsigned long max, unsigned long *ret)
+{
+    unsigned long value;
+    char *end;
+
+    if (text[0] < '0' || text[0] > '9')
+        return -EINVAL;
+    errno = 0;
+    value = strtoul(text, &end, 10);
+    if (*end != '\0')
+        return -EINVAL;
+    if (errno != 0 || value < min || value > max)
+        return -ERANGE;
+    *ret = value;
+    return 0;
+}
+
+static int load_stdin(struct body *body)
+{
+    size_t room = 65536;
+    char *data = malloc(room);
+
+    body->len = 0;
+    while (data != NULL) {
+        ssize_t n;
+
+        if (body->len == room) {
+            char *larger = realloc(data, room * 2);
+
+            if (larger == NULL)
+                break;
+            data = larger;
+            room *= 2;
+        }
+        n = read(STDIN_FILENO, data + body->len, room - body->len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            cli_error("read: standard input: %s", strerror(errno));
+            free(data);
+            return CLI_FAILED;
+        }
+        if (n == 0) {
+            body->data = data;
+            body->bytes = data;
+            return CLI_OK;
+        }
+        body->len += (size_t)n;
+        if (body->len > BODY_MAX) {
+            cli_error("standard input: over 16 MiB: a message is smaller: send the file as a "
+                      "descriptor, see --file");
+            free(data);
+            return CLI_FAILED;
+        }
+    }
+    free(data);
+    cli_error("standard input: out of memory");
+    return CLI_FAILED;
+}
+
+int body_load(struct body *body, const char *argument)
+{
+    *body = (struct body){.bytes = ""};
+    if (argument == NULL)
+        return CLI_OK;
+    if (strcmp(argument, "-") == 0)
+        return load_stdin(body);
+    body->bytes = argument;
+    body->len = strlen(argument);
+    return CLI_OK;
+}
+
+void body_free(struct body *body)
+{
+    free(body->data);
+    body->data = NULL;
+}
+
+static int fd_list_add(struct fd_list *list, int fd, bool owned)
+{
+    if (list->count == sizeof(list->fds) / sizeof(list->fds[0])) {
+        if (owned)
+            (void)close(fd);
+        return cli_usage("more than 253 descriptors do not fit into one message");
+    }
+    list->fds[list->count] = fd;
+    list->owned[list->count++] = owned;
+    return CLI_OK;
+}
+
+int fd_list_add_number(struct fd_list *list, const char *text)
+{
+    unsigned long fd;
+
+    if (parse_number(text, 0, INT_MAX, &fd) < 0)
+        return cli_usage("--fd: %s: not a descriptor number", text);
+    if (fcntl((int)fd, F_GETFD) < 0) {
+        cli_error("--fd: %s: %s: open it in the shell, e.g. %s<FILE", text, strerror(errno), text);
+        return CLI_FAILED;
+    }
+    return fd_list_add(list, (int)fd, false);
+}
+
+int fd_list_add_file(struct fd_list *list, const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+    if (fd < 0) {
+        cli_error("open: %s: %s", path, strerror(errno));
+        return CLI_FAILED;
+    }
+    return fd_list_add(list, fd, true);
+}
+
+void fd_list_close(struct fd_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (list->owned[i])
+            (void)close(list->fds[i]);
+    list->count = 0;
+}

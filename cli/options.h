@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CLI_OPTIONS_H
+#define CLI_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Values of options as users write them, and the body of a message. */
+
+/* "500ms", "10s", "1.5m", "2h"; a bare number is seconds. 0, -EINVAL, -ERANGE (over 24 days: INT_MAX ms). */
+int parse_duration(const char *text, int *ret_ms);
+/* A decimal number from @min to @max. 0, -EINVAL, -ERANGE. */
+int parse_number(const char *text, unsigned long min, unsigned long max, unsigned long *ret);
+
+/* The bytes that go out with a message. */
+struct body {
+    char *data; /* NULL: none, or argv's */
+    const char *bytes;
+    size_t len;
+};
+
+/*
+ * NULL = empty, "-" = all of standard input, anything else is the body itself. CLI_OK or an exit code after printing.
+ * Standard input over 16 MiB is refused: that is the broker's limit.
+ */
+int body_load(struct body *body, const char *argument);
+void body_free(struct body *body);
+
+/* Descriptors to send. */
+struct fd_list {
+    int fds[253];
+    size_t count;
+    bool owned[253];
+};
+
+/* CLI_OK or an exit code after printing. */
+int fd_list_add_number(struct fd_list *list, const char *text);
+int fd_list_add_file(struct fd_list *list, const char *path); /* opened read-only */
+void fd_list_close(struct fd_list *list);
+
+#endif

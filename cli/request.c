@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/* `uds request`: one call, one reply. */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <uds/client.h>
+#include <uds/error.h>
+#include <uds/fdset.h>
+
+#include "broker.h"
+#include "options.h"
+#include "verbs.h"
+
+static const char help[] =
+    "usage: uds request [OPTION…] SUBJECT [BODY | -]\n"
+    "\n"
+    "Calls whoever serves SUBJECT and prints the body of the reply. BODY is the request\n"
+    "itself, - reads it from standard input, none is an empty request.\n"
+    "\n"
+    "options:\n" BROKER_HELP
+    "  --timeout DUR      how long the reply may take: 500ms, 10s, 2m (default 5s)\n"
+    "  --method NAME      method, as protobuf services want it: package.Service/Method\n"
+    "  --file PATH        open PATH read-only and send the descriptor; more than once\n"
+    "\n"
+    "Descriptors that come with the reply are described on stderr and closed.\n"
+    "\n"
+    "examples:\n"
+    "  uds request time.now\n"
+    "  echo 'SELECT 1' | uds request --timeout 30s db.query -\n"
+    "  uds request --file /etc/hosts checksum\n"
+    "\n"
+    "exit: 0 replied, 1 failed here, 2 usage, 3 no broker, 4 refused or failed there,\n"
+    "5 no reply in time\n";
+
+struct call {
+    const char *to, *method, *subject;
+    int timeout_ms;
+    struct fd_list fds;
+    bool done;
+    int code;
+};
+
+static int parse(int argc, char **argv, struct call *call)
+{
+    static const struct option options[] = {
+        {"to", required_argument, NULL, 't'},     {"timeout", required_argument, NULL, 'T'},
+        {"method", required_argument, NULL, 'm'}, {"file", required_argument, NULL, 'F'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
+    int c, code = CLI_OK;
+
+    while (code == CLI_OK && (c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+        switch (c) {
+        case 't':
+            call->to = optarg;
+            break;
+        case 'T':
+            if (parse_duration(optarg, &call->timeout_ms) < 0)
+                code = cli_usage("--timeout: %s: not a duration like 500ms or 10s", optarg);
+            break;
+        case 'm':
+            call->method = optarg;
+            break;
+        case 'F':
+            code = fd_list_add_file(&call->fds, optarg);
+            break;
+        case 'h':
+            (void)cli_help(&verb_request);
+            return -1;
+        default:
+            code = cli_bad_option(c, argv);
+        }
+    }
+    return code;
+}
+
+static void print_reply(const uds_msg *msg)
+{
+    size_t len;
+    const char *body = uds_msg_peek_body(msg, &len);
+
+    (void)fwrite(body, 1, len, stdout);
+    if (len > 0 && body[len - 1] != '\n' && isatty(STDOUT_FILENO))
+        (void)putchar(
+            '\n'); /* the prompt belongs on a line of its own; in a pipe the bytes are the bytes */
+    for (size_t i = 0; i < uds_msg_get_fd_count(msg); i++) {
+        struct uds_fd_info info;
+        int fd = uds_msg_peek_fd(msg, i);
+
+        if (fd >= 0 && uds_fd_classify(fd, &info) == 0)
+            cli_error("descriptor %zu of the reply: %s, %" PRIu64 " bytes", i,
+                      uds_fd_kind_name(info.kind), info.size);
+    }
+}
+
+static void on_reply(const struct uds_rpc_reply *reply, void *arg)
+{
+    struct call *call = arg;
+
+    if (call->done)
+        return; /* we gave up already: freeing the client ends the call */
+    call->done = true;
+    call->code = CLI_OK;
+    if (reply->status != UDS_STATUS_OK)
+        call->code = broker_report(call->subject, reply->status, reply->detail, reply->rule);
+    else if (reply->msg != NULL)
+        print_reply(reply->msg);
+}
+
+static int make_call(struct broker *broker, struct call *call, const struct body *body)
+{
+    struct uds_rpc_request request = UDS_RPC_REQUEST_INIT;
+    int r;
+
+    request.subject = call->subject;
+    request.method = call->method;
+    request.body = body->bytes;
+    request.body_len = body->len;
+    request.fds = call->fds.fds;
+    request.nfds = call->fds.count;
+    request.timeout_ms = call->timeout_ms;
+    r = uds_client_request(broker->client, &request, on_reply, call, NULL);
+    if (r == -EINVAL)
+        return cli_usage("%s: not a subject to call (tokens with dots, no wildcards)",
+                         call->subject);
+    if (r < 0)
+        return broker_fail(broker, "request", call->subject, -r);
+    while (!call->done) {
+        r = broker_turn(broker);
+        if (r == -EINTR)
+            return CLI_FAILED; /* the user knows */
+        if (r < 0)
+            return broker_fail(broker, "request", call->subject, -r);
+    }
+    return call->code;
+}
+
+static int run(int argc, char **argv)
+{
+    struct call call = {.timeout_ms = 5000, .code = CLI_FAILED};
+    struct broker broker = {.signal_fd = -1};
+    struct body body = {.bytes = ""};
+    int code = parse(argc, argv, &call);
+
+    if (code == CLI_OK && (argc - optind < 1 || argc - optind > 2))
+        code = cli_usage("%s",
+                         argc == optind ? "which subject?" : "too many arguments: quote the body");
+    if (code == CLI_OK)
+        code = body_load(&body, argv[optind + 1]); /* argv ends with NULL: no body */
+    if (code == CLI_OK)
+        code = broker_open(&broker, call.to);
+    if (code == CLI_OK) {
+        call.subject = argv[optind];
+        code = make_call(&broker, &call, &body);
+    }
+    call.done = true;
+    broker_close(&broker);
+    body_free(&body);
+    fd_list_close(&call.fds);
+    return code < 0 ? CLI_OK : code;
+}
+
+const struct verb verb_request = {
+    .name = "request", .summary = "call whoever serves a subject", .help = help, .run = run};

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* What verbs share when they talk to their user: the name that starts every complaint. */
+#include "verbs.h"
+
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *verb_name = "";
+
+void cli_set_verb(const char *name)
+{
+    verb_name = name;
+}
+
+int cli_help(const struct verb *verb)
+{
+    (void)fputs(verb->help, stdout);
+    return CLI_OK;
+}
+
+static void complain(const char *format, va_list args)
+{
+    (void)fflush(stdout); /* in order, when both go to one place */
+    (void)fprintf(stderr, "uds %s: ", verb_name);
+    (void)vfprintf(stderr, format, args);
+}
+
+void cli_error(const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    complain(format, args);
+    va_end(args);
+    (void)fputc('\n', stderr);
+}
+
+int cli_usage(const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    complain(format, args);
+    va_end(args);
+    (void)fprintf(stderr, ": see uds %s --help\n", verb_name);
+    return CLI_USAGE;
+}
+
+int cli_bad_option(int c, char *const *argv)
+{
+    const char *problem = c == ':' ? "needs a value" : "not an option, or takes no value";
+
+    /* getopt_long() leaves optopt 0 after an unknown long option, and has always stepped over a long one. */
+    if (optopt > ' ' && optopt < 127 && strncmp(argv[optind - 1], "--", 2) != 0)
+        return cli_usage("-%c: %s", optopt, problem);
+    return cli_usage("%s: %s", argv[optind - 1], problem);
+}
