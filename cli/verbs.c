@@ -20,6 +20,8 @@ int cli_help(const struct verb *verb)
     return CLI_OK;
 }
 
+static void complain(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
+
 static void complain(const char *format, va_list args)
 {
     (void)fflush(stdout); /* in order, when both go to one place */

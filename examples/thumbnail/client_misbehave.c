@@ -23,7 +23,7 @@ struct attempt {
     const char *what;
     uint32_t port;
     bool answered, succeeded;
-    char attempt[128], outcome[256], refused_by[768];
+    char attempt[128], outcome[256], refused_by[1024];
 };
 
 static void on_reply(const Thumbnail__MisbehaveReply *reply, void *data)
@@ -47,8 +47,9 @@ static void on_reply(const Thumbnail__MisbehaveReply *reply, void *data)
 static void start(ProtobufCService *service, void *arg)
 {
     struct attempt *attempt = arg;
-    Thumbnail__MisbehaveRequest request = THUMBNAIL__MISBEHAVE_REQUEST__INIT;
+    Thumbnail__MisbehaveRequest request;
 
+    thumbnail__misbehave_request__init(&request);
     request.what = (char *)(uintptr_t)attempt->what; /* protobuf-c reads it only */
     request.port = attempt->port;
     thumbnail__thumbnailer__misbehave(service, &request, on_reply, attempt);

@@ -44,7 +44,7 @@ static void decoder_make(Thumbnail__Thumbnailer_Service *service,
                          void *closure_data)
 {
     uds_pb_call *call = uds_pb_call_from(closure_data);
-    Thumbnail__MakeReply reply = THUMBNAIL__MAKE_REPLY__INIT;
+    Thumbnail__MakeReply reply;
     struct image_error error;
     struct image_info info;
     struct thumb thumb;
@@ -81,6 +81,7 @@ static void decoder_make(Thumbnail__Thumbnailer_Service *service,
         char format[32];
 
         (void)snprintf(format, sizeof(format), "%s", info.format);
+        thumbnail__make_reply__init(&reply);
         reply.width = thumb.width;
         reply.height = thumb.height;
         reply.stride = thumb.stride;

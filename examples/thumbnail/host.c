@@ -215,7 +215,7 @@ void host_find(uint64_t pid_namespace, pid_t pid, struct host_process *ret)
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
         char path[300];
         struct stat st;
-        long inner;
+        long inner = 0;
 
         if (!isdigit((unsigned char)entry->d_name[0]))
             continue;

@@ -259,8 +259,9 @@ struct pending {
 static void
 answer(struct result *result, Thumbnail__MisbehaveReply_Closure closure, void *closure_data)
 {
-    Thumbnail__MisbehaveReply reply = THUMBNAIL__MISBEHAVE_REPLY__INIT;
+    Thumbnail__MisbehaveReply reply;
 
+    thumbnail__misbehave_reply__init(&reply);
     reply.attempt = result->attempt;
     reply.succeeded = result->succeeded;
     reply.outcome = result->outcome;

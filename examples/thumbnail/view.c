@@ -231,12 +231,13 @@ static void see_limits(Thumbnail__Limit *out, Thumbnail__Limit **list, size_t *c
 
 void view_answer(Thumbnail__ViewReply_Closure closure, void *closure_data)
 {
-    Thumbnail__ViewReply reply = THUMBNAIL__VIEW_REPLY__INIT;
+    Thumbnail__ViewReply reply;
     Thumbnail__Namespace namespaces[NAMESPACES], *namespace_list[NAMESPACES];
     Thumbnail__Limit limits[LIMITS], *limit_list[LIMITS];
     struct list interfaces = {NULL, 0}, root = {NULL, 0}, files = {NULL, 0};
     char uid_map[128], cgroup[512], hostname[65] = "";
 
+    thumbnail__view_reply__init(&reply);
     see_namespaces(namespaces, namespace_list, &reply.n_namespaces);
     reply.namespaces = namespace_list;
     see_limits(limits, limit_list, &reply.n_limits);
