@@ -308,7 +308,7 @@ static void answer(uds_conn *conn, uds_msg *msg, void *arg)
 {
     struct bench *t = arg;
 
-    (void)uds_conn_send(conn, msg);
+    cr_assert_eq(uds_conn_send(conn, msg), 0);
     uds_msg_unref(msg);
     if (++t->got == 1000)
         event_base_loopbreak(t->base);
