@@ -421,8 +421,6 @@ static void end_receiving(uds_conn *conn, int error)
 
 int udsi_conn_next(uds_conn *conn, unsigned *budget, uds_msg **ret)
 {
-    bool drained = false;
-
     for (;;) {
         uds_msg *msg;
         int r;
@@ -445,7 +443,7 @@ int udsi_conn_next(uds_conn *conn, unsigned *budget, uds_msg **ret)
             return 1;
         }
         if (r == 0) {
-            if (drained)
+            if (conn->drained)
                 return 0;
             if (*budget == 0) {
                 conn->more = true;
@@ -453,7 +451,7 @@ int udsi_conn_next(uds_conn *conn, unsigned *budget, uds_msg **ret)
             }
             (*budget)--;
             r = udsi_receiver_fill(&conn->in, conn->fd, MSG_DONTWAIT);
-            drained = r == 0;
+            conn->drained = r == 0;
         }
         if (r == -EAGAIN)
             return 0;
@@ -503,7 +501,7 @@ int uds_conn_process(uds_conn *conn)
     if (conn->reported)
         return udsi_conn_result(conn);
     (void)uds_conn_ref(conn);
-    conn->more = false;
+    conn->more = conn->drained = false;
     dispatch(conn, &budget);
     if (conn->state != UDSI_CONN_CLOSED && conn->refs > 1)
         (void)udsi_conn_pump_out(conn);

@@ -36,8 +36,8 @@ struct uds_conn {
     bool reported;
     bool above_high;   /* the queue was above the high-water mark since on_writable */
     bool writable;     /* on_writable is due */
-    bool blocked;      /* the socket took no more: wait for POLLOUT */
     bool more;         /* process() stopped at its bound: call again at once */
+    bool drained;      /* the last receive emptied the socket: no second one in this turn */
     int send_error;    /* sending is over (-EPIPE, -ECONNRESET), receiving is not */
     int error;         /* why CLOSED, 0 orderly */
     uint64_t retry_at; /* ms of CLOCK_MONOTONIC, 0 none */

@@ -21,7 +21,7 @@ int uds_conn_receive(uds_conn *conn, uds_msg **ret)
     if (conn->reported)
         return udsi_conn_result(conn);
     (void)uds_conn_ref(conn);
-    conn->more = false;
+    conn->more = conn->drained = false;
     r = udsi_conn_next(conn, &budget, ret);
     if (r == 0 && (udsi_sendq_has_work(&conn->out) || conn->peer_done)) {
         (void)udsi_conn_pump_out(conn);
@@ -92,6 +92,7 @@ static int pump_in(uds_conn *conn)
 
     if (conn->ready)
         return 0;
+    conn->drained = false;
     r = udsi_conn_next(conn, &budget, &msg);
     if (r == 1)
         conn->ready = msg;
