@@ -28,7 +28,7 @@ static const struct {
 } malformed[] = {
     /* YAML itself */
     {"", "s.yaml:1:1: ", "empty"},
-    {"a: [1\nb: 2\n", "s.yaml:2:1: not valid YAML", "flow sequence"},
+    {"a: [1\nb: 2\n", "s.yaml:2:2: not valid YAML", "flow sequence"},
     {"\tbroker: {}\n", "s.yaml:1:1: not valid YAML", "token"},
     {"a: &x [1]\n", "s.yaml:1:4: anchors", "not allowed"},
     {"a: [1]\nb: *x\n", "s.yaml:2:4: aliases", "not allowed"},
