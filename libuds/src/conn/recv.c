@@ -26,9 +26,7 @@
 #include "socket/io.h"
 #include "wire/head.h"
 
-#define BUFFER_SMALL (4 * 1024)  /* what an idle connection keeps */
-#define BUFFER_LARGE (64 * 1024) /* what a busy one grows to */
-#define BODY_INLINE  (64 * 1024) /* bodies up to here are one allocation with their message */
+#define BODY_INLINE (64 * 1024) /* bodies up to here are one allocation with their message */
 
 static int broken(struct udsi_receiver *rx, enum udsi_rule rule)
 {
@@ -154,11 +152,11 @@ static int fill_from_buffer(struct udsi_receiver *rx)
 
         if (head_left > 0) {
             n = have < head_left ? have : head_left;
+            if (n == 0)
+                return 0;
             memcpy(msg->head + msg->head_len, rx->data + rx->start, n);
             msg->head_len = (uint16_t)(msg->head_len + n);
             rx->start += n;
-            if (n < head_left)
-                return 0;
             continue;
         }
         if (msg->body_len == rx->header.body_length)
@@ -182,7 +180,7 @@ static int fill_from_buffer(struct udsi_receiver *rx)
 /* The socket was drained with little: the large buffer goes back as soon as it is empty. */
 static void release_buffer(struct udsi_receiver *rx)
 {
-    if (!rx->quiet || rx->start != rx->end || rx->cap <= BUFFER_SMALL)
+    if (!rx->quiet || rx->start != rx->end || rx->cap <= UDSI_BUFFER_SMALL)
         return;
     free(rx->data);
     rx->data = NULL;
@@ -191,7 +189,7 @@ static void release_buffer(struct udsi_receiver *rx)
 
 static void settle(struct udsi_receiver *rx)
 {
-    rx->quiet = rx->burst < BUFFER_LARGE;
+    rx->quiet = rx->burst < UDSI_BUFFER_LARGE;
     rx->burst = 0;
     release_buffer(rx);
 }
@@ -255,10 +253,10 @@ static int prepare_buffer(struct udsi_receiver *rx, int fd)
             want = (size_t)len;
         return want == rx->cap && rx->data
                    ? 0
-                   : set_buffer(rx, want < BUFFER_SMALL ? BUFFER_SMALL : want);
+                   : set_buffer(rx, want < UDSI_BUFFER_SMALL ? UDSI_BUFFER_SMALL : want);
     }
-    if (want == 0 || (want == BUFFER_SMALL && rx->burst >= BUFFER_SMALL))
-        return set_buffer(rx, want == 0 ? BUFFER_SMALL : BUFFER_LARGE);
+    if (want == 0 || (want == UDSI_BUFFER_SMALL && rx->burst >= UDSI_BUFFER_SMALL))
+        return set_buffer(rx, want == 0 ? UDSI_BUFFER_SMALL : UDSI_BUFFER_LARGE);
     if (rx->start > 0) {
         memmove(rx->data, rx->data + rx->start, rx->end - rx->start);
         rx->end -= rx->start;

@@ -18,7 +18,10 @@ struct udsi_batch {
     bool truncated; /* the kernel dropped them; the bytes came all the same */
 };
 
-#define UDSI_BATCHES 2
+#define UDSI_BATCHES      2
+
+#define UDSI_BUFFER_SMALL (4 * 1024)  /* what an idle connection keeps */
+#define UDSI_BUFFER_LARGE (64 * 1024) /* what a busy one grows to */
 
 /*
  * I1  data[start … end) are bytes that no frame has claimed; received counts all bytes of the stream so far

@@ -150,11 +150,15 @@ static int get_receiver(uds_snapshot *s, struct udsi_receiver *rx)
     if (uds_snapshot_error(s) || len > rx->received || count > UDSI_BATCHES)
         return -EBADMSG;
     if (len > 0) {
-        rx->data = malloc(len);
-        if (!rx->data)
+        /* With room for the rest of a header: a receive into no room looks like the end of the stream. */
+        rx->cap = len < UDSI_BUFFER_SMALL ? UDSI_BUFFER_SMALL : len + UDSI_BUFFER_LARGE;
+        rx->data = malloc(rx->cap);
+        if (!rx->data) {
+            rx->cap = 0;
             return -ENOMEM;
+        }
         memcpy(rx->data, data, len);
-        rx->cap = rx->end = len;
+        rx->end = len;
     }
     while (r == 0 && rx->nbatches < count)
         r = get_batch(s, rx);
