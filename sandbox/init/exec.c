@@ -4,13 +4,14 @@
  * execve can mean the program, its #! line's interpreter or its ELF loader; the user of a jail needs to know which.
  */
 
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <linux/elf.h>
 
 #include "init.h"
 

@@ -216,7 +216,10 @@ static int add_payload(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_e
 {
     sbxi_plan_add(plan, SBXI_FORK, NULL, NULL);
     add_limits(plan, spec);
-    sbxi_plan_add(plan, SBXI_OOM_SCORE, NULL, NULL)->args[0] = 200;
+    struct sbxi_plan_step *score = sbxi_plan_add(plan, SBXI_OOM_SCORE, NULL, NULL);
+    score->args[0] = 200;
+    if (!(plan->isolate & SBX_NS_PID))
+        score->flags = SBXI_F_OPTIONAL; /* the host's /proc may be read-only by now */
     if (plan->privileged || (plan->isolate & SBX_NS_USER))
         sbxi_plan_add(plan, SBXI_DROP_BOUNDS, NULL, NULL);
     if (plan->privileged) {

@@ -6,6 +6,7 @@
  */
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,9 +14,23 @@
 #include <linux/capability.h>
 #include <sys/random.h>
 
+#include "cleanup.h"
 #include "error.h"
+#include "ids.h"
 #include "kernel.h"
 #include "plan.h"
+
+/* In a user namespace root may be nobody special: can it map the block that sandboxes take their ids from? */
+static bool have_id_block(void)
+{
+    unsigned long inside, outside, count;
+    _cleanup_fclose_ FILE *map = fopen("/proc/self/uid_map", "re");
+    while (map && fscanf(map, "%lu %lu %lu", &inside, &outside, &count) == 3)
+        if (inside <= SBXI_IDS_FIRST &&
+            inside + count >= SBXI_IDS_FIRST + (unsigned long)SBXI_IDS_COUNT * SBXI_IDS_SLICES)
+            return true;
+    return false;
+}
 
 /* Root in a container may lack what makes root root; it is then treated like any other user. */
 static bool have_privilege(void)
@@ -25,7 +40,7 @@ static bool have_privilege(void)
     const uint32_t need = 1u << CAP_SYS_ADMIN | 1u << CAP_SETUID | 1u << CAP_SETGID;
     if (geteuid() != 0 || syscall(SYS_capget, &header, data) < 0)
         return false;
-    return (data[0].effective & need) == need;
+    return (data[0].effective & need) == need && have_id_block();
 }
 
 static int check_name(sbx_plan *plan, const char *name, struct sbx_error *error)
