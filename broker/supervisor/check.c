@@ -35,10 +35,8 @@ int check_sandboxes(const struct stack *stack, FILE *out, struct sbx_error *erro
             memcpy(error->text, text, sizeof(text));
             return r;
         }
-        if (out) {
-            fprintf(out, "sandbox %s:\n", launch.entry->name);
+        if (out)
             sbx_plan_print(plan, out);
-        }
         sbx_plan_free(plan);
     }
     return 0;

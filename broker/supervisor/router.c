@@ -185,9 +185,13 @@ static void on_close(uds_conn *conn, int error, void *arg)
     struct router *r = arg;
     char why[200];
 
-    /* A router that died has closed its end as well: give the true cause, which the pidfd tells, a moment. */
-    if (r->freeing || r->closing || error == -ECONNRESET || error == -EPIPE || error == 0)
+    if (r->freeing || r->closing)
         return;
+    /* A router that died has closed its end as well: give the true cause, which the pidfd tells, a moment. */
+    if (error == -ECONNRESET || error == -EPIPE || error == 0) {
+        evtimer_add(r->grace, &(struct timeval){.tv_sec = 1});
+        return;
+    }
     snprintf(why, sizeof(why), "killed: it broke the protocol (%.120s)",
              conn ? uds_conn_get_error_text(conn) : strerror(-error));
     router_kill(r, why);
@@ -197,7 +201,7 @@ static void on_grace(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
-    router_kill(arg, "killed: it did not end when asked to");
+    router_kill(arg, "killed: it closed its connection and did not end");
 }
 
 void router_close(struct router *r, int grace_ms)
@@ -322,9 +326,11 @@ answered(struct router *r, const Uds__Supervisor__Empty *answer, const char *met
         status = uds_pb_stub_get_status(r->stub);
         snprintf(text, sizeof(text), "%s: %s%s%.100s", method, uds_status_name(status),
                  uds_pb_stub_get_detail(r->stub)[0] ? ": " : "", uds_pb_stub_get_detail(r->stub));
+        if (status == UDS_STATUS_CALLEE_LOST || status == UDS_STATUS_CANCELLED)
+            return; /* the connection ended: on_close() and the pidfd see to it */
         if (vital || status == UDS_STATUS_DEADLINE || status == UDS_STATUS_QUOTA)
             router_kill(r, text);
-        else if (status != UDS_STATUS_CALLEE_LOST && status != UDS_STATUS_CANCELLED)
+        else
             r->options.callbacks.on_warning(text, r->options.arg);
     } else if (r->pending == 0) {
         r->options.callbacks.on_settled(r->options.arg);

@@ -27,61 +27,18 @@
 #include <sys/param.h>
 #include <sys/resource.h>
 
-#include "cell.h"
 #include "check.h"
-#include "control.h"
-#include "door.h"
 #include "notify.h"
 #include "place.h"
 #include "policy.h"
 #include "report.h"
-#include "router.h"
-#include "status.h"
+#include "supervisor-internal.h"
 #include "trust.h"
 
 #define STOP_GRACE_MS   2000
 #define ROUTER_GRACE_MS 1000
-#define BACKOFF_MIN_MS  100
-#define BACKOFF_MAX_MS  10000
-#define HEALTHY_MS      10000
 
-enum phase {
-    PHASE_ROUTER = 0,
-    PHASE_STARTING,
-    PHASE_UP,
-    PHASE_STOPPING,
-};
-
-struct supervisor {
-    const struct supervisor_options *options;
-    const struct stack *stack;
-    enum phase phase;
-    bool announced;
-    struct status status;
-    struct sbx_error *error; /* the caller's: why it failed */
-    int result;
-    int ready_fd;
-    struct rlimit nofile; /* as we were started */
-
-    struct event_base *base;
-    struct event *sigint, *sigterm, *start_cells, *router_timer;
-
-    char run_dir[400], instance[448];
-    sbx_cleaner *cleaner;
-    struct door *doors;
-    size_t ndoors;
-    struct cell_env env;
-    struct cell *cells;
-    size_t ncells;
-
-    struct control control;
-    struct router *router; /* NULL while there is none */
-    uint32_t router_uid;
-    uint64_t router_since_ms;
-    int router_backoff_ms;
-};
-
-static uint64_t now_ms(void)
+uint64_t supervisor_now_ms(void)
 {
     struct timespec now;
 
@@ -89,200 +46,18 @@ static uint64_t now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-static void add_timer(struct event *event, int ms)
+void supervisor_add_timer(struct event *event, int ms)
 {
     struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
 
     event_add(event, &tv);
 }
 
-static void stop(struct supervisor *s, int grace_ms);
-
-/* Remember the first failure, and end. */
-static void give_up(struct supervisor *s, int r)
+void supervisor_give_up(struct supervisor *s, int r)
 {
     if (s->result == 0)
         s->result = r;
-    stop(s, STOP_GRACE_MS);
-}
-
-/* ---- what the router is told ---- */
-
-static void tell_changed(struct supervisor *s, const struct cell *cell)
-{
-    Uds__Supervisor__Sandbox row;
-    char *degraded[8];
-
-    if (!s->router)
-        return;
-    member_describe(&cell->member, &row, degraded);
-    router_sandbox_changed(s->router, &row);
-}
-
-static void configure_router(struct supervisor *s, Uds__Supervisor__Configuration *c)
-{
-    Uds__Supervisor__Sandbox *rows = calloc(s->ncells + 1, sizeof(*rows));
-    Uds__Supervisor__Sandbox **list = calloc(s->ncells + 1, sizeof(*list));
-    char *(*degraded)[8] = calloc(s->ncells + 1, sizeof(*degraded));
-
-    if (rows && list && degraded) {
-        for (size_t i = 0; i < s->ncells; i++) {
-            member_describe(&s->cells[i].member, &rows[i], degraded[i]);
-            list[i] = &rows[i];
-        }
-        c->sandboxes = list;
-        c->n_sandboxes = s->ncells;
-        router_configure(s->router, c);
-        c->sandboxes = NULL;
-        c->n_sandboxes = 0;
-    } else {
-        router_kill(s->router, "no memory to configure it");
-    }
-    free(rows);
-    free(list);
-    free(degraded);
-}
-
-static void give_listeners(struct supervisor *s)
-{
-    Uds__Supervisor__Listener listener = UDS__SUPERVISOR__LISTENER__INIT;
-
-    for (size_t i = 0; i < s->ndoors; i++) {
-        listener.id++;
-        listener.address = s->doors[i].address;
-        router_add_listener(s->router, &listener, uds_listener_get_fd(s->doors[i].listener));
-    }
-    for (size_t i = 0; i < s->ncells; i++) {
-        struct cell *cell = &s->cells[i];
-
-        listener.id++;
-        listener.sandbox_id = cell->member.id;
-        listener.address = cell->place.socket;
-        router_add_listener(s->router, &listener, uds_listener_get_fd(cell->place.listener));
-    }
-}
-
-/* ---- the router's life ---- */
-
-static void on_router_settled(void *arg);
-static void on_router_warning(const char *text, void *arg);
-static void on_router_ended(const char *why, void *arg);
-
-static int start_router(struct supervisor *s, struct sbx_error *error)
-{
-    const struct router_options options = {
-        .program = s->options->router,
-        .base = s->base,
-        .cleaner = s->cleaner,
-        .own_uid = geteuid() == 0,
-        .uid = s->router_uid,
-        .service = &s->control.service.base,
-        .callbacks = {on_router_settled, on_router_warning, on_router_ended},
-        .arg = s,
-    };
-    Uds__Supervisor__Configuration *configuration;
-    int r = policy_compile(&configuration, s->stack, geteuid());
-
-    if (r < 0) {
-        error->err = -r;
-        snprintf(error->text, sizeof(error->text), "policy: out of memory");
-        return r;
-    }
-    r = router_spawn(&s->router, &options, error);
-    if (r == 0) {
-        s->router_since_ms = now_ms();
-        configure_router(s, configuration);
-        give_listeners(s);
-    }
-    uds__supervisor__configuration__free_unpacked(configuration, NULL);
-    return r;
-}
-
-static void announce(struct supervisor *s)
-{
-    s->announced = true;
-    for (size_t i = 0; i < s->ndoors; i++)
-        status_say(&s->status, "broker", "listening",
-                   (const struct status_fact[]){{"address", s->doors[i].address, 0}, {0}},
-                   "listening on %s", s->doors[i].address);
-    status_say(&s->status, "broker", "ready", NULL, "ready");
-    notify_send("READY=1");
-    if (s->ready_fd >= 0) {
-        (void)!write(s->ready_fd, "\n", 1);
-        close(s->ready_fd);
-        s->ready_fd = -1;
-    }
-}
-
-/* Every call is answered. The first time that is the moment to start the sandboxes, the second time all is up. */
-static void on_router_settled(void *arg)
-{
-    struct supervisor *s = arg;
-
-    if (s->phase == PHASE_ROUTER) {
-        s->phase = PHASE_STARTING;
-        event_active(s->start_cells, EV_TIMEOUT, 1); /* starting takes milliseconds: not in here */
-    } else if (s->phase == PHASE_UP && !s->announced) {
-        announce(s);
-    }
-}
-
-static void on_router_warning(const char *text, void *arg)
-{
-    struct supervisor *s = arg;
-
-    status_say(&s->status, "router", "warning", NULL, "%s", text);
-}
-
-static void on_router_timer(evutil_socket_t fd, short what, void *arg)
-{
-    struct supervisor *s = arg;
-    struct sbx_error error = {0};
-
-    (void)fd;
-    (void)what;
-    if (start_router(s, &error) < 0) {
-        status_say(&s->status, "router", "failed", NULL, "%s", error.text);
-        add_timer(s->router_timer, BACKOFF_MAX_MS);
-        return;
-    }
-    for (size_t i = 0; i < s->ncells; i++)
-        cell_relink(&s->cells[i]);
-    status_say(
-        &s->status, "router", "started",
-        (const struct status_fact[]){{"pid", NULL, (uint64_t)router_get_pid(s->router)}, {0}},
-        "started again (pid %d)", (int)router_get_pid(s->router));
-}
-
-static void on_router_ended(const char *why, void *arg)
-{
-    struct supervisor *s = arg;
-    int wait_ms = 0;
-
-    s->router = router_free(s->router);
-    if (s->phase == PHASE_STOPPING) {
-        stop(s, STOP_GRACE_MS);
-        return;
-    }
-    if (s->phase != PHASE_UP) {
-        s->error->err = ECONNRESET;
-        snprintf(s->error->text, sizeof(s->error->text),
-                 "router: %.300s: %.300s before the broker was up", s->options->router, why);
-        give_up(s, -ECONNRESET);
-        return;
-    }
-    /* The first death is answered at once; only one that dies young again and again has to wait. */
-    if (now_ms() - s->router_since_ms >= HEALTHY_MS) {
-        s->router_backoff_ms = 0;
-    } else {
-        wait_ms = s->router_backoff_ms;
-        s->router_backoff_ms = wait_ms ? MIN(wait_ms * 2, BACKOFF_MAX_MS) : BACKOFF_MIN_MS;
-    }
-    status_say(&s->status, "router", "ended",
-               (const struct status_fact[]){
-                   {"cause", why, 0}, {"restart_in_ms", NULL, (uint64_t)wait_ms}, {0}},
-               wait_ms ? "%s, starting another in %d ms" : "%s, starting another", why, wait_ms);
-    add_timer(s->router_timer, wait_ms);
+    supervisor_stop(s);
 }
 
 /* ---- what cells tell ---- */
@@ -291,7 +66,7 @@ static void on_cell_changed(struct cell *cell, int wait_ms, void *arg)
 {
     struct supervisor *s = arg;
 
-    tell_changed(s, cell);
+    supervisor_tell_changed(s, cell);
     /* When the broker cannot start, the caller's one line is what there is to say, not what follows from it. */
     if (cell->member.state == MEMBER_RUNNING)
         report_started(&s->status, &cell->member);
@@ -299,7 +74,7 @@ static void on_cell_changed(struct cell *cell, int wait_ms, void *arg)
              !(s->phase == PHASE_STARTING && cell->member.outcome == SBX_SETUP_FAILED))
         report_ended(&s->status, &cell->member, wait_ms);
     if (s->phase == PHASE_STOPPING)
-        stop(s, STOP_GRACE_MS);
+        supervisor_stop(s);
 }
 
 static void on_cell_link(struct cell *cell, int fd, void *arg)
@@ -347,6 +122,35 @@ static int answer_start(uint32_t id, void *arg)
 
 /* ---- phases ---- */
 
+static void announce(struct supervisor *s)
+{
+    s->announced = true;
+    for (size_t i = 0; i < s->ndoors; i++)
+        status_say(&s->status, "broker", "listening",
+                   (const struct status_fact[]){{"address", s->doors[i].address, 0}, {0}},
+                   "listening on %s", s->doors[i].address);
+    status_say(&s->status, "broker", "ready", NULL, "ready");
+    notify_send("READY=1");
+    if (s->ready_fd >= 0) {
+        (void)!write(s->ready_fd, "\n", 1);
+        close(s->ready_fd);
+        s->ready_fd = -1;
+    }
+}
+
+/* Every call is answered. The first time that is the moment to start the sandboxes, the second time all is up. */
+void supervisor_on_settled(void *arg)
+{
+    struct supervisor *s = arg;
+
+    if (s->phase == PHASE_ROUTER) {
+        s->phase = PHASE_STARTING;
+        event_active(s->start_cells, EV_TIMEOUT, 1); /* starting takes milliseconds: not in here */
+    } else if (s->phase == PHASE_UP && !s->announced) {
+        announce(s);
+    }
+}
+
 static void on_start_cells(evutil_socket_t fd, short what, void *arg)
 {
     struct supervisor *s = arg;
@@ -363,7 +167,7 @@ static void on_start_cells(evutil_socket_t fd, short what, void *arg)
             s->error->err = error.err;
             snprintf(s->error->text, sizeof(s->error->text), "sandbox %s: %.900s",
                      s->cells[i].member.entry->name, error.text);
-            give_up(s, r);
+            supervisor_give_up(s, r);
             return;
         }
     }
@@ -373,14 +177,14 @@ static void on_start_cells(evutil_socket_t fd, short what, void *arg)
 }
 
 /* Bring the end a step nearer; called whenever something has ended while stopping. */
-static void stop(struct supervisor *s, int grace_ms)
+void supervisor_stop(struct supervisor *s)
 {
     if (s->phase != PHASE_STOPPING) {
         s->phase = PHASE_STOPPING;
         notify_send("STOPPING=1");
         event_del(s->router_timer);
         for (size_t i = 0; i < s->ncells; i++)
-            cell_stop(&s->cells[i], grace_ms);
+            cell_stop(&s->cells[i], STOP_GRACE_MS);
     }
     for (size_t i = 0; i < s->ncells; i++)
         if (s->cells[i].sbx)
@@ -399,7 +203,7 @@ static void on_signal(evutil_socket_t signo, short what, void *arg)
     (void)what;
     if (s->phase != PHASE_STOPPING) {
         status_say(&s->status, "broker", "stopping", NULL, "stopping (%s)", name);
-        stop(s, STOP_GRACE_MS);
+        supervisor_stop(s);
         return;
     }
     for (size_t i = 0; i < s->ncells; i++)
@@ -451,7 +255,7 @@ static int make_loop(struct supervisor *s)
         s->sigint = evsignal_new(base, SIGINT, on_signal, s);
         s->sigterm = evsignal_new(base, SIGTERM, on_signal, s);
         s->start_cells = event_new(base, -1, 0, on_start_cells, s);
-        s->router_timer = evtimer_new(base, on_router_timer, s);
+        s->router_timer = evtimer_new(base, supervisor_on_router_timer, s);
     }
     if (!base || !s->sigint || !s->sigterm || !s->start_cells || !s->router_timer ||
         event_add(s->sigint, NULL) < 0 || event_add(s->sigterm, NULL) < 0) {
@@ -549,7 +353,7 @@ static int make(struct supervisor *s)
     if (r == 0)
         r = make_cells(s);
     if (r == 0)
-        r = start_router(s, s->error);
+        r = supervisor_start_router(s, s->error);
     return r;
 }
 
