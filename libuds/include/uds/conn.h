@@ -49,7 +49,8 @@ struct uds_conn_options {
 struct uds_conn_callbacks {
     /* One message. Ownership: the callback owns the reference @msg. */
     void (*on_message)(uds_conn *conn, uds_msg *msg, void *arg);
-    /* Once, when the connection is over: @error 0 for an orderly end, else -errno (-EPROTO, -ECONNRESET, -EPIPE …). */
+    /* Once, when the connection is over: @error 0 for an orderly end, else -errno (-EPROTO, -ECONNRESET, -EPIPE …). Called
+     * by process() and the receive calls, never from inside send() or flush(); until then get_timeout() is 0. */
     void (*on_close)(uds_conn *conn, int error, void *arg);
     /* The send queue fell to the low-water mark after it had been above the high-water mark. May be NULL. */
     void (*on_writable)(uds_conn *conn, void *arg);
@@ -60,7 +61,8 @@ struct uds_conn_callbacks {
 /**
  * uds_conn_new() - make a connection of a connected socket
  * @ret:     one reference; written on success only
- * @fd:      connected SOCK_STREAM or SOCK_SEQPACKET AF_UNIX socket; made O_NONBLOCK and FD_CLOEXEC
+ * @fd:      connected SOCK_STREAM or SOCK_SEQPACKET AF_UNIX socket; made FD_CLOEXEC and, as O_NONBLOCK of a description
+ *           that a peer may share is worth nothing, blocking: the library says MSG_DONTWAIT with each call instead
  * @options: NULL for the defaults
  *
  * Queues our HELLO; nothing is sent before process(), flush() or a …_wait call.
@@ -103,7 +105,10 @@ UDS_EXPORT uds_conn *uds_conn_unref(uds_conn *conn);
 UDS_EXPORT void
 uds_conn_set_callbacks(uds_conn *conn, const struct uds_conn_callbacks *callbacks, void *arg);
 
-/* Driving it from a loop. get_fd: -1 once closed. get_events: POLLIN | POLLOUT. get_timeout: ms, -1 none. */
+/*
+ * Driving it from a loop. get_fd: -1 once closed. get_events: POLLIN | POLLOUT; 0 = leave the fd out of the poll set (a
+ * hang-up would wake it again and again). get_timeout: ms, -1 none.
+ */
 UDS_EXPORT int uds_conn_get_fd(const uds_conn *conn);
 UDS_EXPORT short uds_conn_get_events(const uds_conn *conn);
 UDS_EXPORT int uds_conn_get_timeout(const uds_conn *conn);
@@ -114,7 +119,7 @@ UDS_EXPORT int uds_conn_get_timeout(const uds_conn *conn);
  * Bounded: at most 256 messages are dispatched in one call, so that one peer cannot hold the loop.
  *
  * Returns 1 there is more to do at once, 0 wait in poll; -ECONNRESET, -EPROTO, -EPIPE, … once the connection is closed
- * (on_close has been called; uds_conn_get_error_text() has the words), 0 on an orderly end is -ESHUTDOWN afterwards.
+ * (on_close has been called; uds_conn_get_error_text() has the words), -ESHUTDOWN after an orderly end.
  * Blocking: never. Threads: owner. Since: 0.1.
  */
 UDS_EXPORT int uds_conn_process(uds_conn *conn);
@@ -127,7 +132,7 @@ UDS_EXPORT int uds_conn_process(uds_conn *conn);
  *
  * Ownership: takes its own reference; the caller's stays.
  * Errors:    -EMSGSIZE body over the peer's limit, -E2BIG more fds than the peer takes, -ENOBUFS queue bound reached (nothing was queued),
- *            -ENOTCONN closed or closing, -ENOMEM.
+ *            -ESTALE a descriptor was taken out of it, -ENOTCONN closed or closing, -ENOMEM.
  * Blocking:  never.   Threads: owner.   Since: 0.1.
  */
 UDS_EXPORT UDS_NODISCARD int uds_conn_send(uds_conn *conn, uds_msg *msg);
@@ -149,7 +154,7 @@ UDS_EXPORT UDS_NODISCARD int uds_conn_forward(uds_conn *conn,
                                               uds_msg *payload,
                                               bool with_fds);
 
-/** uds_conn_flush() - send what the socket takes now. 0 all gone, 1 some is left (poll for POLLOUT), else -errno. Since: 0.1. */
+/** uds_conn_flush() - send what the socket takes now. 0 all gone, 1 some is left (wait as get_events and get_timeout say), else -errno. Since: 0.1. */
 UDS_EXPORT int uds_conn_flush(uds_conn *conn);
 
 /**
@@ -199,7 +204,7 @@ uds_conn_get_cred(uds_conn *conn, uint32_t facts, struct uds_cred *ret);
  *
  * Writes options, state, partial receive buffer, received but undelivered messages, unclaimed fds, the send queue with the
  * partial offset, and the socket itself. After a successful serialise the connection must only be unref'd.
- * Ownership: the snapshot holds duplicates.   Errors: serialise: uds_snapshot_error(); restore: -EBADMSG, -ENOMEM.
+ * Ownership: the snapshot holds duplicates.   Errors: serialise: -ENOTCONN closed, uds_snapshot_error(); restore: -EBADMSG, -ENOMEM.
  * Release hooks of queued messages do not travel: the caller re-creates its charges. Since: 0.1.
  */
 UDS_EXPORT UDS_NODISCARD int uds_conn_serialise(uds_conn *conn, uds_snapshot *s);

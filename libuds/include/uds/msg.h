@@ -69,7 +69,7 @@ enum uds_field {
  * @body: @len bytes, may be NULL when @len is 0; copied
  * @len:  0 … UINT32_MAX - UDS_HEAD_MAX
  *
- * Ownership: the caller owns one reference.   Errors: -EINVAL, -ENOMEM.
+ * Ownership: the caller owns one reference.   Errors: -EINVAL (also for HELLO and GOODBYE, the library's own), -ENOMEM.
  * Blocking:  never.   Threads: any.   Since: 0.1.
  */
 UDS_EXPORT UDS_NODISCARD int
@@ -159,7 +159,8 @@ UDS_EXPORT UDS_NODISCARD int uds_msg_peek_fd(const uds_msg *msg, size_t index);
 
 /**
  * uds_msg_take_fd() - move a descriptor out; the slots keep their index
- * Returns the fd (O_CLOEXEC), which the caller closes; -ENOENT out of range; -ESTALE already taken. Threads: owner. Since: 0.1.
+ * Returns the fd (O_CLOEXEC), which the caller closes; -ENOENT out of range; -ESTALE already taken; -EBUSY a send queue still
+ * has to send it. Threads: owner. Since: 0.1.
  */
 UDS_EXPORT UDS_NODISCARD int uds_msg_take_fd(uds_msg *msg, size_t index);
 

@@ -443,17 +443,19 @@ int udsi_conn_next(uds_conn *conn, unsigned *budget, uds_msg **ret)
             return 1;
         }
         if (r == 0) {
-            if (conn->drained)
+            bool block = conn->may_block && !conn->in.records && !udsi_sendq_has_work(&conn->out);
+
+            if (conn->drained && !block)
                 return 0;
             if (*budget == 0) {
                 conn->more = true;
                 return 0;
             }
             (*budget)--;
-            r = udsi_receiver_fill(&conn->in, conn->fd, MSG_DONTWAIT);
+            r = udsi_receiver_fill(&conn->in, conn->fd, block ? 0 : MSG_DONTWAIT);
             conn->drained = r == 0;
         }
-        if (r == -EAGAIN)
+        if (r == -EAGAIN || r == -EINTR)
             return 0;
         if (r < 0)
             end_receiving(conn, r);

@@ -34,10 +34,12 @@ struct uds_conn {
     bool said_goodbye; /* ours is in the queue */
     bool peer_done;
     bool reported;
-    bool above_high;   /* the queue was above the high-water mark since on_writable */
-    bool writable;     /* on_writable is due */
-    bool more;         /* process() stopped at its bound: call again at once */
-    bool drained;      /* the last receive emptied the socket: no second one in this turn */
+    bool above_high; /* the queue was above the high-water mark since on_writable */
+    bool writable;   /* on_writable is due */
+    bool more;       /* process() stopped at its bound: call again at once */
+    bool drained;    /* the last receive emptied the socket: no second one in this turn */
+    bool
+        may_block; /* the caller waits for ever: receive without MSG_DONTWAIT if there is nothing to send */
     int send_error;    /* sending is over (-EPIPE, -ECONNRESET), receiving is not */
     int error;         /* why CLOSED, 0 orderly */
     uint64_t retry_at; /* ms of CLOCK_MONOTONIC, 0 none */

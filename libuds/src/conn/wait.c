@@ -68,13 +68,21 @@ static int wait_ready(const uds_conn *conn, uint64_t deadline)
     return 0;
 }
 
+/*
+ * Without a deadline the receive itself waits: two system calls less per message than asking, polling and asking again.
+ */
 int uds_conn_receive_wait(uds_conn *conn, uds_msg **ret, int timeout_ms)
 {
     uint64_t deadline = deadline_after(timeout_ms);
 
     for (;;) {
-        int r = uds_conn_receive(conn, ret);
+        int r;
 
+        (void)uds_conn_ref(conn);
+        conn->may_block = timeout_ms < 0;
+        r = uds_conn_receive(conn, ret);
+        conn->may_block = false;
+        (void)uds_conn_unref(conn);
         if (r != 0)
             return r < 0 ? r : 0;
         r = wait_ready(conn, deadline);
