@@ -141,6 +141,10 @@ uds_client *uds_client_free(uds_client *client)
     client->freed = true;
     uds_conn *conn = UDSI_TAKE(client->conn);
     uds_rpc *rpc = UDSI_TAKE(client->rpc);
+    client->redial_fd = -1;
+    /* A loop that polls our fd must let go of it before it is closed. */
+    if (client->loop_hook)
+        client->loop_hook(client, client->loop_arg);
     if (conn) {
         (void)uds_conn_flush(conn);
         /* An inherited socket stays open under its number in this process; the broker shall see the end all the same. */

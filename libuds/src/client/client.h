@@ -8,6 +8,7 @@
 #include <uds/client.h>
 #include <uds/error.h>
 
+#include "client/loop-hook.h"
 #include "rpc/answer.h"
 #include "rpc/deadline.h"
 #include "rpc/hash.h"
@@ -69,14 +70,6 @@ struct uds_client {
     struct udsi_sub *subs;
     struct udsi_publish *publishes;
 };
-
-/*
- * For event glue: called when fd, events or timeout may have changed outside process(), and right before the socket of a
- * lost connection is closed, when uds_client_get_fd() no longer gives it. The application's on_rearm stays its own.
- */
-void udsi_client_set_loop_hook(uds_client *client,
-                               void (*hook)(uds_client *client, void *arg),
-                               void *arg);
 
 void udsi_client_ref(uds_client *client);
 void udsi_client_unref(uds_client *client);
