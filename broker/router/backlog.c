@@ -110,3 +110,47 @@ void backlog_settle(struct backlog *backlog, uint64_t queued_now)
         backlog->count--;
     }
 }
+
+void backlog_serialise(const struct backlog *backlog, uds_snapshot *s)
+{
+    uds_snapshot_put_u64(s, backlog->queued_total);
+    uds_snapshot_put_u32(s, (uint32_t)backlog->count);
+    for (size_t i = 0; i < backlog->count; i++) {
+        const struct backlog_item *item = at(backlog, i);
+        account_serialise(item->sender, s);
+        uds_snapshot_put_u64(s, item->end);
+        uds_snapshot_put_u64(s, item->bytes);
+        uds_snapshot_put_u64(s, item->fds);
+    }
+}
+
+static int restore_item(struct backlog *backlog, struct quota *quota, uds_snapshot *s)
+{
+    struct account *sender;
+    int r = backlog->count == backlog->size ? grow(backlog) : 0;
+    if (r == 0)
+        r = account_restore(quota, s, &sender);
+    if (r < 0)
+        return r;
+    struct backlog_item item = {.sender = sender, .end = uds_snapshot_get_u64(s)};
+    item.bytes = uds_snapshot_get_u64(s);
+    item.fds = uds_snapshot_get_u64(s);
+    r = uds_snapshot_error(s);
+    if (r == 0)
+        r = queue_charge(backlog->receiver, sender, item.bytes, item.fds, true);
+    if (r < 0) {
+        account_unref(sender);
+        return r;
+    }
+    *at(backlog, backlog->count++) = item;
+    return 0;
+}
+
+int backlog_restore(struct backlog *backlog, struct quota *quota, uds_snapshot *s)
+{
+    int r = 0;
+    backlog->queued_total = uds_snapshot_get_u64(s);
+    for (uint32_t count = uds_snapshot_get_u32(s); r == 0 && count > 0; count--)
+        r = restore_item(backlog, quota, s);
+    return r;
+}

@@ -31,4 +31,8 @@ void backlog_own(struct backlog *backlog, uint64_t grown);
 /** backlog_settle() - @queued_now bytes are left in the queue: release the charges of those that are gone. */
 void backlog_settle(struct backlog *backlog, uint64_t queued_now);
 
+void backlog_serialise(const struct backlog *backlog, uds_snapshot *s);
+/** backlog_restore() - charges again what was charged; @backlog->receiver is set. */
+int backlog_restore(struct backlog *backlog, struct quota *quota, uds_snapshot *s);
+
 #endif

@@ -91,12 +91,42 @@ int account_get(struct quota *quota, const struct identity *identity, struct acc
     snprintf(account->name, sizeof(account->name), "%s", identity->name);
     account->tokens = quota->rate * TOKEN;
     LIST_INIT(&account->shares);
+    LIST_INIT(&account->peers);
     int r = table_put(&quota->accounts, key, account);
     if (r < 0) {
         free(account);
         return r;
     }
     *ret = account;
+    return 0;
+}
+
+void account_serialise(const struct account *account, uds_snapshot *s)
+{
+    uds_snapshot_put_u32(s, account->is_sandbox);
+    uds_snapshot_put_u64(s, account->key);
+    uds_snapshot_put_string(s, account->name);
+    uds_snapshot_put_u64(s, account->tokens);
+    uds_snapshot_put_u64(s, account->tokens_at_usec);
+}
+
+int account_restore(struct quota *quota, uds_snapshot *s, struct account **ret)
+{
+    struct identity identity = {.is_sandbox = uds_snapshot_get_u32(s) != 0};
+    uint64_t key = uds_snapshot_get_u64(s);
+    identity.sandbox_id = identity.uid = (uint32_t)key;
+    identity.uid_known = key <= UINT32_MAX;
+    char *name = uds_snapshot_get_string(s);
+    uint64_t tokens = uds_snapshot_get_u64(s), at = uds_snapshot_get_u64(s);
+    snprintf(identity.name, sizeof(identity.name), "%s", name != NULL ? name : "");
+    free(name);
+    int r = uds_snapshot_error(s);
+    if (r == 0)
+        r = account_get(quota, &identity, ret);
+    if (r < 0)
+        return r;
+    (*ret)->tokens = tokens;
+    (*ret)->tokens_at_usec = at;
     return 0;
 }
 

@@ -21,6 +21,7 @@ enum quota_kind {
     QUOTA_KINDS,
 };
 
+struct peer;
 struct quota_share;
 
 struct account {
@@ -32,6 +33,8 @@ struct account {
     char name[96];
     uint64_t used[QUOTA_KINDS];
     LIST_HEAD(, quota_share) shares; /* who fills this account's queues */
+    LIST_HEAD(, peer) peers;         /* its connections */
+    uint64_t settled_usec;           /* when all their queues were last looked at */
     uint64_t tokens;                 /* rate, in 1/1000000 messages */
     uint64_t tokens_at_usec;
     uint64_t denied;    /* counters for listings; kept while somebody holds the account */
@@ -62,6 +65,10 @@ const char *quota_name(enum quota_kind kind);
 int account_get(struct quota *quota, const struct identity *identity, struct account **ret);
 struct account *account_ref(struct account *account);
 struct account *account_unref(struct account *account);
+
+/** account_serialise() / account_restore() - which account, and its rate; restore gives a reference. */
+void account_serialise(const struct account *account, uds_snapshot *s);
+int account_restore(struct quota *quota, uds_snapshot *s, struct account **ret);
 
 /** charge_take() - 0; -EDQUOT over the limit. @charge is written on success only and holds a reference. */
 int charge_take(struct charge *charge, struct account *account, enum quota_kind kind, uint64_t n);

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef ROUTER_CALL_H
+#define ROUTER_CALL_H
+
+#include <event2/event_struct.h>
+#include <stdint.h>
+
+#include <sys/queue.h>
+
+#include <uds/msg.h>
+#include <uds/snapshot.h>
+
+#include "fdpolicy.h"
+#include "quota.h"
+
+struct peer;
+struct router;
+struct sub;
+
+enum call_state {
+    CALL_HELD, /* waits for a server that is on its way */
+    CALL_SENT, /* a server has it */
+    CALL_LOST, /* the server is gone; waits for the supervisor to say why */
+};
+
+/* A request that has not been answered. */
+struct call {
+    struct router *router;
+    uint64_t id; /* ours, on the server's side */
+    enum call_state state;
+    struct peer *caller;
+    uint64_t caller_id;     /* the caller's */
+    struct peer *callee;    /* SENT */
+    struct sub *sub;        /* SENT; NULL once the server has unsubscribed */
+    uint32_t sandbox_id;    /* HELD: who is waited for; LOST: who died */
+    uint32_t generation;    /* LOST */
+    uds_msg *msg;           /* HELD */
+    uint64_t deadline_usec; /* the caller's, 0 none */
+    uint64_t patience_usec; /* HELD, LOST: ours */
+    struct event timer;
+    struct charge charge;
+    TAILQ_ENTRY(call) by_caller, by_callee, by_router;
+};
+
+void call_on_request(struct peer *peer, uds_msg *msg, const struct fdpolicy_copies *copies);
+void call_on_reply(struct peer *peer, uds_msg *msg, const struct fdpolicy_copies *copies);
+void call_on_cancel(struct peer *peer, uds_msg *msg);
+/** call_reply_refused() - the reply of callee @peer to call @id does not go on: the caller hears why, the callee too. */
+void call_reply_refused(
+    struct peer *peer, uint64_t id, uint32_t status, const char *detail, const char *rule);
+void call_peer_lost(struct peer *peer);
+void call_sub_ended(struct sub *sub);
+/** call_retry_parked() - a server came, or a sandbox changed: send, fail or explain what waits. */
+void call_retry_parked(struct router *router);
+/** call_fail_held() - the sandbox that they wait for will not come. */
+void call_fail_held(struct router *router, uint32_t sandbox_id, const char *detail);
+/** call_free_all() - without a word to anybody, when the router ends. */
+void call_free_all(struct router *router);
+
+void call_serialise(const struct call *call, uds_snapshot *s);
+int call_restore(struct router *router, uds_snapshot *s);
+
+#endif

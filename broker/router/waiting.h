@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef ROUTER_WAITING_H
+#define ROUTER_WAITING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uds/msg.h>
+#include <uds/snapshot.h>
+
+#include "head.h"
+
+struct account;
+struct peer;
+
+/** waiting_must_wait() - must a frame with @fds descriptors stay here for now? Also true behind one that does. */
+bool waiting_must_wait(struct peer *peer, size_t fds);
+/** waiting_add() - as peer_forward(), into the line of those that wait. */
+int waiting_add(struct peer *peer,
+                struct account *sender,
+                enum uds_msg_type type,
+                uint64_t id,
+                const struct head_out *head,
+                uds_msg *payload,
+                bool with_fds,
+                size_t bytes,
+                size_t fds);
+void waiting_clear(struct peer *peer);
+void waiting_serialise(const struct peer *peer, uds_snapshot *s);
+int waiting_restore(struct peer *peer, uds_snapshot *s);
+
+#endif
