@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +32,9 @@ int parse_duration(const char *text, int *ret_ms)
         value *= units[i].ms;
         if (!(value <= INT_MAX))
             return -ERANGE;
-        *ret_ms = (int)ceil(value);
+        *ret_ms = (int)value;
+        if (*ret_ms < value) /* rounded up: a wait is never shorter than asked for */
+            (*ret_ms)++;
         return 0;
     }
     return -EINVAL;

@@ -10,11 +10,16 @@
 #include "verbs.h"
 
 static const char help[] =
-    "usage: uds up FILE\n"
+    "usage: uds up [OPTION…] FILE\n"
     "\n"
     "Runs a stack file in the foreground: a broker and the sandboxes that FILE declares.\n"
     "Ctrl-C ends all of it and leaves nothing behind. The same as a service is\n"
     "`uds-broker --config FILE`.\n"
+    "\n"
+    "options, handed to uds-broker:\n"
+    "  --check         print what would be started, make nothing\n"
+    "  --json          status lines as JSON objects\n"
+    "  --ready-fd N    write a byte to descriptor N when all sandboxes have been started\n"
     "\n"
     "A stack file:\n"
     "  broker: {listen: [unix:/run/uds/broker.sock]}\n"
@@ -31,40 +36,32 @@ static const char help[] =
     "\n"
     "examples:\n"
     "  uds up stack.yaml\n"
-    "  uds up stack.yaml & uds ls\n"
+    "  uds up --check stack.yaml\n"
     "\n"
     "exit: 2 usage, 1 uds-broker is not there, otherwise what uds-broker says\n";
 
+#define ARGUMENTS_MAX 8
+
 /* Tries DIR/uds-broker. Returns only if that did not work. */
-static int try_directory(const char *directory, const char *relative, char *file)
+static int try_directory(const char *directory, const char *relative, char *const *arguments)
 {
-    static char program[] = "uds-broker", config[] = "--config";
     char path[PATH_MAX];
-    char *const argv[] = {program, config, file, NULL};
     int n = snprintf(path, sizeof(path), "%s/%suds-broker", directory, relative);
 
     if (n < 0 || (size_t)n >= sizeof(path))
         return ENAMETOOLONG;
-    (void)execv(path, argv);
+    (void)execv(path, arguments);
     return errno;
 }
 
-static int run(int argc, char **argv)
+/* Returns only on failure. */
+static int become_broker(char *const *arguments)
 {
-    static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
     char self[PATH_MAX];
-    ssize_t length;
+    ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
     char *slash;
-    int c, err;
+    int err;
 
-    while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-        if (c == 'h')
-            return cli_help(&verb_up);
-        return cli_bad_option(c, argv);
-    }
-    if (argc - optind != 1)
-        return cli_usage("%s", argc == optind ? "which stack file?" : "one stack file, not more");
-    length = readlink("/proc/self/exe", self, sizeof(self) - 1);
     if (length < 0) {
         cli_error("readlink: /proc/self/exe: %s", strerror(errno));
         return CLI_FAILED;
@@ -73,13 +70,43 @@ static int run(int argc, char **argv)
     slash = strrchr(self, '/');
     if (slash != NULL)
         *slash = '\0';
-    err = try_directory(self, "", argv[optind]);
+    err = try_directory(self, "", arguments);
     if (err == ENOENT)
-        err = try_directory(self, "../libexec/uds/", argv[optind]);
+        err = try_directory(self, "../libexec/uds/", arguments);
     if (err == ENOENT)
-        err = try_directory(UDS_LIBEXECDIR, "", argv[optind]);
+        err = try_directory(UDS_LIBEXECDIR, "", arguments);
     cli_error("run: uds-broker: %s: it belongs beside uds, in %s", strerror(err), self);
     return CLI_FAILED;
+}
+
+static int run(int argc, char **argv)
+{
+    static const struct option options[] = {{"check", no_argument, NULL, 'c'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {"ready-fd", required_argument, NULL, 'r'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
+    static char program[] = "uds-broker", config[] = "--config", check[] = "--check",
+                json[] = "--json", ready[] = "--ready-fd";
+    char *arguments[ARGUMENTS_MAX] = {program, config};
+    size_t count = 3; /* the file is the third */
+    int c;
+
+    while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+        if (c == 'h')
+            return cli_help(&verb_up);
+        if (c != 'c' && c != 'j' && c != 'r')
+            return cli_bad_option(c, argv);
+        if (count + 2 >= ARGUMENTS_MAX)
+            return cli_usage("an option is given more than once");
+        arguments[count++] = c == 'c' ? check : c == 'j' ? json : ready;
+        if (c == 'r')
+            arguments[count++] = optarg;
+    }
+    if (argc - optind != 1)
+        return cli_usage("%s", argc == optind ? "which stack file?" : "one stack file, not more");
+    arguments[2] = argv[optind];
+    return become_broker(arguments);
 }
 
 const struct verb verb_up = {.name = "up",

@@ -124,7 +124,9 @@ static void sum_rgba(struct thumb *thumb, const uint8_t *p)
 
 static uint8_t average(uint64_t sum, uint64_t weight)
 {
-    return weight == 0 ? 0 : (uint8_t)((sum + weight / 2) / weight);
+    if (weight == 0)
+        return 0;
+    return (uint8_t)((sum + weight / 2) / weight);
 }
 
 static void average_row(struct thumb *thumb)
