@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every step fails once. Whatever step it is, the start is refused with that step's words and nothing is left: no process,
+ * no cgroup, no descriptor. The step is broken in the plan, where init finds a number it does not know.
+ */
+
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "guard.h"
+#include "plan.h"
+
+static const char *const argv_true[] = {"/bin/true", NULL};
+
+static struct sbx_spec make_spec(const char *name)
+{
+    struct sbx_spec spec = SBX_SPEC_INIT;
+    spec.argv = argv_true;
+    spec.jail = argv_true;
+    spec.root = SBX_ROOT_JAIL;
+    spec.name = name;
+    return spec;
+}
+
+static bool has_cgroup(const char *dir, const char *name, int depth)
+{
+    DIR *d = depth ? opendir(dir) : NULL;
+    bool found = false;
+    for (struct dirent *e = d ? readdir(d) : NULL; e && !found; e = readdir(d)) {
+        char path[4096];
+        if (e->d_type != DT_DIR || e->d_name[0] == '.')
+            continue;
+        snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
+        found = strstr(e->d_name, name) || has_cgroup(path, name, depth - 1);
+    }
+    if (d)
+        closedir(d);
+    return found;
+}
+
+static void make_name(char ret[48], const char *what)
+{
+    snprintf(ret, 48, "%s-%d", what, (int)getpid());
+}
+
+Test(start, leaves_nothing_whatever_step_fails, .timeout = 110)
+{
+    UDS_TEST_GUARD;
+    char name[48];
+    make_name(name, "broken");
+    struct sbx_spec spec = make_spec(name);
+    struct sbx_error error = {0};
+    sbx_cleaner *cleaner = NULL;
+    sbx_plan *plan;
+    cr_assert_eq(sbx_cleaner_new(&cleaner, NULL, &error), 0, "%s", error.text);
+    cr_assert_eq(sbx_plan_new(&plan, &spec, &error), 0, "%s", error.text);
+    for (size_t i = 0; i < plan->nsteps; i++) {
+        struct sbxi_plan_step *step = &plan->steps[i];
+        uint32_t op = step->op;
+        sbx *s = NULL;
+        if (op == SBXI_FORK || op == SBXI_OPEN)
+            continue; /* without a fork the rest is not known to init either; sources are opened here */
+        step->op = SBXI_OPS + 1;
+        error = (struct sbx_error){0};
+        cr_assert_eq(sbx_start(&s, plan, cleaner, &error), -ENOSYS, "step %zu (%u): %s", i, op,
+                     error.text);
+        cr_assert_null(s);
+        cr_assert(strstr(error.text, name), "%s", error.text);
+        step->op = op;
+    }
+    cr_assert(!has_cgroup("/sys/fs/cgroup", name, 8), "a cgroup is left");
+    sbx_plan_free(plan);
+    sbx_cleaner_free(cleaner);
+}
+
+Test(start, one_plan_starts_many_times_with_a_cleaner_of_its_own_or_not)
+{
+    UDS_TEST_GUARD;
+    char name[48];
+    make_name(name, "many");
+    struct sbx_spec spec = make_spec(name);
+    struct sbx_error error = {0};
+    sbx_plan *plan;
+    cr_assert_eq(sbx_plan_new(&plan, &spec, &error), 0, "%s", error.text);
+    for (int i = 0; i < 3; i++) {
+        struct sbx_result result = {0};
+        sbx *s = NULL;
+        cr_assert_eq(sbx_start(&s, plan, NULL, &error), 0, "%s", error.text);
+        cr_assert_eq(sbx_wait(s, &result), 1);
+        cr_assert_eq(result.outcome, SBX_EXITED);
+        cr_assert_eq(result.value, 0);
+        sbx_free(s);
+    }
+    cr_assert(!has_cgroup("/sys/fs/cgroup", name, 8), "a cgroup is left");
+    sbx_plan_free(plan);
+}
+
+Test(start, the_fd_becomes_readable_when_it_ends)
+{
+    UDS_TEST_GUARD;
+    char name[48];
+    make_name(name, "poll");
+    struct sbx_spec spec = make_spec(name);
+    struct sbx_error error = {0};
+    struct sbx_result result = {0};
+    sbx_plan *plan;
+    sbx *s;
+    cr_assert_eq(sbx_plan_new(&plan, &spec, &error), 0, "%s", error.text);
+    cr_assert_eq(sbx_start(&s, plan, NULL, &error), 0, "%s", error.text);
+    struct pollfd fd = {.fd = sbx_get_fd(s), .events = POLLIN};
+    cr_assert_eq(sbx_get_timeout(s), -1);
+    cr_assert_eq(poll(&fd, 1, 10000), 1);
+    cr_assert_eq(sbx_process(s, &result), 1);
+    cr_assert_eq(sbx_process(s, &result), 1, "a result stays");
+    cr_assert_eq(sbx_signal(s, 15), -ESRCH);
+    cr_assert_eq(sbx_kill(s), -ESRCH);
+    sbx_free(s);
+    sbx_plan_free(plan);
+}
+
+Test(start, freeing_a_running_sandbox_ends_it)
+{
+    UDS_TEST_GUARD;
+    static const char *const argv[] = {"/bin/sleep", "1000", NULL}, *const jail[] = {"/bin/sleep",
+                                                                                     NULL};
+    char name[48], byte;
+    int life[2];
+    make_name(name, "free");
+    struct sbx_spec spec = make_spec(name);
+    struct sbx_error error = {0};
+    sbx_plan *plan;
+    sbx *s;
+    cr_assert_eq(pipe(life), 0);
+    const struct sbx_named_fd fd = {.name = "life", .fd = life[1]};
+    spec.argv = argv;
+    spec.jail = jail;
+    spec.fds = &fd;
+    spec.nfds = 1;
+    cr_assert_eq(sbx_plan_new(&plan, &spec, &error), 0, "%s", error.text);
+    cr_assert_eq(sbx_start(&s, plan, NULL, &error), 0, "%s", error.text);
+    close(life[1]);
+    sbx_free(s);
+    cr_assert_eq(read(life[0], &byte, 1), 0, "the payload still holds it");
+    close(life[0]);
+    sbx_plan_free(plan);
+}
