@@ -74,9 +74,12 @@ int sbxi_report_failure(const sbx_plan *plan,
         snprintf(text, sizeof text, "exec"); /* init names the file that it was about */
     else
         sbxi_step_describe(step, text, sizeof text);
-    return sbxi_error(error, event->err, "sandbox %s: %s%s%s: %s%s%s", plan->name, text,
-                      event->detail[0] ? ": " : "", event->detail, strerror(event->err),
-                      *advice ? "; " : "", advice);
+    sbxi_error(error, event->err, "sandbox %s: %s%s%s: %s%s%s", plan->name, text,
+               event->detail[0] ? ": " : "", event->detail, strerror(event->err),
+               *advice ? "; " : "", advice);
+    if (error)
+        error->exec = step->op == SBXI_EXEC;
+    return -event->err;
 }
 
 /* Killed without our doing, and the cgroup counts a kill for memory: it was the limit. */

@@ -25,6 +25,7 @@
 struct sbx_error {
     int err;         /* errno value, 0 = none */
     char text[1024]; /* one line: "what: thing: cause; knob" */
+    bool exec;       /* everything was set up, and the payload's execve failed */
 };
 
 /* ---- spec ---- */
