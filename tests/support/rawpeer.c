@@ -49,11 +49,10 @@ ssize_t raw_send(int sock, const void *data, size_t len, int fd, size_t nfds)
     ssize_t n;
 
     if (nfds > 0) {
-        struct cmsghdr *cmsg;
+        struct cmsghdr *cmsg = &control.align;
 
         msg.msg_control = control.bytes;
         msg.msg_controllen = CMSG_SPACE(sizeof(int) * nfds);
-        cmsg = CMSG_FIRSTHDR(&msg);
         cmsg->cmsg_level = SOL_SOCKET;
         cmsg->cmsg_type = SCM_RIGHTS;
         cmsg->cmsg_len = CMSG_LEN(sizeof(int) * nfds);
