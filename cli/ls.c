@@ -25,8 +25,9 @@ static const char help[] =
     "\n"
     "options:\n" BROKER_HELP "  --json             for programs: all numbers in full\n"
     "\n"
-    "sandboxes: MSGS and FDS are counted at the broker, from and to the sandbox; CPU, PEAK\n"
-    "and OOM come from its cgroup over all its starts; DENIED is what policy refused it.\n"
+    "sandboxes: messages and descriptors are counted at the broker, IN is what came from the\n"
+    "sandbox; CPU, MEMORY PEAK and OOM come from its cgroup, over all its starts; DENIED is\n"
+    "what policy refused it; WITHOUT is what the kernel did not grant and `degrade:` permits.\n"
     "\n"
     "examples:\n"
     "  uds ls\n"
@@ -68,83 +69,122 @@ static void add_cause(struct table *table, const Uds__Admin__SandboxRow *row)
     }
 }
 
-static void add_statistics(struct table *table, const Uds__Admin__SandboxRow *row)
+/* "12/14" for people; programs have the two numbers. */
+static void add_pair(struct table *table, uint64_t in, uint64_t out)
+{
+    char text[48];
+
+    (void)snprintf(text, sizeof(text), "%" PRIu64 "/%" PRIu64, in, out);
+    table_text(table, text);
+}
+
+static void add_peak(struct table *table, const Uds__Admin__SandboxRow *row)
+{
+    char peak[32], limit[32], text[80];
+
+    if (!row->stats_known) {
+        table_none(table);
+        return;
+    }
+    (void)format_bytes(row->memory_peak_bytes, peak, sizeof(peak));
+    if (row->memory_limit == 0)
+        (void)snprintf(text, sizeof(text), "%s", peak);
+    else
+        (void)snprintf(text, sizeof(text), "%s of %s", peak,
+                       format_bytes(row->memory_limit, limit, sizeof(limit)));
+    table_text(table, text);
+}
+
+static void add_known(struct table *table, bool known, uint64_t value)
+{
+    if (known)
+        table_uint(table, value);
+    else
+        table_none(table);
+}
+
+static const struct table_column sandbox_columns[] = {
+    {"SANDBOX", "name", false, false},
+    {"STATE", "state", false, false},
+    {"PID", "pid", true, false},
+    {"UID", "host_uid", true, false},
+    {"STARTS", "starts", true, false},
+    {"MSGS IN/OUT", NULL, true, false},
+    {NULL, "messages_in", true, false},
+    {NULL, "messages_out", true, false},
+    {"FDS IN/OUT", NULL, true, false},
+    {NULL, "fds_in", true, false},
+    {NULL, "fds_out", true, false},
+    {NULL, "bytes_in", true, false},
+    {NULL, "bytes_out", true, false},
+    {"DENIED", "denied", true, false},
+    {"CPU", "cpu_usec", true, true},
+    {"MEMORY PEAK", NULL, true, true},
+    {NULL, "memory_bytes", true, false},
+    {NULL, "memory_peak_bytes", true, false},
+    {NULL, "memory_limit", true, false},
+    {"OOM", "oom_kills", true, true},
+    {"FORKS REFUSED", "pids_refused", true, true},
+    {"LAST END", "last_cause", false, true},
+    {NULL, "last_value", true, false},
+    {NULL, "cgroup", false, false},
+    {"WITHOUT", "degraded", false, true},
+};
+
+/* In the order of sandbox_columns. */
+static void add_sandbox(struct table *table, const Uds__Admin__SandboxRow *row)
 {
     char text[32];
 
-    if (!row->stats_known) {
-        for (int i = 0; i < 5; i++)
-            table_none(table);
-    } else {
+    table_row(table);
+    table_text(table, row->name);
+    table_text(table, row->state);
+    add_known(table, row->pid > 0, (uint64_t)row->pid);
+    table_uint(table, row->host_uid);
+    table_uint(table, (uint64_t)row->restarts + 1);
+    add_pair(table, row->messages_in, row->messages_out);
+    table_uint(table, row->messages_in);
+    table_uint(table, row->messages_out);
+    add_pair(table, row->fds_in, row->fds_out);
+    table_uint(table, row->fds_in);
+    table_uint(table, row->fds_out);
+    table_uint(table, row->bytes_in);
+    table_uint(table, row->bytes_out);
+    table_uint(table, row->denied);
+    if (row->stats_known)
         table_uint_as(table, row->cpu_usec, format_usec(row->cpu_usec, text, sizeof(text)));
-        table_uint_as(table, row->memory_bytes,
-                      format_bytes(row->memory_bytes, text, sizeof(text)));
-        table_uint_as(table, row->memory_peak_bytes,
-                      format_bytes(row->memory_peak_bytes, text, sizeof(text)));
-        table_uint(table, row->oom_kills);
-        table_uint(table, row->pids_refused);
-    }
-    if (row->memory_limit == 0)
-        table_none(table);
     else
-        table_uint_as(table, row->memory_limit,
-                      format_bytes(row->memory_limit, text, sizeof(text)));
+        table_none(table);
+    add_peak(table, row);
+    add_known(table, row->stats_known, row->memory_bytes);
+    add_known(table, row->stats_known, row->memory_peak_bytes);
+    add_known(table, row->memory_limit > 0, row->memory_limit);
+    add_known(table, row->stats_known, row->oom_kills);
+    add_known(table, row->stats_known, row->pids_refused);
+    add_cause(table, row);
+    table_uint(table, row->last_value);
+    table_text(table, row->cgroup);
+    table_list(table, row->degraded, row->n_degraded);
 }
 
 static struct table *sandbox_table(const Uds__Admin__ListReply *reply)
 {
-    static const struct table_column columns[] = {{"SANDBOX", "name", false},
-                                                  {"STATE", "state", false},
-                                                  {"PID", "pid", true},
-                                                  {"UID", "host_uid", true},
-                                                  {"STARTS", "starts", true},
-                                                  {"MSGS IN", "messages_in", true},
-                                                  {"OUT", "messages_out", true},
-                                                  {"FDS IN", "fds_in", true},
-                                                  {"OUT", "fds_out", true},
-                                                  {"DENIED", "denied", true},
-                                                  {"CPU", "cpu_usec", true},
-                                                  {"MEMORY", "memory_bytes", true},
-                                                  {"PEAK", "memory_peak_bytes", true},
-                                                  {"OOM", "oom_kills", true},
-                                                  {"FORKS REFUSED", "pids_refused", true},
-                                                  {"LIMIT", "memory_limit", true},
-                                                  {"LAST END", "last_cause", false},
-                                                  {"WITHOUT", "degraded", false}};
-    struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
+    struct table *table =
+        table_new(sandbox_columns, sizeof(sandbox_columns) / sizeof(sandbox_columns[0]));
 
-    for (size_t i = 0; i < reply->n_sandboxes; i++) {
-        const Uds__Admin__SandboxRow *row = reply->sandboxes[i];
-
-        table_row(table);
-        table_text(table, row->name);
-        table_text(table, row->state);
-        if (row->pid > 0)
-            table_uint(table, (uint64_t)row->pid);
-        else
-            table_none(table);
-        table_uint(table, row->host_uid);
-        table_uint(table, (uint64_t)row->restarts + 1);
-        table_uint(table, row->messages_in);
-        table_uint(table, row->messages_out);
-        table_uint(table, row->fds_in);
-        table_uint(table, row->fds_out);
-        table_uint(table, row->denied);
-        add_statistics(table, row);
-        add_cause(table, row);
-        table_list(table, row->degraded, row->n_degraded);
-    }
+    for (size_t i = 0; i < reply->n_sandboxes; i++)
+        add_sandbox(table, reply->sandboxes[i]);
     return table;
 }
 
 static struct table *connection_table(const Uds__Admin__ListReply *reply)
 {
     static const struct table_column columns[] = {
-        {"CONNECTION", "id", true},    {"PEER", "peer", false},
-        {"PID", "pid", true},          {"MSGS IN", "messages_in", true},
-        {"OUT", "messages_out", true}, {"QUEUED", "queued_bytes", true},
-        {"FDS", "queued_fds", true},   {"SUBSCRIPTIONS", "subscriptions", true},
-        {"THROUGH", "listener", false}};
+        {"CONNECTION", "id", true, false},    {"PEER", "peer", false, false},
+        {"PID", "pid", true, false},          {"MSGS IN", "messages_in", true, false},
+        {"OUT", "messages_out", true, false}, {"QUEUED", "queued_bytes", true, false},
+        {"FDS", "queued_fds", true, false},   {"SUBSCRIPTIONS", "subscriptions", true, false},
+        {"THROUGH", "listener", false, false}};
     struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
     char text[32];
 
@@ -171,13 +211,13 @@ static struct table *connection_table(const Uds__Admin__ListReply *reply)
 
 static struct table *subscription_table(const Uds__Admin__ListReply *reply)
 {
-    static const struct table_column columns[] = {{"SUBJECT", "subject", false},
-                                                  {"KIND", "serve", false},
-                                                  {"PEER", "peer", false},
-                                                  {"QUEUE", "queue", false},
-                                                  {"CONNECTION", "connection", true},
-                                                  {"DELIVERED", "delivered", true},
-                                                  {"DROPPED", "dropped", true}};
+    static const struct table_column columns[] = {{"SUBJECT", "subject", false, false},
+                                                  {"KIND", "serve", false, false},
+                                                  {"PEER", "peer", false, false},
+                                                  {"QUEUE", "queue", false, false},
+                                                  {"CONNECTION", "connection", true, false},
+                                                  {"DELIVERED", "delivered", true, false},
+                                                  {"DROPPED", "dropped", true, false}};
     struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
 
     for (size_t i = 0; i < reply->n_subscriptions; i++) {

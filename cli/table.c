@@ -197,28 +197,66 @@ static void print_cell(FILE *out, const char *text, size_t width, bool right, bo
         pad(out, 2);
 }
 
+/* Do people see this column? */
+static bool is_shown(const struct table *table, size_t column)
+{
+    if (table->columns[column].title == NULL)
+        return false;
+    if (!table->columns[column].optional)
+        return true;
+    for (size_t r = 0; r < table->rows; r++) {
+        const char *text = cell_text(table, r, column);
+
+        if (text[0] != '\0' && strcmp(text, "-") != 0)
+            return true;
+    }
+    return false;
+}
+
+/* What the lines of a table have in common. */
+struct layout {
+    size_t *columns, *widths; /* of those that are shown */
+    size_t count;
+};
+
+static void lay_out(const struct table *table, struct layout *layout)
+{
+    for (size_t c = 0; c < table->ncolumns; c++) {
+        size_t width;
+
+        if (!is_shown(table, c))
+            continue;
+        width = text_width(table->columns[c].title);
+        for (size_t r = 0; r < table->rows; r++) {
+            size_t cell = text_width(cell_text(table, r, c));
+
+            width = cell > width ? cell : width;
+        }
+        layout->columns[layout->count] = c;
+        layout->widths[layout->count++] = width;
+    }
+}
+
 void table_print(const struct table *table, FILE *out)
 {
-    size_t *widths = table == NULL ? NULL : calloc(table->ncolumns, sizeof(*widths));
+    struct layout layout = {.count = 0};
 
-    if (widths == NULL)
+    if (table == NULL)
         return;
-    for (size_t c = 0; c < table->ncolumns; c++) {
-        widths[c] = text_width(table->columns[c].title);
-        for (size_t r = 0; r < table->rows; r++) {
-            size_t width = text_width(cell_text(table, r, c));
+    layout.columns = calloc(table->ncolumns, sizeof(*layout.columns));
+    layout.widths = calloc(table->ncolumns, sizeof(*layout.widths));
+    if (layout.columns != NULL && layout.widths != NULL)
+        lay_out(table, &layout);
+    for (size_t line = 0; line <= table->rows; line++) {
+        for (size_t i = 0; i < layout.count; i++) {
+            size_t c = layout.columns[i];
 
-            widths[c] = width > widths[c] ? width : widths[c];
+            print_cell(out, line == 0 ? table->columns[c].title : cell_text(table, line - 1, c),
+                       layout.widths[i], table->columns[c].right, i + 1 == layout.count);
         }
     }
-    for (size_t c = 0; c < table->ncolumns; c++)
-        print_cell(out, table->columns[c].title, widths[c], table->columns[c].right,
-                   c + 1 == table->ncolumns);
-    for (size_t r = 0; r < table->rows; r++)
-        for (size_t c = 0; c < table->ncolumns; c++)
-            print_cell(out, cell_text(table, r, c), widths[c], table->columns[c].right,
-                       c + 1 == table->ncolumns);
-    free(widths);
+    free(layout.columns);
+    free(layout.widths);
 }
 
 static void print_json_cell(const struct cell *cell, struct json *json)
@@ -251,6 +289,8 @@ void table_print_json(const struct table *table, struct json *json)
     for (size_t r = 0; table != NULL && r < table->rows; r++) {
         json_open(json, '{');
         for (size_t c = 0; c < table->ncolumns; c++) {
+            if (table->columns[c].key == NULL)
+                continue;
             json_key(json, table->columns[c].key);
             print_json_cell(&table->cells[r * table->ncolumns + c], json);
         }

@@ -14,9 +14,10 @@
 struct table;
 
 struct table_column {
-    const char *title; /* for people, e.g. "CPU" */
-    const char *key;   /* for programs, e.g. "cpu_usec" */
+    const char *title; /* for people, e.g. "CPU"; NULL = for programs only */
+    const char *key;   /* for programs, e.g. "cpu_usec"; NULL = for people only */
     bool right;        /* align at the right: numbers */
+    bool optional;     /* people do not see it if it says "-" or nothing in every row */
 };
 
 /* @columns is borrowed. NULL: out of memory, as every later call with it then does nothing. */

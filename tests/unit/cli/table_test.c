@@ -10,8 +10,9 @@
 #include "json.h"
 #include "table.h"
 
-static const struct table_column columns[] = {
-    {"NAME", "name", false}, {"COUNT", "count", true}, {"LAST", "last", false}};
+static const struct table_column columns[] = {{"NAME", "name", false, false},
+                                              {"COUNT", "count", true, false},
+                                              {"LAST", "last", false, false}};
 
 static char *text_of(const struct table *table)
 {
@@ -143,4 +144,34 @@ Test(format, writes_sizes_and_times_short)
     cr_expect_str_eq(format_usec(2500000, buf, sizeof(buf)), "2.5 s");
     cr_expect_str_eq(format_age(41000, buf, sizeof(buf)), "41s");
     cr_expect_str_eq(format_age(7500000, buf, sizeof(buf)), "2h 5m");
+}
+
+Test(table_print, leaves_out_what_is_for_programs_and_what_is_empty)
+{
+    UDS_TEST_GUARD;
+    static const struct table_column some[] = {{"A", NULL, false, false},
+                                               {NULL, "b", true, false},
+                                               {"C", "c", false, true},
+                                               {"D", "d", false, true}};
+    struct table *table = table_new(some, 4);
+    char *text;
+
+    for (unsigned i = 0; i < 2; i++) {
+        table_row(table);
+        table_text(table, "people");
+        table_uint(table, i);
+        table_none(table);
+        if (i == 1)
+            table_text(table, "once");
+    }
+    text = text_of(table);
+    cr_expect_str_eq(text, "A       D\npeople  \npeople  once\n", "got\n%s", text);
+    free(text);
+    text = json_of(table);
+    cr_expect_str_eq(text,
+                     "[{\"b\": 0, \"c\": null, \"d\": null}, "
+                     "{\"b\": 1, \"c\": null, \"d\": \"once\"}]",
+                     "got %s", text);
+    free(text);
+    table_free(table);
 }

@@ -1,0 +1,524 @@
+/* SPDX-License-Identifier: MIT */
+/* From the command line of `uds run` to a struct sbx_spec. Options that take two values, as bubblewrap's do, take the
+ * second one out of argv by hand. */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/resource.h>
+
+#include "options.h"
+#include "run.h"
+#include "verbs.h"
+
+enum run_option {
+    OPT_ROOT = 256,
+    OPT_JAIL,
+    OPT_RO_BIND,
+    OPT_BIND,
+    OPT_CPU,
+    OPT_CPU_WEIGHT,
+    OPT_MEMORY,
+    OPT_PIDS,
+    OPT_RLIMIT,
+    OPT_SHARE_USER,
+    OPT_SHARE_MOUNT,
+    OPT_SHARE_PID,
+    OPT_SHARE_NET,
+    OPT_SHARE_IPC,
+    OPT_SHARE_UTS,
+    OPT_SHARE_CGROUP,
+    OPT_SETENV,
+    OPT_KEEP_ENV,
+    OPT_FD,
+    OPT_CHDIR,
+    OPT_HOSTNAME,
+    OPT_UID,
+    OPT_GID,
+    OPT_TIMEOUT,
+    OPT_MASK,
+    OPT_STATS,
+    OPT_JSON,
+    OPT_DRY_RUN,
+    OPT_DEGRADE,
+    OPT_ASSERT,
+    OPT_HOST_ROOT,
+    OPT_CGROUP_PARENT,
+    OPT_NAME,
+    OPT_RUN_DIR,
+};
+
+static const struct option long_options[] = {
+    {"root", required_argument, NULL, OPT_ROOT},
+    {"jail", required_argument, NULL, OPT_JAIL},
+    {"jail-add", required_argument, NULL, OPT_JAIL},
+    {"ro-bind", required_argument, NULL, OPT_RO_BIND},
+    {"bind", required_argument, NULL, OPT_BIND},
+    {"cpu", required_argument, NULL, OPT_CPU},
+    {"cpu-weight", required_argument, NULL, OPT_CPU_WEIGHT},
+    {"memory", required_argument, NULL, OPT_MEMORY},
+    {"pids", required_argument, NULL, OPT_PIDS},
+    {"rlimit", required_argument, NULL, OPT_RLIMIT},
+    {"share-user", no_argument, NULL, OPT_SHARE_USER},
+    {"share-mount", no_argument, NULL, OPT_SHARE_MOUNT},
+    {"share-pid", no_argument, NULL, OPT_SHARE_PID},
+    {"share-net", no_argument, NULL, OPT_SHARE_NET},
+    {"share-ipc", no_argument, NULL, OPT_SHARE_IPC},
+    {"share-uts", no_argument, NULL, OPT_SHARE_UTS},
+    {"share-cgroup", no_argument, NULL, OPT_SHARE_CGROUP},
+    {"setenv", required_argument, NULL, OPT_SETENV},
+    {"keep-env", no_argument, NULL, OPT_KEEP_ENV},
+    {"fd", required_argument, NULL, OPT_FD},
+    {"chdir", required_argument, NULL, OPT_CHDIR},
+    {"hostname", required_argument, NULL, OPT_HOSTNAME},
+    {"uid", required_argument, NULL, OPT_UID},
+    {"gid", required_argument, NULL, OPT_GID},
+    {"timeout", required_argument, NULL, OPT_TIMEOUT},
+    {"mask", required_argument, NULL, OPT_MASK},
+    {"stats", no_argument, NULL, OPT_STATS},
+    {"json", no_argument, NULL, OPT_JSON},
+    {"dry-run", no_argument, NULL, OPT_DRY_RUN},
+    {"degrade", required_argument, NULL, OPT_DEGRADE},
+    {"assert", no_argument, NULL, OPT_ASSERT},
+    {"host-root", no_argument, NULL, OPT_HOST_ROOT},
+    {"cgroup-parent", required_argument, NULL, OPT_CGROUP_PARENT},
+    {"name", required_argument, NULL, OPT_NAME},
+    {"run-dir", required_argument, NULL, OPT_RUN_DIR},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
+};
+
+static const struct {
+    const char *name;
+    int resource;
+} rlimits[] = {
+    {"as", RLIMIT_AS},         {"core", RLIMIT_CORE},         {"cpu", RLIMIT_CPU},
+    {"data", RLIMIT_DATA},     {"fsize", RLIMIT_FSIZE},       {"memlock", RLIMIT_MEMLOCK},
+    {"nofile", RLIMIT_NOFILE}, {"nproc", RLIMIT_NPROC},       {"stack", RLIMIT_STACK},
+    {"nice", RLIMIT_NICE},     {"rtprio", RLIMIT_RTPRIO},     {"sigpending", RLIMIT_SIGPENDING},
+    {"locks", RLIMIT_LOCKS},   {"msgqueue", RLIMIT_MSGQUEUE},
+};
+
+static int no_memory(void)
+{
+    cli_error("out of memory");
+    return RUN_REFUSED;
+}
+
+static int push(struct run_list *list, const void *item, size_t size)
+{
+    char *grown = reallocarray(list->items, list->count + 2, size);
+    if (grown == NULL)
+        return no_memory();
+    list->items = grown;
+    memcpy(grown + list->count * size, item, size);
+    list->count++;
+    memset(grown + list->count * size, 0, size);
+    return CLI_OK;
+}
+
+static int push_text(struct run_list *list, const char *text)
+{
+    return push(list, &text, sizeof text);
+}
+
+/* A string that lives as long as the options. NULL: no memory. */
+static char *own(struct run_options *o, char *text)
+{
+    if (text == NULL || push(&o->owned, &text, sizeof text) != CLI_OK) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+static int bad(const char *option, const char *value, const char *why)
+{
+    return cli_usage("--%s %s: %s", option, value, why);
+}
+
+/* The second value of an option that has two. */
+static const char *second(int argc, char **argv)
+{
+    return optind < argc && strcmp(argv[optind], "--") != 0 ? argv[optind++] : NULL;
+}
+
+static int add_bind(struct run_options *o, const char *source, const char *target, bool writable)
+{
+    const char *option = writable ? "bind" : "ro-bind";
+    if (target == NULL)
+        return bad(option, source, "needs two values, where it is and where it goes");
+    if (target[0] != '/')
+        return bad(option, target, "where it goes must be an absolute path");
+    struct sbx_bind bind = {.source = source, .target = target, .writable = writable};
+    if (source[0] != '/') {
+        bind.source = own(o, realpath(source, NULL));
+        if (bind.source == NULL)
+            return bad(option, source, strerror(errno));
+    }
+    return push(&o->binds, &bind, sizeof bind);
+}
+
+static int parse_rlimit_value(const char *text, const char *end, uint64_t *ret)
+{
+    char value[32];
+    if (end - text <= 0 || (size_t)(end - text) >= sizeof value)
+        return -EINVAL;
+    memcpy(value, text, (size_t)(end - text));
+    value[end - text] = '\0';
+    if (strcmp(value, "unlimited") == 0) {
+        *ret = RLIM_INFINITY;
+        return 0;
+    }
+    return sbx_parse_bytes(value, ret);
+}
+
+static int add_rlimit(struct run_options *o, const char *text)
+{
+    const char *equals = strchr(text, '=');
+    size_t i = 0, n = sizeof rlimits / sizeof rlimits[0];
+    while (equals && i < n &&
+           (strlen(rlimits[i].name) != (size_t)(equals - text) ||
+            strncmp(rlimits[i].name, text, (size_t)(equals - text)) != 0))
+        i++;
+    if (!equals || i == n)
+        return bad(
+            "rlimit", text,
+            "is not NAME=SOFT[:HARD] with a NAME of as, core, cpu, data, fsize, locks, memlock, "
+            "msgqueue, nice, nofile, nproc, rtprio, sigpending, stack");
+    const char *colon = strchr(equals, ':'), *end = text + strlen(text);
+    struct sbx_rlimit limit = {.resource = rlimits[i].resource};
+    int r = parse_rlimit_value(equals + 1, colon ? colon : end, &limit.soft);
+    limit.hard = limit.soft;
+    if (r == 0 && colon)
+        r = parse_rlimit_value(colon + 1, end, &limit.hard);
+    if (r < 0 || limit.soft > limit.hard)
+        return bad("rlimit", text,
+                   "the values are numbers (K, M, G) or \"unlimited\", SOFT at most HARD");
+    return push(&o->rlimits, &limit, sizeof limit);
+}
+
+static int add_fd(struct run_options *o, const char *text)
+{
+    const char *equals = strchr(text, '=');
+    unsigned long number;
+    if (!equals || equals == text || strchr(text, ':') || equals - text > 255 ||
+        parse_number(equals + 1, 0, INT_MAX, &number) < 0)
+        return bad("fd", text, "is not NAME=N, N the number of an open descriptor");
+    if (fcntl((int)number, F_GETFD) < 0)
+        return bad("fd", text, "is not open here; open it in the shell, as in `uds run … 5<file`");
+    char *name = own(o, strndup(text, (size_t)(equals - text)));
+    if (name == NULL)
+        return no_memory();
+    struct sbx_named_fd fd = {.name = name, .fd = (int)number};
+    return push(&o->fds, &fd, sizeof fd);
+}
+
+static int add_env(struct run_options *o, const char *key, const char *value)
+{
+    char *text;
+    if (value == NULL || key[0] == '\0' || strchr(key, '='))
+        return bad("setenv", key, "needs a name and a value, as two words");
+    if (asprintf(&text, "%s=%s", key, value) < 0 || (text = own(o, text)) == NULL)
+        return no_memory();
+    return push_text(&o->env, text);
+}
+
+static int add_degrade(struct run_options *o, const char *list)
+{
+    char word[32];
+    for (const char *p = list; *p;) {
+        size_t len = strcspn(p, ",");
+        uint32_t bit;
+        (void)snprintf(word, sizeof word, "%.*s", (int)(len < sizeof word ? len : 0), p);
+        if (sbx_degrade_parse(word, &bit) < 0)
+            return bad("degrade", list, "is not a list of cgroup, cpu, id-range, landlock, stats");
+        o->spec.degrade |= bit;
+        p += len + (p[len] == ',');
+    }
+    return CLI_OK;
+}
+
+static int set_id(const char *option, const char *text, uint32_t *ret)
+{
+    unsigned long value;
+    if (parse_number(text, 0, 65535, &value) < 0)
+        return bad(option, text, "is not a number from 0 to 65535");
+    *ret = (uint32_t)value;
+    return CLI_OK;
+}
+
+static int set_limit(struct run_options *o, int c, const char *text)
+{
+    struct sbx_limits *limits = &o->spec.limits;
+    unsigned long value;
+    switch (c) {
+    case OPT_CPU:
+        return sbx_parse_percent(text, &limits->cpu_percent) < 0
+                   ? bad("cpu", text, "is not a percentage of one CPU, as 50% or 200%")
+                   : CLI_OK;
+    case OPT_CPU_WEIGHT:
+        if (parse_number(text, 1, 10000, &value) < 0)
+            return bad("cpu-weight", text, "is not a number from 1 to 10000 (100 is usual)");
+        limits->cpu_weight = (uint32_t)value;
+        return CLI_OK;
+    case OPT_MEMORY:
+        return sbx_parse_bytes(text, &limits->memory_bytes) < 0 || limits->memory_bytes == 0
+                   ? bad("memory", text, "is not a number of bytes, as 64M or 1G")
+                   : CLI_OK;
+    default:
+        if (parse_number(text, 1, 4194304, &value) < 0)
+            return bad("pids", text, "is not a number of processes, 1 or more");
+        limits->pids = value;
+        return CLI_OK;
+    }
+}
+
+static int set_root(struct run_options *o, const char *text)
+{
+    if (strcmp(text, "host") == 0)
+        o->spec.root = SBX_ROOT_HOST_RO;
+    else if (strcmp(text, "jail") == 0)
+        o->spec.root = SBX_ROOT_JAIL;
+    else
+        return bad("root", text, "is not host or jail");
+    return CLI_OK;
+}
+
+static int add_jail(struct run_options *o, const char *path)
+{
+    o->spec.root = SBX_ROOT_JAIL;
+    if (path[0] == '/')
+        return push_text(&o->jail, path);
+    char *whole = realpath(path, NULL);
+    if (whole == NULL)
+        return bad("jail", path, strerror(errno));
+    whole = own(o, whole);
+    return whole ? push_text(&o->jail, whole) : no_memory();
+}
+
+/* Options that need more than a store. */
+static int handle_value(struct run_options *o, int c, int argc, char **argv)
+{
+    switch (c) {
+    case OPT_ROOT:
+        return set_root(o, optarg);
+    case OPT_JAIL:
+        return add_jail(o, optarg);
+    case OPT_RO_BIND:
+    case OPT_BIND: {
+        const char *source = optarg;
+        return add_bind(o, source, second(argc, argv), c == OPT_BIND);
+    }
+    case OPT_CPU:
+    case OPT_CPU_WEIGHT:
+    case OPT_MEMORY:
+    case OPT_PIDS:
+        return set_limit(o, c, optarg);
+    case OPT_RLIMIT:
+        return add_rlimit(o, optarg);
+    case OPT_SETENV: {
+        const char *key = optarg;
+        return add_env(o, key, second(argc, argv));
+    }
+    case OPT_FD:
+        return add_fd(o, optarg);
+    case OPT_UID:
+        return set_id("uid", optarg, &o->spec.uid);
+    case OPT_GID:
+        return set_id("gid", optarg, &o->spec.gid);
+    case OPT_TIMEOUT:
+        return parse_duration(optarg, &o->spec.timeout_ms) < 0
+                   ? bad("timeout", optarg, "is not a duration, as 10s or 500ms")
+                   : CLI_OK;
+    case OPT_MASK:
+        return push_text(&o->masks, optarg);
+    case OPT_DEGRADE:
+        return add_degrade(o, optarg);
+    default:
+        return cli_bad_option(c, argv);
+    }
+}
+
+static int handle(struct run_options *o, int c, int argc, char **argv)
+{
+    static const uint32_t shared[] = {SBX_NS_USER, SBX_NS_MOUNT, SBX_NS_PID,   SBX_NS_NET,
+                                      SBX_NS_IPC,  SBX_NS_UTS,   SBX_NS_CGROUP};
+    if (c >= OPT_SHARE_USER && c <= OPT_SHARE_CGROUP) {
+        o->spec.isolate &= ~shared[c - OPT_SHARE_USER];
+        return CLI_OK;
+    }
+    switch (c) {
+    case OPT_KEEP_ENV:
+        o->keep_env = true;
+        return CLI_OK;
+    case OPT_CHDIR:
+        o->spec.chdir = optarg;
+        return CLI_OK;
+    case OPT_HOSTNAME:
+        o->spec.hostname = optarg;
+        return CLI_OK;
+    case OPT_STATS:
+        o->stats = true;
+        return CLI_OK;
+    case OPT_JSON:
+        o->json = true;
+        return CLI_OK;
+    case OPT_DRY_RUN:
+        o->dry_run = true;
+        return CLI_OK;
+    case OPT_ASSERT:
+        o->spec.assert_all = true;
+        return CLI_OK;
+    case OPT_HOST_ROOT:
+        o->spec.host_root = true;
+        o->spec.isolate &= ~(uint32_t)SBX_NS_USER;
+        return CLI_OK;
+    case OPT_CGROUP_PARENT:
+        o->spec.cgroup_parent = optarg;
+        return CLI_OK;
+    case OPT_NAME:
+        o->spec.name = optarg;
+        return CLI_OK;
+    case OPT_RUN_DIR:
+        o->run_dir = optarg;
+        return CLI_OK;
+    default:
+        return handle_value(o, c, argc, argv);
+    }
+}
+
+/* Where a command without a slash is: the PATH that it will have inside is not ours to know, the usual one is. */
+static bool find_program(struct run_options *o, const char *command)
+{
+    static const char *const dirs[] = {"/usr/local/bin",  "/usr/bin",  "/bin",
+                                       "/usr/local/sbin", "/usr/sbin", "/sbin"};
+    if (strchr(command, '/'))
+        return false;
+    for (size_t i = 0; i < sizeof dirs / sizeof dirs[0]; i++) {
+        (void)snprintf(o->program, sizeof o->program, "%s/%s", dirs[i], command);
+        if (access(o->program, X_OK) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A jail holds at least the command. */
+static int add_command_to_jail(struct run_options *o, const char *command)
+{
+    if (o->spec.root != SBX_ROOT_JAIL)
+        return CLI_OK;
+    if (command[0] == '/')
+        return push_text(&o->jail, command);
+    return find_program(o, command) ? push_text(&o->jail, o->program) : CLI_OK;
+}
+
+static void make_name(struct run_options *o, const char *command)
+{
+    const char *slash = strrchr(command, '/'), *base = slash ? slash + 1 : command;
+    size_t n = 0;
+    for (; *base && n < sizeof o->name - 1; base++)
+        o->name[n++] = (*base >= 'a' && *base <= 'z') || (*base >= 'A' && *base <= 'Z') ||
+                               (*base >= '0' && *base <= '9') || *base == '_'
+                           ? *base
+                           : '-';
+    if (n == 0)
+        o->name[n++] = '-';
+    o->name[n] = '\0';
+    o->spec.name = o->name;
+}
+
+static int keep_environment(struct run_options *o)
+{
+    struct run_list all = {0};
+    for (char **e = environ; o->keep_env && *e; e++) {
+        int r = push_text(&all, *e);
+        if (r != CLI_OK) {
+            free(all.items);
+            return r;
+        }
+    }
+    /* What --setenv names comes last and wins. */
+    const char **set = o->env.items;
+    for (size_t i = 0; i < o->env.count; i++)
+        for (size_t k = 0; k < all.count; k++) {
+            const char **kept = all.items;
+            size_t len = strcspn(set[i], "=") + 1;
+            if (strncmp(kept[k], set[i], len) == 0)
+                kept[k] = set[i];
+        }
+    for (size_t i = 0; i < o->env.count; i++) {
+        bool there = false;
+        const char **kept = all.items;
+        for (size_t k = 0; k < all.count; k++)
+            there |= kept[k] == set[i];
+        int r = there ? CLI_OK : push_text(&all, set[i]);
+        if (r != CLI_OK) {
+            free(all.items);
+            return r;
+        }
+    }
+    free(o->env.items);
+    o->env = all;
+    return CLI_OK;
+}
+
+static int finish(struct run_options *o, int argc, char **argv)
+{
+    if (optind >= argc)
+        return cli_usage("no command: name one after --");
+    o->spec.argv = (const char *const *)(argv + optind);
+    if (o->spec.name == NULL)
+        make_name(o, argv[optind]);
+    int r = add_command_to_jail(o, argv[optind]);
+    if (r == CLI_OK)
+        r = keep_environment(o);
+    o->spec.jail = o->jail.items;
+    o->spec.masks = o->masks.items;
+    o->spec.env = o->env.items;
+    o->spec.binds = o->binds.items;
+    o->spec.nbinds = o->binds.count;
+    o->spec.rlimits = o->rlimits.items;
+    o->spec.nrlimits = o->rlimits.count;
+    o->spec.fds = o->fds.items;
+    o->spec.nfds = o->fds.count;
+    return r;
+}
+
+int run_options_parse(struct run_options *o, int argc, char **argv, bool *ret_help)
+{
+    int c;
+    *ret_help = false;
+    *o = (struct run_options){.spec = SBX_SPEC_INIT};
+    for (int i = 0; i < 3; i++)
+        o->spec.stdio[i] = i;
+    while ((c = getopt_long(argc, argv, "+:h", long_options, NULL)) != -1) {
+        if (c == 'h') {
+            *ret_help = true;
+            return CLI_OK;
+        }
+        int r = handle(o, c, argc, argv);
+        if (r != CLI_OK)
+            return r;
+    }
+    return finish(o, argc, argv);
+}
+
+void run_options_free(struct run_options *o)
+{
+    char **owned = o->owned.items;
+    for (size_t i = 0; i < o->owned.count; i++)
+        free(owned[i]);
+    free(o->owned.items);
+    free(o->jail.items);
+    free(o->masks.items);
+    free(o->env.items);
+    free(o->binds.items);
+    free(o->rlimits.items);
+    free(o->fds.items);
+}

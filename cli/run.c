@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `uds run`: one sandbox, from the command line to an exit code. The command's own code is passed on; what happened to
+ * it otherwise has a code of ours and one line on stderr that says what, with the numbers.
+ *
+ * Signals are blocked and read from a descriptor: those that ask a program something are handed to the command, which
+ * lives in a session of its own and would not get them from the terminal. The third SIGINT or SIGTERM is not asked about.
+ */
+#include "run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/signalfd.h>
+
+#include "json.h"
+#include "table.h"
+#include "verbs.h"
+
+static int run(int argc, char **argv);
+
+const struct verb verb_run = {
+    .name = "run",
+    .summary = "run a command in a sandbox",
+    .help =
+        "usage: uds run [OPTION…] [--] COMMAND [ARGUMENT…]\n"
+        "\n"
+        "Runs COMMAND with namespaces of its own, a read-only view of the host, an empty\n"
+        "environment, descriptors 0 to 2, no capabilities and a seccomp filter. Options\n"
+        "widen that. What cannot be had is refused unless --degrade permits its omission.\n"
+        "\n"
+        "root:\n"
+        "  --root host|jail     the host's root, read-only (default), or only what is named\n"
+        "  --jail FILE          jail: this program, its interpreter and its libraries;\n"
+        "                       repeatable; the command itself is always in\n"
+        "  --jail-add PATH      jail: this file or directory as well\n"
+        "  --ro-bind SRC DST    SRC of the host at DST inside; --bind: writable\n"
+        "  --mask PATH          hide PATH\n"
+        "limits:\n"
+        "  --cpu 50%            of one CPU; --cpu-weight 1–10000 (100 is usual)\n"
+        "  --memory 64M         K, M, G; swap included\n"
+        "  --pids N             processes and threads\n"
+        "  --rlimit NAME=SOFT[:HARD]   nofile, core, fsize, …; \"unlimited\"\n"
+        "  --timeout 10s        wall clock\n"
+        "isolation:\n"
+        "  --share-net, -user, -mount, -pid, -ipc, -uts, -cgroup\n"
+        "                       the host's namespace instead of a new one\n"
+        "  --uid N, --gid N     ids inside;  --hostname NAME;  --chdir DIR\n"
+        "  --host-root          started by root: keep the host's ids (an exception)\n"
+        "  --setenv K V         one variable;  --keep-env: all of ours\n"
+        "  --fd NAME=N          pass descriptor N, as socket activation does (LISTEN_FDS)\n"
+        "what is reported and refused:\n"
+        "  --stats              a table on stderr at the end;  --json: as JSON\n"
+        "  --dry-run            print the steps, make nothing\n"
+        "  --degrade LIST       may be left out: cgroup, cpu, id-range, landlock, stats\n"
+        "  --assert             refuse anything less than asked, whatever --degrade says\n"
+        "  --name NAME          in messages and cgroups;  --cgroup-parent PATH\n"
+        "  --run-dir DIR        records for cleaning up (default /run/uds; rootless\n"
+        "                       $XDG_RUNTIME_DIR/uds or /tmp/uds-UID)\n"
+        "\n"
+        "exit codes: the command's own; 128+N: it was killed by signal N; 120: by the memory\n"
+        "limit; 121: refused, or set-up failed, it never ran; 122: it could not be executed;\n"
+        "123: the timeout. Each of ours comes with a line on stderr.\n"
+        "\n"
+        "examples:\n"
+        "  uds run -- sh -c 'id; ls /proc'\n"
+        "  uds run --root jail --memory 64M --cpu 50% --pids 8 --stats -- /usr/bin/xz -t < a.xz\n"
+        "  uds run --fd image=5 --timeout 10s -- ./decoder 5< image.png\n"
+        "  uds run --dry-run --share-net -- curl example.org\n",
+    .run = run,
+};
+
+static const int forwarded[] = {SIGINT,  SIGTERM, SIGHUP,   SIGQUIT,
+                                SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT};
+
+static int refuse(const struct sbx_error *error, int r)
+{
+    cli_error("%s", error->text[0] ? error->text : strerror(-r));
+    return RUN_REFUSED;
+}
+
+static int open_signals(void)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    for (size_t i = 0; i < sizeof forwarded / sizeof forwarded[0]; i++)
+        (void)sigaddset(&set, forwarded[i]);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+        return -errno;
+    int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return fd < 0 ? -errno : fd;
+}
+
+/* What was asked of us is asked of the command; who insists gets it killed. */
+static void forward_signals(sbx *s, int fd, unsigned *insisted, int *last)
+{
+    struct signalfd_siginfo info;
+    while (read(fd, &info, sizeof info) == (ssize_t)sizeof info) {
+        int signo = (int)info.ssi_signo;
+        if ((signo == SIGINT || signo == SIGTERM) && ++*insisted >= 3)
+            (void)sbx_kill(s);
+        else
+            (void)sbx_signal(s, signo);
+        *last = signo;
+    }
+}
+
+static int wait_for_end(sbx *s, int signals, struct sbx_result *ret, int *ret_last_signal)
+{
+    unsigned insisted = 0;
+    for (;;) {
+        struct pollfd fds[2] = {{.fd = sbx_get_fd(s), .events = POLLIN},
+                                {.fd = signals, .events = POLLIN}};
+        int r = sbx_process(s, ret);
+        if (r != 0)
+            return r;
+        if (poll(fds, 2, sbx_get_timeout(s)) < 0 && errno != EINTR)
+            return -errno;
+        forward_signals(s, signals, &insisted, ret_last_signal);
+    }
+}
+
+static const char *outcome_name(enum sbx_outcome outcome)
+{
+    static const char *const names[] = {"",        "exited",  "signaled", "oom",
+                                        "timeout", "stopped", "refused"};
+    return (size_t)outcome < sizeof names / sizeof names[0] ? names[outcome] : "";
+}
+
+/* Prints the one line where there is something to say. */
+static int exit_code(const struct run_options *o, const struct sbx_result *result, int last_signal)
+{
+    char a[24], b[24];
+    const char *name = o->spec.name;
+    switch (result->outcome) {
+    case SBX_EXITED:
+        return (int)result->value;
+    case SBX_SIGNALED:
+        if ((int)result->value != last_signal)
+            cli_error("%s: killed by signal %d (%s)", name, (int)result->value,
+                      strsignal((int)result->value));
+        return 128 + (int)result->value;
+    case SBX_OOM:
+        cli_error("%s: killed by OOM: limit %s, peak %s; raise --memory", name,
+                  format_bytes(result->value, a, sizeof a),
+                  format_bytes(result->stats.memory_peak_bytes, b, sizeof b));
+        return RUN_OOM;
+    case SBX_TIMEOUT:
+        cli_error("%s: killed after its timeout of %s; raise --timeout", name,
+                  format_usec(result->value * 1000, a, sizeof a));
+        return RUN_TIMEOUT;
+    case SBX_STOPPED:
+        cli_error("%s: killed, it did not end when asked", name);
+        return 128 + SIGKILL;
+    case SBX_SETUP_FAILED:
+    default:
+        return refuse(&result->error, -(int)result->value);
+    }
+}
+
+static void json_number(struct json *json, const char *key, uint64_t value)
+{
+    json_key(json, key);
+    json_uint(json, value);
+}
+
+static void json_stats(struct json *json, const struct sbx_stats *stats)
+{
+    json_key(json, "stats");
+    if (!stats->known) {
+        json_null(json);
+        return;
+    }
+    json_open(json, '{');
+    json_number(json, "cpu_usec", stats->cpu_usec);
+    json_number(json, "throttled_usec", stats->throttled_usec);
+    json_number(json, "memory_peak_bytes", stats->memory_peak_bytes);
+    json_number(json, "oom_kills", stats->oom_kills);
+    json_number(json, "pids_peak", stats->pids_peak);
+    json_number(json, "pids_refused", stats->pids_refused);
+    json_number(json, "io_read_bytes", stats->io_read_bytes);
+    json_number(json, "io_write_bytes", stats->io_write_bytes);
+    json_close(json, '}');
+}
+
+static void json_report(struct json *json, const struct sbx_report *report)
+{
+    static const char *const names[7] = {"user", "mnt", "pid", "net", "ipc", "uts", "cgroup"};
+    json_key(json, "report");
+    json_open(json, '{');
+    json_key(json, "backend");
+    json_string(json, report->backend);
+    json_key(json, "cgroup");
+    json_string(json, report->cgroup);
+    json_number(json, "host_uid", report->host_uid);
+    json_number(json, "host_gid", report->host_gid);
+    json_number(json, "uid_count", report->uid_count);
+    json_key(json, "memory_is_rlimit");
+    json_bool(json, report->memory_is_rlimit);
+    json_key(json, "namespaces");
+    json_open(json, '{');
+    for (size_t i = 0; i < 7; i++)
+        json_number(json, names[i], report->ns_inode[i]);
+    json_close(json, '}');
+    json_key(json, "degraded");
+    json_open(json, '[');
+    for (uint32_t bit = 1; bit <= SBX_DEGRADE_STATS; bit <<= 1)
+        if (report->degraded & bit)
+            json_string(json, sbx_degrade_name(bit));
+    json_close(json, ']');
+    json_close(json, '}');
+}
+
+static void print_json(const struct run_options *o,
+                       const struct sbx_report *report,
+                       const struct sbx_result *result)
+{
+    struct json json = {.out = stderr};
+    json_open(&json, '{');
+    json_key(&json, "name");
+    json_string(&json, o->spec.name);
+    json_key(&json, "outcome");
+    json_string(&json, outcome_name(result->outcome));
+    json_number(&json, "value", result->value);
+    json_stats(&json, &result->stats);
+    json_report(&json, report);
+    json_close(&json, '}');
+    json_end(&json);
+}
+
+static void print_stats(const struct run_options *o, const struct sbx_stats *stats)
+{
+    static const struct table_column columns[] = {
+        {.title = "NAME", .key = "name"},
+        {.title = "CPU", .key = "cpu_usec", .right = true},
+        {.title = "THROTTLED", .key = "throttled_usec", .right = true},
+        {.title = "MEM PEAK", .key = "memory_peak_bytes", .right = true},
+        {.title = "OOM", .key = "oom_kills", .right = true},
+        {.title = "PIDS PEAK", .key = "pids_peak", .right = true},
+        {.title = "REFUSED", .key = "pids_refused", .right = true},
+        {.title = "READ", .key = "io_read_bytes", .right = true},
+        {.title = "WRITTEN", .key = "io_write_bytes", .right = true},
+    };
+    char text[24];
+    struct table *table = table_new(columns, sizeof columns / sizeof columns[0]);
+    if (table == NULL)
+        return;
+    table_row(table);
+    table_text(table, o->spec.name);
+    table_uint_as(table, stats->cpu_usec, format_usec(stats->cpu_usec, text, sizeof text));
+    table_uint_as(table, stats->throttled_usec,
+                  format_usec(stats->throttled_usec, text, sizeof text));
+    table_uint_as(table, stats->memory_peak_bytes,
+                  format_bytes(stats->memory_peak_bytes, text, sizeof text));
+    table_uint(table, stats->oom_kills);
+    if (stats->pids_peak)
+        table_uint(table, stats->pids_peak);
+    else
+        table_none(table);
+    table_uint(table, stats->pids_refused);
+    table_uint_as(table, stats->io_read_bytes,
+                  format_bytes(stats->io_read_bytes, text, sizeof text));
+    table_uint_as(table, stats->io_write_bytes,
+                  format_bytes(stats->io_write_bytes, text, sizeof text));
+    table_print(table, stderr);
+    (void)table_free(table);
+}
+
+/* Permitted or not asked for: it is said either way. */
+static void say_omissions(const struct run_options *o, const struct sbx_report *report)
+{
+    for (uint32_t bit = 1; bit <= SBX_DEGRADE_STATS; bit <<= 1)
+        if ((report->degraded & bit) && (bit != SBX_DEGRADE_STATS || o->stats))
+            cli_error("%s: started without %s%s", o->spec.name, sbx_degrade_name(bit),
+                      bit == SBX_DEGRADE_CGROUP && report->memory_is_rlimit
+                          ? "; the memory limit is RLIMIT_DATA"
+                          : "");
+}
+
+static int supervise(const struct run_options *o, sbx *s, int signals)
+{
+    struct sbx_report report;
+    struct sbx_result result;
+    int last_signal = 0;
+    sbx_get_report(s, &report);
+    say_omissions(o, &report);
+    int r = wait_for_end(s, signals, &result, &last_signal);
+    if (r < 0) {
+        cli_error("%s: cannot wait for it: %s", o->spec.name, strerror(-r));
+        return RUN_REFUSED;
+    }
+    int code = exit_code(o, &result, last_signal);
+    if (o->json)
+        print_json(o, &report, &result);
+    else if (o->stats && result.stats.known)
+        print_stats(o, &result.stats);
+    return code;
+}
+
+static int act(const struct run_options *o, const sbx_plan *plan)
+{
+    struct sbx_error error = {0};
+    sbx_cleaner *cleaner;
+    sbx *s;
+    int signals = open_signals();
+    if (signals < 0)
+        return refuse(&error, signals);
+    int code, r = sbx_cleaner_new(&cleaner, o->run_dir, &error);
+    if (r < 0) {
+        code = refuse(&error, r);
+    } else {
+        r = sbx_start(&s, plan, cleaner, &error);
+        if (r < 0) {
+            code = refuse(&error, r);
+            if (error.exec)
+                code = RUN_EXEC_FAILED;
+        } else {
+            code = supervise(o, s, signals);
+            (void)sbx_free(s);
+        }
+        (void)sbx_cleaner_free(cleaner);
+    }
+    (void)close(signals);
+    return code;
+}
+
+static int run_parsed(const struct run_options *o)
+{
+    struct sbx_error error = {0};
+    sbx_plan *plan;
+    int r = sbx_plan_new(&plan, &o->spec, &error);
+    if (r < 0)
+        return refuse(&error, r);
+    int code = CLI_OK;
+    if (o->dry_run)
+        sbx_plan_print(plan, stdout);
+    else
+        code = act(o, plan);
+    (void)sbx_plan_free(plan);
+    return code;
+}
+
+static int run(int argc, char **argv)
+{
+    struct run_options options;
+    bool help;
+    int code = run_options_parse(&options, argc, argv, &help);
+    if (help)
+        code = cli_help(&verb_run);
+    else
+        /* 2 could be the command's own. */
+        code = code == CLI_OK ? run_parsed(&options) : RUN_REFUSED;
+    run_options_free(&options);
+    return code;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CLI_RUN_H
+#define CLI_RUN_H
+
+#include <sbx/sandbox.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/* The command line of `uds run` as a spec, and what holds its strings. */
+
+/* Exit codes of our own; all others are the command's. timeout(1), env(1) and shells use 124 to 127. */
+enum run_exit {
+    RUN_OOM = 120,
+    RUN_REFUSED = 121,
+    RUN_EXEC_FAILED = 122,
+    RUN_TIMEOUT = 123,
+};
+
+/* Any of the lists below; grows by one, NULL or zero follows the last. */
+struct run_list {
+    void *items;
+    size_t count, size;
+};
+
+struct run_options {
+    struct sbx_spec spec;
+    bool dry_run, stats, json, keep_env;
+    const char *run_dir;
+    char name[49];                    /* made from the command if none is given */
+    char program[4096];               /* the command's file, for a jail */
+    struct run_list jail, masks, env; /* const char * */
+    struct run_list binds, rlimits, fds,
+        owned; /* sbx_bind, sbx_rlimit, sbx_named_fd; strings to free */
+};
+
+/* CLI_OK, or what to exit with after saying what is wrong; *@ret_help: --help was asked for. */
+int run_options_parse(struct run_options *options, int argc, char **argv, bool *ret_help);
+void run_options_free(struct run_options *options);
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/* `uds sandbox gc`: removes what was left when a launcher and its cleaner were both killed. */
+#include <getopt.h>
+#include <sbx/sandbox.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "json.h"
+#include "verbs.h"
+
+static int run(int argc, char **argv);
+
+const struct verb verb_sandbox = {
+    .name = "sandbox",
+    .summary = "remove what killed launchers left behind",
+    .help = "usage: uds sandbox gc [--run-dir DIR] [--json]\n"
+            "\n"
+            "Each launcher (uds run, uds up, uds-broker) has a cleaner that removes its cgroups,\n"
+            "processes, sockets and id ranges when it dies. If both are killed, a record file\n"
+            "remains that nobody locks; gc kills and removes what it names. Every start of a\n"
+            "launcher does the same. Records that are not ours, or that others may write, are\n"
+            "refused.\n"
+            "\n"
+            "  --run-dir DIR   default /run/uds; rootless $XDG_RUNTIME_DIR/uds or /tmp/uds-UID\n"
+            "  --json          print {\"removed\": N}\n"
+            "\n"
+            "exit codes: 0 done, also with nothing to do; 1 a run directory that is refused or\n"
+            "cannot be read; 2 wrong usage.\n"
+            "\n"
+            "examples:\n"
+            "  uds sandbox gc\n"
+            "  uds sandbox gc --run-dir /run/user/1000/uds --json\n",
+    .run = run,
+};
+
+static int gc(const char *run_dir, bool as_json)
+{
+    struct sbx_error error = {0};
+    int removed = sbx_gc(run_dir, stderr, &error);
+    if (removed < 0) {
+        cli_error("%s", error.text[0] ? error.text : strerror(-removed));
+        return CLI_FAILED;
+    }
+    if (as_json) {
+        struct json json = {.out = stdout};
+        json_open(&json, '{');
+        json_key(&json, "removed");
+        json_uint(&json, (uint64_t)removed);
+        json_close(&json, '}');
+        json_end(&json);
+    } else {
+        (void)printf("%d removed\n", removed);
+    }
+    return CLI_OK;
+}
+
+static int run(int argc, char **argv)
+{
+    static const struct option options[] = {{"run-dir", required_argument, NULL, 'r'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
+    const char *run_dir = NULL;
+    bool as_json = false;
+    int c;
+    while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+        if (c == 'h')
+            return cli_help(&verb_sandbox);
+        if (c == 'r')
+            run_dir = optarg;
+        else if (c == 'j')
+            as_json = true;
+        else
+            return cli_bad_option(c, argv);
+    }
+    if (optind + 1 != argc || strcmp(argv[optind], "gc") != 0)
+        return cli_usage("%s: the one thing it can do is gc",
+                         optind < argc ? argv[optind] : "nothing");
+    return gc(run_dir, as_json);
+}
