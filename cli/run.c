@@ -96,7 +96,7 @@ static int open_signals(void)
 }
 
 /* What was asked of us is asked of the command; who insists gets it killed. */
-static void forward_signals(sbx *s, int fd, unsigned *insisted, int *last)
+static void forward_signals(sbx *s, int fd, unsigned *insisted, uint64_t *asked)
 {
     struct signalfd_siginfo info;
     while (read(fd, &info, sizeof info) == (ssize_t)sizeof info) {
@@ -105,11 +105,11 @@ static void forward_signals(sbx *s, int fd, unsigned *insisted, int *last)
             (void)sbx_kill(s);
         else
             (void)sbx_signal(s, signo);
-        *last = signo;
+        *asked |= UINT64_C(1) << signo;
     }
 }
 
-static int wait_for_end(sbx *s, int signals, struct sbx_result *ret, int *ret_last_signal)
+static int wait_for_end(sbx *s, int signals, struct sbx_result *ret, uint64_t *ret_asked)
 {
     unsigned insisted = 0;
     for (;;) {
@@ -120,7 +120,7 @@ static int wait_for_end(sbx *s, int signals, struct sbx_result *ret, int *ret_la
             return r;
         if (poll(fds, 2, sbx_get_timeout(s)) < 0 && errno != EINTR)
             return -errno;
-        forward_signals(s, signals, &insisted, ret_last_signal);
+        forward_signals(s, signals, &insisted, ret_asked);
     }
 }
 
@@ -132,7 +132,7 @@ static const char *outcome_name(enum sbx_outcome outcome)
 }
 
 /* Prints the one line where there is something to say. */
-static int exit_code(const struct run_options *o, const struct sbx_result *result, int last_signal)
+static int exit_code(const struct run_options *o, const struct sbx_result *result, uint64_t asked)
 {
     char a[24], b[24];
     const char *name = o->spec.name;
@@ -140,7 +140,7 @@ static int exit_code(const struct run_options *o, const struct sbx_result *resul
     case SBX_EXITED:
         return (int)result->value;
     case SBX_SIGNALED:
-        if ((int)result->value != last_signal)
+        if (!(asked >> result->value & 1)) /* that was us, for somebody who knows */
             cli_error("%s: killed by signal %d (%s)", name, (int)result->value,
                       strsignal((int)result->value));
         return 128 + (int)result->value;
@@ -285,15 +285,15 @@ static int supervise(const struct run_options *o, sbx *s, int signals)
 {
     struct sbx_report report;
     struct sbx_result result;
-    int last_signal = 0;
+    uint64_t asked = 0;
     sbx_get_report(s, &report);
     say_omissions(o, &report);
-    int r = wait_for_end(s, signals, &result, &last_signal);
+    int r = wait_for_end(s, signals, &result, &asked);
     if (r < 0) {
         cli_error("%s: cannot wait for it: %s", o->spec.name, strerror(-r));
         return RUN_REFUSED;
     }
-    int code = exit_code(o, &result, last_signal);
+    int code = exit_code(o, &result, asked);
     if (o->json)
         print_json(o, &report, &result);
     else if (o->stats && result.stats.known)
