@@ -15,7 +15,8 @@
 #include <uds/msg.h>
 #include <uds/snapshot.h>
 
-#define UDSI_CLEANUP(function) __attribute__((cleanup(function)))
+/* "unused": a variable that only holds something until the scope ends is used, which clang does not see. */
+#define UDSI_CLEANUP(function) __attribute__((cleanup(function), unused))
 
 /* close(2) is never retried: after EINTR the number may already be somebody else's. errno survives. */
 static inline void udsi_close(int fd)
