@@ -22,12 +22,14 @@
 #include <unistd.h>
 
 #include <linux/capability.h>
+#include <linux/keyctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "init.h"
@@ -247,6 +249,8 @@ int main(void)
     close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
     umask(0);
     setsid();
+    syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING,
+            NULL); /* leave the caller's; without keys there is none */
     int r = map_blob(&init);
     if (r >= 0)
         r = take_trees(&init);

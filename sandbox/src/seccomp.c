@@ -91,7 +91,7 @@ static const char *const setters[] = {
 
 #define EQ32(arg, value)      SCMP_CMP(arg, SCMP_CMP_MASKED_EQ, 0xffffffffu, (uint32_t)(value))
 #define HAS(arg, mask, value) SCMP_CMP(arg, SCMP_CMP_MASKED_EQ, mask, value)
-#define NOT(arg, value)       SCMP_CMP(arg, SCMP_CMP_NE, value)
+#define NOT(arg, value)       SCMP_CMP(arg, SCMP_CMP_NE, value, 0)
 #define COUNT(array)          (sizeof(array) / sizeof(array)[0])
 
 enum {

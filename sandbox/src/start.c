@@ -177,10 +177,13 @@ static void end_launch(struct launch *launch)
     free(launch->spare);
 }
 
-static int clone_error(const sbx_plan *plan, int err, struct sbx_error *error)
+static int clone_error(const sbx_plan *plan, int err, bool into_cgroup, struct sbx_error *error)
 {
     const char *advice = "";
-    if (err == ENOSPC)
+    if (into_cgroup && (err == EACCES || err == EBUSY || err == EOPNOTSUPP))
+        advice = "; its cgroup takes no process: name another place by --cgroup-parent, or do "
+                 "without by --degrade=cgroup";
+    else if (err == ENOSPC)
         advice = "; a limit of namespaces is reached: see sysctl user.max_user_namespaces and "
                  "user.max_*_namespaces";
     else if (err == EPERM)
@@ -222,7 +225,7 @@ static int clone_child(struct launch *launch, sbx *s, struct sbx_error *error)
     }
     long pid = sbxi_clone3(&args);
     if (pid < 0)
-        return clone_error(plan, errno, error);
+        return clone_error(plan, errno, group >= 0, error);
     if (pid == 0)
         sbxi_child_run(&child);
     s->init_pid = (pid_t)pid;

@@ -80,7 +80,8 @@ struct sbxi_step {
 };
 
 struct sbxi_blob {
-    uint32_t magic, size;
+    _Alignas(8) uint32_t magic; /* steps follow */
+    uint32_t size;
     uint32_t nsteps, npassed, ntrees;
     uint32_t pid1; /* 1: a pid namespace of its own */
 };
