@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: MIT */
+/* Calls through a router: who gets them, who may answer, and what a caller hears when nobody does. */
+#include "call.h"
+#include "world.h"
+
+static char any_subject[] = ">";
+static char thumbnail[] = "thumbnail";
+static char *all[] = {any_subject};
+static char *thumb[] = {thumbnail};
+static char sandbox_name[] = "decoder";
+static char other_name[] = "other";
+static char empty_text[] = "";
+static char label_sandbox[] = "sandbox decoder";
+static char label_host[] = "host rule";
+
+/* decoder serves thumbnail; host peers of our uid may call everything. */
+static void open_world(struct world *w, struct world_config *c)
+{
+    world_config_init(c);
+    Uds__Supervisor__Rule *rule = world_rule(c, sandbox_name, label_sandbox);
+    rule->serve = thumb;
+    rule->n_serve = 1;
+    rule = world_rule(c, other_name, label_sandbox);
+    rule->serve = thumb;
+    rule->n_serve = 1;
+    rule = world_rule(c, empty_text, label_host);
+    rule->has_uid = true;
+    rule->uid = getuid();
+    rule->call = all;
+    rule->n_call = 1;
+    world_open(w, c);
+    world_listen(w, 1, 0);
+}
+
+static void call(uds_conn *conn, uint64_t id, uint32_t timeout_ms)
+{
+    uds_msg *msg = world_msg(UDS_MSG_REQUEST, id, thumbnail, "picture");
+    cr_assert_eq(uds_msg_add_string(msg, UDS_FIELD_METHOD, "a.B/C"), 0);
+    if (timeout_ms != 0)
+        cr_assert_eq(uds_msg_add_u32(msg, UDS_FIELD_TIMEOUT_MS, timeout_ms), 0);
+    world_send(conn, msg);
+}
+
+Test(call, goes_to_the_server_and_its_reply_comes_back_with_the_sender)
+{
+    UDS_TEST_GUARD;
+    struct world w;
+    struct world_config c;
+    open_world(&w, &c);
+    uds_conn *server = world_link(&w, 1, 1), *client = world_connect(&w);
+    world_subscribe(&w, server, 5, thumbnail, 1);
+    call(client, 7, 1000);
+
+    uds_msg *request = world_receive(&w, server);
+    cr_assert_eq(uds_msg_get_type(request), UDS_MSG_REQUEST);
+    cr_assert(world_body_is(request, "picture"));
+    cr_assert_str_eq(world_text(request, UDS_FIELD_METHOD), "a.B/C");
+    char sender[32];
+    snprintf(sender, sizeof(sender), "uid:%u", getuid());
+    cr_assert_str_eq(world_text(request, UDS_FIELD_SENDER), sender);
+    uint64_t subscription = 0;
+    uint32_t left = 0;
+    cr_assert_eq(uds_msg_get_u64(request, HEAD_FIELD_SUBSCRIPTION, &subscription), 0);
+    cr_assert_eq(subscription, 5);
+    cr_assert_eq(uds_msg_get_u32(request, UDS_FIELD_TIMEOUT_MS, &left), 0);
+    cr_assert(left > 0 && left <= 1000);
+
+    world_send(server, world_msg(UDS_MSG_REPLY, uds_msg_get_id(request), NULL, "small"));
+    uds_msg *reply = world_expect(&w, client, UDS_MSG_REPLY, 7);
+    cr_assert(world_body_is(reply, "small"));
+    cr_assert_str_eq(world_text(reply, UDS_FIELD_SENDER), "sandbox:decoder");
+    cr_assert_eq(w.router->calls.count, 0);
+    uds_msg_unref(request);
+    uds_msg_unref(reply);
+    uds_conn_unref(server);
+    uds_conn_unref(client);
+    WAIT_FOR(&w, world_is_empty(&w));
+    world_close(&w);
+}
+
+Test(call, without_a_server_hears_so_at_once)
+{
+    UDS_TEST_GUARD;
+    struct world w;
+    struct world_config c;
+    open_world(&w, &c);
+    uds_conn *client = world_connect(&w);
+    world_send(client, world_msg(UDS_MSG_REQUEST, 1, "nobody.serves.this", NULL));
+    cr_assert_eq(world_answer(&w, client, UDS_MSG_REPLY, 1), UDS_STATUS_NO_RESPONDERS);
+    uds_conn_unref(client);
+    world_close(&w);
+}
+
+Test(call, is_denied_by_default_and_names_the_rule)
+{
+    UDS_TEST_GUARD;
+    struct world w;
+    struct world_config c;
+    open_world(&w, &c);
+    uds_conn *sandbox = world_link(&w, 2, 1);
+    call(sandbox, 3, 0);
+    uds_msg *reply = world_expect(&w, sandbox, UDS_MSG_REPLY, 3);
+    cr_assert_eq(world_status(reply), UDS_STATUS_DENIED);
+    cr_assert_str_eq(world_text(reply, UDS_FIELD_RULE), "default deny");
+    uds_msg_unref(reply);
+    uds_conn_unref(sandbox);
+    world_close(&w);
+}
+
+Test(call, is_answered_once_and_by_the_callee_only)
+{
+    UDS_TEST_GUARD;
+    struct world w;
+    struct world_config c;
+    open_world(&w, &c);
+    uds_conn *server = world_link(&w, 1, 1), *liar = world_link(&w, 2, 1);
+    uds_conn *client = world_connect(&w);
+    world_subscribe(&w, server, 1, thumbnail, 1);
+    call(client, 9, 0);
+    uds_msg *request = world_receive(&w, server);
+    uint64_t id = uds_msg_get_id(request);
+    world_send(liar, world_msg(UDS_MSG_REPLY, id, NULL, "forged"));
+    world_turn(&w);
+    world_send(server, world_msg(UDS_MSG_REPLY, id, NULL, "first"));
+    world_send(server, world_msg(UDS_MSG_REPLY, id, NULL, "second"));
+    uds_msg *reply = world_expect(&w, client, UDS_MSG_REPLY, 9);
+    cr_assert(world_body_is(reply, "first"));
+    call(client, 10, 0);
+    uds_msg *again = world_receive(&w, server);
+    world_send(server, world_msg(UDS_MSG_REPLY, uds_msg_get_id(again), NULL, "third"));
+    uds_msg *last = world_expect(&w, client, UDS_MSG_REPLY, 10);
+    cr_assert(world_body_is(last, "third"), "the second reply must have gone nowhere");
+    uds_msg_unref(request);
+    uds_msg_unref(reply);
+    uds_msg_unref(again);
+    uds_msg_unref(last);
+    uds_conn_unref(liar);
+    uds_conn_unref(server);
+    uds_conn_unref(client);
+    world_close(&w);
+}
+
+Test(call, goes_to_the_server_with_the_fewest_open_calls_and_round_robin_between_equals)
+{
+    UDS_TEST_GUARD;
+    struct world w;
+    struct world_config c;
+    open_world(&w, &c);
+    uds_conn *a = world_link(&w, 1, 1), *b = world_link(&w, 2, 1), *client = world_connect(&w);
+    world_subscribe(&w, a, 1, thumbnail, 1);
+    world_subscribe(&w, b, 1, thumbnail, 1);
+    for (uint64_t id = 1; id <= 4; id++)
+        call(client, id, 0);
+    WAIT_FOR(&w, w.router->calls.count == 4);
+    uds_msg *msgs[4] = {world_receive(&w, a), world_receive(&w, b), world_receive(&w, a),
+                        world_receive(&w, b)};
+    /* b answers both of its calls: the next two are b's. */
+    for (int i = 1; i < 4; i += 2)
+        world_send(b, world_msg(UDS_MSG_REPLY, uds_msg_get_id(msgs[i]), NULL, ""));
+    WAIT_FOR(&w, w.router->calls.count == 2);
+    call(client, 5, 0);
+    call(client, 6, 0);
+    uds_msg *more[2] = {world_receive(&w, b), world_receive(&w, b)};
+    for (int i = 0; i < 4; i++)
+        uds_msg_unref(msgs[i]);
+    for (int i = 0; i < 2; i++)
+        uds_msg_unref(more[i]);
+    uds_conn_unref(a);
+    uds_conn_unref(b);
+    uds_conn_unref(client);
+    world_close(&w);
+}
+
+Test(call, ends_at_its_deadline_and_the_server_is_told)
+{
+    UDS_TEST_GUARD;
+    struct world w;
+    struct world_config c;
+    open_world(&w, &c);
+    uds_conn *server = world_link(&w, 1, 1), *client = world_connect(&w);
+    world_subscribe(&w, server, 1, thumbnail, 1);
+    call(client, 2, 20);
+    uds_msg *request = world_receive(&w, server);
+    uint64_t id = uds_msg_get_id(request);
+    cr_assert_eq(world_answer(&w, client, UDS_MSG_REPLY, 2), UDS_STATUS_DEADLINE);
+    (void)world_answer(&w, server, UDS_MSG_CANCEL, id);
+    cr_assert_eq(w.router->calls.count, 0);
+    uds_msg_unref(request);
+    uds_conn_unref(server);
+    uds_conn_unref(client);
+    world_close(&w);
+}
+
+Test(call, cancelled_by_the_caller_or_by_its_death_reaches_the_server)
+{
+    UDS_TEST_GUARD;
+    struct world w;
+    struct world_config c;
+    open_world(&w, &c);
+    uds_conn *server = world_link(&w, 1, 1), *client = world_connect(&w);
+    world_subscribe(&w, server, 1, thumbnail, 1);
+    call(client, 2, 0);
+    call(client, 3, 0);
+    uds_msg *first = world_receive(&w, server), *second = world_receive(&w, server);
+    world_send(client, world_msg(UDS_MSG_CANCEL, 2, NULL, NULL));
+    (void)world_answer(&w, server, UDS_MSG_CANCEL, uds_msg_get_id(first));
+    uds_conn_unref(client);
+    (void)world_answer(&w, server, UDS_MSG_CANCEL, uds_msg_get_id(second));
+    cr_assert_eq(w.router->calls.count, 0);
+    uds_msg_unref(first);
+    uds_msg_unref(second);
+    uds_conn_unref(server);
+    world_close(&w);
+}
+
+static void
+die_with(uint32_t cause, uint64_t value, bool link_first, uint32_t expect, const char *detail)
+{
+    struct world w;
+    struct world_config c;
+    open_world(&w, &c);
+    uds_conn *server = world_link(&w, 1, 1), *client = world_connect(&w);
+    world_subscribe(&w, server, 1, thumbnail, 1);
+    call(client, 2, 0);
+    uds_msg *request = world_receive(&w, server);
+    Uds__Supervisor__Sandbox changed = c.sandbox[0];
+    changed.state = UDS__SUPERVISOR__STATE__BACKOFF;
+    changed.cause = (Uds__Supervisor__Cause)cause;
+    changed.value = value;
+    changed.peak_bytes = 64u << 20;
+    if (link_first) {
+        uds_conn_unref(server);
+        WAIT_FOR(&w, w.router->peers.count == 1);
+        cr_assert_eq(w.router->calls.count, 1, "the call waits for the cause");
+        world_sandbox(&w, &changed);
+    } else {
+        world_sandbox(&w, &changed);
+        uds_conn_unref(server);
+    }
+    uds_msg *reply = world_expect(&w, client, UDS_MSG_REPLY, 2);
+    uint64_t told = 0;
+    (void)!uds_msg_get_u64(reply, UDS_FIELD_VALUE, &told);
+    cr_assert_eq(world_status(reply), expect);
+    cr_assert_eq(told, value);
+    cr_assert_str_eq(world_text(reply, UDS_FIELD_DETAIL), detail);
+    uds_msg_unref(request);
+    uds_msg_unref(reply);
+    uds_conn_unref(client);
+    world_close(&w);
+}
+
+Test(call, waits_for_the_cause_of_its_servers_death)
+{
+    UDS_TEST_GUARD;
+    for (int link_first = 0; link_first < 2; link_first++) {
+        die_with(UDS__SUPERVISOR__CAUSE__OOM, 64u << 20, link_first != 0, UDS_STATUS_CALLEE_OOM,
+                 "decoder: killed by OOM: memory limit 64 MiB, peak 64 MiB");
+        die_with(UDS__SUPERVISOR__CAUSE__SIGNALED, 11, link_first != 0, UDS_STATUS_CALLEE_CRASHED,
+                 "decoder: killed by signal 11 SIGSEGV");
+        die_with(UDS__SUPERVISOR__CAUSE__EXITED, 3, link_first != 0, UDS_STATUS_CALLEE_EXITED,
+                 "decoder: exited with code 3");
+    }
+}
+
+Test(call, of_a_dead_host_server_is_lost_at_once)
+{
+    UDS_TEST_GUARD;
+    struct world w;
+    struct world_config c;
+    open_world(&w, &c);
+    uds_conn *server = world_link(&w, 1, 1), *client = world_connect(&w);
+    world_subscribe(&w, server, 1, thumbnail, 1);
+    call(client, 2, 0);
+    WAIT_FOR(&w, w.router->calls.count == 1);
+    uds_conn_unref(server);
+    /* A sandbox whose cause never comes: bounded. */
+    cr_assert_eq(world_answer(&w, client, UDS_MSG_REPLY, 2), UDS_STATUS_CALLEE_LOST);
+    uds_conn_unref(client);
+    world_close(&w);
+}
+
+Test(call, is_held_while_its_server_restarts)
+{
+    UDS_TEST_GUARD;
+    struct world w;
+    struct world_config c;
+    open_world(&w, &c);
+    uds_conn *client = world_connect(&w);
+    Uds__Supervisor__Sandbox changed = c.sandbox[0];
+    changed.state = UDS__SUPERVISOR__STATE__BACKOFF;
+    world_sandbox(&w, &changed);
+    changed = c.sandbox[1];
+    changed.state = UDS__SUPERVISOR__STATE__FAILED;
+    world_sandbox(&w, &changed);
+    call(client, 2, 0);
+    WAIT_FOR(&w, w.router->calls.count == 1);
+    changed = c.sandbox[0];
+    changed.generation = 2;
+    world_sandbox(&w, &changed);
+    uds_conn *server = world_link(&w, 1, 2);
+    world_subscribe(&w, server, 1, thumbnail, 1);
+    uds_msg *request = world_receive(&w, server);
+    cr_assert(world_body_is(request, "picture"));
+    world_send(server, world_msg(UDS_MSG_REPLY, uds_msg_get_id(request), NULL, ""));
+    cr_assert_eq(world_answer(&w, client, UDS_MSG_REPLY, 2), UDS_STATUS_OK);
+    uds_msg_unref(request);
+    uds_conn_unref(server);
+    uds_conn_unref(client);
+    world_close(&w);
+}
+
+Test(call, held_for_a_sandbox_that_fails_for_good_says_why)
+{
+    UDS_TEST_GUARD;
+    struct world w;
+    struct world_config c;
+    open_world(&w, &c);
+    uds_conn *client = world_connect(&w);
+    Uds__Supervisor__Sandbox changed = c.sandbox[1];
+    changed.state = UDS__SUPERVISOR__STATE__FAILED;
+    world_sandbox(&w, &changed);
+    call(client, 2, 0);
+    WAIT_FOR(&w, w.router->calls.count == 1);
+    changed = c.sandbox[0];
+    changed.state = UDS__SUPERVISOR__STATE__FAILED;
+    changed.cause = UDS__SUPERVISOR__CAUSE__EXITED;
+    changed.value = 127;
+    world_sandbox(&w, &changed);
+    uds_msg *reply = world_expect(&w, client, UDS_MSG_REPLY, 2);
+    cr_assert_eq(world_status(reply), UDS_STATUS_UNAVAILABLE);
+    cr_assert_str_eq(world_text(reply, UDS_FIELD_DETAIL), "decoder: exited with code 127");
+    uds_msg_unref(reply);
+    uds_conn_unref(client);
+    world_close(&w);
+}
+
+static void (*start_done)(uint32_t status, const char *detail, void *arg);
+static void *start_arg;
+
+static int fake_start(void *arg,
+                      uint32_t id,
+                      void (*done)(uint32_t status, const char *detail, void *done_arg),
+                      void *done_arg)
+{
+    *(uint32_t *)arg = id;
+    start_done = done;
+    start_arg = done_arg;
+    return 0;
+}
+
+Test(call, for_a_stopped_sandbox_asks_the_supervisor_to_start_it)
+{
+    UDS_TEST_GUARD;
+    static const struct supervisor_ops ops = {.start = fake_start};
+    struct world w;
+    struct world_config c;
+    uint32_t asked = 0;
+    open_world(&w, &c);
+    w.router->supervisor = &ops;
+    w.router->supervisor_arg = &asked;
+    Uds__Supervisor__Sandbox changed = c.sandbox[1];
+    changed.state = UDS__SUPERVISOR__STATE__FAILED;
+    world_sandbox(&w, &changed);
+    changed = c.sandbox[0];
+    changed.state = UDS__SUPERVISOR__STATE__STOPPED;
+    world_sandbox(&w, &changed);
+    uds_conn *client = world_connect(&w);
+    call(client, 2, 0);
+    WAIT_FOR(&w, asked == 1);
+    start_done(UDS_STATUS_DENIED, "it does not start on demand", start_arg);
+    cr_assert_eq(world_answer(&w, client, UDS_MSG_REPLY, 2), UDS_STATUS_UNAVAILABLE);
+    uds_conn_unref(client);
+    world_close(&w);
+}
+
+Test(call, over_the_quota_is_refused_and_the_others_go_on)
+{
+    UDS_TEST_GUARD;
+    struct world w;
+    struct world_config c;
+    open_world(&w, &c);
+    c.quota.pending_calls = 2;
+    cr_assert_eq(router_configure(w.router, &c.configuration), 0);
+    uds_conn *server = world_link(&w, 1, 1), *client = world_connect(&w);
+    world_subscribe(&w, server, 1, thumbnail, 1);
+    for (uint64_t id = 1; id <= 3; id++)
+        call(client, id, 0);
+    cr_assert_eq(world_answer(&w, client, UDS_MSG_REPLY, 3), UDS_STATUS_QUOTA);
+    cr_assert_eq(w.router->calls.count, 2);
+    uds_conn_unref(server);
+    uds_conn_unref(client);
+    world_close(&w);
+}
+
+Test(call, with_an_id_in_use_ends_only_that_connection)
+{
+    UDS_TEST_GUARD;
+    struct world w;
+    struct world_config c;
+    open_world(&w, &c);
+    uds_conn *server = world_link(&w, 1, 1), *client = world_connect(&w);
+    world_subscribe(&w, server, 1, thumbnail, 1);
+    call(client, 1, 0);
+    call(client, 1, 0);
+    uds_msg *msg = world_receive(&w, client);
+    cr_assert_null(msg);
+    WAIT_FOR(&w, w.router->peers.count == 1);
+    uds_conn_unref(server);
+    uds_conn_unref(client);
+    world_close(&w);
+}
