@@ -1,0 +1,81 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""kill -9 of the supervisor: the cleaner ends everything within a second. Of both: the next start sweeps."""
+import os
+import pathlib
+import signal
+import sys
+import time
+
+sys.path.insert(0, os.environ["UDS_SOURCE"] + "/tests/support")
+from broker import SANITIZED, Broker, Scene, check, finish, need_root, wait_for  # noqa: E402
+
+need_root()
+STACK = """
+sandboxes:
+  a: {command: [/bin/sleep, "1000"], restart: always}
+  b: {command: [/bin/sh, -c, "trap '' TERM HUP; while :; do sleep 1; done"], limits: {memory: 64M, pids: 8, cpu: 50%}}
+"""
+
+
+def start(scene):
+    b = Broker(scene, STACK).ready()
+    b.note()
+    for pid in list(scene.pids):  # payloads, which are children of each sandbox's first process
+        task = pathlib.Path(f"/proc/{pid}/task/{pid}/children")
+        if task.exists():
+            for child in task.read_text().split():
+                scene.remember(int(child))
+    return b
+
+
+def supervisor(scene):
+    b = start(scene)
+    check("something to end", len(scene.alive()) >= 7, scene.alive())
+    before = time.monotonic()
+    b.end(signal.SIGKILL)
+    wait_for("everything gone", lambda: not scene.left(), 10)
+    took = time.monotonic() - before
+    check("within a second", took < (4 if SANITIZED else 1.5), took)
+    scene.expect_nothing_left("supervisor killed")
+
+
+def both(scene):
+    b = start(scene)
+    cleaner = b.child("uds-cleaner")
+    # The cleaner first, while frozen parents can do nothing about it; then its owner.
+    os.kill(b.pid, signal.SIGSTOP)
+    os.kill(cleaner, signal.SIGKILL)
+    b.end(signal.SIGKILL)
+    ours = [e["pid"] for e in b.events if e["event"] == "started"]
+    left = scene.left()
+    check("there is something to sweep", (scene.run / f"broker-{b.pid}").exists() and os.path.exists(b.path) and
+          any("/sys/fs/cgroup" in what for what in left), left)
+    again = start(scene)
+    left = [pid for pid in ours if pid in scene.alive()]
+    check("the next start has swept the sandboxes", not left, left)
+    check("and their directory", not (scene.run / f"broker-{b.pid}").exists())
+    check("and it runs", again.process.poll() is None)
+    check("it ends with 0", again.end() == 0, again.log())
+    scene.expect_nothing_left("both killed")
+
+
+def keeper(scene):
+    """The cleaner alone: the broker goes on, and its own death still leaves nothing to nobody."""
+    b = start(scene)
+    os.kill(b.child("uds-cleaner"), signal.SIGKILL)
+    for e in [e for e in b.events if e["subject"] == "a" and e["event"] == "started"]:
+        os.kill(e["pid"], signal.SIGKILL)
+    b.wait("a", "started", 2)
+    check("the broker goes on without it", b.process.poll() is None, b.log())
+    check("and ends with 0", b.end() == 0, b.log())
+    scene.expect_nothing_left("keeper killed")
+
+
+scene = Scene()
+for part in (supervisor, both, keeper):
+    try:
+        part(scene)
+    except Exception as e:
+        check(part.__name__, False, f"{type(e).__name__}: {e}\n{scene.left()}\n{scene.brokers[-1].log()}")
+finish()
