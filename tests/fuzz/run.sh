@@ -10,7 +10,8 @@ for source in "$root"/tests/fuzz/*_fuzz.c; do
     target=$(basename "$source" .c)
     # shellcheck disable=SC2046
     clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -D_GNU_SOURCE \
-        -I"$root/libuds/include" -I"$root/libuds/src" "$source" \
+        -I"$root/libuds/include" -I"$root/libuds/src" -I"$root/tests/support" \
+        "$source" "$root/tests/support/rawpeer.c" \
         $(find "$root/libuds/src" -name '*.c' ! -path '*/event/*' ! -path '*/pb/*') -o "$out/$target" || { status=1; continue; }
     mkdir -p "$out/corpus-$target"
     [ -d "$root/tests/fuzz/corpus/$target" ] && cp "$root/tests/fuzz/corpus/$target"/* "$out/corpus-$target/"
