@@ -48,6 +48,7 @@ static const int plain_calls[] = {
     SCMP_SYS(timerfd_create),
     SCMP_SYS(timerfd_settime),
     SCMP_SYS(eventfd2),
+    SCMP_SYS(pipe2),
     /* looking at descriptors, copying files into memfds */
     SCMP_SYS(fstat),
     SCMP_SYS(fstatfs),
@@ -103,7 +104,6 @@ static const int plain_calls[] = {
     SCMP_SYS(getppid),
     SCMP_SYS(sysinfo),
     SCMP_SYS(fcntl),
-    SCMP_SYS(pipe2),
 #endif
 };
 

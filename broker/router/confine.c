@@ -2,7 +2,7 @@
 /*
  * The router's confinement, step by step. What is true after each:
  *
- *   descriptors   0, 1, 2 and the control connection (and one named fd) are open, nothing else
+ *   descriptors   0, 1, 2 and the control connection are open, nothing else
  *   namespaces    own mount, net, ipc and uts namespace; started by a user: inside a user namespace that maps one id
  *   root          the only filesystem is an empty read-only tmpfs; no /proc, nothing to open even without seccomp
  *   user          (root) own uid and gid, no groups
@@ -51,7 +51,7 @@ static int parse_id(const char *text, unsigned *ret)
 
 int confine_parse(int argc, char **argv, struct confine_options *ret)
 {
-    struct confine_options options = {.control_fd = 3, .keep_fd = -1};
+    struct confine_options options = {.control_fd = 3};
     bool uid = false, gid = false;
     for (int i = 1; i < argc; i += 2) {
         if (i + 1 == argc)
@@ -72,19 +72,10 @@ int confine_parse(int argc, char **argv, struct confine_options *ret)
     return 0;
 }
 
-static int close_others(const struct confine_options *options)
+static int close_others(int control_fd)
 {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return -errno;
-    int low = options->control_fd, high = options->keep_fd;
-    if (high >= 0 && high < low) {
-        low = options->keep_fd;
-        high = options->control_fd;
-    }
-    if ((low > 3 && close_range(3, (unsigned)low - 1, 0) < 0) ||
-        (high > low + 1 && close_range((unsigned)low + 1, (unsigned)high - 1, 0) < 0) ||
-        close_range((unsigned)(high > low ? high : low) + 1, ~0u, 0) < 0)
+    if ((control_fd > 3 && close_range(3, (unsigned)control_fd - 1, 0) < 0) ||
+        close_range((unsigned)control_fd + 1, ~0u, 0) < 0)
         return -errno;
     return 0;
 }
@@ -214,7 +205,7 @@ int router_confine(const struct confine_options *options, const char **ret_step)
 {
     int r;
     *ret_step = "close inherited descriptors";
-    if ((r = close_others(options)) < 0)
+    if ((r = close_others(options->control_fd)) < 0)
         return r;
     if (!options->drop_user) {
         *ret_step = "enter a user namespace";

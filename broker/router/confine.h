@@ -12,7 +12,6 @@ struct confine_options {
     uid_t uid;
     gid_t gid;
     int control_fd; /* kept, with 0, 1 and 2; everything else is closed */
-    int keep_fd;    /* one more to keep, e.g. of an event loop that exists already; -1 none */
 };
 
 /** confine_parse() - the router's command line: [--uid N --gid N]. 0, or -EINVAL. */
