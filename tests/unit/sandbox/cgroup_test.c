@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Cgroups against made-up trees: where they are found, what is written, what is read, what is refused. */
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/stat.h>
+
+#include "cgroup-internal.h"
+#include "cgroup.h"
+#include "guard.h"
+
+static char root[64];
+
+static void put(const char *path, const char *text)
+{
+    char whole[512];
+    snprintf(whole, sizeof whole, "%s%s", root, path);
+    for (char *p = whole + strlen(root) + 1; (p = strchr(p, '/')); p++) {
+        *p = '\0';
+        mkdir(whole, 0755);
+        *p = '/';
+    }
+    FILE *file = fopen(whole, "w");
+    cr_assert_not_null(file, "%s", whole);
+    fputs(text, file);
+    fclose(file);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st, (void)type, (void)ftw;
+    return remove(path);
+}
+
+static void begin(void)
+{
+    strcpy(root, "/tmp/uds-cgroup-test-XXXXXX");
+    cr_assert_not_null(mkdtemp(root));
+}
+
+static void end(void)
+{
+    nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+#define V2_MOUNT "41 31 0:38 / /cg rw - cgroup2 cgroup2 rw\n"
+#define V1_MOUNTS                                                      \
+    "32 31 0:29 / /v1/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n" \
+    "35 31 0:32 / /v1/memory rw - cgroup cgroup rw,memory\n"           \
+    "37 31 0:34 / /v1/freezer rw - cgroup cgroup rw,freezer\n"         \
+    "39 31 0:36 / /v1/pids rw - cgroup cgroup rw,pids\n"               \
+    "40 31 0:37 / /v1/systemd rw - cgroup cgroup rw,name=systemd\n"
+
+static void make_v2(const char *controllers)
+{
+    put("/proc/self/mountinfo", V2_MOUNT);
+    put("/proc/self/cgroup", "0::/app\n");
+    put("/cg/cgroup.controllers", controllers);
+    put("/cg/cgroup.subtree_control", "");
+    put("/cg/app/cgroup.controllers", controllers);
+    put("/cg/app/cgroup.subtree_control", "");
+}
+
+static void make_v1(const char *more_mounts)
+{
+    char mounts[1024];
+    snprintf(mounts, sizeof mounts, "%s%s", V1_MOUNTS, more_mounts);
+    put("/proc/self/mountinfo", mounts);
+    put("/proc/self/cgroup", "4:memory:/sub/x\n3:cpuacct,cpu:/\n2:pids:/\n1:freezer:/\n0::/\n");
+    put("/v1/cpu,cpuacct/cgroup.procs", "");
+    put("/v1/memory/sub/x/cgroup.procs", "");
+    put("/v1/freezer/cgroup.procs", "");
+    put("/v1/pids/cgroup.procs", "");
+    put("/cg/cgroup.procs", "");
+}
+
+/* What the kernel does at mkdir. */
+static int fill(int dirfd, const struct sbxi_hierarchy *h)
+{
+    static const char *const v2[] = {
+        "cpu.max",          "cpu.weight",      "memory.max", "cgroup.procs",
+        "memory.oom.group", "memory.swap.max", "pids.max",   NULL};
+    static const char *const v1[] = {"cpu.cfs_quota_us",
+                                     "cpu.cfs_period_us",
+                                     "cpu.shares",
+                                     "memory.limit_in_bytes",
+                                     "memory.memsw.limit_in_bytes",
+                                     "memory.swappiness",
+                                     "pids.max",
+                                     "cgroup.procs",
+                                     NULL};
+    for (const char *const *f = h->v2 ? v2 : v1; *f; f++)
+        close(openat(dirfd, *f, O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
+    return 0;
+}
+
+static const char *get(int dirfd, const char *file)
+{
+    static char text[256];
+    cr_assert_eq(sbxi_control_read(dirfd, file, text, sizeof text), 0, "%s", file);
+    return text;
+}
+
+static int member_fd(sbxi_cgroup *cg, const char *mount)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s%s", root, mount);
+    const char *name = strrchr(sbxi_cgroup_get_path(cg), '/') + 1;
+    strcat(path, "/");
+    strcat(path, name);
+    int fd = open(path, O_DIRECTORY | O_CLOEXEC);
+    cr_assert_geq(fd, 0, "%s", path);
+    return fd;
+}
+
+static void probe(struct sbxi_cgroup_layout *layout, const char *parent)
+{
+    struct sbx_error error = {0};
+    cr_assert_eq(sbxi_cgroup_probe(layout, root, parent, &error), 0, "%s", error.text);
+    layout->fill = fill;
+}
+
+static const struct sbx_limits all = {
+    .cpu_percent = 50, .cpu_weight = 200, .memory_bytes = 64 << 20, .pids = 8};
+
+static sbxi_cgroup *make(const struct sbxi_cgroup_layout *layout, const struct sbx_limits *limits)
+{
+    struct sbx_error error = {0};
+    sbxi_cgroup *cg = NULL;
+    uint32_t degraded = 99;
+    cr_assert_eq(sbxi_cgroup_new(&cg, layout, "t", limits, NULL, 0, &degraded, &error), 0, "%s",
+                 error.text);
+    cr_assert_eq(degraded, 0);
+    cr_assert_not_null(cg);
+    return cg;
+}
+
+Test(cgroup_probe, finds_v2_and_our_place_in_it)
+{
+    UDS_TEST_GUARD;
+    struct sbxi_cgroup_layout layout;
+    begin();
+    make_v2("cpu memory pids io");
+    probe(&layout, NULL);
+    cr_assert_str_eq(sbxi_cgroup_layout_name(&layout), "v2");
+    cr_assert_eq(layout.n, 1);
+    cr_assert_str_eq(layout.hierarchies[0].own, "/app");
+    cr_assert_eq(layout.hierarchies[0].controllers,
+                 SBXI_CTL_CPU | SBXI_CTL_MEMORY | SBXI_CTL_PIDS | SBXI_CTL_IO);
+    end();
+}
+
+Test(cgroup_probe, finds_a_different_place_in_each_v1_hierarchy)
+{
+    UDS_TEST_GUARD;
+    struct sbxi_cgroup_layout layout;
+    begin();
+    make_v1(V2_MOUNT);
+    probe(&layout, NULL);
+    cr_assert_str_eq(sbxi_cgroup_layout_name(&layout), "hybrid");
+    cr_assert_eq(layout.n, 5);
+    cr_assert_eq(layout.hierarchies[0].controllers, SBXI_CTL_CPU | SBXI_CTL_CPUACCT);
+    cr_assert_str_eq(layout.hierarchies[0].own, "/");
+    cr_assert_str_eq(layout.hierarchies[1].own, "/sub/x");
+    make_v1("");
+    probe(&layout, NULL);
+    cr_assert_str_eq(sbxi_cgroup_layout_name(&layout), "v1");
+    end();
+}
+
+Test(cgroup_probe, leaves_out_a_mount_that_does_not_contain_us)
+{
+    UDS_TEST_GUARD;
+    struct sbxi_cgroup_layout layout;
+    begin();
+    put("/proc/self/mountinfo", "41 31 0:38 /docker/one /cg rw - cgroup2 cgroup2 rw\n");
+    put("/proc/self/cgroup", "0::/docker/two\n");
+    probe(&layout, NULL);
+    cr_assert_str_eq(sbxi_cgroup_layout_name(&layout), "none");
+    put("/proc/self/cgroup", "0::/docker/one/sub\n");
+    probe(&layout, NULL);
+    cr_assert_str_eq(layout.hierarchies[0].own, "/sub");
+    end();
+}
+
+Test(cgroup_probe, steps_out_of_the_leaf_that_we_made)
+{
+    UDS_TEST_GUARD;
+    struct sbxi_cgroup_layout layout;
+    begin();
+    make_v2("cpu");
+    put("/proc/self/cgroup", "0::/app/uds-self-leaf\n");
+    probe(&layout, NULL);
+    cr_assert_str_eq(layout.hierarchies[0].own, "/app");
+    put("/proc/self/cgroup", "0::/uds-self-leaf\n");
+    probe(&layout, NULL);
+    cr_assert_str_eq(layout.hierarchies[0].own, "/");
+    end();
+}
+
+Test(cgroup_probe, refuses_a_parent_that_is_missing_or_climbs)
+{
+    UDS_TEST_GUARD;
+    struct sbxi_cgroup_layout layout;
+    struct sbx_error error = {0};
+    begin();
+    make_v2("cpu");
+    cr_assert_eq(sbxi_cgroup_probe(&layout, root, "/nope", &error), -ENOENT);
+    cr_assert_not_null(strstr(error.text, "/nope"));
+    cr_assert_eq(sbxi_cgroup_probe(&layout, root, "/app/../..", &error), -EINVAL);
+    cr_assert_eq(sbxi_cgroup_probe(&layout, root, "app", &error), -EINVAL);
+    end();
+}
+
+Test(cgroup_v2, writes_every_limit_and_hands_controllers_down)
+{
+    UDS_TEST_GUARD;
+    struct sbxi_cgroup_layout layout;
+    begin();
+    make_v2("cpu memory pids io");
+    probe(&layout, NULL);
+    sbxi_cgroup *cg = make(&layout, &all);
+    int fd = sbxi_cgroup_get_dirfd(cg);
+    cr_assert_geq(fd, 0);
+    cr_assert_str_eq(get(fd, "cpu.max"), "50000 100000");
+    cr_assert_str_eq(get(fd, "cpu.weight"), "200");
+    cr_assert_str_eq(get(fd, "memory.max"), "67108864");
+    cr_assert_str_eq(get(fd, "memory.swap.max"), "0");
+    cr_assert_str_eq(get(fd, "memory.oom.group"), "1");
+    cr_assert_str_eq(get(fd, "pids.max"), "8");
+    char path[128];
+    snprintf(path, sizeof path, "%s/cg/app", root);
+    int own = open(path, O_DIRECTORY | O_CLOEXEC);
+    cr_assert_eq(get(own, "cgroup.subtree_control")[0], '+');
+    close(own);
+    cr_assert_str_eq(sbxi_cgroup_get_backend(cg), "v2");
+    cr_assert_null(sbxi_cgroup_free(cg));
+    cr_assert_eq(rmdir(path), -1); /* its files are there; the sandbox's directory is not: */
+    char count[160];
+    snprintf(count, sizeof count, "test -z \"$(find %s/cg -name 'uds-*')\"", root);
+    cr_assert_eq(system(count), 0);
+    end();
+}
+
+Test(cgroup_v2, reads_its_counters)
+{
+    UDS_TEST_GUARD;
+    struct sbxi_cgroup_layout layout;
+    struct sbx_stats stats;
+    char path[160];
+    begin();
+    make_v2("cpu memory pids io");
+    probe(&layout, NULL);
+    sbxi_cgroup *cg = make(&layout, &all);
+    snprintf(path, sizeof path, "/cg%s/", sbxi_cgroup_get_path(cg));
+    char file[256];
+#define STAT(name, text) (snprintf(file, sizeof file, "%s" name, path), put(file, text))
+    STAT("cpu.stat", "usage_usec 1234\nuser_usec 1\nnr_throttled 2\nthrottled_usec 77\n");
+    STAT("memory.current", "4096\n");
+    STAT("memory.peak", "8192\n");
+    STAT("memory.events", "low 0\noom 5\noom_kill 1\noom_group_kill 1\n");
+    STAT("pids.current", "2\n");
+    STAT("pids.peak", "8\n");
+    STAT("pids.events", "max 3\n");
+    STAT("io.stat", "8:0 rbytes=10 wbytes=20 rios=1\n8:16 rbytes=1 wbytes=2 dbytes=9\n");
+    cr_assert_eq(sbxi_cgroup_get_stats(cg, &stats), 0);
+    cr_assert(stats.known);
+    cr_assert_eq(stats.cpu_usec, 1234);
+    cr_assert_eq(stats.throttled_usec, 77);
+    cr_assert_eq(stats.memory_bytes, 4096);
+    cr_assert_eq(stats.memory_peak_bytes, 8192);
+    cr_assert_eq(stats.oom_kills, 1);
+    cr_assert_eq(stats.pids_peak, 8);
+    cr_assert_eq(stats.pids_refused, 3);
+    cr_assert_eq(stats.io_read_bytes, 11);
+    cr_assert_eq(stats.io_write_bytes, 22);
+    sbxi_cgroup_free(cg);
+    end();
+}
+
+Test(cgroup_v1, writes_limits_with_swap_bounded)
+{
+    UDS_TEST_GUARD;
+    struct sbxi_cgroup_layout layout;
+    begin();
+    make_v1(V2_MOUNT);
+    probe(&layout, NULL);
+    sbxi_cgroup *cg = make(&layout, &all);
+    cr_assert_str_eq(sbxi_cgroup_get_backend(cg), "hybrid");
+    cr_assert_eq(strncmp(sbxi_cgroup_get_path(cg), "/sub/x/uds-t-", 13), 0);
+    int fd = member_fd(cg, "/v1/cpu,cpuacct");
+    cr_assert_str_eq(get(fd, "cpu.cfs_quota_us"), "50000");
+    cr_assert_str_eq(get(fd, "cpu.shares"), "2048");
+    close(fd);
+    fd = member_fd(cg, "/v1/memory/sub/x");
+    cr_assert_str_eq(get(fd, "memory.limit_in_bytes"), "67108864");
+    cr_assert_str_eq(get(fd, "memory.memsw.limit_in_bytes"), "67108864");
+    close(fd);
+    fd = member_fd(cg, "/v1/pids");
+    cr_assert_str_eq(get(fd, "pids.max"), "8");
+    close(fd);
+    cr_assert_geq(sbxi_cgroup_get_dirfd(cg), 0, "the v2 tree takes the child");
+    sbxi_cgroup_free(cg);
+    end();
+}
+
+Test(cgroup_v1, joins_every_hierarchy)
+{
+    UDS_TEST_GUARD;
+    struct sbxi_cgroup_layout layout;
+    struct sbx_error error = {0};
+    begin();
+    make_v1("");
+    probe(&layout, NULL);
+    sbxi_cgroup *cg = make(&layout, &all);
+    cr_assert_eq(sbxi_cgroup_get_dirfd(cg), -1);
+    cr_assert_eq(sbxi_cgroup_join(cg, 1073741823, &error), 0);
+    static const char *const mounts[] = {"/v1/cpu,cpuacct", "/v1/memory/sub/x", "/v1/pids",
+                                         "/v1/freezer"};
+    for (size_t i = 0; i < 4; i++) {
+        int fd = member_fd(cg, mounts[i]);
+        cr_assert_str_eq(get(fd, "cgroup.procs"), "1073741823");
+        int procs = openat(fd, "cgroup.procs", O_WRONLY | O_TRUNC | O_CLOEXEC);
+        close(procs);
+        close(fd);
+    }
+    sbxi_cgroup_free(cg);
+    end();
+}
+
+Test(cgroup_check, names_the_control_and_the_backend)
+{
+    UDS_TEST_GUARD;
+    struct sbxi_cgroup_layout layout;
+    struct sbx_error error = {0};
+    uint32_t degraded;
+    begin();
+    make_v2("cpu");
+    probe(&layout, NULL);
+    struct sbx_limits limits = {.memory_bytes = 1 << 20};
+    cr_assert_eq(sbxi_cgroup_check(&layout, &limits, 0, &degraded, &error), -EOPNOTSUPP);
+    cr_assert_not_null(strstr(error.text, "memory limit"), "%s", error.text);
+    cr_assert_not_null(strstr(error.text, "v2 backend"), "%s", error.text);
+    cr_assert_not_null(strstr(error.text, "--degrade=cgroup"), "%s", error.text);
+    cr_assert_eq(sbxi_cgroup_check(&layout, &limits, SBX_DEGRADE_CGROUP, &degraded, &error), 0);
+    cr_assert_eq(degraded, SBX_DEGRADE_CGROUP);
+    end();
+}
+
+Test(cgroup_check, drops_cpu_alone_where_that_is_permitted)
+{
+    UDS_TEST_GUARD;
+    struct sbxi_cgroup_layout layout;
+    struct sbx_error error = {0};
+    uint32_t degraded = 0;
+    sbxi_cgroup *cg = NULL;
+    begin();
+    make_v2("memory pids");
+    probe(&layout, NULL);
+    cr_assert_eq(sbxi_cgroup_check(&layout, &all, 0, &degraded, &error), -EOPNOTSUPP);
+    cr_assert_eq(sbxi_cgroup_new(&cg, &layout, "t", &all, NULL, SBX_DEGRADE_CPU, &degraded, &error),
+                 0);
+    cr_assert_eq(degraded, SBX_DEGRADE_CPU);
+    cr_assert_str_eq(get(sbxi_cgroup_get_dirfd(cg), "cpu.max"), "");
+    cr_assert_str_eq(get(sbxi_cgroup_get_dirfd(cg), "pids.max"), "8");
+    sbxi_cgroup_free(cg);
+    end();
+}
+
+Test(cgroup_check, goes_without_when_nothing_was_asked_of_it)
+{
+    UDS_TEST_GUARD;
+    struct sbxi_cgroup_layout layout;
+    struct sbx_error error = {0};
+    struct sbx_limits none = {0};
+    uint32_t degraded = 0;
+    begin();
+    put("/proc/self/mountinfo", "1 1 0:1 / / rw - ext4 x rw\n");
+    put("/proc/self/cgroup", "");
+    probe(&layout, NULL);
+    cr_assert_eq(sbxi_cgroup_check(&layout, &none, 0, &degraded, &error), 0);
+    cr_assert_eq(degraded, SBX_DEGRADE_STATS);
+    cr_assert_eq(sbxi_cgroup_check(&layout, &all, 0, &degraded, &error), -EOPNOTSUPP);
+    end();
+}
+
+static int fill_without_swap_control(int dirfd, const struct sbxi_hierarchy *h)
+{
+    fill(dirfd, h);
+    unlinkat(dirfd, "memory.memsw.limit_in_bytes", 0);
+    return 0;
+}
+
+static int fill_without_pids(int dirfd, const struct sbxi_hierarchy *h)
+{
+    fill(dirfd, h);
+    unlinkat(dirfd, "pids.max", 0);
+    return 0;
+}
+
+Test(cgroup_v1, keeps_out_of_swap_where_swap_is_not_accounted)
+{
+    UDS_TEST_GUARD;
+    struct sbxi_cgroup_layout layout;
+    begin();
+    make_v1("");
+    probe(&layout, NULL);
+    layout.fill = fill_without_swap_control;
+    sbxi_cgroup *cg = make(&layout, &all);
+    int fd = member_fd(cg, "/v1/memory/sub/x");
+    cr_assert_str_eq(get(fd, "memory.swappiness"), "0");
+    close(fd);
+    sbxi_cgroup_free(cg);
+    end();
+}
+
+Test(cgroup_new, leaves_nothing_when_a_limit_cannot_be_written)
+{
+    UDS_TEST_GUARD;
+    struct sbxi_cgroup_layout layout;
+    struct sbx_error error = {0};
+    uint32_t degraded;
+    sbxi_cgroup *cg = NULL;
+    char count[160];
+    begin();
+    make_v1(V2_MOUNT);
+    probe(&layout, NULL);
+    layout.fill = fill_without_pids;
+    cr_assert_lt(sbxi_cgroup_new(&cg, &layout, "t", &all, NULL, 0, &degraded, &error), 0);
+    cr_assert_not_null(strstr(error.text, "pids.max"), "%s", error.text);
+    cr_assert_not_null(strstr(error.text, "hybrid"), "%s", error.text);
+    snprintf(count, sizeof count, "test -z \"$(find %s -mindepth 1 -name 'uds-*')\"", root);
+    cr_assert_eq(system(count), 0);
+    end();
+}
