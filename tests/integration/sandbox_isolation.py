@@ -145,14 +145,16 @@ def test_root(c):
     r = c.run(probe=verbs("cat /proc/self/mountinfo"))
     c.check("[3] no mount of the host's root is left", " / / " not in r.out.replace(" / / ro,nosuid,nodev", ""), r.out)
     r = c.run("--no-seccomp", jail=False, probe=verbs(
-        "create /x", "create /etc/x", "create /var/tmp/x", "create /home/x", "list /sys", "list /run",
+        "create /x", "create /etc/x", f"create {c.bin.parent}/open/x", "create /home/x", "list /sys", "list /run",
         "remount /", "mode /tmp", "mode /dev/shm", "hostname x", "list /dev"))
     c.check("[5] the host's root is read-only", set(r.all("create")) <= {"EROFS", "EACCES"}, r.out)
     c.check("[23] /sys and /run show nothing", r["list"] == "ok", r.out)
     c.check("[5] it cannot be remounted", r["remount"] == "EPERM", r["remount"])
     c.check("[25] /tmp and /dev/shm are 1777", r.out.count("mode ok 1777") == 2, r.out)
     c.check("[28] the hostname cannot be set", r["hostname"] == "EPERM", r["hostname"])
-    r = c.run(probe=verbs("list /dev", f"mknod /tmp/sda"))
+    r = c.run(jail=False, probe=verbs("cat /proc/self/mountinfo"))
+    c.check("[3] covered mounts of the host are gone", c.uid or " /sys/fs/cgroup" not in r.out, r.out)
+    r = c.run(probe=verbs("list /dev", "mknod /tmp/sda"))
     devices = "fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero"
     c.check("[24] /dev is minimal", sorted(r["list"].split()[1:]) == devices.split(), r["list"])
     c.check("[24] no block device can be made", r["mknod"] == "EPERM", r["mknod"])
@@ -255,7 +257,7 @@ def test_descriptors(c):
         "A": "b", "PATH": words.get("PATH"), "LISTEN_FDS": "2", "LISTEN_FDNAMES": "in:more",
         "LISTEN_PID": words.get("pid"), "LINK": "fd:5", "pid": words.get("pid")}, words)
     c.check("passed descriptors can be read", r.all("readfd") == ["ok", "ok"], r.out)
-    for n in (3, *high):
+    for n in (3, 5, *high):
         r = c.run("--chdir", f"/proc/self/fd/{n}", "--fd", f"dir={high[0]}", pass_fds=(high[0],), probe=verbs("cwd"))
         c.check(f"[14] no working directory by descriptor {n}", r.code == 126 and r["cwd"].startswith("(nothing"),
                 r.out + r.err)
@@ -458,20 +460,24 @@ def main():
     base = pathlib.Path(tempfile.mkdtemp(prefix="sbx-isolation-", dir="/var/tmp"))
     os.chmod(base, 0o755)
     (base / "bin").mkdir()
+    (base / "open").mkdir()
+    os.chmod(base / "open", 0o777)
     for program in ("test/sbx-launch", "test/sbx-probe", "uds-sandbox-init", "uds-cleaner"):
         shutil.copy(BIN / program, base / "bin")
-    callers = [Caller(base, uid) for uid in ((0, NOBODY) if ROOT else (os.geteuid(),))]
-    wanted = sys.argv[1:]
-    for c in callers:
-        for name, test in list(globals().items()):
-            if name.startswith("test_") and (not wanted or name in wanted):
-                test(c)
-    until = time.monotonic() + 5
-    while leftovers(base) and time.monotonic() < until:
-        time.sleep(0.02)
-    left = leftovers(base)
-    check("[41] nothing is left", not left, left)
-    shutil.rmtree(base)
+    try:
+        callers = [Caller(base, uid) for uid in ((0, NOBODY) if ROOT else (os.geteuid(),))]
+        wanted = sys.argv[1:]
+        for c in callers:
+            for name, test in list(globals().items()):
+                if name.startswith("test_") and (not wanted or name in wanted):
+                    test(c)
+        until = time.monotonic() + 5
+        while leftovers(base) and time.monotonic() < until:
+            time.sleep(0.02)
+        left = leftovers(base)
+        check("[41] nothing is left", not left, left)
+    finally:
+        shutil.rmtree(base)
     print(f"{len(failures)} failures")
     return 1 if failures else 0
 
