@@ -63,15 +63,18 @@ static void on_event(uds_client *client,
                      uds_msg *notice,
                      void *arg)
 {
-    const struct broker *broker = arg;
+    struct broker *broker = arg;
 
     (void)client;
     (void)notice;
     switch (event) {
     case UDS_CLIENT_CONNECTED:
-        cli_error("broker: %s: connected again", broker->address);
+        if (broker->lost)
+            cli_error("broker: %s: connected again", broker->address);
+        broker->lost = false;
         break;
     case UDS_CLIENT_DISCONNECTED:
+        broker->lost = true;
         cli_error("broker: %s: connection lost: %s: trying again, messages in between are lost",
                   broker->address, detail[0] != '\0' ? detail : strerror(-error));
         break;

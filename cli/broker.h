@@ -2,6 +2,7 @@
 #ifndef CLI_BROKER_H
 #define CLI_BROKER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <uds/client.h>
@@ -15,6 +16,7 @@ struct broker {
     char address[UDS_ADDR_PATH_MAX + 16];
     int signal_fd;       /* SIGINT, SIGTERM */
     int64_t deadline_ms; /* CLOCK_MONOTONIC; -1 = none */
+    bool lost;           /* told the user so; the first connection is no news */
 };
 
 /* @to: an address as users write it, NULL = the default. CLI_OK or an exit code after printing. */

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <uds/client.h>
@@ -167,11 +168,20 @@ static void add_sandbox(struct table *table, const Uds__Admin__SandboxRow *row)
     table_list(table, row->degraded, row->n_degraded);
 }
 
+static int by_name(const void *a, const void *b)
+{
+    const Uds__Admin__SandboxRow *const *left = a, *const *right = b;
+
+    return strcmp((*left)->name, (*right)->name);
+}
+
 static struct table *sandbox_table(const Uds__Admin__ListReply *reply)
 {
     struct table *table =
         table_new(sandbox_columns, sizeof(sandbox_columns) / sizeof(sandbox_columns[0]));
 
+    if (reply->n_sandboxes > 1)
+        qsort(reply->sandboxes, reply->n_sandboxes, sizeof(reply->sandboxes[0]), by_name);
     for (size_t i = 0; i < reply->n_sandboxes; i++)
         add_sandbox(table, reply->sandboxes[i]);
     return table;

@@ -130,7 +130,7 @@ if [ "$uid" = 0 ]; then
 else
     say "As uid $uid, without root: what the kernel does not grant is left out, as the stack file permits."
 fi
-say "$(grep -E '^[a-z]+: +started' "$dir/log" | sed 's/^/  /')"
+say "$(sed -n -E -e 's/, cgroup [^,]*//' -e 's/^[a-z]+: +started/  &/p' "$dir/log")"
 
 # ---- what must be gone at the end ----
 

@@ -21,7 +21,10 @@ struct seen {
 
 static void row(const char *what, const char *inside, const char *outside)
 {
-    (void)printf("  %-16s  %-26s  %s\n", what, inside, outside);
+    if (outside[0] == '\0')
+        (void)printf("  %-16s  %s\n", what, inside);
+    else
+        (void)printf("  %-16s  %-24s  %s\n", what, inside, outside);
 }
 
 static uint64_t namespace_of(const Thumbnail__ViewReply *reply, const char *name)
@@ -79,11 +82,36 @@ static void show_identity(const Thumbnail__ViewReply *reply, const struct host_p
     row("host name", reply->hostname, names);
 }
 
+#define NPROC_USUAL 4096 /* from here on it is the system's default and limits nobody */
+
+/* "RLIMIT_DATA 64 MiB, RLIMIT_NPROC 8": those that stand in for a cgroup. */
+static void join_rlimits(const Thumbnail__ViewReply *reply, char *buf, size_t size)
+{
+    buf[0] = '\0';
+    for (size_t i = 0; i < reply->n_limits; i++) {
+        const Thumbnail__Limit *limit = reply->limits[i];
+        size_t length = strlen(buf);
+        const char *comma = length == 0 ? "" : ", ";
+        bool bytes =
+            strcmp(limit->name, "RLIMIT_DATA") == 0 || strcmp(limit->name, "RLIMIT_AS") == 0;
+        unsigned long long value = limit->value;
+
+        if (limit->unlimited)
+            continue;
+        if (bytes)
+            (void)snprintf(buf + length, size - length, "%s%s %llu MiB", comma, limit->name,
+                           value >> 20);
+        else if (strcmp(limit->name, "RLIMIT_NPROC") == 0 && value < NPROC_USUAL)
+            (void)snprintf(buf + length, size - length, "%s%s %llu", comma, limit->name, value);
+    }
+}
+
 static void show_limits(const Thumbnail__ViewReply *reply, const struct host_process *process)
 {
+    const char *path = strrchr(reply->cgroup, ':'); /* "9:memory:/path" */
     char text[512] = "none";
 
-    row("cgroup", reply->cgroup,
+    row("cgroup", path == NULL ? reply->cgroup : path + 1,
         !process->known        ? "not to be seen"
         : process->same_cgroup ? "none of its own"
                                : process->cgroup);
@@ -93,20 +121,8 @@ static void show_limits(const Thumbnail__ViewReply *reply, const struct host_pro
                        (unsigned long long)(process->memory >> 20),
                        (unsigned long long)process->pids);
     row("cgroup limits", "", text);
-    text[0] = '\0';
-    for (size_t i = 0; i < reply->n_limits; i++) {
-        const Thumbnail__Limit *limit = reply->limits[i];
-        size_t length = strlen(text);
-        bool bytes =
-            strcmp(limit->name, "RLIMIT_DATA") == 0 || strcmp(limit->name, "RLIMIT_AS") == 0;
-
-        if (limit->unlimited || (!bytes && strcmp(limit->name, "RLIMIT_NPROC") != 0))
-            continue;
-        (void)snprintf(text + length, sizeof(text) - length, bytes ? "%s%s %llu MiB" : "%s%s %llu",
-                       length == 0 ? "" : ", ", limit->name,
-                       (unsigned long long)(bytes ? limit->value >> 20 : limit->value));
-    }
-    row("rlimits", text[0] == '\0' ? "none" : text, "");
+    join_rlimits(reply, text, sizeof(text));
+    row("rlimits", text[0] == '\0' ? "none that matter" : text, "");
 }
 
 static void show_rest(const Thumbnail__ViewReply *reply)
@@ -127,7 +143,7 @@ static void show_rest(const Thumbnail__ViewReply *reply)
     join(text, sizeof(text), reply->root, reply->n_root);
     row("/ holds", text, "");
     for (size_t i = 0; i < reply->n_files; i++)
-        row(i == 0 ? "files, all of them" : "", reply->files[i], "");
+        row(i == 0 ? "all its files" : "", reply->files[i], "");
     if (reply->files_more > 0) {
         (void)snprintf(text, sizeof(text), "… and %u more", reply->files_more);
         row("", text, "");

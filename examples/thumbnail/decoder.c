@@ -153,7 +153,7 @@ static int selftest(const char *path)
     return r < 0 ? 1 : 0;
 }
 
-/* A broker that does not let us serve tells so in a notice; without the subject there is nothing to live for. */
+/* A broker that does not let us serve says so by an ACK: without the subject there is nothing to live for. */
 static void on_event(uds_client *client,
                      enum uds_client_event event,
                      int error,
@@ -165,11 +165,11 @@ static void on_event(uds_client *client,
 
     (void)client;
     (void)error;
-    (void)notice;
     if (event != UDS_CLIENT_NOTICE)
         return;
-    (void)fprintf(stderr, "thumbnail-decoder: serve: %s: %s\n", decoder->subject, detail);
-    decoder->refused = true;
+    (void)fprintf(stderr, "thumbnail-decoder: broker: %s: %s\n", decoder->subject, detail);
+    if (notice != NULL && uds_msg_get_type(notice) == UDS_MSG_ACK)
+        decoder->refused = true;
 }
 
 static int serve(struct decoder *decoder)

@@ -151,7 +151,7 @@ static uint32_t see_files(struct list *list)
     while ((entry = fts_read(fts)) != NULL) {
         if (entry->fts_info == FTS_D && is_kernel_tree(entry->fts_path))
             (void)fts_set(fts, entry, FTS_SKIP);
-        if (entry->fts_info != FTS_F && entry->fts_info != FTS_SL)
+        if (entry->fts_info != FTS_F)
             continue;
         if (list->count < FILES_MAX)
             list_add(list, entry->fts_path);

@@ -1,0 +1,186 @@
+#!/bin/bash
+# The verbs of uds against a broker without any configuration: what they print, how they exit, what they leave.
+set -u
+dir=$(mktemp -d "${TMPDIR:-/tmp}/uds-cli.XXXXXX") || exit 1
+uds=$UDS_BIN/uds
+export UDS_BROKER="unix:$dir/b.sock"
+failed=0 broker= jobs=()
+
+clean_up() {
+    [ -z "$broker" ] || { kill "$broker" 2>/dev/null; wait "$broker" 2>/dev/null; }
+    for job in "${jobs[@]}"; do
+        kill "$job" 2>/dev/null
+    done
+    rm -rf "$dir"
+}
+trap clean_up EXIT
+
+bad() {
+    echo "FAILED: $1"
+    failed=$((failed + 1))
+}
+
+# expect NAME CODE PATTERN COMMAND…: exit code, and a pattern that stdout and stderr together match.
+expect() {
+    local name=$1 code=$2 pattern=$3 got text
+    shift 3
+    text=$("$@" 2>&1 </dev/null)
+    got=$?
+    [ "$got" = "$code" ] || bad "$name: exit $got, not $code: $text"
+    grep -qE -- "$pattern" <<<"$text" || bad "$name: does not say '$pattern': $text"
+}
+
+# Until a file has a line that matches: no verb says anything before it is true.
+await() {
+    local deadline=$((SECONDS + 20))
+    until grep -qsE -- "$2" "$1"; do
+        [ $SECONDS -lt $deadline ] || { bad "$3: waited for '$2' in vain: $(cat "$1" 2>/dev/null)"; return 1; }
+        read -r -t 0.02 <>"$dir/never"
+    done
+}
+mkfifo "$dir/never" "$dir/ready"
+
+# ---- without a broker ----
+
+for verb in up ls pub sub request reply version; do
+    expect "$verb --help" 0 '^examples:' "$uds" "$verb" --help
+    expect "$verb --nonsense" 2 "^uds $verb: --nonsense: .*: see uds $verb --help" "$uds" "$verb" --nonsense
+done
+expect "help" 0 '^exit codes:' "$uds" --help
+expect "no verb" 2 '^usage:' "$uds"
+expect "unknown verb" 2 '^uds: frobnicate: no such verb' "$uds" frobnicate
+expect "version" 0 '^uds [0-9]+\.' "$uds" version
+expect "no broker" 3 "^uds pub: connect: unix:$dir/b.sock: nobody listens there" "$uds" pub a b
+expect "bad address" 2 '^uds pub: address: smtp:x: not an address' "$uds" pub --to smtp:x a b
+expect "bad fd" 1 '^uds pub: --fd: 77: Bad file descriptor' "$uds" pub --fd 77 a
+expect "bad file" 1 '^uds pub: open: /nonexistent: No such file' "$uds" pub --file /nonexistent a
+expect "bad header" 2 '^uds pub: -H: x: not NAME=VALUE' "$uds" pub -H x a
+expect "bad duration" 2 '^uds sub: --timeout: soon: not a duration' "$uds" sub --timeout soon a
+expect "two ways of output" 2 'exclude each other' "$uds" sub --json --raw a
+expect "no reply" 2 'what is the reply' "$uds" reply a
+expect "stdout that is full" 1 'standard output: cannot write' sh -c "'$uds' version >/dev/full"
+
+# ---- with one ----
+
+"$UDS_BIN/uds-broker" --listen "$UDS_BROKER" --run-dir "$dir/run" --ready-fd 9 9>"$dir/ready" 2>"$dir/log" &
+broker=$!
+timeout 20 head -c 1 "$dir/ready" >"$dir/byte"
+[ -s "$dir/byte" ] || { cat "$dir/log"; echo "FAILED: the broker did not start"; exit 1; }
+
+"$uds" sub --verbose --count 3 'news.>' >"$dir/sub" 2>"$dir/sub.err" &
+sub=$!
+"$uds" sub --verbose --json --count 3 'news.*' >"$dir/json" 2>"$dir/json.err" &
+json=$!
+jobs+=("$sub" "$json")
+await "$dir/sub.err" 'news.>: subscribed' sub && await "$dir/json.err" 'subscribed' "sub --json"
+expect "pub --confirm" 0 '' "$uds" pub --confirm news.weather sunny
+expect "pub with a header" 0 '' "$uds" pub --confirm -H colour=red -H 'x=a"b' news.paint ''
+printf 'a\0\377' >"$dir/bytes"
+"$uds" pub --confirm news.bytes - <"$dir/bytes" || bad "pub from standard input"
+wait "$sub" || bad "sub: exit $?"
+wait "$json" || bad "sub --json: exit $?"
+[ "$(wc -l <"$dir/sub.err")" = 1 ] || bad "sub says more than it must: $(cat "$dir/sub.err")"
+grep -qE "^news.weather  uid:$(id -u)  sunny$" "$dir/sub" || bad "sub: $(cat "$dir/sub")"
+grep -qE "^news.paint .*colour=red  x=a\"b$" "$dir/sub" || bad "sub does not show headers: $(cat "$dir/sub")"
+grep -qE '^news.bytes .*\(3 bytes\)$' "$dir/sub" || bad "sub prints bytes: $(cat "$dir/sub")"
+python3 - "$dir/json" <<'PY' || bad "sub --json: $(cat "$dir/json")"
+import base64, json, sys
+a, b, c = [json.loads(line) for line in open(sys.argv[1])]
+assert (a["subject"], a["body"], a["sequence"], a["fds"]) == ("news.weather", "sunny", 1, []), a
+assert b["headers"] == [["colour", "red"], ["x", 'a"b']] and b["body"] == "", b
+assert base64.b64decode(c["body_base64"]) == b"a\0\xff", c
+PY
+
+"$uds" sub --verbose --raw --count 1 clock >"$dir/raw" 2>"$dir/raw.err" &
+raw=$!
+jobs+=("$raw")
+await "$dir/raw.err" subscribed "sub --raw"
+"$uds" pub --confirm clock - <"$dir/bytes"
+wait "$raw"
+cmp -s "$dir/raw" "$dir/bytes" || bad "sub --raw changes bytes"
+
+"$uds" sub --verbose --count 1 files >"$dir/fds" 2>"$dir/fds.err" &
+fds=$!
+jobs+=("$fds")
+await "$dir/fds.err" subscribed "sub of descriptors"
+expect "pub --file" 0 '' "$uds" pub --confirm --file "$dir/bytes" files here
+wait "$fds"
+grep -qE '^files .*here  \[file-ro 3 bytes\]$' "$dir/fds" || bad "a descriptor: $(cat "$dir/fds" "$dir/fds.err")"
+
+expect "sub --timeout" 0 '' "$uds" sub --timeout 100ms quiet
+expect "sub --count --timeout" 5 '' "$uds" sub --timeout 100ms --count 1 quiet
+expect "sub on nonsense" 2 'not a subject' "$uds" sub 'a..b'
+expect "pub with a wildcard" 2 'not a subject' "$uds" pub 'a.*' x
+
+# A member of a queue group gets a share: two messages, two members that end after one each.
+for member in 1 2; do
+    "$uds" sub --verbose --queue q --count 1 work >"$dir/q$member" 2>"$dir/q$member.err" &
+    jobs+=("$!")
+    eval "q$member=$!"
+    await "$dir/q$member.err" subscribed "queue group"
+done
+"$uds" pub --confirm work one && "$uds" pub --confirm work two
+# shellcheck disable=SC2154
+wait "$q1" "$q2"
+[ "$(cat "$dir/q1" "$dir/q2" | sort | awk '{print $3}' | paste -sd' ')" = "one two" ] ||
+    bad "queue group: $(cat "$dir/q1" "$dir/q2")"
+
+# ---- calls ----
+
+serve() {
+    "$uds" reply --verbose "$@" 2>"$dir/serve.err" &
+    server=$!
+    jobs+=("$server")
+    await "$dir/serve.err" ': serving' "reply $1"
+}
+serve greeting hello
+expect "request" 0 '^hello$' "$uds" request greeting
+expect "no responders" 4 '^uds request: nobody: no-responders: ' "$uds" request nobody
+expect "ls subscriptions" 0 '^greeting +serves +uid:' "$uds" ls subscriptions
+"$uds" ls --json | python3 -c 'import json,sys; d=json.load(sys.stdin); assert d["subscriptions"][0]["serve"] and d["connections"] and d["sandboxes"] == []' ||
+    bad "ls --json"
+kill "$server"
+wait "$server" || bad "reply ended by a signal: exit $?"
+
+serve shout --count 2 -- tr a-z A-Z
+[ "$(echo quiet | "$uds" request shout -)" = QUIET ] || bad "reply -- COMMAND"
+# 300 KB through a command: neither side may block the other.
+head -c 300000 /dev/zero | tr '\0' x | "$uds" request shout - | tr -d X | wc -c | grep -qx 0 || bad "a large request"
+wait "$server" || bad "reply --count: exit $?"
+serve fail --count 1 -- sh -c 'exit 7'
+expect "a command that fails" 4 '^uds request: fail: internal: the command exited with 7' "$uds" request fail
+wait "$server"
+serve sum --count 1 -- sh -c 'sha256sum <&3; echo "$UDS_SUBJECT $UDS_SENDER $LISTEN_FDS"'
+expect "a descriptor for a command" 0 "^$(sha256sum <"$dir/bytes" | cut -c1-64)" "$uds" request --file "$dir/bytes" sum
+wait "$server"
+serve slow --count 1 -- sleep 60
+expect "no reply in time" 5 '^uds request: slow: deadline' "$uds" request --timeout 200ms slow
+wait "$server" || bad "a command that is too slow is not killed: exit $?"
+serve missing --count 1 -- /nonexistent/command
+expect "a command that is not there" 4 'internal: the command exited with 127' "$uds" request missing
+wait "$server"
+grep -q 'run: /nonexistent/command: No such file' "$dir/serve.err" || bad "reply does not say which command is missing"
+
+# ---- the broker goes away, and comes back ----
+
+"$uds" sub --verbose --count 1 back >"$dir/back" 2>"$dir/back.err" &
+back=$!
+jobs+=("$back")
+await "$dir/back.err" subscribed back
+kill "$broker"
+wait "$broker"
+await "$dir/back.err" 'connection lost' "a lost broker is told"
+"$UDS_BIN/uds-broker" --listen "$UDS_BROKER" --run-dir "$dir/run" 2>>"$dir/log" &
+broker=$!
+await "$dir/back.err" 'connected again' "a broker that is back"
+deadline=$((SECONDS + 20))
+until [ -s "$dir/back" ] || [ $SECONDS -ge $deadline ]; do
+    "$uds" pub --confirm back again 2>/dev/null
+done
+wait "$back" || bad "sub across a restart: exit $?"
+
+kill "$broker"
+wait "$broker" || bad "the broker: exit $?"
+broker=
+[ ! -e "$dir/b.sock" ] || bad "the socket file is left"
+[ $failed = 0 ]

@@ -1,0 +1,83 @@
+#!/bin/bash
+# Ctrl-C in the middle of the demo, at several places: everything it made is gone.
+set -u
+[ "$UDS_SANITIZED" = 0 ] || { echo "confinement and memory limits are tested on release: sanitizers need more"; exit 77; }
+dir=$(mktemp -d "${TMPDIR:-/tmp}/uds-interrupt.XXXXXX") || exit 1
+demo=
+clean_up() {
+    [ -z "$demo" ] || kill -KILL "$demo" 2>/dev/null
+    rm -rf "$dir"
+}
+trap clean_up EXIT
+export TMPDIR=$dir
+mkfifo "$dir/never"
+failed=0
+bad() {
+    echo "FAILED: $1"
+    failed=$((failed + 1))
+}
+nap() { read -r -t 0.02 <>"$dir/never"; }
+
+descendants() {
+    local all=("$1") i=0 pid
+    while [ $i -lt ${#all[@]} ]; do
+        for pid in $(cat /proc/"${all[$i]}"/task/*/children 2>/dev/null); do
+            all+=("$pid")
+        done
+        i=$((i + 1))
+    done
+    # With the start time: a number may be given to somebody else.
+    for pid in "${all[@]:1}"; do
+        awk -v pid="$pid" '{sub(/.*\) /, ""); print pid ":" $20}' "/proc/$pid/stat" 2>/dev/null
+    done
+}
+
+alive() {
+    local entry now
+    for entry in "$@"; do
+        now=$(awk '{sub(/.*\) /, ""); print $20}' "/proc/${entry%%:*}/stat" 2>/dev/null)
+        [ "$now" != "${entry##*:}" ] || echo "$entry $(tr '\0' ' ' <"/proc/${entry%%:*}/cmdline" 2>/dev/null)"
+    done
+}
+
+cgroups() { find /sys/fs/cgroup -type d 2>/dev/null | sort; }
+
+# interrupt WHERE: when the demo's output has that line.
+interrupt() {
+    local deadline=$((SECONDS + 60)) entries left
+    cgroups >"$dir/cgroups.before"
+    # A job in the background starts with SIGINT ignored, and a shell cannot trap what it found ignored.
+    env --default-signal=INT "$UDS_SOURCE/examples/demo.sh" >"$dir/text" 2>"$dir/errors" &
+    demo=$!
+    until grep -qE "$1" "$dir/text"; do
+        [ $SECONDS -lt $deadline ] || { bad "$1: never came: $(cat "$dir/text" "$dir/errors")"; return; }
+        kill -0 "$demo" 2>/dev/null || { bad "$1: the demo ended: $(cat "$dir/text" "$dir/errors")"; return; }
+        nap
+    done
+    mapfile -t entries < <(descendants "$demo")
+    [ ${#entries[@]} -ge 4 ] || bad "$1: only ${#entries[@]} processes to look after"
+    kill -INT "$demo"
+    wait "$demo"
+    code=$?
+    demo=
+    [ "$code" = 130 ] || bad "$1: exit $code"
+    deadline=$((SECONDS + 5))
+    while left=$(alive "${entries[@]}") && [ -n "$left" ] && [ $SECONDS -lt $deadline ]; do
+        nap
+    done
+    [ -z "$left" ] || bad "$1: processes are left: $left"
+    # Other brokers may run on this machine; only what carries our decoder's name below a new directory is ours.
+    left=$(cgroups | comm -13 "$dir/cgroups.before" - | grep -E 'decoder|rogue')
+    [ -z "$left" ] || bad "$1: cgroups are left: $left"
+    left=$(grep -F "$dir" /proc/self/mountinfo)
+    [ -z "$left" ] || bad "$1: mounts are left: $left"
+    left=$(find "$dir" -mindepth 1 -maxdepth 1 -name 'uds-demo.*')
+    [ -z "$left" ] || bad "$1: files are left: $left"
+    left=$(grep -F "$dir" /proc/net/unix)
+    [ -z "$left" ] || bad "$1: sockets are left: $left"
+}
+
+interrupt '^1  Thumbnails'
+interrupt '^3  Bombs'
+interrupt '^4  A decoder'
+[ $failed = 0 ]
