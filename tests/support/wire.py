@@ -78,11 +78,15 @@ class Peer:
             assert first.kind == HELLO, first.kind
 
     def send(self, data, fds=()):
-        if fds:
-            sent = socket.send_fds(self.sock, [data], list(fds))
-            data = data[sent:]
-        if data:
-            self.sock.sendall(data)
+        """Sends all of it, unless the other side has hung up: then the next receive says so."""
+        try:
+            if fds:
+                sent = socket.send_fds(self.sock, [data], list(fds))
+                data = data[sent:]
+            if data:
+                self.sock.sendall(data)
+        except ConnectionError:
+            pass
 
     def fill(self, want):
         while len(self.buf) < want:
