@@ -13,7 +13,7 @@ import sys
 import time
 
 sys.path.insert(0, os.environ["UDS_SOURCE"] + "/tests/support")
-from broker import BIN, NOBODY, Broker, Scene, check, finish, need_root, wait_for  # noqa: E402
+from broker import BIN, NOBODY, Broker, Scene, check, need_root, run_parts, wait_for  # noqa: E402
 from wire import Peer  # noqa: E402
 
 need_root()
@@ -215,11 +215,4 @@ sandboxes:
     shutil.rmtree(home)
 
 
-scene = Scene()
-for part in (without_configuration, text_lines, ends, place, stubborn, readiness, inherited_socket, rootless):
-    try:
-        part(scene)
-    except Exception as e:  # a deadline or a parse error is a failure of that part
-        log = scene.brokers[-1].log() if scene.brokers else ""
-        check(part.__name__, False, f"{type(e).__name__}: {e}\n{log}")
-finish()
+run_parts(Scene(), without_configuration, text_lines, ends, place, stubborn, readiness, inherited_socket, rootless)

@@ -9,7 +9,7 @@ import sys
 import time
 
 sys.path.insert(0, os.environ["UDS_SOURCE"] + "/tests/support")
-from broker import Broker, Scene, check, finish, need_root, start_time, wait_for  # noqa: E402
+from broker import Broker, Scene, check, need_root, run_parts, start_time, wait_for  # noqa: E402
 from wire import Peer  # noqa: E402
 
 need_root()
@@ -118,10 +118,4 @@ def stopped(scene):
     scene.expect_nothing_left("frozen")
 
 
-scene = Scene()
-for part in (links_come_back, while_a_sandbox_is_down, stopped):
-    try:
-        part(scene)
-    except Exception as e:
-        check(part.__name__, False, f"{type(e).__name__}: {e}\n{scene.brokers[-1].log() if scene.brokers else ''}")
-finish()
+run_parts(Scene(), links_come_back, while_a_sandbox_is_down, stopped)

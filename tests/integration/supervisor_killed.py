@@ -8,7 +8,7 @@ import sys
 import time
 
 sys.path.insert(0, os.environ["UDS_SOURCE"] + "/tests/support")
-from broker import SANITIZED, Broker, Scene, check, finish, need_root, wait_for  # noqa: E402
+from broker import SANITIZED, Broker, Scene, check, need_root, run_parts, wait_for  # noqa: E402
 
 need_root()
 STACK = """
@@ -72,10 +72,4 @@ def keeper(scene):
     scene.expect_nothing_left("keeper killed")
 
 
-scene = Scene()
-for part in (supervisor, both, keeper):
-    try:
-        part(scene)
-    except Exception as e:
-        check(part.__name__, False, f"{type(e).__name__}: {e}\n{scene.left()}\n{scene.brokers[-1].log()}")
-finish()
+run_parts(Scene(), supervisor, both, keeper)

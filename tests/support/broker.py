@@ -33,6 +33,20 @@ def finish():
     sys.exit(1 if failures else 0)
 
 
+def run_parts(scene, *parts):
+    """Each part on its own: a deadline in one of them is that part's failure, and its brokers do not stay for the next."""
+    for part in parts:
+        try:
+            part(scene)
+        except Exception as e:
+            check(part.__name__, False, f"{type(e).__name__}: {e}\n{scene.brokers[-1].log() if scene.brokers else ''}")
+        for broker in scene.brokers:
+            if broker.process.poll() is None:
+                broker.end(signal.SIGKILL)
+                wait_for("its end", lambda: not scene.alive())
+    finish()
+
+
 def skip(reason):
     print(f"skipped: {reason}")
     sys.exit(77)

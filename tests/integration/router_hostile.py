@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The supervisor takes its router for hostile: every verb with hostile arguments, every breach of the protocol; attack code inside the
+real router's confinement; and what the kernel says of the real router."""
+import os
+import pathlib
+import re
+import shutil
+import signal
+import sys
+
+sys.path.insert(0, os.environ["UDS_SOURCE"] + "/tests/support")
+from broker import BIN, SANITIZED, Broker, Scene, check, need_root, run_parts, start_time, wait_for  # noqa: E402
+
+need_root()
+HERE = pathlib.Path(__file__).parent
+STACK = """
+sandboxes:
+  runs: {command: [/bin/sleep, "1000"], restart: always}
+  failed: {command: [/bin/false], stdio: "null"}
+  once: {command: [/bin/true]}
+"""
+OK, DENIED, QUOTA, BAD_REQUEST, UNIMPLEMENTED = 0, 4, 6, 7, 8
+EXPECTED = {
+    "attest nothing": BAD_REQUEST,
+    "attest a pipe": BAD_REQUEST,
+    "attest a directory": BAD_REQUEST,
+    "attest the control socket": BAD_REQUEST,
+    "attest the dead": BAD_REQUEST,
+    "attest unknown facts": BAD_REQUEST,
+    "attest a process": OK,
+    "attest garbage": BAD_REQUEST,
+    "attest deep": BAD_REQUEST,
+    "stats of 0": BAD_REQUEST,
+    "stats of 2^32-1": BAD_REQUEST,
+    "stats of 99": BAD_REQUEST,
+    "stats of 2^32+1": BAD_REQUEST,
+    "stats of 1": OK,
+    "start 0": BAD_REQUEST,
+    "start 99": BAD_REQUEST,
+    "start the running": OK,
+    "start the failed": DENIED,
+    "no such verb": UNIMPLEMENTED,
+    "no verb": UNIMPLEMENTED,
+    "our own service": UNIMPLEMENTED,
+    "no method": UNIMPLEMENTED,
+}
+
+
+def supervisor_fds(b):
+    return len(os.listdir(f"/proc/{b.pid}/fd"))
+
+
+def protocol(scene):
+    """Not confined, and asking for everything."""
+    nest = scene.dir / "router"
+    nest.mkdir()
+    script = nest / "hostile"
+    shutil.copy(HERE / "helpers/hostile_router.py", script)
+    script.chmod(0o755)
+    (nest / "support").write_text(os.environ["UDS_SOURCE"] + "/tests/support")
+    b = Broker(scene, STACK, args=["--router", str(script)]).ready()
+    pid = b.wait("runs", "started")["pid"]
+    started = start_time(pid)
+    wait_for("all questions", lambda: b.said("done"), 60)
+    said = dict(re.findall(r"^attack (.*): (\d+)$", "\n".join(b.other), re.M))
+    for name, status in EXPECTED.items():
+        check(f"attack {name}", said.get(name) == str(status), said.get(name))
+    check("no attack unnoticed", set(said) == set(EXPECTED), set(said) ^ set(EXPECTED))
+    check("nothing was started by asking for the running", len(b.find("runs", "started")) == 1, b.log())
+    floods = dict(re.findall(r"^flood (\w+): (.*)$", "\n".join(b.other), re.M))
+    check("a flood of questions is cut off", re.search(r"\b6=[1-9]", floods.get("Stats", "")), floods)
+    check("a flood of starts is cut off", re.search(r"\b6=[1-9]\d\d", floods.get("Start", "")), floods)
+    # Ten a second, and ten at once: what the flood of starts could have started in the time it took.
+    check("starts are few", len(b.find("once", "started")) < 150, len(b.find("once", "started")))
+
+    fds = supervisor_fds(b)
+    os.kill(b.child("python3"), signal.SIGKILL)
+    for life, why in ((1, "protocol"), (2, "protocol"), (3, "protocol"), (4, "protocol"), (5, "closed its connection")):
+        wait_for(f"breach {life}", lambda life=life: b.said(f"breach {life}"))
+        e = b.wait("router", "ended", life + 1)
+        check(f"breach {life} ends it", why in e["cause"], e)
+    wait_for("half a frame", lambda: b.said("breach 6"))
+    check("the sandbox lived through all of it", start_time(pid) == started, b.log())
+    check("no descriptor was left by it", supervisor_fds(b) <= fds + 2, (fds, supervisor_fds(b)))
+    check("half a frame keeps nobody from ending", b.end() == 0, b.log())
+    shutil.rmtree(nest)
+    scene.expect_nothing_left("protocol")
+
+
+def confinement(scene):
+    """Attack code inside the confinement of the real router."""
+    attack = BIN / "test" / "router-attack"
+    if not attack.exists():
+        check("router-attack is built", False, attack)
+        return
+    b = Broker(scene, STACK, args=["--router", str(attack)]).ready()
+    pid = b.wait("runs", "started")["pid"]
+    started = start_time(pid)
+    wait_for("the last attack", lambda: b.said("attack: over"), 120)
+    refused = [line for line in b.other if line.startswith("refused: ")]
+    check("confinement: there were attacks", len(refused) > 60, b.log())
+    # A sanitizer build has a wider filter.
+    check("confinement: none succeeded", SANITIZED or not b.said("SUCCEEDED"), [x for x in b.other if x.startswith("SUCCEEDED")])
+    # "answer: VERB WHAT: STATUS text". What is allowed asks about something that is in the table, or is only read.
+    allowed = {"Start a declared id", "Stats a declared id", "Attest the pid of init", "Attest with a pidfd of the supervisor"}
+    answers = dict(re.findall(r"^answer: (.*): ([a-z-]+|not sent or lost: \w+)(?: .*)?$", "\n".join(b.other), re.M))
+    check("confinement: every verb was tried", len(answers) > 25, answers)
+    for what, status in answers.items():
+        check(f"confinement: {what}", (status == "ok") == (what in allowed), status)
+    floods = {verb: tuple(map(int, n)) for verb, *n in
+              re.findall(r"^flood: (\w+): (\d+) ok, (\d+) refused, (\d+) lost", "\n".join(b.other), re.M)}
+    check("confinement: floods are cut off", len(floods) == 3 and all(n[1] > 0 for n in floods.values()), floods)
+    check("confinement: starting the running did nothing", len(b.find("runs", "started")) == 1, b.log())
+    check("confinement: the sandbox lives", start_time(pid) == started, b.log())
+    check("confinement: the broker is there", b.process.poll() is None and not b.find("router", "ended"), b.log())
+    check("confinement: it ends with 0", b.end() == 0, b.log())
+    scene.expect_nothing_left("confinement")
+
+
+def kernel(scene):
+    """What /proc says of the real router."""
+    b = Broker(scene, STACK).ready()
+    router = b.child("uds-router")
+    status = dict(line.split(":\t", 1) for line in pathlib.Path(f"/proc/{router}/status").read_text().splitlines())
+    for key in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        check(f"router: {key}", int(status[key], 16) == 0, status[key])
+    check("router: no new privileges", status["NoNewPrivs"].strip() == "1", status["NoNewPrivs"])
+    check("router: seccomp filter", status["Seccomp"].strip() == "2", status["Seccomp"])
+    uids, gids = status["Uid"].split(), status["Gid"].split()
+    check("router: a uid of its own", len(set(uids)) == 1 and int(uids[0]) >= 0x70000000, uids)
+    check("router: a gid of its own", len(set(gids)) == 1 and int(gids[0]) >= 0x70000000, gids)
+    check("router: no groups", status["Groups"].strip() == "", status["Groups"])
+    others = [pid for pid in os.listdir("/proc") if pid.isdigit() and pid != str(router) and owner(pid) == int(uids[0])]
+    check("router: nobody else has that uid", not others, others)
+    root = os.stat(f"/proc/{router}/root")
+    check("router: not our root", (root.st_dev, root.st_ino) != (os.stat("/").st_dev, os.stat("/").st_ino) or SANITIZED)
+    check("router: an empty root", os.listdir(f"/proc/{router}/root/") == [] or SANITIZED, os.listdir(f"/proc/{router}/root/"))
+    links = {fd: os.readlink(f"/proc/{router}/fd/{fd}") for fd in os.listdir(f"/proc/{router}/fd")}
+    files = [link for link in links.values() if link.startswith("/") and link != "/dev/null"]
+    check("router: no file open", not files, links)
+    environ = pathlib.Path(f"/proc/{router}/environ").read_bytes().strip(b"\0")
+    check("router: an empty environment", environ == b"", environ)
+    check("router: not in our session", os.getsid(router) != os.getsid(b.pid))
+    check("kernel: it ends with 0", b.end() == 0, b.log())
+    scene.expect_nothing_left("kernel")
+
+
+def owner(pid):
+    try:
+        return os.stat(f"/proc/{pid}").st_uid
+    except FileNotFoundError:
+        return None
+
+
+run_parts(Scene(), protocol, confinement, kernel)
