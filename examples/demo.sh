@@ -130,7 +130,13 @@ if [ "$uid" = 0 ]; then
 else
     say "As uid $uid, without root: what the kernel does not grant is left out, as the stack file permits."
 fi
-say "$(sed -n -E -e 's/, cgroup [^,]*//' -e 's/^[a-z]+: +started/  &/p' "$dir/log")"
+[ -n "$json" ] || sed -n -E -e 's/, cgroup [^,]*//' -e 's/^[a-z]+: +started/  &/p' "$dir/log"
+explain() { ! grep -qE "degraded: .*\b$1\b" "$dir/log" || say "  without $1: $2"; }
+explain cgroup "memory is limited by RLIMIT_DATA, pids by RLIMIT_NPROC, cpu by nothing; no statistics"
+explain cpu "cpu is limited by nothing"
+explain id-range "one host id, that of the caller, instead of a range of its own"
+explain landlock "passed files are protected by other means, or not passed"
+explain stats "no statistics"
 
 # ---- what must be gone at the end ----
 
@@ -169,14 +175,14 @@ client "${images[@]}" >"$dir/thumbnails"
 [ -n "$json" ] || cat "$dir/thumbnails"
 
 section "2  What the decoder sees"
-client --view >"$dir/view" || problem "the decoder could not be looked at"
+client --view >"$dir/view" || problem "the decoder is not isolated, or could not be looked at"
 [ -n "$json" ] || cat "$dir/view"
 
 section "3  Bombs: small files of huge dimensions that must be held whole"
 small=$shipped/images/palette.png
 client "$shipped/bombs/interlaced-bomb.png" "$small" "$shipped/bombs/progressive-bomb.jpg" "$small" >"$dir/bombs"
 [ -n "$json" ] || cat "$dir/bombs"
-say "$(grep -E '^decoder: killed' "$dir/log" | sed 's/^/  /')"
+[ -n "$json" ] || sed -n 's/^decoder: killed/  &/p' "$dir/log"
 expected='callee-oom'
 [ "$uid" = 0 ] || expected='(callee-oom|memory-limit)'
 if [ -n "$json" ]; then

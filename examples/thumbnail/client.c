@@ -31,8 +31,8 @@ static const char help[] =
     "  --view          print what the decoder sees, beside the host\n"
     "  --misbehave     have the decoder try what it must not; needs its flag --misbehave\n"
     "\n"
-    "Exit: 0 all went well, 1 an image failed or an attempt was not refused, 2 usage,\n"
-    "3 no broker.\n"
+    "Exit: 0 all went well, 1 an image failed, an attempt was not refused or a namespace is\n"
+    "shared with the host, 2 usage, 3 no broker.\n"
     "\n"
     "examples:\n"
     "  uds up stack.yaml &\n"
@@ -58,8 +58,11 @@ void session_note(struct session *session)
 void session_describe(const struct session *session, char *buf, size_t size)
 {
     const char *name = uds_status_name(session->status);
-    const char *colon = session->detail[0] == '\0' ? "" : ": ";
+    bool named = strncmp(session->detail, name, strlen(name)) == 0; /* the detail says it already */
+    const char *colon = named || session->detail[0] == '\0' ? "" : ": ";
 
+    if (named)
+        name = "";
     if (session->rule[0] == '\0')
         (void)snprintf(buf, size, "%s%s%s", name, colon, session->detail);
     else

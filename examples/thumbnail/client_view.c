@@ -17,6 +17,7 @@
 struct seen {
     struct session *session;
     bool answered;
+    bool shares; /* a namespace with us, which the stack file did not ask for */
 };
 
 static void row(const char *what, const char *inside, const char *outside)
@@ -210,6 +211,9 @@ static void on_view(const Thumbnail__ViewReply *reply, void *data)
     if (reply == NULL)
         return;
     seen->answered = true;
+    for (size_t i = 0; i < reply->n_namespaces; i++)
+        if (reply->namespaces[i]->inode == host_namespace(reply->namespaces[i]->name))
+            seen->shares = true;
     host_find(namespace_of(reply, "pid"), reply->pid, &process);
     if (seen->session->json) {
         show_json(reply, &process);
@@ -236,7 +240,7 @@ int client_view(struct session *session)
     int r = session_call(session, start, &seen, NULL, 0);
 
     if (r == 0 && seen.answered)
-        return CLIENT_OK;
+        return seen.shares ? CLIENT_FAILED : CLIENT_OK;
     if (r < 0)
         (void)snprintf(text, sizeof(text), "%s", strerror(-r));
     else
