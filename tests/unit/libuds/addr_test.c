@@ -4,6 +4,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,6 +142,11 @@ Test(addr_default, asks_the_environment_before_the_system)
     (void)snprintf(path, sizeof(path), "%s/uds", dir);
     cr_assert_eq(mkdir(path, 0700), 0);
     (void)snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/uds/broker.sock", dir);
+    close(open(sa.sun_path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    cr_assert_eq(uds_addr_default(&addr), 0);
+    cr_expect_str_eq(addr.name, "/run/uds/broker.sock", "a file is no socket");
+    unlink(sa.sun_path);
+
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     cr_assert_eq(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
     cr_assert_eq(uds_addr_default(&addr), 0);

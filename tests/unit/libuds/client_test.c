@@ -23,6 +23,7 @@
 #include <uds/listener.h>
 
 #include "cleanup.h"
+#include "client/client.h"
 #include "guard.h"
 #include "socket/io.h"
 
@@ -454,11 +455,37 @@ Test(client_publish, is_confirmed_once)
     uint64_t id = broker_expect_id(&scene, UDS_MSG_PUBLISH);
     cr_expect_neq(id, 0);
     cr_expect_neq(id, sub, "their ACKs could not be told apart");
+    cr_assert_eq(uds_client_publish(scene.client, &publish, on_ack, &seen), 0);
+    cr_expect_neq(broker_expect_id(&scene, UDS_MSG_PUBLISH), id);
     broker_ack(&scene, id, UDS_STATUS_QUOTA);
     broker_ack(&scene, id, UDS_STATUS_OK);
     cr_expect_eq(seen.acks, 1);
     cr_expect_eq(seen.status, UDS_STATUS_QUOTA);
     scene_end(&scene);
+    cr_expect_eq(seen.acks, 2);
+}
+
+Test(client_publish_wait, that_gave_up_is_not_reached_by_a_late_answer)
+{
+    UDS_TEST_GUARD;
+    struct uds_publish publish = UDS_PUBLISH_INIT;
+    struct scene scene;
+    struct seen seen;
+    char detail[16] = "untouched";
+    uint32_t status = 4242;
+
+    scene_make(&scene, &seen);
+    publish.subject = "a";
+    cr_expect_eq(
+        uds_client_publish_wait(scene.client, &publish, 20, &status, detail, sizeof(detail)),
+        -ETIMEDOUT);
+    cr_expect_null(scene.client->publishes, "an answer would be written to a stack that is gone");
+    broker_ack(&scene, broker_expect_id(&scene, UDS_MSG_PUBLISH), UDS_STATUS_OK);
+    turn(&scene);
+    cr_expect_str_eq(detail, "untouched");
+    cr_expect_eq(status, 4242);
+    scene_end(&scene);
+    cr_expect_str_eq(detail, "untouched");
 }
 
 /* ---- calls ---- */
@@ -596,6 +623,9 @@ Test(client, backs_off_and_keeps_subscriptions_while_nobody_listens)
     cr_expect_eq(uds_client_publish(scene.client, &publish, NULL, NULL), -ENOTCONN);
     cr_expect_eq(uds_client_flush(scene.client, 10), -ENOTCONN);
     uint64_t id = subscribe(&scene, &seen, "late");
+    for (int i = 0; i < 20; i++)
+        (void)uds_client_process(scene.client);
+    cr_expect_lt(uds_client_get_timeout(scene.client), 100, "it dials when it is not time to");
     for (int i = 0; i < 5; i++) {
         int timeout = uds_client_get_timeout(scene.client);
 
@@ -872,6 +902,30 @@ static pid_t fork_broker(int fd)
         if (uds_conn_process(conn) < 0)
             _exit(0);
     }
+}
+
+Test(client_publish_wait, fails_when_the_broker_dies_meanwhile)
+{
+    UDS_TEST_GUARD;
+    struct uds_publish publish = UDS_PUBLISH_INIT;
+    struct uds_addr addr;
+    uds_client *client;
+    int link[2];
+    char text[16];
+    uint32_t status = 4242;
+
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, link), 0);
+    pid_t pid = fork_broker(link[1]);
+    close(link[1]);
+    (void)snprintf(text, sizeof(text), "fd:%d", link[0]);
+    cr_assert_eq(uds_addr_parse(text, &addr), 0);
+    cr_assert_eq(uds_client_new(&client, &addr, NULL, 0), 0);
+    publish.subject = "die";
+    cr_expect_eq(uds_client_publish_wait(client, &publish, 5000, &status, NULL, 0), -ECONNRESET);
+    cr_expect_eq(status, 4242);
+    (void)uds_client_free(client);
+    close(link[0]);
+    cr_assert_eq(waitpid(pid, NULL, 0), pid);
 }
 
 Test(client, has_blocking_forms)

@@ -260,6 +260,28 @@ Test(cred, of_a_reaped_peer_takes_nothing_from_proc)
     (void)uds_listener_free(scene.listener);
 }
 
+/* A zombie still has a /proc/PID, and its number may be somebody else's at any moment. */
+Test(cred, of_a_peer_that_is_not_running_takes_nothing_from_proc)
+{
+    UDS_TEST_GUARD;
+    struct uds_cred cred;
+    struct scene scene;
+    siginfo_t info;
+
+    scene_make(&scene);
+    int fd = scene_connect(&scene, NULL, false);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(waitid(P_PID, (id_t)scene.child, &info, WEXITED | WNOWAIT), 0);
+    cr_assert_eq(uds_cred_from_socket(fd, ALL, &cred), 0);
+    cr_expect_not(cred.known & UDS_CRED_CGROUP);
+    cr_expect_eq(cred.cgroup[0], '\0');
+    cr_expect_not(cred.known & UDS_CRED_NS);
+    uds_cred_clear(&cred);
+    scene_reap(&scene);
+    close(fd);
+    (void)uds_listener_free(scene.listener);
+}
+
 /* In a new pid namespace: everything that is outside has no number there. */
 static int look_from_a_pid_namespace(int fd)
 {

@@ -6,12 +6,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -387,6 +389,48 @@ Test(listener, is_won_by_one_of_many_that_race_for_a_stale_file)
         (void)kill(pids[i], SIGKILL);
         (void)waitpid(pids[i], NULL, 0);
     }
+    unlink(place.path);
+    place_clear(&place);
+}
+
+/* Between bind and listen a socket looks stale; who holds the lock is trusted to be on the way from one to the other. */
+Test(listener, does_not_take_over_a_socket_that_is_being_born)
+{
+    UDS_TEST_GUARD;
+    struct place place;
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    char lock_path[128], c = 0;
+    int result[2];
+
+    place_make(&place);
+    (void)snprintf(lock_path, sizeof(lock_path), "%s/s.lock", place.dir);
+    int lock = open(lock_path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+    cr_assert_eq(flock(lock, LOCK_EX), 0);
+    strcpy(sa.sun_path, place.path);
+    int born = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(bind(born, (struct sockaddr *)&sa, sizeof(sa)), 0);
+
+    cr_assert_eq(pipe2(result, O_CLOEXEC), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        close(lock);
+        c = listen_result(&place.addr) == -EADDRINUSE ? 'l' : '?';
+        _exit(write(result[1], &c, 1) == 1 ? 0 : 1);
+    }
+    struct pollfd p = {.fd = result[0], .events = POLLIN};
+    cr_expect_eq(poll(&p, 1, 100), 0, "it did not wait for the lock");
+    cr_assert_eq(listen(born, 1), 0);
+    unlink(lock_path);
+    close(lock);
+    cr_assert_eq(read(result[0], &c, 1), 1);
+    cr_expect_eq(c, 'l');
+    cr_assert_eq(waitpid(child, NULL, 0), child);
+    int fd = udsi_connect(&place.addr, 0);
+    cr_expect_geq(fd, 0);
+    udsi_close(fd);
+    close(born);
+    close(result[0]);
+    close(result[1]);
     unlink(place.path);
     place_clear(&place);
 }
