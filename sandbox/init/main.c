@@ -34,6 +34,8 @@
 
 #include "init.h"
 
+static bool is_pid1; /* of a namespace of our own */
+
 int init_fail(struct init *init, int err, const char *format, ...)
 {
     va_list ap;
@@ -137,6 +139,31 @@ static int await_exec(int fd, struct sbxi_event *event)
     return n == (ssize_t)sizeof *event;
 }
 
+/*
+ * Without a pid namespace our exit ends nobody, but orphans become our children (subreaper): kill what is there until
+ * nothing is. Bounded, because a fork bomb can be faster than this; the cgroup is what ends that one.
+ */
+static void end_children(pid_t payload)
+{
+    char path[64], text[4096];
+    kill(-payload, SIGKILL);
+    kill(payload, SIGKILL);
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    for (int round = 0; round < 1000; round++) {
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+        if (fd >= 0)
+            close(fd);
+        if (n <= 0)
+            return;
+        text[n] = '\0';
+        char *next = text;
+        for (long pid = strtol(next, &next, 10); pid > 0; pid = strtol(next, &next, 10))
+            kill((pid_t)pid, SIGKILL);
+        waitpid(-1, NULL, 0);
+    }
+}
+
 static _Noreturn void report_end(pid_t payload, int status)
 {
     struct sbxi_event event = {.type = SBXI_ENDED, .status = status};
@@ -146,8 +173,9 @@ static _Noreturn void report_end(pid_t payload, int status)
                          (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
         event.peak_kib = (uint64_t)usage.ru_maxrss;
     }
+    if (!is_pid1)
+        end_children(payload);
     send_event(&event);
-    kill(-payload, SIGKILL); /* without a pid namespace nothing else ends its group */
     _exit(0);
 }
 
@@ -168,7 +196,8 @@ static void obey(pid_t payload)
     struct sbxi_command command;
     ssize_t n = recv(SBXI_FD_CONTROL, &command, sizeof command, MSG_DONTWAIT);
     if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
-        kill(payload, SIGKILL);
+        if (!is_pid1)
+            end_children(payload);
         _exit(0);
     }
     if (n == (ssize_t)sizeof command && command.type == SBXI_SIGNAL && command.value < NSIG)
@@ -254,7 +283,8 @@ int main(void)
     int r = map_blob(&init);
     if (r >= 0)
         r = take_trees(&init);
-    if (r >= 0 && !init.blob->pid1 && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
+    is_pid1 = r >= 0 && init.blob->pid1;
+    if (r >= 0 && !is_pid1 && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
         r = -errno;
     if (r >= 0)
         r = signals = open_signals();

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """What a payload can reach, see and keep: the sandbox library against sbx-probe, as root and as nobody.
 
-Numbers in brackets are those of the checklist in docs/security-model.md.
+Numbers in brackets name one property each, so that a failure can be found again in every place that speaks of it.
 """
 import ctypes
 import os
@@ -296,6 +296,34 @@ def test_network(c):
     hidden.close()
 
 
+def test_own_listener(c):
+    """A socket of the host in a read-only bind is a way out that was asked for."""
+    place = c.dir / "listen"
+    place.mkdir()
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(place / "broker.sock"))
+    listener.listen()
+    os.chmod(place / "broker.sock", 0o777)
+    for jail in (True, False):
+        r = c.run("--bind", f"{place}:/run/uds", jail=jail, probe=verbs("unix /run/uds/broker.sock", "create /run/uds/x"))
+        c.check("a bound socket can be connected to", r["unix"] == "ok", r.out + r.err)
+        c.check("its directory is read-only", r["create"] == "EROFS", r.out)
+    listener.close()
+
+
+def test_keys(c):
+    """[29] The caller's session keyring stays outside."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    add_key, keyctl = (248, 250) if os.uname().machine == "x86_64" else (217, 219)
+
+    def with_key():
+        libc.syscall(keyctl, 1, None)
+        if libc.syscall(add_key, b"user", b"sbx-test", b"secret", 6, -3) < 0:
+            os._exit(99)
+    r = c.run("--no-seccomp", preexec=with_key, probe=verbs("key sbx-test"))
+    c.check("[29] a key of the caller is not found", r["key"] in ("ENOKEY", "ENOSYS"), r.out + r.err)
+
+
 def test_ipc(c):
     libc = ctypes.CDLL(None, use_errno=True)
     key = 0x5b000000 | os.getpid() & 0xffffff
@@ -408,6 +436,14 @@ def test_nothing_is_left(c):
     process, report = c.start(["--jail", c.probe, "--fd", f"life={write}"], [c.probe, "daemonize"], pass_fds=(write,))
     os.close(write)
     c.check("[42] a daemon ends with its sandbox", ends(read, 5), "")
+    process.communicate()
+    os.close(read)
+    os.close(report)
+    read, write = os.pipe()
+    process, report = c.start(["--isolate", "user,mount", "--jail", c.probe, "--fd", f"life={write}"],
+                              [c.probe, "daemonize"], pass_fds=(write,))
+    os.close(write)
+    c.check("[42] also without a pid namespace", ends(read, 5), "")
     process.communicate()
     os.close(read)
     os.close(report)

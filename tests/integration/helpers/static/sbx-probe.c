@@ -173,6 +173,20 @@ static void abstract(char **a)
     close(fd);
 }
 
+static void unix_(char **a)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", a[1]);
+    result(a[0], connect(fd, (struct sockaddr *)&address, sizeof address));
+    close(fd);
+}
+
+static void key(char **a)
+{
+    result(a[0], syscall(SYS_request_key, "user", a[1], NULL, 0));
+}
+
 static void sock(char **a)
 {
     int fd = socket(number(a[1]), number(a[2]), number(a[3]));
@@ -443,7 +457,8 @@ static const struct verb {
     {"cwd", 0, cwd},           {"shm", 1, shm},
     {"unchroot", 0, unchroot}, {"raise", 1, raise_},
     {"exit", 1, exit_},        {"sleep", 0, sleep_},
-    {"umask", 0, mask_},
+    {"umask", 0, mask_},       {"unix", 1, unix_},
+    {"key", 1, key},
 };
 
 static int run(int count, char **a)
