@@ -171,12 +171,15 @@ left_behind() {
 
 section "1  Thumbnails: descriptors of images go in, sealed memory comes out"
 client "${images[@]}" >"$dir/thumbnails"
-[ $? = 0 ] || problem "an image failed"
+code=$?
 [ -n "$json" ] || cat "$dir/thumbnails"
+[ $code = 0 ] || problem "an image failed"
 
 section "2  What the decoder sees"
-client --view >"$dir/view" || problem "the decoder is not isolated, or could not be looked at"
+client --view >"$dir/view"
+code=$?
 [ -n "$json" ] || cat "$dir/view"
+[ $code = 0 ] || problem "the decoder is not isolated, or could not be looked at"
 
 section "3  Bombs: small files of huge dimensions that must be held whole"
 small=$shipped/images/palette.png
@@ -196,8 +199,10 @@ fi
 [ "$good" = 2 ] || problem "bombs: $good of 2 images after them succeeded"
 
 section "4  A decoder that misbehaves, and what refuses it"
-client --subject rogue --misbehave "${images[0]}" >"$dir/misbehaviour" || problem "an attempt was not refused"
+client --subject rogue --misbehave "${images[0]}" >"$dir/misbehaviour"
+code=$?
 [ -n "$json" ] || cat "$dir/misbehaviour"
+[ $code = 0 ] || problem "an attempt was not refused"
 
 section "5  What the broker saw"
 remember

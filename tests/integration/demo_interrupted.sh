@@ -5,7 +5,7 @@ set -u
 dir=$(mktemp -d "${TMPDIR:-/tmp}/uds-interrupt.XXXXXX") || exit 1
 demo=
 clean_up() {
-    [ -z "$demo" ] || kill -KILL "$demo" 2>/dev/null
+    [ -z "$demo" ] || kill -KILL -- "-$demo" 2>/dev/null
     rm -rf "$dir"
 }
 trap clean_up EXIT
@@ -36,27 +36,32 @@ alive() {
     local entry now
     for entry in "$@"; do
         now=$(awk '{sub(/.*\) /, ""); print $20}' "/proc/${entry%%:*}/stat" 2>/dev/null)
-        [ "$now" != "${entry##*:}" ] || echo "$entry $(tr '\0' ' ' <"/proc/${entry%%:*}/cmdline" 2>/dev/null)"
+        [ "$now" != "${entry##*:}" ] || echo "$entry $(cat "/proc/${entry%%:*}/cmdline" 2>/dev/null | tr '\0' ' ')"
     done
 }
 
 cgroups() { find /sys/fs/cgroup -type d 2>/dev/null | sort; }
 
-# interrupt WHERE: when the demo's output has that line.
+# interrupt WHERE TARGET: when the demo's output has that line. TARGET: "one" process, as kill(1) does, or the "group",
+# as a terminal does.
 interrupt() {
     local deadline=$((SECONDS + 60)) entries left
     cgroups >"$dir/cgroups.before"
     # A job in the background starts with SIGINT ignored, and a shell cannot trap what it found ignored.
-    env --default-signal=INT "$UDS_SOURCE/examples/demo.sh" >"$dir/text" 2>"$dir/errors" &
+    setsid env --default-signal=INT "$UDS_SOURCE/examples/demo.sh" >"$dir/text" 2>"$dir/errors" &
     demo=$!
-    until grep -qE "$1" "$dir/text"; do
+    until grep -qsE "$1" "$dir/text"; do
         [ $SECONDS -lt $deadline ] || { bad "$1: never came: $(cat "$dir/text" "$dir/errors")"; return; }
         kill -0 "$demo" 2>/dev/null || { bad "$1: the demo ended: $(cat "$dir/text" "$dir/errors")"; return; }
         nap
     done
     mapfile -t entries < <(descendants "$demo")
     [ ${#entries[@]} -ge 4 ] || bad "$1: only ${#entries[@]} processes to look after"
-    kill -INT "$demo"
+    if [ "$2" = group ]; then
+        kill -INT -- "-$demo"
+    else
+        kill -INT "$demo"
+    fi
     wait "$demo"
     code=$?
     demo=
@@ -65,7 +70,10 @@ interrupt() {
     while left=$(alive "${entries[@]}") && [ -n "$left" ] && [ $SECONDS -lt $deadline ]; do
         nap
     done
-    [ -z "$left" ] || bad "$1: processes are left: $left"
+    if [ -n "$left" ]; then
+        bad "$1: processes are left: $left"
+        awk -F: '{print $1}' <<<"$left" | xargs -r kill -KILL 2>/dev/null
+    fi
     # Other brokers may run on this machine; only what carries our decoder's name below a new directory is ours.
     left=$(cgroups | comm -13 "$dir/cgroups.before" - | grep -E 'decoder|rogue')
     [ -z "$left" ] || bad "$1: cgroups are left: $left"
@@ -77,7 +85,8 @@ interrupt() {
     [ -z "$left" ] || bad "$1: sockets are left: $left"
 }
 
-interrupt '^1  Thumbnails'
-interrupt '^3  Bombs'
-interrupt '^4  A decoder'
+interrupt '^1  Thumbnails' one
+interrupt '^3  Bombs' group
+interrupt '^3  Bombs' one
+interrupt '^4  A decoder' group
 [ $failed = 0 ]
