@@ -17,6 +17,7 @@
  */
 
 #include "conn/conn.h"
+#include "conn/msg.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +30,6 @@
 #include <sys/socket.h>
 
 #include "cleanup.h"
-#include "conn/msg.h"
 #include "socket/io.h"
 
 #define DISPATCH_MAX 256 /* messages in one process() */
@@ -231,16 +231,11 @@ static bool wants_input(const uds_conn *conn)
     return conn->paused == 0 && !conn->peer_done;
 }
 
-static bool wants_output(const uds_conn *conn)
-{
-    return conn->retry_at == 0 && conn->send_error == 0 && udsi_sendq_has_work(&conn->out);
-}
-
 short uds_conn_get_events(const uds_conn *conn)
 {
     if (conn->state == UDSI_CONN_CLOSED)
         return 0;
-    return (short)((wants_input(conn) ? POLLIN : 0) | (wants_output(conn) ? POLLOUT : 0));
+    return (short)((wants_input(conn) ? POLLIN : 0) | (udsi_conn_wants_output(conn) ? POLLOUT : 0));
 }
 
 int uds_conn_get_timeout(const uds_conn *conn)
@@ -249,145 +244,12 @@ int uds_conn_get_timeout(const uds_conn *conn)
 
     if (conn->state == UDSI_CONN_CLOSED)
         return conn->reported ? -1 : 0;
-    if (conn->more && wants_input(conn))
+    if ((conn->more || conn->ready) && wants_input(conn))
         return 0;
     if (conn->retry_at == 0)
         return -1;
     now = udsi_now_ms();
     return conn->retry_at > now ? (int)(conn->retry_at - now) : 0;
-}
-
-/* Sending is over. What the peer sent before it went is still worth reading, unless it said GOODBYE. */
-static void end_sending(uds_conn *conn, int error)
-{
-    conn->send_error = error;
-    udsi_sendq_clear(&conn->out);
-    if (conn->peer_done)
-        udsi_conn_fail(conn, 0, NULL);
-}
-
-/* After every send: the marks, and the end of an orderly shutdown. */
-static void after_output(uds_conn *conn)
-{
-    if (conn->above_high && conn->out.bytes <= conn->low_water) {
-        conn->above_high = false;
-        conn->writable = true;
-    }
-    if (conn->state == UDSI_CONN_CLOSING && conn->out.count == 0 &&
-        (conn->peer_done || conn->send_error == 0))
-        udsi_conn_fail(conn, 0, NULL);
-}
-
-int udsi_conn_pump_out(uds_conn *conn)
-{
-    int r = 1;
-
-    if (conn->state == UDSI_CONN_CLOSED)
-        return udsi_conn_result(conn);
-    if (conn->retry_at != 0 && udsi_now_ms() < conn->retry_at)
-        return 1;
-    conn->retry_at = 0;
-    while (r == 1 && conn->send_error == 0 && conn->state != UDSI_CONN_CLOSED)
-        r = udsi_sendq_send(&conn->out, conn->fd);
-    if (r == -ETOOMANYREFS || r == -ENOBUFS || r == -ENOMEM)
-        conn->retry_at = udsi_now_ms() + UDSI_RETRY_MS;
-    else if (r == -EPIPE || r == -ECONNRESET)
-        end_sending(conn, r);
-    else if (r < 0 && r != -EAGAIN)
-        udsi_conn_fail(conn, r, "sending failed: %s", strerror(-r));
-    after_output(conn);
-    if (conn->state == UDSI_CONN_CLOSED)
-        return udsi_conn_result(conn);
-    if (conn->send_error != 0)
-        return conn->send_error;
-    return conn->out.count > 0 || udsi_sendq_has_work(&conn->out) ? 1 : 0;
-}
-
-int uds_conn_flush(uds_conn *conn)
-{
-    int r;
-
-    (void)uds_conn_ref(conn);
-    r = udsi_conn_pump_out(conn);
-    if (conn->state == UDSI_CONN_CLOSED && !conn->reported)
-        udsi_conn_rearm(conn);
-    (void)uds_conn_unref(conn);
-    return r;
-}
-
-static int
-check_sendable(const uds_conn *conn, size_t head_len, const uds_msg *payload, bool with_fds)
-{
-    size_t body_len = payload ? payload->body_len : 0;
-    size_t nfds = payload && with_fds ? payload->nfds : 0;
-    size_t size = UDSI_HEADER_SIZE + head_len + body_len;
-
-    if (conn->state >= UDSI_CONN_CLOSING || conn->send_error != 0)
-        return -ENOTCONN;
-    if (conn->out.released && body_len > conn->peer_max_body)
-        return -EMSGSIZE;
-    if (conn->record_max > 0 && size > conn->record_max)
-        return -EMSGSIZE;
-    if (conn->out.released && nfds > conn->peer_max_fds)
-        return -E2BIG;
-    if (nfds > 0 && !udsi_msg_has_all_fds(payload))
-        return -ESTALE;
-    if (conn->out.count == 0)
-        return 0;
-    if (size > conn->max_bytes || conn->out.bytes > conn->max_bytes - size)
-        return -ENOBUFS;
-    if (nfds > 0 && (nfds > conn->max_fds_queued || conn->out.fds > conn->max_fds_queued - nfds))
-        return -ENOBUFS;
-    return 0;
-}
-
-static void after_queueing(uds_conn *conn, bool was_empty)
-{
-    if (conn->out.bytes > conn->high_water)
-        conn->above_high = true;
-    if (was_empty)
-        udsi_conn_rearm(conn);
-}
-
-int uds_conn_send(uds_conn *conn, uds_msg *msg)
-{
-    bool was_empty = conn->out.count == 0;
-    int r = check_sendable(conn, msg->head_len, msg, true);
-
-    if (r < 0)
-        return r;
-    r = udsi_sendq_push(&conn->out, msg->type, msg->id, NULL, 0, msg, true);
-    if (r < 0)
-        return r;
-    msg->sealed = true;
-    after_queueing(conn, was_empty);
-    return 0;
-}
-
-int uds_conn_forward(uds_conn *conn,
-                     enum uds_msg_type type,
-                     uint64_t id,
-                     const void *head,
-                     size_t head_len,
-                     uds_msg *payload,
-                     bool with_fds)
-{
-    bool was_empty = conn->out.count == 0;
-    int r;
-
-    if (head_len > UDS_HEAD_MAX || (!head && head_len > 0))
-        return -EINVAL;
-    r = check_sendable(conn, head_len, payload, with_fds);
-    if (r < 0)
-        return r;
-    r = udsi_sendq_push(&conn->out, (uint8_t)type, id, head ? head : "", head_len, payload,
-                        with_fds);
-    if (r < 0)
-        return r;
-    if (payload)
-        payload->sealed = true;
-    after_queueing(conn, was_empty);
-    return 0;
 }
 
 /* The library's own frames; true if @msg was one. */
@@ -519,23 +381,6 @@ int uds_conn_process(uds_conn *conn)
     return r;
 }
 
-int uds_conn_shutdown(uds_conn *conn, uint32_t status, const char *reason)
-{
-    int r;
-
-    if (conn->state == UDSI_CONN_CLOSED || conn->said_goodbye)
-        return -ENOTCONN;
-    if (conn->peer_done)
-        return 0;
-    r = udsi_goodbye_queue(conn, status, reason);
-    if (r < 0)
-        return r;
-    conn->said_goodbye = true;
-    conn->state = UDSI_CONN_CLOSING;
-    udsi_conn_rearm(conn);
-    return 0;
-}
-
 void uds_conn_pause(uds_conn *conn, uint32_t reason)
 {
     conn->paused |= reason;
@@ -549,16 +394,6 @@ void uds_conn_resume(uds_conn *conn, uint32_t reason)
     if (conn->paused == 0)
         conn->more = true;
     udsi_conn_rearm(conn);
-}
-
-size_t uds_conn_get_queued_bytes(const uds_conn *conn)
-{
-    return conn->out.bytes;
-}
-
-size_t uds_conn_get_queued_fds(const uds_conn *conn)
-{
-    return conn->out.fds;
 }
 
 uint32_t uds_conn_get_peer_max_body(const uds_conn *conn)
@@ -579,18 +414,6 @@ bool uds_conn_is_open(const uds_conn *conn)
 const char *uds_conn_get_error_text(const uds_conn *conn)
 {
     return conn->state == UDSI_CONN_CLOSED ? conn->text : "";
-}
-
-void uds_conn_each_queued(uds_conn *conn,
-                          void (*visit)(uds_msg *payload, size_t bytes, void *arg),
-                          void *arg)
-{
-    for (size_t i = 0; i < conn->out.count; i++) {
-        const struct udsi_out *out = udsi_sendq_at(&conn->out, i);
-
-        if (out->payload)
-            visit(out->payload, udsi_out_size(out), arg);
-    }
 }
 
 bool udsi_conn_check(const uds_conn *conn)

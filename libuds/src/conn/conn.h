@@ -75,6 +75,9 @@ void udsi_conn_fail(uds_conn *conn, int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void udsi_conn_fail_rule(uds_conn *conn, enum udsi_rule rule);
 
+/* Would POLLOUT help? */
+bool udsi_conn_wants_output(const uds_conn *conn);
+
 /* Sends until nothing is left or the socket is full. 0 all gone, 1 some is left, -errno once CLOSED. */
 int udsi_conn_pump_out(uds_conn *conn);
 

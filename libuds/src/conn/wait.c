@@ -23,6 +23,8 @@ int uds_conn_receive(uds_conn *conn, uds_msg **ret)
     (void)uds_conn_ref(conn);
     conn->more = conn->drained = false;
     r = udsi_conn_next(conn, &budget, ret);
+    if (r == 1)
+        conn->more = true; /* the buffer may hold another, which does not wake poll */
     if (r == 0 && (udsi_sendq_has_work(&conn->out) || conn->peer_done)) {
         (void)udsi_conn_pump_out(conn);
         if (conn->state == UDSI_CONN_CLOSED)

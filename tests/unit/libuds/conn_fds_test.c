@@ -267,6 +267,21 @@ Test(conn_fds, cannot_be_parked_while_a_header_dribbles_in)
     expect_rule(conn, "P-11");
 }
 
+Test(conn_fds, are_not_lent_to_a_frame_that_begins_after_them)
+{
+    UDS_TEST_GUARD;
+    _cleanup_conn_ uds_conn *conn = NULL;
+    _cleanup_close_ int peer = raw_conn(&conn, SOCK_STREAM, NULL, 1);
+    uint8_t bytes[128];
+    size_t len = raw_encode(&(struct raw_frame){.id = 1}, bytes);
+
+    len += raw_encode(&(struct raw_frame){.id = 2, .claimed_fds = 1}, bytes + len);
+    cr_assert_eq(raw_send(peer, bytes, 10, 0, 1), 10);
+    cr_assert_eq(run(conn), 0);
+    cr_assert_gt(raw_send(peer, bytes + 10, len - 10, -1, 0), 0);
+    expect_rule(conn, "P-11");
+}
+
 Test(conn_fds, of_two_claiming_frames_in_one_sendmsg_are_missing_for_the_second)
 {
     UDS_TEST_GUARD;

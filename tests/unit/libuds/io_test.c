@@ -113,6 +113,7 @@ Test(io_recv, takes_credentials_and_owns_a_pidfd_that_somebody_asked_for)
     cr_assert_eq(ancillary.cred.pid, getpid());
     cr_assert_geq(ancillary.pidfd, 0);
     udsi_ancillary_clear(&ancillary);
+    cr_assert_eq(ancillary.pidfd, -1, "clearing twice closes once");
 }
 
 Test(io_recv, returns_at_most_one_set_and_glues_bytes_before_it)

@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: MIT */
+
+/* How connections end and pause, what callbacks may do, blocking forms, records and forwarding. */
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/socket.h>
+
+#include <uds/error.h>
+
+#include "cleanup.h"
+#include "conn/conn.h"
+#include "conn/msg.h"
+#include "faultsock.h"
+#include "guard.h"
+#include "rawpeer.h"
+
+static uds_msg *make(uint64_t id, size_t len)
+{
+    uds_msg *msg = NULL;
+    void *room;
+
+    cr_assert_eq(uds_msg_new(&msg, UDS_MSG_MESSAGE, id, NULL, 0), 0);
+    cr_assert_eq(uds_msg_reserve_body(msg, len, &room), 0);
+    memset(room, (int)('a' + id % 26), len);
+    return msg;
+}
+
+static void send_one(uds_conn *conn, uint64_t id, size_t len)
+{
+    _cleanup_msg_ uds_msg *msg = make(id, len);
+
+    cr_assert_eq(uds_conn_send(conn, msg), 0);
+}
+
+static void open_pair(uds_conn **a, uds_conn **b, const struct uds_conn_options *options)
+{
+    cr_assert_eq(uds_conn_pair(a, b, options), 0);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_geq(uds_conn_process(*a), 0);
+        cr_assert_geq(uds_conn_process(*b), 0);
+    }
+    cr_assert(uds_conn_is_open(*a));
+    cr_assert(uds_conn_is_open(*b));
+}
+
+/* Runs until @conn is closed or has nothing to do, checking the invariants after each step. */
+static int run(uds_conn *conn)
+{
+    struct pollfd pfd;
+    int r;
+
+    do {
+        r = uds_conn_process(conn);
+        cr_assert(udsi_conn_check(conn));
+        pfd = (struct pollfd){.fd = uds_conn_get_fd(conn), .events = POLLIN};
+    } while (r == 1 || (r == 0 && uds_conn_get_events(conn) & POLLIN && !conn->ready &&
+                        poll(&pfd, 1, 0) > 0));
+    return r;
+}
+
+Test(conn_shutdown, sends_what_is_queued_then_goodbye_then_closes)
+{
+    UDS_TEST_GUARD;
+    _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
+    struct raw_seen seen_a = {0}, seen_b = {0};
+    _cleanup_msg_ uds_msg *late = make(9, 1);
+
+    open_pair(&a, &b, NULL);
+    uds_conn_set_callbacks(a, &raw_callbacks, &seen_a);
+    uds_conn_set_callbacks(b, &raw_callbacks, &seen_b);
+    send_one(a, 5, 10);
+    cr_assert_eq(uds_conn_shutdown(a, UDS_STATUS_QUOTA, "enough"), 0);
+    cr_assert_eq(uds_conn_send(a, late), -ENOTCONN);
+    cr_assert_eq(uds_conn_shutdown(a, 0, NULL), -ENOTCONN);
+    cr_assert_eq(run(a), -ESHUTDOWN);
+    cr_assert_eq(seen_a.closes, 1);
+    cr_assert_eq(seen_a.close_error, 0);
+    cr_assert_eq(run(b), -ESHUTDOWN);
+    cr_assert_eq(seen_b.messages, 1);
+    cr_assert_eq(seen_b.close_error, 0);
+    cr_assert(strstr(uds_conn_get_error_text(b), "enough"), "%s", uds_conn_get_error_text(b));
+}
+
+Test(conn_shutdown, lets_the_other_side_drain_its_queue)
+{
+    UDS_TEST_GUARD;
+    _cleanup_conn_ uds_conn *conn = NULL;
+    _cleanup_close_ int peer = raw_conn(&conn, SOCK_STREAM, NULL, 1);
+    struct raw_seen seen = {0};
+    static uint8_t buf[1 << 16];
+    size_t got = 0;
+    ssize_t n;
+
+    uds_conn_set_callbacks(conn, &raw_callbacks, &seen);
+    send_one(conn, 1, 2 << 20);
+    cr_assert_eq(run(conn), 0);
+    cr_assert_gt(raw_send_frame(peer, &(struct raw_frame){.type = UDS_MSG_GOODBYE}, -1, 0), 0);
+    for (int i = 0; i < 1000 && seen.closes == 0; i++) {
+        (void)uds_conn_process(conn);
+        while ((n = recv(peer, buf, sizeof(buf), MSG_DONTWAIT)) > 0)
+            got += (size_t)n;
+    }
+    while ((n = recv(peer, buf, sizeof(buf), MSG_DONTWAIT)) > 0)
+        got += (size_t)n;
+    cr_assert_eq(got, (2u << 20) + 24);
+    cr_assert_eq(seen.close_error, 0);
+}
+
+Test(conn_shutdown, is_orderly_for_a_side_whose_own_sends_fail_before_it_reads_the_goodbye)
+{
+    UDS_TEST_GUARD;
+    _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
+    struct raw_seen seen = {0};
+
+    open_pair(&a, &b, NULL);
+    uds_conn_set_callbacks(b, &raw_callbacks, &seen);
+    cr_assert_eq(uds_conn_shutdown(a, 0, NULL), 0);
+    cr_assert_eq(run(a), -ESHUTDOWN);
+    send_one(b, 1, 1);
+    cr_assert_eq(uds_conn_flush(b), -EPIPE);
+    cr_assert_eq(run(b), -ESHUTDOWN);
+    cr_assert_eq(seen.close_error, 0);
+}
+
+Test(conn_pause, stops_reading_until_every_reason_is_gone)
+{
+    UDS_TEST_GUARD;
+    _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
+    struct raw_seen seen = {0};
+
+    open_pair(&a, &b, NULL);
+    uds_conn_set_callbacks(b, &raw_callbacks, &seen);
+    send_one(a, 1, 1);
+    cr_assert_eq(uds_conn_flush(a), 0);
+    uds_conn_pause(b, 1u << 0);
+    uds_conn_pause(b, 1u << 31);
+    cr_assert_eq(uds_conn_get_events(b), 0);
+    cr_assert_eq(uds_conn_process(b), 0);
+    uds_conn_resume(b, 1u << 0);
+    cr_assert_eq(uds_conn_process(b), 0);
+    cr_assert_eq(seen.messages, 0);
+    uds_conn_resume(b, 1u << 31);
+    cr_assert_eq(uds_conn_get_timeout(b), 0);
+    cr_assert_eq(uds_conn_process(b), 0);
+    cr_assert_eq(seen.messages, 1);
+}
+
+/* ---- inside callbacks ---- */
+
+enum deed {
+    DEED_UNREF,
+    DEED_SHUTDOWN,
+    DEED_SEND,
+    DEED_PAUSE,
+    DEED_RECURSE,
+    DEED_CALLBACKS
+};
+
+struct actor {
+    enum deed deed;
+    uds_conn *other;
+    unsigned messages, closes, writables, rearms;
+};
+
+static void act(uds_conn *conn, struct actor *actor)
+{
+    switch (actor->deed) {
+    case DEED_UNREF:
+        (void)uds_conn_unref(conn);
+        break;
+    case DEED_SHUTDOWN:
+        (void)uds_conn_shutdown(conn, 0, NULL);
+        break;
+    case DEED_SEND: {
+        _cleanup_msg_ uds_msg *msg = make(1, 1);
+
+        if (uds_conn_send(conn, msg) == 0)
+            (void)uds_conn_flush(conn);
+        break;
+    }
+    case DEED_PAUSE:
+        uds_conn_pause(conn, 1);
+        break;
+    case DEED_RECURSE:
+        (void)uds_conn_process(conn);
+        break;
+    case DEED_CALLBACKS:
+        uds_conn_set_callbacks(conn, NULL, NULL);
+        break;
+    }
+}
+
+static void act_message(uds_conn *conn, uds_msg *msg, void *arg)
+{
+    struct actor *actor = arg;
+
+    (void)uds_msg_unref(msg);
+    if (actor->messages++ == 0)
+        act(conn, actor);
+}
+
+static void act_close(uds_conn *conn, int error, void *arg)
+{
+    struct actor *actor = arg;
+
+    (void)error;
+    if (actor->closes++ == 0)
+        act(conn, actor);
+}
+
+static void act_writable(uds_conn *conn, void *arg)
+{
+    struct actor *actor = arg;
+
+    if (actor->writables++ == 0)
+        act(conn, actor);
+}
+
+static const struct uds_conn_callbacks act_callbacks = {
+    .on_message = act_message, .on_close = act_close, .on_writable = act_writable};
+
+Test(conn_callbacks, may_do_anything_in_on_message)
+{
+    UDS_TEST_GUARD;
+    static const unsigned delivered[] = {
+        [DEED_UNREF] = 1, [DEED_SHUTDOWN] = 3, [DEED_SEND] = 3,
+        [DEED_PAUSE] = 1, [DEED_RECURSE] = 3,  [DEED_CALLBACKS] = 1};
+
+    for (enum deed deed = DEED_UNREF; deed <= DEED_CALLBACKS; deed++) {
+        _cleanup_conn_ uds_conn *a = NULL;
+        uds_conn *b = NULL;
+        struct actor actor = {.deed = deed};
+
+        open_pair(&a, &b, NULL);
+        uds_conn_set_callbacks(b, &act_callbacks, &actor);
+        for (uint64_t id = 0; id < 3; id++)
+            send_one(a, id, 1);
+        cr_assert_eq(uds_conn_flush(a), 0);
+        (void)uds_conn_process(b);
+        cr_assert_eq(actor.messages, delivered[deed], "deed %d", (int)deed);
+        cr_assert_eq(actor.closes, deed == DEED_SHUTDOWN ? 1 : 0);
+        if (deed != DEED_UNREF)
+            uds_conn_unref(b);
+    }
+}
+
+Test(conn_callbacks, may_do_anything_in_on_close)
+{
+    UDS_TEST_GUARD;
+    for (enum deed deed = DEED_UNREF; deed <= DEED_CALLBACKS; deed++) {
+        _cleanup_conn_ uds_conn *a = NULL;
+        uds_conn *b = NULL;
+        struct actor actor = {.deed = deed};
+
+        open_pair(&a, &b, NULL);
+        uds_conn_set_callbacks(b, &act_callbacks, &actor);
+        a = uds_conn_unref(a);
+        cr_assert_eq(uds_conn_process(b), -ECONNRESET);
+        cr_assert_eq(actor.closes, 1);
+        if (deed != DEED_UNREF)
+            uds_conn_unref(b);
+    }
+}
+
+Test(conn_callbacks, may_do_anything_in_on_writable)
+{
+    UDS_TEST_GUARD;
+    for (enum deed deed = DEED_UNREF; deed <= DEED_CALLBACKS; deed++) {
+        struct uds_conn_options options = UDS_CONN_OPTIONS_INIT;
+        _cleanup_conn_ uds_conn *a = NULL;
+        uds_conn *b = NULL;
+        struct actor actor = {.deed = deed};
+
+        options.high_water = 2;
+        options.low_water = 1;
+        open_pair(&a, &b, &options);
+        uds_conn_set_callbacks(b, &act_callbacks, &actor);
+        send_one(b, 1, 1);
+        (void)uds_conn_process(b);
+        cr_assert_eq(actor.writables, 1);
+        if (deed != DEED_UNREF)
+            uds_conn_unref(b);
+    }
+}
+
+static void count_rearm(uds_conn *conn, void *arg)
+{
+    (void)conn;
+    ((struct actor *)arg)->rearms++;
+}
+
+Test(conn_callbacks, tell_the_loop_what_changed_outside_process)
+{
+    UDS_TEST_GUARD;
+    static const struct uds_conn_callbacks callbacks = {.on_rearm = count_rearm};
+    _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
+    struct actor actor = {0}, hook = {0};
+
+    open_pair(&a, &b, NULL);
+    uds_conn_set_callbacks(a, &callbacks, &actor);
+    udsi_conn_set_loop_hook(a, count_rearm, &hook);
+    send_one(a, 1, 1);
+    cr_assert_eq(actor.rearms, 1);
+    send_one(a, 1, 1);
+    cr_assert_eq(actor.rearms, 1, "POLLOUT was wanted already");
+    uds_conn_pause(a, 1);
+    cr_assert_eq(actor.rearms, 2);
+    uds_conn_resume(a, 1);
+    cr_assert_eq(actor.rearms, 3);
+    cr_assert_eq(hook.rearms, 3);
+}
+
+/* ---- blocking forms, records, forwarding ---- */
+
+Test(conn_wait, times_out_and_delivers)
+{
+    UDS_TEST_GUARD;
+    _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
+    _cleanup_msg_ uds_msg *msg = NULL, *got = NULL;
+
+    open_pair(&a, &b, NULL);
+    cr_assert_eq(uds_conn_receive_wait(b, &got, 0), -ETIMEDOUT);
+    cr_assert_eq(uds_conn_receive_wait(b, &got, 5), -ETIMEDOUT);
+    msg = make(4, 100);
+    cr_assert_eq(uds_conn_send_wait(a, msg, 1000), 0);
+    cr_assert_eq(uds_conn_receive_wait(b, &got, 1000), 0);
+    cr_assert_eq(uds_msg_get_id(got), 4);
+    a = uds_conn_unref(a);
+    cr_assert_eq(uds_conn_receive_wait(b, &got, -1), -ECONNRESET);
+    cr_assert_eq(uds_conn_send_wait(b, msg, -1), -ECONNRESET);
+}
+
+Test(conn_wait, sends_no_further_than_the_timeout_when_nobody_reads)
+{
+    UDS_TEST_GUARD;
+    _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
+    _cleanup_msg_ uds_msg *msg = make(1, 4 << 20), *first = make(1, 1);
+
+    cr_assert_eq(uds_conn_pair(&a, &b, NULL), 0);
+    cr_assert_eq(uds_conn_send_wait(a, first, 5), -ETIMEDOUT, "no HELLO has come");
+    cr_assert_geq(run(b), 0);
+    cr_assert_eq(uds_conn_send_wait(a, msg, 5), -ETIMEDOUT);
+    cr_assert_gt(uds_conn_get_queued_bytes(a), 0);
+    cr_assert_lt(uds_conn_get_queued_bytes(a), 4u << 20);
+}
+
+Test(conn_records, are_one_frame_each_and_say_how_large_they_may_be)
+{
+    UDS_TEST_GUARD;
+    _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
+    _cleanup_msg_ uds_msg *huge = NULL, *got = NULL;
+    struct raw_seen seen = {0};
+    int pair[2];
+
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    cr_assert_eq(uds_conn_new(&a, pair[0], NULL), 0);
+    cr_assert_eq(uds_conn_new(&b, pair[1], NULL), 0);
+    send_one(a, 1, 0);
+    send_one(a, 2, 100000);
+    huge = make(3, a->record_max - 24 + 1);
+    cr_assert_eq(uds_conn_send(a, huge), -EMSGSIZE);
+    (void)uds_msg_unref(huge);
+    huge = make(4, a->record_max - 24);
+    cr_assert_eq(uds_conn_send(a, huge), 0);
+    for (int i = 0; i < 5; i++) {
+        cr_assert_geq(uds_conn_process(a), 0);
+        cr_assert_geq(uds_conn_receive(b, &got), 0);
+        got = uds_msg_unref(got);
+    }
+    uds_conn_set_callbacks(b, &raw_callbacks, &seen);
+    cr_assert_eq(uds_conn_get_queued_bytes(a), 0);
+    send_one(a, 7, 10);
+    send_one(a, 8, 70000);
+    cr_assert_eq(run(a), 0);
+    cr_assert_eq(run(b), 0);
+    cr_assert_eq(seen.last_id, 8);
+    cr_assert_eq(seen.last_body_len, 70000);
+}
+
+Test(conn_records, that_hold_more_or_less_than_a_frame_break_the_protocol)
+{
+    UDS_TEST_GUARD;
+    uint8_t bytes[256] = {0};
+    size_t len = raw_encode(&(struct raw_frame){.body = "body", .body_len = 4}, bytes);
+    const size_t lengths[] = {1, 23, len - 1, len + 1, 2 * len};
+
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+        _cleanup_conn_ uds_conn *conn = NULL;
+        _cleanup_close_ int peer = raw_conn(&conn, SOCK_SEQPACKET, NULL, 1);
+
+        (void)raw_encode(&(struct raw_frame){.body = "body", .body_len = 4}, bytes + len);
+        cr_assert_gt(raw_send(peer, bytes, lengths[i], -1, 0), 0);
+        cr_assert_eq(run(conn), -EPROTO);
+        cr_assert(strstr(uds_conn_get_error_text(conn), "P-18"));
+    }
+}
+
+Test(conn_forward, shares_a_body_under_another_head)
+{
+    UDS_TEST_GUARD;
+    _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
+    _cleanup_msg_ uds_msg *payload = make(1, 5000), *got = NULL;
+    static const uint8_t head[] = {1, 0, 1, 0, 's'};
+    const void *data;
+    size_t len;
+
+    cr_assert_eq(uds_msg_add_string(payload, UDS_FIELD_SUBJECT, "other"), 0);
+    open_pair(&a, &b, NULL);
+    cr_assert_eq(uds_conn_forward(a, UDS_MSG_DELIVER, 77, head, sizeof(head), payload, false), 0);
+    cr_assert_eq(uds_conn_forward(a, UDS_MSG_ACK, 78, NULL, 0, NULL, false), 0);
+    cr_assert_eq(uds_conn_flush(a), 0);
+    cr_assert_eq(uds_conn_receive(b, &got), 1);
+    cr_assert_eq(uds_msg_get_type(got), UDS_MSG_DELIVER);
+    cr_assert_eq(uds_msg_get_id(got), 77);
+    cr_assert_eq(uds_msg_find(got, UDS_FIELD_SUBJECT, &data, &len), 0);
+    cr_assert_eq(len, 1);
+    cr_assert_arr_eq(uds_msg_peek_body(got, &len), uds_msg_peek_body(payload, NULL), 5000);
+    (void)uds_msg_unref(got);
+    cr_assert_eq(uds_conn_receive(b, &got), 1);
+    cr_assert_eq(uds_msg_get_type(got), UDS_MSG_ACK);
+    cr_assert_eq(uds_conn_forward(a, UDS_MSG_ACK, 1, head, UDS_HEAD_MAX + 1, NULL, false), -EINVAL);
+}
