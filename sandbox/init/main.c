@@ -191,6 +191,15 @@ static void reap(pid_t payload)
     }
 }
 
+/* What a terminal sends, it sends to all of a foreground group; the payload leads one, and has no terminal of its own. */
+static void pass_on(pid_t payload, int signo)
+{
+    bool keys = signo == SIGINT || signo == SIGQUIT || signo == SIGHUP || signo == SIGWINCH ||
+                signo == SIGCONT;
+    if (!keys || kill(-payload, signo) < 0)
+        kill(payload, signo);
+}
+
 static void obey(pid_t payload)
 {
     struct sbxi_command command;
@@ -201,7 +210,7 @@ static void obey(pid_t payload)
         _exit(0);
     }
     if (n == (ssize_t)sizeof command && command.type == SBXI_SIGNAL && command.value < NSIG)
-        kill(payload, (int)command.value);
+        pass_on(payload, (int)command.value);
 }
 
 static _Noreturn void watch(pid_t payload, int signals)

@@ -1,0 +1,118 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Limits as the payload meets them, in the files and in what happens.
+# shellcheck source=tests/support/sandbox.sh
+. "$UDS_SOURCE/tests/support/sandbox.sh"
+[ "$(id -u)" = 0 ] || skip "needs root: this machine delegates no cgroup to users"
+[ -d /sys/fs/cgroup ] || skip "no cgroups are mounted"
+r="$uds run --run-dir $run --name $name"
+
+# json KEY: a number of the last report
+json()
+{
+    python3 -c 'import json, sys; print(json.loads(open(sys.argv[1]).read().splitlines()[-1])["stats"][sys.argv[2]])' "$dir/err" "$1"
+}
+
+# files NAME…: first of them that a cgroup of ours has
+value()
+{
+    for file in "$@"; do
+        for cgroup in $(cgroups); do
+            [ -e "$cgroup/$file" ] && cat "$cgroup/$file" && return
+        done
+    done
+}
+
+# -- in force before the payload's first instruction, in every hierarchy
+mkfifo "$dir/hold"
+$r --memory 64M --cpu 50% --pids 8 -- sh -c 'read line' <"$dir/hold" &
+pid=$!
+mine="$mine $pid"
+exec 9>"$dir/hold"
+populated()
+{
+    [ -n "$(cgroups)" ] || return 1
+    for cgroup in $(cgroups); do
+        [ "$(wc -l <"$cgroup/cgroup.procs")" -ge 2 ] || return 1
+    done
+}
+check "payload and PID 1 are in every hierarchy" within 10 populated
+check "memory: $(value memory.limit_in_bytes memory.max)" [ "$(value memory.limit_in_bytes memory.max)" = 67108864 ]
+case $(value memory.memsw.limit_in_bytes memory.swap.max memory.swappiness) in
+67108864 | 0) ;;
+*) fail "swap defeats the memory limit" ;;
+esac
+check "pids: $(value pids.max)" [ "$(value pids.max)" = 9 ] # and PID 1
+case $(value cpu.cfs_quota_us cpu.max) in
+50000*) ;;
+*) fail "cpu: $(value cpu.cfs_quota_us cpu.max)" ;;
+esac
+exec 9>&-
+wait $pid
+check "removed after the end" nothing_left
+
+# -- memory
+expect "OOM is told as such" 120 'OOM: limit 32' $r --memory 32M --json -- python3 -c 'x = bytearray(256 << 20)'
+check "one oom kill at least" [ "$(json oom_kills)" -ge 1 ]
+check "peak is at the limit" [ "$(json memory_peak_bytes)" -le 33554432 ]
+check "peak is at the limit" [ "$(json memory_peak_bytes)" -ge 25165824 ]
+expect "the next one is not hurt" 0 '' $r --memory 32M -- true
+
+# -- pids
+expect "forks are refused" 0 '' $r --pids 5 --json -- python3 -c '
+import os, sys, time
+made = 0
+try:
+    while made < 100:
+        if os.fork() == 0:
+            time.sleep(60)
+            os._exit(0)
+        made += 1
+except BlockingIOError:
+    sys.exit(0 if made == 4 else 1)
+sys.exit(2)'
+check "refusals are counted" [ "$(json pids_refused)" -ge 1 ]
+
+# -- cpu: from the counters, not from how fast the machine is
+expect "cpu" 0 '' $r --cpu 10% --json -- python3 -c '
+import time
+end = time.monotonic() + 1
+while time.monotonic() < end:
+    pass'
+check "throttled" [ "$(json throttled_usec)" -gt 0 ]
+check "about a tenth of a CPU: $(json cpu_usec)" [ "$(json cpu_usec)" -le 400000 ]
+
+# -- a payload that leaves processes behind, and one that forks for ever
+expect "daemons" 0 '' $r -- sh -c 'for i in 1 2 3; do setsid sh -c "trap : TERM; while :; do sleep 1; done" & done; exit 0'
+check "daemons end with it" nothing_left
+expect "fork bomb" 123 '' $r --pids 30 --timeout 1s -- python3 -c '
+import os
+while True:
+    try:
+        os.fork()
+    except OSError:
+        pass'
+check "fork bomb is gone" nothing_left
+
+# -- 40 at once
+started=
+for _ in $(seq 40); do
+    $r --memory 32M --pids 8 -- true &
+    started="$started $!"
+done
+for pid in $started; do
+    wait "$pid" || fail "one of 40 parallel starts: $?"
+done
+
+# -- no right to make cgroups
+if command -v setpriv >/dev/null; then
+    mkdir "$dir/bin"
+    cp "$uds" "$UDS_BIN/uds-cleaner" "$UDS_BIN/uds-sandbox-init" "$dir/bin"
+    chmod -R a+rX "$dir"
+    rootless="setpriv --reuid=65534 --regid=65534 --clear-groups env -i PATH=/usr/bin:/bin $dir/bin/uds run"
+    mkdir -m 700 "$dir/user"
+    chown 65534:65534 "$dir/user"
+    expect "refused without right" 121 'cgroup: .*(root|delegate).*--degrade=cgroup' $rootless --run-dir "$dir/user/run" --memory 64M -- true
+    expect "permitted omission" 0 'without cgroup' $rootless --run-dir "$dir/user/run" --memory 64M --degrade=cgroup,id-range -- true
+fi
+finish

@@ -1,0 +1,74 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# What `uds run` exits with, and what it says: each cause has a code of its own.
+# shellcheck source=tests/support/sandbox.sh
+. "$UDS_SOURCE/tests/support/sandbox.sh"
+[ "$(id -u)" = 0 ] || skip "needs root for cgroups and id ranges"
+[ -d /sys/fs/cgroup ] || skip "no cgroups are mounted"
+r="$uds run --run-dir $run --name $name"
+
+expect "exit 0" 0 '' $r -- true
+expect "exit 3" 3 '' $r -- sh -c 'exit 3'
+expect "exit 255" 255 '' $r -- sh -c 'exit 255'
+expect "the command's own 127" 127 'nope' $r -- sh -c 'nope-nope'
+expect "SIGSEGV" 139 'killed by signal 11' $r -- sh -c 'kill -SEGV $$'
+expect "SIGKILL is no OOM" 137 'killed by signal 9' $r --memory 64M -- sh -c 'kill -KILL $$'
+expect "OOM" 120 'killed by OOM: limit 32.* MiB, peak' $r --memory 32M -- python3 -c 'x = b"x" * (256 << 20)'
+expect "timeout" 123 'timeout of 300' $r --timeout 300ms -- sleep 60
+expect "exec ENOENT" 122 '/nonexistent/program' $r -- /nonexistent/program
+expect "exec EACCES" 122 '/etc/passwd.*Permission denied' $r -- /etc/passwd
+expect "usage" 121 'not an option' $r --bogus -- true
+expect "no command" 121 'no command' $r --
+expect "bad limit" 121 'memory lots' $r --memory lots -- true
+expect "bad rlimit" 121 'nofile' $r --rlimit files=3 -- true
+expect "bad omission" 121 'id-range' $r --degrade=everything -- true
+expect "fd that is not open" 121 'is not open' $r --fd a=77 -- true
+python3 - "$dir" <<'PY'
+import sys
+data = open("/bin/true", "rb").read()
+open(sys.argv[1] + "/broken", "wb").write(data.replace(b"libc.so.6", b"libq.so.6", 1))
+PY
+expect "missing library" 121 'libq.so.6' $r --jail "$dir/broken" -- /bin/true
+expect "missing bind source" 121 '/nonexistent' $r --ro-bind /nonexistent /mnt -- true
+expect "cgroup parent" 121 '/no/such' $r --cgroup-parent /no/such -- true
+mkdir -m 777 "$dir/open"
+chmod 777 "$dir/open"
+expect "run directory that others may write" 121 'writable by others' "$uds" run --run-dir "$dir/open" -- true
+expect "help" 0 '' "$uds" run --help
+check "help has examples" grep -q '^examples:' "$dir/out"
+expect "dry run" 0 '' $r --dry-run --memory 64M -- true
+check "dry run prints steps" grep -q cgroup "$dir/out"
+check "dry run makes nothing" nothing_left
+
+# ran_by PID: PID 1, the command, and what the command started
+ran_by()
+{
+    cgroup=$(find /sys/fs/cgroup -type d -name "uds-$name-$1-*" | head -n 1)
+    [ -n "$cgroup" ] && [ "$(wc -l <"$cgroup/cgroup.procs")" -ge 3 ]
+}
+
+# TERM is passed on, and its default is not what kills us.
+$r -- sh -c 'trap "exit 42" TERM; while :; do sleep 0.05; done' &
+pid=$!
+mine="$mine $pid"
+within 10 ran_by $pid || fail "never ran"
+kill -TERM $pid
+wait $pid
+code=$?
+check "TERM is passed on: $code" [ $code -eq 42 ]
+
+# INT is for all of the foreground, as from a terminal: sh alone would wait for sleep.
+$r -- sh -c 'sleep 1000; exit 1' &
+pid=$!
+mine="$mine $pid"
+within 10 ran_by $pid || fail "never ran"
+kill -INT $pid
+check "INT reaches the whole group" within 5 gone $pid
+wait $pid
+code=$?
+check "INT is passed on: $code" [ $code -eq 130 ]
+
+expect "json" 0 '"outcome": *"exited"' $r --json -- true
+check "json is a document" python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); assert d["stats"]["oom_kills"] == 0' "$dir/err"
+expect "stats" 0 'MEM PEAK' $r --stats -- true
+finish
