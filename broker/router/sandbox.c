@@ -228,6 +228,8 @@ int sandbox_restore(struct router *router, uds_snapshot *s)
     Uds__Supervisor__Sandbox *info =
         bytes != NULL ? uds__supervisor__sandbox__unpack(NULL, len, bytes) : NULL;
     if (info == NULL || info->id == 0) {
+        if (info != NULL)
+            uds__supervisor__sandbox__free_unpacked(info, NULL);
         uds_snapshot_fail(s);
         return -EBADMSG;
     }
