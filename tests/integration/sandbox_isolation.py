@@ -91,7 +91,12 @@ class Caller:
         if jail:
             options = ("--jail", self.probe, *options)
         process, read = self.start(options, command or [self.probe, *probe], **more)
-        out, err = process.communicate(timeout=60)
+        try:
+            out, err = process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
+            self.check(f"{' '.join(options)} {' '.join(probe)}", False, "it hangs")
         with os.fdopen(read) as f:
             report = f.read()
         return Run(subprocess.CompletedProcess([], process.returncode, out, err), report)
