@@ -2,13 +2,15 @@
 /*
  * Cell: one declared sandbox as the loop drives it.
  *
- * The member says in which state it is; the cell does what that state needs: it starts the process, watches its end, waits out the back-off. Two socket
- * pairs are made for each start. The link's far end becomes UDS_BROKER inside, its near end goes to the router, and
- * neither stays here. The redial pair's near end stays: when a new router comes, a fresh link goes through it as one
- * record of one byte and one descriptor, without waiting. It is shut down for reading: the supervisor reads no byte of a sandbox, and
- * a sandbox cannot park descriptors in a queue that nobody empties.
+ * The member says in which state it is; the cell does what that state needs: it starts the process,
+ * watches its end, waits out the back-off. Two socket pairs are made for each start. The link's far
+ * end becomes UDS_BROKER inside, its near end goes to the router, and neither stays here. The
+ * redial pair's near end stays: when a new router comes, a fresh link goes through it as one record
+ * of one byte and one descriptor, without waiting. It is shut down for reading: the supervisor
+ * reads no byte of a sandbox, and a sandbox cannot park descriptors in a queue that nobody empties.
  *
- * Invariants: sbx, io and redial exist exactly in RUNNING; the timer is pending exactly in BACKOFF or after cell_start_soon().
+ * Invariants: sbx, io and redial exist exactly in RUNNING; the timer is pending exactly in BACKOFF
+ * or after cell_start_soon().
  */
 #include "cell.h"
 
@@ -250,7 +252,10 @@ void cell_relink(struct cell *cell)
     if (!cell->sbx || cell->redial < 0 ||
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, link) < 0)
         return;
-    /* A sandbox that does not empty its redial end gets no link; its socket in /run/uds still works. */
+    /*
+     * A sandbox that does not empty its redial end gets no link; its socket in /run/uds still
+     * works.
+     */
     if (send_link(cell->redial, link[1]) == 0)
         cell->env->on_link(cell, link[0], cell->env->arg);
     close(link[0]);

@@ -13,7 +13,10 @@
 struct event;
 struct event_base;
 
-/* A declared sandbox in this broker: its life (member), its place, and while it runs its process and its ends of the links. See cell.c. */
+/*
+ * A declared sandbox in this broker: its life (member), its place, and while it runs its process
+ * and its ends of the links. See cell.c.
+ */
 
 struct cell;
 
@@ -38,7 +41,10 @@ struct cell {
     struct event *io, *timer;
 };
 
-/* Its directory and socket are made, nothing runs. 0 or -errno with @error; cell_clear() is right after both. */
+/*
+ * Its directory and socket are made, nothing runs. 0 or -errno with @error; cell_clear() is right
+ * after both.
+ */
 int cell_make(struct cell *cell,
               const struct cell_env *env,
               uint32_t id,

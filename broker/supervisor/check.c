@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Check: everything that can be known to be wrong before anything is made. The start runs it in silence; `--check` prints
- * the plan of each sandbox as it goes.
+ * Check: everything that can be known to be wrong before anything is made. The start runs it in
+ * silence; `--check` prints the plan of each sandbox as it goes.
  */
 #include "check.h"
 

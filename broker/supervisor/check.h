@@ -8,7 +8,9 @@
 #include "stack.h"
 #include "supervisor.h"
 
-/* Can each declared sandbox be planned, and are its files there? @out gets the plans; NULL = none. */
+/*
+ * Can each declared sandbox be planned, and are its files there? @out gets the plans; NULL = none.
+ */
 int check_sandboxes(const struct stack *stack, FILE *out, struct sbx_error *error);
 
 #endif

@@ -6,8 +6,9 @@
  *   Stats    what has sandbox ID cost so far?
  *   Start    start the declared sandbox ID, which is stopped.
  *
- * Arguments are an id, which must be in the table, or bits, which must be known; there is nothing in them to act on. Both kinds of question
- * are limited in number per second: a router that asks more gets QUOTA and costs nothing but the parsing of its frame.
+ * Arguments are an id, which must be in the table, or bits, which must be known; there is nothing
+ * in them to act on. Both kinds of question are limited in number per second: a router that asks
+ * more gets QUOTA and costs nothing but the parsing of its frame.
  */
 #include "control.h"
 
@@ -41,11 +42,7 @@ bool control_bucket_take(struct control_bucket *b, uint64_t now)
 {
     uint64_t passed_ms = now - b->filled_ms;
 
-    /* After burst/rate seconds it is full whatever the sum would be: that also keeps it from overflowing. */
-    if (passed_ms * b->rate >= b->burst * 1000)
-        b->tokens = b->burst * 1000;
-    else
-        b->tokens = MIN(b->tokens + passed_ms * b->rate, b->burst * 1000);
+    b->tokens = MIN(b->tokens + passed_ms * b->rate, b->burst * 1000);
     b->filled_ms = now;
     if (b->tokens < 1000)
         return false;

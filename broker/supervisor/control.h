@@ -10,7 +10,10 @@
 
 /* What the router may ask of the supervisor. See control.c. */
 
-/* The table that the router's ids are looked up in. Both return -ENOENT for an id that is not in it. */
+/*
+ * The table that the router's ids are looked up in. Both return -ENOENT for an id that is not in
+ * it.
+ */
 struct control_table {
     int (*stats)(uint32_t id, struct sbx_stats *ret, void *arg);
     int (*start)(uint32_t id, void *arg); /* 0, -EALREADY, -EAGAIN, -EPERM */

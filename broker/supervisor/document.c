@@ -2,13 +2,14 @@
 /*
  * Document: YAML text → a tree of nodes with positions, by libyaml's events.
  *
- * Only the part of YAML that a configuration needs: one document of maps, lists and scalars. Anchors, aliases and tags are refused where
- * they stand (an alias turns a small file into a large one), so are keys that are not scalars, duplicate keys (YAML says
- * they are an error, most readers silently take the last), and NULs inside scalars. Size, depth and number of nodes are
- * bounded before anything is allocated for them.
+ * Only the part of YAML that a configuration needs: one document of maps, lists and scalars.
+ * Anchors, aliases and tags are refused where they stand (an alias turns a small file into a large
+ * one), so are keys that are not scalars, duplicate keys (YAML says they are an error, most readers
+ * silently take the last), and NULs inside scalars. Size, depth and number of nodes are bounded
+ * before anything is allocated for them.
  *
- * Invariants: a node in the tree is complete; a builder's stack holds the open collections from the root to the
- * innermost; nodes belong to their parent, the root to the caller.
+ * Invariants: a node in the tree is complete; a builder's stack holds the open collections from the
+ * root to the innermost; nodes belong to their parent, the root to the caller.
  */
 #include "document.h"
 
@@ -81,7 +82,10 @@ static int fail_parser(struct builder *b, const yaml_parser_t *parser)
 
     if (parser->error == YAML_MEMORY_ERROR)
         return fail_memory(b);
-    /* The reader (bad UTF-8, control characters) knows an offset only; its mark is where the scanner stands. */
+    /*
+     * The reader (bad UTF-8, control characters) knows an offset only; its mark is where the
+     * scanner stands.
+     */
     if (parser->error == YAML_READER_ERROR)
         mark = &parser->mark;
     return fail_at(b, mark->line + 1, mark->column + 1, "not valid YAML: %s%s%s",
@@ -101,7 +105,10 @@ static struct node *node_new(enum node_kind kind, const yaml_mark_t *mark)
     return node;
 }
 
-/* Room for one more child. Grows by doubling: the number of children is bounded by DOCUMENT_NODES_MAX. */
+/*
+ * Room for one more child. Grows by doubling: the number of children is bounded by
+ * DOCUMENT_NODES_MAX.
+ */
 static int node_reserve(struct node *parent)
 {
     struct node **items, **keys;
@@ -123,7 +130,10 @@ static int node_reserve(struct node *parent)
     return 0;
 }
 
-/* Hang a complete scalar or a just opened collection where the builder stands. Consumes @node in every case. */
+/*
+ * Hang a complete scalar or a just opened collection where the builder stands. Consumes @node in
+ * every case.
+ */
 static int place(struct builder *b, struct node *node)
 {
     struct node *parent = b->depth ? b->open[b->depth - 1] : NULL;

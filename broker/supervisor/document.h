@@ -6,7 +6,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* A YAML document as a tree of nodes, each of which knows where in the file it stands. See document.c. */
+/*
+ * A YAML document as a tree of nodes, each of which knows where in the file it stands. See
+ * document.c.
+ */
 
 #define DOCUMENT_BYTES_MAX (1u << 20)
 #define DOCUMENT_DEPTH_MAX 16u

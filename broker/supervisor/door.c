@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Door: one address that host peers connect to. The supervisor listens and keeps the socket, so that a new router can go on accepting
- * where the old one died; the router gets a duplicate. The file is registered with the cleaner only after it is ours: before, the name may
- * belong to another broker, whose socket must not be removed for us.
+ * Door: one address that host peers connect to. The supervisor listens and keeps the socket, so
+ * that a new router can go on accepting where the old one died; the router gets a duplicate. The
+ * file is registered with the cleaner only after it is ours: before, the name may belong to another
+ * broker, whose socket must not be removed for us.
  */
 #include "door.h"
 

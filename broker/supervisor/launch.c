@@ -2,9 +2,10 @@
 /*
  * Launch: what a stack entry asks for, in the words of libuds-sandbox.
  *
- * Beyond the entry every sandbox gets: its listener directory at /run/uds, read-only; the pre-connected link as UDS_BROKER and the
- * redial end as UDS_BROKER_REDIAL; the file limit that the broker itself was started with. Where files may be received read-only, Landlock
- * must keep the payload from opening them again for writing; elsewhere that is not demanded of the kernel.
+ * Beyond the entry every sandbox gets: its listener directory at /run/uds, read-only; the
+ * pre-connected link as UDS_BROKER and the redial end as UDS_BROKER_REDIAL; the file limit that the
+ * broker itself was started with. Where files may be received read-only, Landlock must keep the
+ * payload from opening them again for writing; elsewhere that is not demanded of the kernel.
  */
 #include "launch.h"
 
@@ -61,7 +62,9 @@ int launch_check(const struct stack *stack,
     return 0;
 }
 
-/* Kinds of descriptors that may reach this sandbox, from its own entry and from rules that name it. */
+/*
+ * Kinds of descriptors that may reach this sandbox, from its own entry and from rules that name it.
+ */
 static uint32_t receives(const struct stack *stack, const struct stack_sandbox *entry)
 {
     uint32_t kinds = entry->fds.receive;

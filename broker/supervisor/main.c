@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* uds-broker: options in, supervisor on, one line on failure. uds-broker(8) is the same for people. */
+/*
+ * uds-broker: options in, supervisor on, one line on failure. uds-broker(8) is the same for people.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>

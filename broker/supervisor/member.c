@@ -11,11 +11,12 @@
  *      ├──────────────────────┤
  *   FAILED ◀── says no, it ended badly ────┴── says yes ────┘
  *
- * "Badly" is everything but exit code 0 and a stop that we asked for. The back-off doubles from 100 ms to 10 s and begins anew
- * after a run of 10 s. Only the functions below write state; the clock is handed in, so that tests need none.
+ * "Badly" is everything but exit code 0 and a stop that we asked for. The back-off doubles from 100
+ * ms to 10 s and begins anew after a run of 10 s. Only the functions below write state; the clock
+ * is handed in, so that tests need none.
  *
- * Invariants: generation counts STARTING, restarts counts STARTING out of BACKOFF; past holds the statistics of
- * ended generations only; outcome is 0 until the first end.
+ * Invariants: generation counts STARTING, restarts counts STARTING out of BACKOFF; past holds the
+ * statistics of ended generations only; outcome is 0 until the first end.
  */
 #include "member.h"
 

@@ -10,7 +10,10 @@
 #include "stack.h"
 #include "supervisor.pb-c.h"
 
-/* One declared sandbox: where it is in its life, and what its lives so far have cost. See member.c. Pure: no I/O, no clock. */
+/*
+ * One declared sandbox: where it is in its life, and what its lives so far have cost. See member.c.
+ * Pure: no I/O, no clock.
+ */
 
 #define MEMBER_BACKOFF_MIN_MS 100u
 #define MEMBER_BACKOFF_MAX_MS 10000u
@@ -59,7 +62,10 @@ int member_ended(struct member *m, const struct sbx_result *result, uint64_t now
 /* BACKOFF → STOPPED: the broker ends before the restart came. */
 void member_give_up(struct member *m);
 
-/* May the router ask for its start now? 0, -EALREADY it runs or starts, -EAGAIN back-off, -EPERM it failed for good. */
+/*
+ * May the router ask for its start now? 0, -EALREADY it runs or starts, -EAGAIN back-off, -EPERM it
+ * failed for good.
+ */
 int member_may_start(const struct member *m, bool shutting_down);
 
 /* All generations: the past and @now (NULL when it does not run). */

@@ -2,10 +2,12 @@
 /*
  * Places: run directory ─ broker-PID (0700) ─ one directory per sandbox (0755) ─ broker.sock.
  *
- * A sandbox's directory is bound read-only at /run/uds inside; the directory and not the socket file, because a bound file stays dead after
- * the listener is made anew. The socket in it is a credential: whoever connects through it *is* that sandbox. On the host the way to it leads through
- * broker-PID, which only we may pass; inside, only that one directory is in sight. Its mode is 0600 for the payload's host
- * uid; that uid exists only once the sandbox runs, so during the start the mode is 0666 behind the closed directory.
+ * A sandbox's directory is bound read-only at /run/uds inside; the directory and not the socket
+ * file, because a bound file stays dead after the listener is made anew. The socket in it is a
+ * credential: whoever connects through it *is* that sandbox. On the host the way to it leads
+ * through broker-PID, which only we may pass; inside, only that one directory is in sight. Its mode
+ * is 0600 for the payload's host uid; that uid exists only once the sandbox runs, so during the
+ * start the mode is 0666 behind the closed directory.
  *
  * Everything is registered with the cleaner before it is made.
  */

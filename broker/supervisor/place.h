@@ -6,7 +6,10 @@
 
 #include <uds/listener.h>
 
-/* Where things live on the host: the run directory, this broker's directory in it, and in that one directory per sandbox. See place.c. */
+/*
+ * Where things live on the host: the run directory, this broker's directory in it, and in that one
+ * directory per sandbox. See place.c.
+ */
 
 /* The default: /run/uds, $XDG_RUNTIME_DIR/uds or /tmp/uds-UID. -ENAMETOOLONG. */
 int place_default_run_dir(char *buf, size_t size);
@@ -32,7 +35,9 @@ int place_make(struct place *place,
                const char *name,
                sbx_cleaner *cleaner,
                struct sbx_error *error);
-/* The sandbox's host ids are not known before it runs: let everybody who can reach the socket in … */
+/*
+ * The sandbox's host ids are not known before it runs: let everybody who can reach the socket in …
+ */
 int place_unlock(struct place *place, struct sbx_error *error);
 /* … and from now on its payload alone. */
 int place_lock(struct place *place, uid_t uid, gid_t gid, struct sbx_error *error);

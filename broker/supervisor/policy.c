@@ -2,11 +2,13 @@
 /*
  * Policy: the stack's permissions → the router's rules.
  *
- * Two sources become one flat list: what a sandbox's own entry grants it (serve, call, publish, subscribe, fds), one rule for each key
- * so that a denial can name the very line; and the rules under "policy:", one each. Labels carry the file's last component
- * only: a denial travels into sandboxes, the host's paths do not.
+ * Two sources become one flat list: what a sandbox's own entry grants it (serve, call, publish,
+ * subscribe, fds), one rule for each key so that a denial can name the very line; and the rules
+ * under "policy:", one each. Labels carry the file's last component only: a denial travels into
+ * sandboxes, the host's paths do not.
  *
- * Rules are written with malloc in the shape that protobuf-c unpacks to, so that one generated function frees them.
+ * Rules are written with malloc in the shape that protobuf-c unpacks to, so that one generated
+ * function frees them.
  */
 #include "policy.h"
 
@@ -18,7 +20,10 @@
 
 #include <uds/fdset.h>
 
-/* What a host peer that may call somebody or is an administrator passes and gets, unless its rule says otherwise. */
+/*
+ * What a host peer that may call somebody or is an administrator passes and gets, unless its rule
+ * says otherwise.
+ */
 #define FDS_OF_HOST_PEERS (UDS_FD_MEMFD | UDS_FD_FILE_RO | UDS_FD_PIPE)
 
 static const char *base_name(const char *file)

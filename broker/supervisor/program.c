@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Programs: helpers of ours are found from where this program lies, never through $PATH, which is the caller's. */
+/*
+ * Programs: helpers of ours are found from where this program lies, never through $PATH, which is
+ * the caller's.
+ */
 #include "program.h"
 
 #include <errno.h>

@@ -6,12 +6,13 @@
  *                │                                                              ▲
  *                └──── close() ──▶ CLOSING ── it exits, or the grace is over ───┘
  *
- * It is fork+exec'd, not forked: it must not inherit our heap or layout. It gets the socketpair as fd 3, /dev/null as 0 and 1, our stderr as 2 (so that
- * it can say why it could not start), an empty environment, and a session of its own (Ctrl-C is for us).
+ * It is fork+exec'd, not forked: it must not inherit our heap or layout. It gets the socketpair as
+ * fd 3, /dev/null as 0 and 1, our stderr as 2 (so that it can say why it could not start), an empty
+ * environment, and a session of its own (Ctrl-C is for us).
  *
- * What it sends is hostile: bodies of 4 KiB at most, one descriptor at most, and only calls to the service that control.c
- * makes. The end is seen by pidfd; a broken connection only leads to a kill. Everything is torn down in one place, never inside a callback
- * of the connection.
+ * What it sends is hostile: bodies of 4 KiB at most, one descriptor at most, and only calls to the
+ * service that control.c makes. The end is seen by pidfd; a broken connection only leads to a kill.
+ * Everything is torn down in one place, never inside a callback of the connection.
  */
 #include "router.h"
 
@@ -187,7 +188,10 @@ static void on_close(uds_conn *conn, int error, void *arg)
 
     if (r->freeing || r->closing)
         return;
-    /* A router that died has closed its end as well: give the true cause, which the pidfd tells, a moment. */
+    /*
+     * A router that died has closed its end as well: give the true cause, which the pidfd tells, a
+     * moment.
+     */
     if (error == -ECONNRESET || error == -EPIPE || error == 0) {
         evtimer_add(r->grace, &(struct timeval){.tv_sec = 1});
         return;

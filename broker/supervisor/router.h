@@ -43,7 +43,9 @@ int router_spawn(struct router **ret,
 struct router *router_free(struct router *router);
 pid_t router_get_pid(const struct router *router);
 
-/* Calls. Not being able to make one ends the router, which on_ended then tells. fds are duplicated. */
+/*
+ * Calls. Not being able to make one ends the router, which on_ended then tells. fds are duplicated.
+ */
 void router_configure(struct router *router, const Uds__Supervisor__Configuration *configuration);
 void router_add_listener(struct router *router, const Uds__Supervisor__Listener *listener, int fd);
 void router_add_link(struct router *router, const Uds__Supervisor__Link *link, int fd);

@@ -2,9 +2,10 @@
 /*
  * Schema: a node of a document → a field of a struct, by tables.
  *
- * A table lists the keys of one kind of map. Reading a map means: every key in the file must be in the table, every required key of the table must be in
- * the file, and each value goes through the reader that its line of the table names. The reader keeps the path of where it
- * is ("policy[2].fds.send[0]"), so that every complaint names position and field in one form.
+ * A table lists the keys of one kind of map. Reading a map means: every key in the file must be in
+ * the table, every required key of the table must be in the file, and each value goes through the
+ * reader that its line of the table names. The reader keeps the path of where it is
+ * ("policy[2].fds.send[0]"), so that every complaint names position and field in one form.
  */
 #include "schema.h"
 

@@ -9,11 +9,14 @@
 #include "document.h"
 
 /*
- * Schema: tables that say which keys a map may have, and how each value is read into a field of a struct. See schema.c.
- * What a failed read has already stored in the struct stays there, for the struct's own free function.
+ * Schema: tables that say which keys a map may have, and how each value is read into a field of a
+ * struct. See schema.c. What a failed read has already stored in the struct stays there, for the
+ * struct's own free function.
  */
 
-/* A list of texts, NULL-terminated. @line is where it stands in the file, 0 when it was not given. */
+/*
+ * A list of texts, NULL-terminated. @line is where it stands in the file, 0 when it was not given.
+ */
 struct texts {
     char **v;
     size_t n;
@@ -47,7 +50,10 @@ __attribute__((format(printf, 3, 4))) int
 schema_fail(struct reader *r, const struct node *node, const char *format, ...);
 int schema_fail_memory(struct reader *r);
 
-/* Go into a child and come back: `size_t mark = schema_enter(r, ".%s", key); … schema_leave(r, mark);` */
+/*
+ * Go into a child and come back: `size_t mark = schema_enter(r, ".%s", key); … schema_leave(r,
+ * mark);`
+ */
 __attribute__((format(printf, 2, 3))) size_t
 schema_enter(struct reader *r, const char *format, ...);
 void schema_leave(struct reader *r, size_t mark);

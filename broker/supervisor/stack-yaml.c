@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stack files as they are written: the tables of every map that may stand in one, and the checks that no single value can fail
- * (a sandbox that a rule names, a rule that names two peers). uds-stack(5) is the same for people.
+ * Stack files as they are written: the tables of every map that may stand in one, and the checks
+ * that no single value can fail (a sandbox that a rule names, a rule that names two peers).
+ * uds-stack(5) is the same for people.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -2,9 +2,10 @@
 /*
  * Stack: what a stack file says, as plain structs.
  *
- * A stack is complete and consistent or it does not exist: stack_parse() gives one only when every key is known, every value in its range, every
- * rule names exactly one kind of peer, and every sandbox that a rule names is declared. It refers to nothing outside: paths are not opened,
- * users not looked up. It does not change after it is read; members and policy point into it.
+ * A stack is complete and consistent or it does not exist: stack_parse() gives one only when every
+ * key is known, every value in its range, every rule names exactly one kind of peer, and every
+ * sandbox that a rule names is declared. It refers to nothing outside: paths are not opened, users
+ * not looked up. It does not change after it is read; members and policy point into it.
  */
 #include "stack.h"
 
@@ -100,7 +101,10 @@ int stack_parse(
     return 0;
 }
 
-/* The whole file, at most DOCUMENT_BYTES_MAX + 1 bytes of it: document_parse() then says that it is too large. */
+/*
+ * The whole file, at most DOCUMENT_BYTES_MAX + 1 bytes of it: document_parse() then says that it is
+ * too large.
+ */
 static int read_all(int fd, char **ret, size_t *ret_len)
 {
     size_t room = DOCUMENT_BYTES_MAX + 1, len = 0;

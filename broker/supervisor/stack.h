@@ -9,7 +9,10 @@
 
 #include "schema.h"
 
-/* The data model of a stack file: what was written, checked as a whole, nothing resolved. See stack.c; docs/man/uds-stack.5. */
+/*
+ * The data model of a stack file: what was written, checked as a whole, nothing resolved. See
+ * stack.c; docs/man/uds-stack.5.
+ */
 
 #define STACK_SANDBOXES_MAX 256u
 #define STACK_RULES_MAX     1024u
@@ -82,7 +85,10 @@ struct stack {
 int stack_new(struct stack **ret);
 struct stack *stack_free(struct stack *stack);
 
-/* From text; @file is named in errors and in the labels of rules. 0 or -errno with @error "FILE:LINE:COLUMN: field …". */
+/*
+ * From text; @file is named in errors and in the labels of rules. 0 or -errno with @error
+ * "FILE:LINE:COLUMN: field …".
+ */
 int stack_parse(
     struct stack **ret, const char *file, const char *text, size_t len, struct sbx_error *error);
 /* The same from a file that passes trust_open(). */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Status: what the broker tells the person who started it. A line is composed in memory and leaves in one write, because sandboxes
- * may write to the same terminal. Words that come from outside (details of failures) are stripped of control characters.
+ * Status: what the broker tells the person who started it. A line is composed in memory and leaves
+ * in one write, because sandboxes may write to the same terminal. Words that come from outside
+ * (details of failures) are stripped of control characters.
  */
 #include "status.h"
 

@@ -15,7 +15,10 @@
 #include "status.h"
 #include "supervisor.h"
 
-/* The one object, shared by supervisor.c (the loop, make and unmake) and supervisor-router.c (whoever is the router now). */
+/*
+ * The one object, shared by supervisor.c (the loop, make and unmake) and supervisor-router.c
+ * (whoever is the router now).
+ */
 
 enum phase {
     PHASE_ROUTER = 0,

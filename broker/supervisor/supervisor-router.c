@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The router's place in the supervisor: filled at the start, told what there is, and filled again when its holder died.
+ * The router's place in the supervisor: filled at the start, told what there is, and filled again
+ * when its holder died.
  *
- * A new router gets everything that the old one had from us: the configuration with each sandbox's state, every listening socket, and for each
- * running sandbox a fresh link, whose far end goes through the sandbox's redial socket. What peers had told the old
- * one is lost and told again by their clients. The first death is answered at once; one that dies young again and again waits.
+ * A new router gets everything that the old one had from us: the configuration with each sandbox's
+ * state, every listening socket, and for each running sandbox a fresh link, whose far end goes
+ * through the sandbox's redial socket. What peers had told the old one is lost and told again by
+ * their clients. The first death is answered at once; one that dies young again and again waits.
  */
 #include <errno.h>
 #include <event2/event.h>

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Supervisor: the privileged half of the broker. One thread, one libevent loop, one table of declared sandboxes that does not change
- * after the start.
+ * Supervisor: the privileged half of the broker. One thread, one libevent loop, one table of
+ * declared sandboxes that does not change after the start.
  *
  *   check ─▶ make (cleaner, doors, cells' places) ─▶ ROUTER ── it is configured ──▶ STARTING ── cells run ──▶ UP
  *                                                       │            │                                        │
  *                                                       └── fails ───┴──────────▶ STOPPING ◀──── a signal ────┘
  *
- * The cleaner is started before anything is made and everything is registered with it, so that our death ends all.
- * Until UP any failure is the end, with one line. From UP on nothing but a signal is: cells follow their restart policies, and a
- * router that dies is replaced with a back-off. It gets the configuration, the listening sockets, which we keep, and a
- * fresh link for each cell that runs. Stopping: cells first, so that answers in flight still arrive, then the router, then all names.
+ * The cleaner is started before anything is made and everything is registered with it, so that our
+ * death ends all. Until UP any failure is the end, with one line. From UP on nothing but a signal
+ * is: cells follow their restart policies, and a router that dies is replaced with a back-off. It
+ * gets the configuration, the listening sockets, which we keep, and a fresh link for each cell that
+ * runs. Stopping: cells first, so that answers in flight still arrive, then the router, then all
+ * names.
  *
  * We parse nothing that a peer has sent. From the router we take what control.c lets through.
  */
@@ -67,7 +69,10 @@ static void on_cell_changed(struct cell *cell, int wait_ms, void *arg)
     struct supervisor *s = arg;
 
     supervisor_tell_changed(s, cell);
-    /* When the broker cannot start, the caller's one line is what there is to say, not what follows from it. */
+    /*
+     * When the broker cannot start, the caller's one line is what there is to say, not what follows
+     * from it.
+     */
     if (cell->member.state == MEMBER_RUNNING)
         report_started(&s->status, &cell->member);
     else if (cell->member.state != MEMBER_STARTING && s->result == 0 &&
@@ -138,7 +143,10 @@ static void announce(struct supervisor *s)
     }
 }
 
-/* Every call is answered. The first time that is the moment to start the sandboxes, the second time all is up. */
+/*
+ * Every call is answered. The first time that is the moment to start the sandboxes, the second time
+ * all is up.
+ */
 void supervisor_on_settled(void *arg)
 {
     struct supervisor *s = arg;
@@ -214,7 +222,10 @@ static void on_signal(evutil_socket_t signo, short what, void *arg)
 
 /* ---- make ---- */
 
-/* The cleaner resolves the names that it removes without following a symbolic link, so they hold none. */
+/*
+ * The cleaner resolves the names that it removes without following a symbolic link, so they hold
+ * none.
+ */
 static int resolve_run_dir(struct supervisor *s)
 {
     char real[PATH_MAX];

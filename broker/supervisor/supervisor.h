@@ -22,8 +22,8 @@ struct supervisor_options {
 };
 
 /*
- * Runs until a signal ends it. 0 = ended in order; -errno with @error = could not start, or could not go on.
- * Everything that was made is gone on return.
+ * Runs until a signal ends it. 0 = ended in order; -errno with @error = could not start, or could
+ * not go on. Everything that was made is gone on return.
  */
 int supervisor_run(const struct supervisor_options *options, struct sbx_error *error);
 

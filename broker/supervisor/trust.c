@@ -2,10 +2,12 @@
 /*
  * Trust: may we act on what this file says?
  *
- * A stack file says what root starts, so whoever can write it is root. The file is opened first and judged by its descriptor, never by its
- * path: between a stat and an open it could be another file. It must be a regular file, owned by the caller or by root, and
- * writable by nobody else. When root reads it, the directory in which it really lies is judged too, because whoever may
- * write there may put another file in its place; a sticky directory (/tmp) does not allow that for files of others.
+ * A stack file says what root starts, so whoever can write it is root. The file is opened first and
+ * judged by its descriptor, never by its path: between a stat and an open it could be another file.
+ * It must be a regular file, owned by the caller or by root, and writable by nobody else. When root
+ * reads it, the directory in which it really lies is judged too, because whoever may write there
+ * may put another file in its place; a sticky directory (/tmp) does not allow that for files of
+ * others.
  */
 #include "trust.h"
 

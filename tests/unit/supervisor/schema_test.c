@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Malformed stack files: each complaint names file, line, column and field, and says what is allowed. */
+/*
+ * Malformed stack files: each complaint names file, line, column and field, and says what is
+ * allowed.
+ */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <stdlib.h>
