@@ -353,44 +353,34 @@ static int handle(struct run_options *o, int c, int argc, char **argv)
         o->spec.isolate &= ~shared[c - OPT_SHARE_USER];
         return CLI_OK;
     }
-    switch (c) {
-    case OPT_KEEP_ENV:
-        o->keep_env = true;
-        return CLI_OK;
-    case OPT_CHDIR:
-        o->spec.chdir = optarg;
-        return CLI_OK;
-    case OPT_HOSTNAME:
-        o->spec.hostname = optarg;
-        return CLI_OK;
-    case OPT_STATS:
-        o->stats = true;
-        return CLI_OK;
-    case OPT_JSON:
-        o->json = true;
-        return CLI_OK;
-    case OPT_DRY_RUN:
-        o->dry_run = true;
-        return CLI_OK;
-    case OPT_ASSERT:
-        o->spec.assert_all = true;
-        return CLI_OK;
-    case OPT_HOST_ROOT:
-        o->spec.host_root = true;
-        o->spec.isolate &= ~(uint32_t)SBX_NS_USER;
-        return CLI_OK;
-    case OPT_CGROUP_PARENT:
-        o->spec.cgroup_parent = optarg;
-        return CLI_OK;
-    case OPT_NAME:
-        o->spec.name = optarg;
-        return CLI_OK;
-    case OPT_RUN_DIR:
-        o->run_dir = optarg;
-        return CLI_OK;
-    default:
-        return handle_value(o, c, argc, argv);
-    }
+    const struct {
+        int c;
+        const char **text;
+    } texts[] = {{OPT_CHDIR, &o->spec.chdir},
+                 {OPT_HOSTNAME, &o->spec.hostname},
+                 {OPT_CGROUP_PARENT, &o->spec.cgroup_parent},
+                 {OPT_NAME, &o->spec.name},
+                 {OPT_RUN_DIR, &o->run_dir}};
+    const struct {
+        int c;
+        bool *flag;
+    } flags[] = {{OPT_KEEP_ENV, &o->keep_env},
+                 {OPT_STATS, &o->stats},
+                 {OPT_JSON, &o->json},
+                 {OPT_DRY_RUN, &o->dry_run},
+                 {OPT_ASSERT, &o->spec.assert_all},
+                 {OPT_HOST_ROOT, &o->spec.host_root}};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        if (c == texts[i].c) {
+            *texts[i].text = optarg;
+            return CLI_OK;
+        }
+    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
+        if (c == flags[i].c) {
+            *flags[i].flag = true;
+            return CLI_OK;
+        }
+    return handle_value(o, c, argc, argv);
 }
 
 /* Where a command without a slash is: the PATH that it will have inside is not ours to know, the usual one is. */
@@ -433,39 +423,24 @@ static void make_name(struct run_options *o, const char *command)
     o->spec.name = o->name;
 }
 
+/* Does --setenv name the variable of @entry? */
+static bool is_set(const struct run_options *o, const char *entry)
+{
+    const char *const *set = o->env.items;
+    size_t len = strcspn(entry, "=") + 1;
+    for (size_t i = 0; i < o->env.count; i++)
+        if (strncmp(set[i], entry, len) == 0)
+            return true;
+    return false;
+}
+
 static int keep_environment(struct run_options *o)
 {
-    struct run_list all = {0};
-    for (char **e = environ; o->keep_env && *e; e++) {
-        int r = push_text(&all, *e);
-        if (r != CLI_OK) {
-            free(all.items);
-            return r;
-        }
-    }
-    /* What --setenv names comes last and wins. */
-    const char **set = o->env.items;
-    for (size_t i = 0; i < o->env.count; i++)
-        for (size_t k = 0; k < all.count; k++) {
-            const char **kept = all.items;
-            size_t len = strcspn(set[i], "=") + 1;
-            if (strncmp(kept[k], set[i], len) == 0)
-                kept[k] = set[i];
-        }
-    for (size_t i = 0; i < o->env.count; i++) {
-        bool there = false;
-        const char **kept = all.items;
-        for (size_t k = 0; k < all.count; k++)
-            there |= kept[k] == set[i];
-        int r = there ? CLI_OK : push_text(&all, set[i]);
-        if (r != CLI_OK) {
-            free(all.items);
-            return r;
-        }
-    }
-    free(o->env.items);
-    o->env = all;
-    return CLI_OK;
+    int r = CLI_OK;
+    for (char **e = environ; r == CLI_OK && o->keep_env && *e; e++)
+        if (!is_set(o, *e))
+            r = push_text(&o->env, *e);
+    return r;
 }
 
 static int finish(struct run_options *o, int argc, char **argv)
@@ -473,6 +448,8 @@ static int finish(struct run_options *o, int argc, char **argv)
     if (optind >= argc)
         return cli_usage("no command: name one after --");
     o->spec.argv = (const char *const *)(argv + optind);
+    if (o->spec.host_root)
+        o->spec.isolate &= ~(uint32_t)SBX_NS_USER;
     if (o->spec.name == NULL)
         make_name(o, argv[optind]);
     int r = add_command_to_jail(o, argv[optind]);

@@ -92,9 +92,11 @@ Test(elf_parse, refuses_other_byte_orders_and_classes)
     struct image i = make_image();
     i.head.e_ident[EI_DATA] = ELFDATA2MSB;
     cr_assert_eq(parse_error(&i), ENOEXEC);
-    i = make_image(), i.head.e_ident[EI_CLASS] = 9;
+    i = make_image();
+    i.head.e_ident[EI_CLASS] = 9;
     cr_assert_eq(parse_error(&i), ENOEXEC);
-    i = make_image(), i.head.e_type = ET_CORE;
+    i = make_image();
+    i.head.e_type = ET_CORE;
     cr_assert_eq(parse_error(&i), ENOEXEC);
 }
 
@@ -104,11 +106,14 @@ Test(elf_parse, refuses_offsets_beyond_the_file)
     struct image i = make_image();
     i.head.e_phoff = UINT64_MAX - 8;
     cr_assert_eq(parse_error(&i), EBADMSG);
-    i = make_image(), i.segments[1].p_offset = INT64_MAX;
+    i = make_image();
+    i.segments[1].p_offset = INT64_MAX;
     cr_assert_eq(parse_error(&i), EBADMSG);
-    i = make_image(), i.segments[2].p_offset = UINT64_MAX - 4;
+    i = make_image();
+    i.segments[2].p_offset = UINT64_MAX - 4;
     cr_assert_eq(parse_error(&i), EBADMSG);
-    i = make_image(), i.segments[2].p_offset = sizeof i;
+    i = make_image();
+    i.segments[2].p_offset = sizeof i;
     cr_assert_eq(parse_error(&i), EBADMSG);
 }
 
@@ -118,9 +123,11 @@ Test(elf_parse, refuses_counts_above_its_bounds)
     struct image i = make_image();
     i.head.e_phnum = 0xffff;
     cr_assert_eq(parse_error(&i), EBADMSG);
-    i = make_image(), i.head.e_phentsize = 1;
+    i = make_image();
+    i.head.e_phentsize = 1;
     cr_assert_eq(parse_error(&i), EBADMSG);
-    i = make_image(), i.segments[2].p_filesz = UINT64_MAX;
+    i = make_image();
+    i.segments[2].p_filesz = UINT64_MAX;
     cr_assert_eq(parse_error(&i), E2BIG);
 }
 
@@ -130,15 +137,20 @@ Test(elf_parse, refuses_strings_outside_the_table)
     struct image i = make_image();
     i.dynamic[0].d_un.d_val = sizeof i.strings;
     cr_assert_eq(parse_error(&i), EBADMSG);
-    i = make_image(), i.dynamic[0].d_un.d_val = 0; /* an empty name */
+    i = make_image();
+    i.dynamic[0].d_un.d_val = 0; /* an empty name */
     cr_assert_eq(parse_error(&i), EBADMSG);
-    i = make_image(), i.dynamic[3].d_un.d_ptr = 5; /* in no segment */
+    i = make_image();
+    i.dynamic[3].d_un.d_ptr = 5; /* in no segment */
     cr_assert_eq(parse_error(&i), EBADMSG);
-    i = make_image(), memset(i.strings + 1, 'a', sizeof i.strings - 1); /* never ends */
+    i = make_image();
+    memset(i.strings + 1, 'a', sizeof i.strings - 1); /* never ends */
     cr_assert_eq(parse_error(&i), EBADMSG);
-    i = make_image(), i.strings[2] = '\n';
+    i = make_image();
+    i.strings[2] = '\n';
     cr_assert_eq(parse_error(&i), EBADMSG);
-    i = make_image(), memset(i.interpreter, 'a', sizeof i.interpreter);
+    i = make_image();
+    memset(i.interpreter, 'a', sizeof i.interpreter);
     cr_assert_eq(parse_error(&i), EBADMSG);
 }
 

@@ -70,21 +70,29 @@ Test(record_check, refuses_each_broken_field)
     UDS_TEST_GUARD;
     struct sbxi_record good = path_record(SBXI_RECORD_PATH, "/run/uds/x"), r;
     cr_assert_eq(sbxi_record_check(&good), 0);
-    r = good, r.magic ^= 1;
+    r = good;
+    r.magic ^= 1;
     cr_assert_eq(sbxi_record_check(&r), -EBADMSG);
-    r = good, r.kind = 6;
+    r = good;
+    r.kind = 6;
     cr_assert_eq(sbxi_record_check(&r), -EBADMSG);
-    r = good, r.kind = SBXI_RECORD_FREE;
+    r = good;
+    r.kind = SBXI_RECORD_FREE;
     cr_assert_eq(sbxi_record_check(&r), -EBADMSG);
-    r = good, r.number = 1;
+    r = good;
+    r.number = 1;
     cr_assert_eq(sbxi_record_check(&r), -EBADMSG);
-    r = good, r.reserved[1] = 1;
+    r = good;
+    r.reserved[1] = 1;
     cr_assert_eq(sbxi_record_check(&r), -EBADMSG);
-    r = good, r.path[sizeof r.path - 1] = 'x'; /* behind the NUL */
+    r = good;
+    r.path[sizeof r.path - 1] = 'x'; /* behind the NUL */
     cr_assert_eq(sbxi_record_check(&r), -EBADMSG);
-    r = good, memset(r.path, 'a', sizeof r.path); /* no NUL at all */
+    r = good;
+    memset(r.path, 'a', sizeof r.path); /* no NUL at all */
     cr_assert_eq(sbxi_record_check(&r), -EBADMSG);
-    r = good, memcpy(r.path, "/a/../etc", 10);
+    r = good;
+    memcpy(r.path, "/a/../etc", 10);
     cr_assert_eq(sbxi_record_check(&r), -EBADMSG);
 }
 
