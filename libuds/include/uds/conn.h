@@ -101,7 +101,7 @@ UDS_EXPORT uds_conn *uds_conn_ref(uds_conn *conn);
 /** uds_conn_unref() - the last reference closes the socket at once and drops what is queued. NULL is fine. Returns NULL. Since: 0.1. */
 UDS_EXPORT uds_conn *uds_conn_unref(uds_conn *conn);
 
-/** uds_conn_set_callbacks() - @callbacks is copied; NULL removes them (then use uds_conn_receive()). Since: 0.1. */
+/** uds_conn_set_callbacks() - @callbacks is copied; NULL removes them (then take every message by uds_conn_receive(): reading stops at the first that nobody took). Since: 0.1. */
 UDS_EXPORT void
 uds_conn_set_callbacks(uds_conn *conn, const struct uds_conn_callbacks *callbacks, void *arg);
 

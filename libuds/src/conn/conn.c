@@ -17,7 +17,6 @@
  */
 
 #include "conn/conn.h"
-#include "conn/msg.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,6 +29,7 @@
 #include <sys/socket.h>
 
 #include "cleanup.h"
+#include "conn/msg.h"
 #include "socket/io.h"
 
 #define DISPATCH_MAX 256 /* messages in one process() */
@@ -175,6 +175,8 @@ void uds_conn_set_callbacks(uds_conn *conn, const struct uds_conn_callbacks *cal
 {
     conn->callbacks = callbacks ? *callbacks : (struct uds_conn_callbacks){0};
     conn->arg = arg;
+    if (conn->ready)
+        udsi_conn_rearm(conn);
 }
 
 void udsi_conn_set_loop_hook(uds_conn *conn, void (*hook)(uds_conn *conn, void *arg), void *arg)
@@ -226,9 +228,15 @@ int uds_conn_get_fd(const uds_conn *conn)
     return conn->reported ? -1 : conn->fd;
 }
 
-static bool wants_input(const uds_conn *conn)
+static bool may_read(const uds_conn *conn)
 {
     return conn->paused == 0 && !conn->peer_done;
+}
+
+/* A message that waits for uds_conn_receive() stops the reading: without a callback there is nobody to give more to. */
+static bool wants_input(const uds_conn *conn)
+{
+    return may_read(conn) && (!conn->ready || conn->callbacks.on_message);
 }
 
 short uds_conn_get_events(const uds_conn *conn)
@@ -293,7 +301,7 @@ int udsi_conn_next(uds_conn *conn, unsigned *budget, uds_msg **ret)
         }
         if (conn->state == UDSI_CONN_CLOSED)
             return udsi_conn_result(conn);
-        if (!wants_input(conn))
+        if (!may_read(conn))
             return 0;
         r = udsi_receiver_next(&conn->in, &msg);
         if (r == 1) {

@@ -16,6 +16,7 @@
 int uds_conn_receive(uds_conn *conn, uds_msg **ret)
 {
     unsigned budget = RECEIVES_MAX;
+    bool had_ready = conn->ready != NULL;
     int r;
 
     if (conn->reported)
@@ -32,6 +33,8 @@ int uds_conn_receive(uds_conn *conn, uds_msg **ret)
     }
     if (r <= 0)
         udsi_conn_report(conn);
+    else if (had_ready)
+        udsi_conn_rearm(conn); /* POLLIN is wanted again */
     (void)uds_conn_unref(conn);
     return r;
 }

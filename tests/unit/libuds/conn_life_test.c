@@ -318,6 +318,31 @@ Test(conn_callbacks, tell_the_loop_what_changed_outside_process)
 
 /* ---- blocking forms, records, forwarding ---- */
 
+Test(conn_wait, leaves_a_message_that_nobody_took_without_waking_the_loop_for_it)
+{
+    UDS_TEST_GUARD;
+    _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
+    _cleanup_msg_ uds_msg *msg = NULL;
+    struct raw_seen seen = {0};
+
+    open_pair(&a, &b, NULL);
+    send_one(a, 1, 1);
+    send_one(a, 2, 1);
+    cr_assert_eq(uds_conn_flush(a), 0);
+    cr_assert_eq(uds_conn_process(b), 0);
+    cr_assert_eq(uds_conn_get_events(b), 0);
+    cr_assert_eq(uds_conn_get_timeout(b), -1);
+    cr_assert_eq(uds_conn_receive(b, &msg), 1);
+    cr_assert_eq(uds_conn_get_events(b), POLLIN);
+    cr_assert_eq(uds_conn_get_timeout(b), 0, "our buffer has another");
+    cr_assert_eq(uds_conn_process(b), 0);
+    uds_conn_set_callbacks(b, &raw_callbacks, &seen);
+    cr_assert_eq(uds_conn_get_timeout(b), 0, "now somebody wants it");
+    cr_assert_eq(uds_conn_process(b), 0);
+    cr_assert_eq(seen.last_id, 2);
+    cr_assert_eq(uds_conn_get_timeout(b), -1);
+}
+
 Test(conn_wait, times_out_and_delivers)
 {
     UDS_TEST_GUARD;
