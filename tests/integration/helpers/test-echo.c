@@ -161,7 +161,7 @@ static void run(uds_listener *listener)
 
 int main(int argc, char **argv)
 {
-    uds_listener *listener;
+    uds_listener *listener = NULL;
     struct uds_addr addr;
     int r;
 
