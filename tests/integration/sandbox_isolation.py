@@ -122,7 +122,8 @@ def test_processes(c):
     c.check("[17] PID 1 cannot be traced", r["ptrace"] == "EPERM", r["ptrace"])
     c.check("[17] PID 1 cannot be read", r["vmread"] == "EPERM", r["vmread"])
     c.check("[4] chroot is refused", r["unchroot"] == "EPERM", r["unchroot"])
-    r = c.run("--no-seccomp", probe=verbs("ptrace 1", "vmread 1", "unchroot"))
+    r = c.run("--no-seccomp", probe=verbs("ptrace 1", "vmread 1", "unchroot", "put /proc/1/exe x"))
+    c.check("[15] the program of PID 1 cannot be written", r["put"] == "EACCES", r["put"])
     c.check("[17] nor without seccomp", r["ptrace"] == "EPERM" and r["vmread"] == "EPERM", r.out)
     c.check("[4] nor without seccomp", r["unchroot"] == "EPERM", r["unchroot"])
 
@@ -478,6 +479,12 @@ def test_refusals(c):
     if c.uid == 0:
         r = c.run(probe=verbs("exit 0"), jail=False, preexec=forbid)
         c.check("[52] no user namespaces: the knob is named", r.code == 126 and "user.max_user_namespaces" in r.err, r.err)
+        script = 'mount -t tmpfs x /proc/fs && exec "$@"'
+        done = subprocess.run(["unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh",
+                               c.bin / "sbx-launch", "/bin/true"], capture_output=True, timeout=60,
+                              env=dict(os.environ, XDG_RUNTIME_DIR=str(c.dir)))
+        c.check("[52] in a container that hides /proc it says so", done.returncode == 126 and
+                b"make /proc" in done.stderr and b"container hides" in done.stderr, done.stderr)
     r = c.run("--isolate", "user,mount,pid", "--landlock", jail=False, probe=verbs("exit 0"))
     c.check("[52] guarding a host root is refused", r.code == 125 and "jail" in r.err, r.err)
 
