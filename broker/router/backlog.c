@@ -126,7 +126,7 @@ void backlog_serialise(const struct backlog *backlog, uds_snapshot *s)
 
 static int restore_item(struct backlog *backlog, struct quota *quota, uds_snapshot *s)
 {
-    struct account *sender;
+    struct account *sender = NULL;
     int r = backlog->count == backlog->size ? grow(backlog) : 0;
     if (r == 0)
         r = account_restore(quota, s, &sender);

@@ -53,7 +53,7 @@ static int restore_fields(uds_msg *msg, uds_snapshot *s)
 
 int message_restore(uds_msg **ret, uds_snapshot *s)
 {
-    uds_msg *msg;
+    uds_msg *msg = NULL;
     size_t len = 0;
     if (uds_snapshot_get_u32(s) == 0) {
         *ret = NULL;

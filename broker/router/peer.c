@@ -380,7 +380,7 @@ static int restore_parts(struct peer *peer, uds_snapshot *s)
 
 int peer_restore(struct router *router, uds_snapshot *s)
 {
-    struct peer *peer;
+    struct peer *peer = NULL;
     struct identity identity;
     uint64_t id = uds_snapshot_get_u64(s);
     identity_restore(&identity, s);

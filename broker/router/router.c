@@ -153,7 +153,7 @@ static Uds__Supervisor__Configuration *copy(const Uds__Supervisor__Configuration
 
 int router_configure(struct router *router, const Uds__Supervisor__Configuration *configuration)
 {
-    struct policy *policy;
+    struct policy *policy = NULL;
     Uds__Supervisor__Configuration *kept = copy(configuration);
     int r = kept == NULL ? -ENOMEM : policy_new(&policy, kept);
     if (r < 0) {

@@ -73,7 +73,7 @@ struct sandbox *sandbox_free(struct sandbox *sandbox)
 
 bool sandbox_may_come(const struct sandbox *sandbox, uint64_t now_usec)
 {
-    switch (sandbox->info->state) {
+    switch ((int)sandbox->info->state) {
     case UDS__SUPERVISOR__STATE__STARTING:
     case UDS__SUPERVISOR__STATE__BACKOFF:
     case UDS__SUPERVISOR__STATE__STOPPED:
@@ -147,7 +147,7 @@ sandbox_explain_end(const struct sandbox *sandbox, uint64_t *ret_value, char *bu
     unsigned long long value = info->value;
     const char *text;
     *ret_value = info->value;
-    switch (info->cause) {
+    switch ((int)info->cause) {
     case UDS__SUPERVISOR__CAUSE__OOM:
         if (info->value == 0)
             *ret_value = info->memory_limit;
