@@ -214,7 +214,7 @@ static struct table *connection_table(const Uds__Admin__ListReply *reply)
                       format_bytes(row->queued_bytes, text, sizeof(text)));
         table_uint(table, row->queued_fds);
         table_uint(table, row->subscriptions);
-        table_text(table, row->listener);
+        table_text(table, row->listener[0] == '\0' ? "its link" : row->listener);
     }
     return table;
 }

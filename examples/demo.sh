@@ -183,7 +183,7 @@ code=$?
 
 section "3  Bombs: small files of huge dimensions that must be held whole"
 small=$shipped/images/palette.png
-client "$shipped/bombs/interlaced-bomb.png" "$small" "$shipped/bombs/progressive-bomb.jpg" "$small" >"$dir/bombs"
+client --out "$dir" "$shipped/bombs/interlaced-bomb.png" "$small" "$shipped/bombs/progressive-bomb.jpg" "$small" >"$dir/bombs"
 [ -n "$json" ] || cat "$dir/bombs"
 [ -n "$json" ] || sed -n 's/^decoder: killed/  &/p' "$dir/log"
 expected='callee-oom'

@@ -1,7 +1,10 @@
 #!/bin/bash
 # The demo as it comes, and on real images of the distribution: text and JSON.
 set -u
-[ "$UDS_SANITIZED" = 0 ] || { echo "confinement and memory limits are tested on release: sanitizers need more"; exit 77; }
+if [ "$UDS_SANITIZED" != 0 ] && [ "$(id -u)" != 0 ]; then
+    echo "a sanitizer's shadow memory does not fit under RLIMIT_DATA, which limits memory where we are not root"
+    exit 77
+fi
 dir=$(mktemp -d "${TMPDIR:-/tmp}/uds-demo-test.XXXXXX") || exit 1
 trap 'rm -rf "$dir"' EXIT
 export TMPDIR=$dir
@@ -21,7 +24,7 @@ for what in 'open /etc/passwd' 'connect to 127.0.0.1' 'fork without end' 'send a
 done
 ! grep -q SUCCEEDED "$dir/text" || bad "an attempt succeeded"
 grep -q 'no process, cgroup, mount or socket is left' "$dir/text" || bad "the last line is missing"
-[ "$(find "$dir/out" -name '*.thumb.png' | wc -l)" = 9 ] || bad "thumbnails: $(ls "$dir/out")"
+[ "$(find "$dir/out" -name '*.thumb.png' | wc -l)" = 8 ] || bad "thumbnails: $(ls "$dir/out")"
 
 # Real files, whatever this machine has of them.
 mapfile -t real < <(find /usr/share /usr/lib/python3* \( -name '*.png' -o -name '*.jpg' \) -type f -size +1k 2>/dev/null | head -n 10)

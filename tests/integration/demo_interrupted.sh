@@ -1,7 +1,10 @@
 #!/bin/bash
 # Ctrl-C in the middle of the demo, at several places: everything it made is gone.
 set -u
-[ "$UDS_SANITIZED" = 0 ] || { echo "confinement and memory limits are tested on release: sanitizers need more"; exit 77; }
+if [ "$UDS_SANITIZED" != 0 ] && [ "$(id -u)" != 0 ]; then
+    echo "a sanitizer's shadow memory does not fit under RLIMIT_DATA, which limits memory where we are not root"
+    exit 77
+fi
 dir=$(mktemp -d "${TMPDIR:-/tmp}/uds-interrupt.XXXXXX") || exit 1
 demo=
 clean_up() {

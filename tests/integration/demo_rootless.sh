@@ -1,7 +1,7 @@
 #!/bin/bash
 # The demo as an ordinary user. Root becomes one: a uid that nobody has, without groups and capabilities.
 set -u
-[ "$UDS_SANITIZED" = 0 ] || { echo "confinement and memory limits are tested on release: sanitizers need more"; exit 77; }
+[ "$UDS_SANITIZED" = 0 ] || { echo "a sanitizer's shadow memory does not fit under RLIMIT_DATA"; exit 77; }
 if [ "$(id -u)" != 0 ]; then
     echo "we are an ordinary user: the test 'demo' is this one"
     exit 77

@@ -59,8 +59,8 @@ Test(thumb, averages_whole_pixels)
 Test(thumb, does_not_let_invisible_pixels_colour_the_visible)
 {
     UDS_TEST_GUARD;
-    static const uint8_t row[8] = {255, 0, 0, 255, 0, 255, 0, 0};
-    static const uint8_t expected[4] = {255, 0, 0, 128};
+    static const uint8_t row[8] = {250, 0, 0, 255, 10, 255, 90, 0};
+    static const uint8_t expected[4] = {250, 0, 0, 128};
     struct thumb thumb;
     uint8_t out[4];
     int fd;
