@@ -131,10 +131,25 @@ Test(elf_parse, refuses_counts_above_its_bounds)
     cr_assert_eq(parse_error(&i), E2BIG);
 }
 
+/* The file is long enough for all of them: only the bound stops it. */
+Test(elf_parse, refuses_more_program_headers_than_it_has_room_for)
+{
+    UDS_TEST_GUARD;
+    static unsigned char file[sizeof(struct image) + 1000 * sizeof(Elf64_Phdr)];
+    struct image i = make_image();
+    i.head.e_phoff = sizeof i;
+    i.head.e_phnum = 1000;
+    memcpy(file, &i, sizeof i);
+    cr_assert_eq(parse(file, sizeof file).err, EBADMSG);
+}
+
 Test(elf_parse, refuses_strings_outside_the_table)
 {
     UDS_TEST_GUARD;
     struct image i = make_image();
+    i.dynamic[4].d_un.d_val = 9; /* the second name begins behind the table's end */
+    cr_assert_eq(parse_error(&i), EBADMSG);
+    i = make_image();
     i.dynamic[0].d_un.d_val = sizeof i.strings;
     cr_assert_eq(parse_error(&i), EBADMSG);
     i = make_image();

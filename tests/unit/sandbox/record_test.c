@@ -261,14 +261,28 @@ Test(gc, follows_no_symlink_and_removes_no_file_elsewhere)
     snprintf(link, sizeof link, "%s/link", p.run);
     snprintf(through, sizeof through, "%s/link/victim", p.run);
     cr_assert_eq(symlink(outside, link), 0);
-    struct sbxi_record r[3] = {path_record(SBXI_RECORD_PATH, through),
+    char within[128], alias[128], kept[128];
+    snprintf(within, sizeof within, "%s/d", p.run);
+    snprintf(alias, sizeof alias, "%s/alias", p.run);
+    snprintf(kept, sizeof kept, "%s/d/kept", p.run);
+    mkdir(within, 0700);
+    close(open(kept, O_CREAT | O_WRONLY, 0600));
+    cr_assert_eq(symlink("d", alias), 0); /* does not even leave the run directory */
+    char aliased[160];
+    snprintf(aliased, sizeof aliased, "%s/alias/kept", p.run);
+    struct sbxi_record r[4] = {path_record(SBXI_RECORD_PATH, through),
+                               path_record(SBXI_RECORD_PATH, aliased),
                                path_record(SBXI_RECORD_PATH, victim),
                                path_record(SBXI_RECORD_CGROUP, "/tmp/uds-no-cgroup")};
     mkdir("/tmp/uds-no-cgroup", 0700);
     close(write_file(&p, r, sizeof r));
     cr_assert_eq(sweep(&p, log, sizeof log), 0, "%s", log);
     cr_assert_eq(access(victim, F_OK), 0);
+    cr_assert_eq(access(kept, F_OK), 0);
     cr_assert_eq(rmdir("/tmp/uds-no-cgroup"), 0);
+    unlink(kept);
+    unlink(alias);
+    rmdir(within);
     unlink(victim);
     unlink(link);
     rmdir(outside);
