@@ -148,6 +148,7 @@ Test(elf_parse, refuses_strings_outside_the_table)
     UDS_TEST_GUARD;
     struct image i = make_image();
     i.dynamic[4].d_un.d_val = 9; /* the second name begins behind the table's end */
+    i.dynamic[1].d_un.d_val = 10;
     cr_assert_eq(parse_error(&i), EBADMSG);
     i = make_image();
     i.dynamic[0].d_un.d_val = sizeof i.strings;
