@@ -22,6 +22,8 @@ typedef struct uds_event uds_event;
  *
  * Takes a reference of @conn until detached; detaches itself when the connection closes. Sends made during one loop turn go
  * out together at its end. Uses the connection's on_rearm slot through an internal hook: the application's callbacks stay.
+ * @conn wants an on_message: without one what arrives stays where it is, and the loop wakes for it again and again.
+ *
  * Ownership: the caller frees @ret by uds_event_detach(), also after the connection closed. Errors: -ENOMEM. Threads: the loop's. Since: 0.1.
  */
 UDS_EXPORT UDS_NODISCARD int
@@ -31,7 +33,7 @@ UDS_EXPORT UDS_NODISCARD int
 uds_event_attach_rpc(uds_event **ret, uds_rpc *rpc, struct event_base *base);
 UDS_EXPORT UDS_NODISCARD int
 uds_event_attach_client(uds_event **ret, uds_client *client, struct event_base *base);
-/** uds_event_listen() - accept in the loop; @on_accept owns @fd. On EMFILE it pauses for 100 ms and tells by @fd = -EMFILE. Since: 0.1. */
+/** uds_event_listen() - accept in the loop; @on_accept owns @fd. When accept fails (-EMFILE, -ENFILE, -ENOMEM …) it pauses for 100 ms and tells once by @fd = -errno. @listener outlives it. Since: 0.1. */
 UDS_EXPORT UDS_NODISCARD int uds_event_listen(uds_event **ret,
                                               uds_listener *listener,
                                               struct event_base *base,

@@ -16,9 +16,11 @@
  * protoc-c generates are used as they are.
  *
  * Server: fill a generated service struct, uds_pb_serve() it. In a method, uds_pb_call_from(closure_data) is the call:
- * take its fds, push fds onto the reply, or fail it with a status; then call the closure (with NULL after a fail).
+ * take its fds, push fds onto the reply, or fail it with a status; then call the closure (with NULL after a fail), at once or
+ * later. The method's input is valid until the method returns; a method whose pointer is NULL is answered UNIMPLEMENTED.
  * Client: uds_pb_stub_new() gives a ProtobufCService* for the generated stub functions; options for the next call (deadline, fds) are set
- * on the stub; in the closure the outcome (status, detail, fds) is read from it.
+ * on the stub; in the closure the outcome (status, detail, fds) is read from it. Each call runs its closure exactly once; one that
+ * cannot even be queued (TOO_LARGE, QUOTA, CALLEE_LOST) runs it before the stub function returns.
  */
 
 UDS_BEGIN_DECLS
@@ -28,7 +30,8 @@ UDS_BEGIN_DECLS
 
 /**
  * uds_pb_scan() - may these bytes be unpacked as @desc?
- * Walks the encoding without recursion: nesting at most @max_depth, lengths inside bounds, at most @max_fields fields.
+ * Walks the encoding without recursion: nesting at most @max_depth (the outermost message is level 1; more than 256 means 256),
+ * lengths inside bounds, at most @max_fields fields. Groups are malformed here.
  * Errors: -EBADMSG malformed, -ELOOP too deep, -E2BIG too many fields. Threads: any. Since: 0.1.
  */
 UDS_EXPORT UDS_NODISCARD int uds_pb_scan(const ProtobufCMessageDescriptor *desc,
@@ -54,7 +57,9 @@ typedef struct uds_pb_call uds_pb_call;
 /**
  * uds_pb_serve() - answer calls to a service on a direct connection
  * uds_pb_serve_subject() - … through the broker
- * @service: generated struct, e.g. FOO__BAR__INIT(...); borrowed, outlives the server. Errors: -ENOMEM, as uds_client_serve(). Since: 0.1.
+ * @service: generated struct, e.g. FOO__BAR__INIT(...); borrowed, outlives the server. @rpc and @client outlive it too.
+ *
+ * An rpc serves one service: uds_pb_serve() takes its handler. Errors: -ENOMEM, as uds_client_serve(). Since: 0.1.
  */
 UDS_EXPORT UDS_NODISCARD int
 uds_pb_serve(uds_pb_server **ret, uds_rpc *rpc, ProtobufCService *service);
@@ -62,6 +67,7 @@ UDS_EXPORT UDS_NODISCARD int uds_pb_serve_subject(uds_pb_server **ret,
                                                   uds_client *client,
                                                   const char *subject,
                                                   ProtobufCService *service);
+/** uds_pb_server_free() - calls that wait for a later answer get UNAVAILABLE; their closures must still be called. NULL is fine. Returns NULL. Since: 0.1. */
 UDS_EXPORT uds_pb_server *uds_pb_server_free(uds_pb_server *server);
 
 UDS_EXPORT uds_pb_call *uds_pb_call_from(void *closure_data);
