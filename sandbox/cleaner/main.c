@@ -29,7 +29,8 @@
 #include "sweep.h"
 
 enum {
-    MAX_SLOTS = 65536
+    MAX_SLOTS = 65536,
+    OWNER_DIES_MS = 1000
 };
 
 /* Mirror of the file, so that a slot is found without reading it. */
@@ -159,6 +160,15 @@ static bool loop(int owner)
     }
 }
 
+/* The control socket is closed before the owner's other descriptors are: until all are, its own sockets look as if
+ * somebody listened on them. */
+static void wait_until_dead(int owner)
+{
+    struct pollfd fd = {.fd = owner, .events = POLLIN};
+    if (owner >= 0)
+        poll(&fd, 1, OWNER_DIES_MS);
+}
+
 static int sweep_and_unlink(const char *run_dir, const char *name, enum sbxi_sweep_mode mode)
 {
     _cleanup_close_ int dirfd = sbxi_sweep_open_dir(run_dir);
@@ -196,5 +206,7 @@ int main(int argc, char **argv)
     }
     int owner = open_owner();
     enum sbxi_sweep_mode mode = owner >= 0 && loop(owner) ? SBXI_SWEEP_END : SBXI_SWEEP_ORPHAN;
+    if (mode == SBXI_SWEEP_ORPHAN)
+        wait_until_dead(owner);
     return sweep_and_unlink(argv[1], argv[2], mode) < 0;
 }

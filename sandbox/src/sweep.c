@@ -36,7 +36,8 @@
 enum {
     MAX_SLOTS = 65536,
     KILL_MS = 800,
-    REMOVE_MS = 600
+    REMOVE_MS = 600,
+    LISTEN_MS = 150
 };
 
 struct table {
@@ -207,8 +208,8 @@ static int remove_leaf(const char *path)
     return r < 0 ? r : 1;
 }
 
-/* 1: nobody listens. A live socket at this path belongs to somebody who made it anew. */
-static bool nobody_listens(int parent, const char *name)
+/* A live socket at this path belongs to somebody who made it anew. */
+static bool refuses(int parent, const char *name)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     int len = snprintf(addr.sun_path, sizeof addr.sun_path, "/proc/self/fd/%d/%s", parent, name);
@@ -217,6 +218,17 @@ static bool nobody_listens(int parent, const char *name)
     _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     return fd >= 0 && connect(fd, (struct sockaddr *)&addr, sizeof addr) < 0 &&
            errno == ECONNREFUSED;
+}
+
+/* Or to a child of the dead owner that has forked and not exec'd yet: it holds the owner's sockets for a moment. */
+static bool nobody_listens(int parent, const char *name)
+{
+    for (int left_ms = LISTEN_MS; !refuses(parent, name); left_ms -= 10) {
+        if (left_ms <= 0)
+            return false;
+        poll(NULL, 0, 10);
+    }
+    return true;
 }
 
 /* Where @path is: relative to the run directory, or NULL. */
