@@ -312,17 +312,27 @@ int sbxi_cgroup_get_dirfd(const sbxi_cgroup *cg)
     return m ? m->fd : -1;
 }
 
-int sbxi_cgroup_join(sbxi_cgroup *cg, pid_t pid, struct sbx_error *error)
+int sbxi_cgroup_open_join(const sbxi_cgroup *cg,
+                          int ret_fds[SBXI_CGROUP_HIERARCHIES],
+                          size_t *ret_n,
+                          struct sbx_error *error)
 {
+    size_t n = 0;
     for (size_t i = 0; i < cg->n; i++) {
         const struct member *m = &cg->members[i];
         if (m->h->v2)
             continue;
-        int r = sbxi_control_write_u64(m->fd, "cgroup.procs", (uint64_t)pid);
-        if (r < 0)
-            return sbxi_error(error, -r, "cgroup: %s/cgroup.procs: process %d cannot join: %s",
-                              m->path, (int)pid, strerror(-r));
+        int fd = openat(m->fd, "tasks", O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0) {
+            int err = errno;
+            while (n > 0)
+                close(ret_fds[--n]);
+            return sbxi_error(error, err, "cgroup: %s/tasks: cannot be joined: %s", m->path,
+                              strerror(err));
+        }
+        ret_fds[n++] = fd;
     }
+    *ret_n = n;
     return 0;
 }
 

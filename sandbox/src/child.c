@@ -3,7 +3,7 @@
  * Between clone3 and execve, in a copy of the launcher: only system calls, no allocation, no lock, nothing that a libc
  * does on behalf of threads that are not here (setresuid() of glibc signals them; the raw call does not).
  *
- * First descriptors, then waiting: whoever waits here must not hold a copy of the launcher's end of any control socket, or
+ * First cgroups, then descriptors, then waiting: whoever waits here must not hold a copy of the launcher's end of any control socket, or
  * nobody would ever see it close.
  */
 
@@ -47,6 +47,15 @@ static void place_descriptors(const struct sbxi_child *child)
         FAIL("descriptors");
 }
 
+/* While the numbers are still the launcher's. @errno says why not. */
+static bool join_cgroups(const struct sbxi_child *child)
+{
+    for (size_t i = 0; i < child->njoins; i++)
+        if (write(child->joins[i], "0", 1) != 1)
+            return false;
+    return true;
+}
+
 static void wait_for_go(void)
 {
     char go;
@@ -79,7 +88,12 @@ _Noreturn void sbxi_child_run(const struct sbxi_child *child)
 {
     static char name[] = "uds-sandbox-init";
     char *const argv[] = {name, NULL}, *const env[] = {NULL};
+    bool joined = join_cgroups(child);
+    int why = errno;
     place_descriptors(child);
+    errno = why;
+    if (!joined)
+        FAIL("join the cgroup");
     wait_for_go();
     if (child->become_root &&
         (syscall(SYS_setgroups, 0, NULL) < 0 || syscall(SYS_setresgid, 0, 0, 0) < 0 ||

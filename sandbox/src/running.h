@@ -57,6 +57,8 @@ struct sbxi_child {
     int *spare; /* as many, scratch */
     size_t nfds;
     int program;      /* O_PATH of uds-sandbox-init */
+    const int *joins; /* of cgroups to move into, first thing */
+    size_t njoins;
     bool become_root; /* a range is mapped: be root inside */
     bool ambient;     /* one id is mapped: capabilities survive exec as ambient ones only */
 };

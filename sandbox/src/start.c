@@ -42,6 +42,8 @@ struct launch {
     int *fds, *spare;    /* the child's 0, 1, 2, … */
     size_t nfds, ntrees; /* the last @ntrees of @fds are ours to close */
     bool opened[SBXI_MAX_TREES];
+    int joins[SBXI_CGROUP_HIERARCHIES];
+    size_t njoins;
 };
 
 static int open_trees(struct launch *launch, struct sbx_error *error)
@@ -169,6 +171,8 @@ static void end_launch(struct launch *launch)
         close(launch->fds[--launch->nfds]);
         launch->ntrees--;
     }
+    while (launch->njoins > 0)
+        close(launch->joins[--launch->njoins]);
     sbxi_closep(&launch->control);
     sbxi_closep(&launch->blob);
     sbxi_closep(&launch->null);
@@ -207,6 +211,8 @@ static int clone_child(struct launch *launch, sbx *s, struct sbx_error *error)
         .spare = launch->spare,
         .nfds = launch->nfds,
         .program = launch->program,
+        .joins = launch->joins,
+        .njoins = launch->njoins,
         .become_root = plan->range,
         .ambient = !plan->privileged && (plan->isolate & SBX_NS_USER),
     };
@@ -240,8 +246,6 @@ static int admit_child(const sbx_plan *plan, sbx *s, struct sbx_error *error)
         return sbxi_error(error, -r, "sandbox %s: cleaner: %s", plan->name, strerror(-r));
     if ((plan->isolate & SBX_NS_USER) &&
         (r = sbxi_map_ids(plan, s->init_pid, s->report.uid_first, error)) < 0)
-        return r;
-    if (s->cgroup && (r = sbxi_cgroup_join(s->cgroup, s->init_pid, error)) < 0)
         return r;
     sbxi_report_fill(s, plan);
     return send(s->control, "", 1, MSG_NOSIGNAL) == 1 ? 0 : -errno;
@@ -334,6 +338,8 @@ static int start(const sbx_plan *plan, sbx *s, sbx_cleaner *cleaner, struct sbx_
     int r = take_resources(plan, s, cleaner, error);
     if (r == 0)
         r = collect_fds(&launch, s, error);
+    if (r == 0 && s->cgroup)
+        r = sbxi_cgroup_open_join(s->cgroup, launch.joins, &launch.njoins, error);
     if (r == 0)
         r = clone_child(&launch, s, error);
     end_launch(&launch);

@@ -95,6 +95,7 @@ static int fill(int dirfd, const struct sbxi_hierarchy *h)
                                      "memory.swappiness",
                                      "pids.max",
                                      "cgroup.procs",
+                                     "tasks",
                                      NULL};
     for (const char *const *f = h->v2 ? v2 : v1; *f; f++)
         close(openat(dirfd, *f, O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
@@ -321,14 +322,19 @@ Test(cgroup_v1, joins_every_hierarchy)
     probe(&layout, NULL);
     sbxi_cgroup *cg = make(&layout, &all);
     cr_assert_eq(sbxi_cgroup_get_dirfd(cg), -1);
-    cr_assert_eq(sbxi_cgroup_join(cg, 1073741823, &error), 0);
+    int fds[SBXI_CGROUP_HIERARCHIES];
+    size_t n;
+    cr_assert_eq(sbxi_cgroup_open_join(cg, fds, &n, &error), 0, "%s", error.text);
+    cr_assert_eq(n, 4);
+    for (size_t i = 0; i < n; i++) {
+        cr_assert_eq(write(fds[i], "0", 1), 1);
+        close(fds[i]);
+    }
     static const char *const mounts[] = {"/v1/cpu,cpuacct", "/v1/memory/sub/x", "/v1/pids",
                                          "/v1/freezer"};
     for (size_t i = 0; i < 4; i++) {
         int fd = member_fd(cg, mounts[i]);
-        cr_assert_str_eq(get(fd, "cgroup.procs"), "1073741823");
-        int procs = openat(fd, "cgroup.procs", O_WRONLY | O_TRUNC | O_CLOEXEC);
-        close(procs);
+        cr_assert_str_eq(get(fd, "tasks"), "0");
         close(fd);
     }
     sbxi_cgroup_free(cg);
