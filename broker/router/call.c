@@ -107,6 +107,8 @@ static void call_detach(struct call *call)
     call->sub = NULL;
     call->patience_usec = 0;
     call->msg = uds_msg_unref(call->msg);
+    charge_release(&call->held_bytes);
+    charge_release(&call->held_fds);
 }
 
 static void call_end(struct call *call)
@@ -250,11 +252,35 @@ static void call_park(struct call *call, enum call_state state, uint64_t patienc
     call_arm(call);
 }
 
+/* A message that waits with its call stands on the caller's account. */
+static int charge_message(struct call *call, const uds_msg *msg, bool force)
+{
+    struct account *account = call->caller->account;
+    size_t bytes, fds = uds_msg_get_fd_count(msg);
+    uds_msg_peek_body(msg, &bytes);
+    bytes += UDS_HEAD_MAX;
+    if (force) {
+        charge_force(&call->held_bytes, account, QUOTA_QUEUED_BYTES, bytes);
+        charge_force(&call->held_fds, account, QUOTA_QUEUED_FDS, fds);
+        return 0;
+    }
+    int r = charge_take(&call->held_bytes, account, QUOTA_QUEUED_BYTES, bytes);
+    if (r == 0)
+        r = charge_take(&call->held_fds, account, QUOTA_QUEUED_FDS, fds);
+    return r;
+}
+
 static void call_hold(struct call *call, struct sandbox *sandbox, uds_msg *msg)
 {
     if (sandbox->held >= HELD_MAX) {
         call_fail(call, UDS_STATUS_UNAVAILABLE, HELD_MAX, "too many calls wait for it to start",
                   NULL);
+        return;
+    }
+    if (charge_message(call, msg, false) < 0) {
+        sysevent_limit(call->router, call->caller->account, QUOTA_QUEUED_BYTES);
+        call_fail(call, UDS_STATUS_QUOTA, 0,
+                  "quota queued_bytes or queued_fds: the call would wait", NULL);
         return;
     }
     call->sandbox_id = sandbox->info->id;
@@ -550,8 +576,10 @@ static int reattach(struct call *call, struct peer *callee, uint64_t sub_id, uin
     } else {
         if (sandbox == NULL || (call->state == CALL_HELD && call->msg == NULL))
             return -EBADMSG;
-        if (call->state == CALL_HELD)
+        if (call->state == CALL_HELD) {
+            (void)charge_message(call, call->msg, true);
             sandbox->held++;
+        }
         call->patience_usec = patience;
         TAILQ_INSERT_TAIL(&call->router->parked, call, by_router);
     }

@@ -39,6 +39,7 @@ struct call {
     uint64_t patience_usec; /* HELD, LOST: ours */
     struct event timer;
     struct charge charge;
+    struct charge held_bytes, held_fds; /* HELD: the message that waits with it */
     TAILQ_ENTRY(call) by_caller, by_callee, by_router;
 };
 

@@ -31,7 +31,7 @@ static const uint64_t host_defaults[QUOTA_KINDS] = {
     [QUOTA_QUEUED_BYTES] = 256u << 20, [QUOTA_QUEUED_FDS] = 2048,
 };
 static const uint64_t sandbox_defaults[QUOTA_KINDS] = {
-    [QUOTA_CONNECTIONS] = 64,         [QUOTA_SUBSCRIPTIONS] = 1024, [QUOTA_PENDING_CALLS] = 1024,
+    [QUOTA_CONNECTIONS] = 16,         [QUOTA_SUBSCRIPTIONS] = 1024, [QUOTA_PENDING_CALLS] = 1024,
     [QUOTA_QUEUED_BYTES] = 64u << 20, [QUOTA_QUEUED_FDS] = 512,
 };
 

@@ -44,6 +44,7 @@ static void on_end_of_turn(evutil_socket_t fd, short what, void *arg)
     sysevent_publish_all(router);
     while ((peer = STAILQ_FIRST(&router->doomed)) != NULL) {
         STAILQ_REMOVE_HEAD(&router->doomed, next_doomed);
+        peer->doomed = false;
         peer_kick(peer, UDS_STATUS_SLOW_CONSUMER, "the broker's answers are not being read");
     }
     while ((peer = STAILQ_FIRST(&router->dead)) != NULL) {

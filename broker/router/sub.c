@@ -153,6 +153,12 @@ void sub_on_subscribe(struct peer *peer, uds_msg *msg)
         peer_ack(peer, id, UDS_STATUS_BAD_REQUEST, 0, detail, NULL);
         return;
     }
+    if (!account_spend(peer->account, router_now_usec())) {
+        sysevent_rate(peer->router, peer->account);
+        peer_ack(peer, id, UDS_STATUS_QUOTA, peer->router->quota.rate, "quota messages_per_second",
+                 NULL);
+        return;
+    }
     uint32_t status = check_subscribe(peer, id, &head, &detail, &rule);
     if (status != UDS_STATUS_OK) {
         peer_ack(peer, id, status, 0, detail, rule);

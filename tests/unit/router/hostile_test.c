@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+/* Peers that break the protocol, the quotas or the machine's limits: each harms only itself. */
+#include <fcntl.h>
+#include <sched.h>
+
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#include "world.h"
+
+static char any_subject[] = ">", nobody[] = "", decoder[] = "decoder", label[] = "rule";
+static char *everything[] = {any_subject};
+
+static void open_world(struct world *w, struct world_config *c)
+{
+    world_config_init(c);
+    for (int i = 0; i < 2; i++) {
+        Uds__Supervisor__Rule *rule = world_rule(c, i == 0 ? decoder : nobody, label);
+        rule->any = i == 1;
+        rule->n_publish = rule->n_subscribe = rule->n_call = rule->n_serve = 1;
+        rule->publish = rule->subscribe = rule->call = rule->serve = everything;
+    }
+    world_open(w, c);
+    world_listen(w, 1, 0);
+}
+
+/* Two honest peers exchange a message: the router is fine. */
+static void check_alive(struct world *w)
+{
+    uds_conn *a = world_connect(w), *b = world_connect(w);
+    world_subscribe(w, a, 1, "honest", 0);
+    world_send(b, world_msg(UDS_MSG_PUBLISH, 1, "honest", "yes"));
+    cr_assert_eq(world_answer(w, b, UDS_MSG_ACK, 1), UDS_STATUS_OK);
+    cr_assert_eq(world_answer(w, a, UDS_MSG_DELIVER, 1), UDS_STATUS_OK);
+    uds_conn_unref(a);
+    uds_conn_unref(b);
+    WAIT_FOR(w, w->router->peers.count == 0);
+}
+
+/* Sends raw bytes from a new connection and expects to be cut off. */
+static void shout(struct world *w, const void *bytes, size_t len)
+{
+    int fd = world_dial(w);
+    cr_assert_eq(send(fd, bytes, len, MSG_NOSIGNAL), (ssize_t)len);
+    WAIT_FOR(w, w->router->peers.count == 0 && w->router->next_peer > 0);
+    close(fd);
+}
+
+static const uint8_t hello[] = {0xd5, 1, 1, 0, 0,  0, 0,  0, 28, 0, 0, 0, 0, 0, 0,  0, 0, 0,
+                                0,    0, 0, 0, 0,  0, 32, 0, 4,  0, 0, 0, 0, 1, 33, 0, 4, 0,
+                                16,   0, 0, 0, 34, 0, 8,  0, 0,  0, 0, 0, 0, 0, 0,  0};
+
+Test(hostile, bytes_end_only_their_own_connection)
+{
+    UDS_TEST_GUARD;
+    static const uint8_t frames[][24] = {
+        {0xd5, 1, 34, 0, 0xff, 0xff, 0xff, 0xff}, /* 4 GiB of body */
+        {0xd5, 1, 34, 0, 0, 0, 0, 0, 0xff, 0xff}, /* a head over the limit */
+        {0xd5, 1, 34, 0, 0, 0, 0, 0, 0, 0, 254},  /* 254 fds that are not there */
+        {0xd5, 1, 34, 0, 0, 0, 0, 0, 0, 0, 3},    /* a lie about fds */
+        {0xd5, 2, 34},                            /* another version */
+        {0xd5, 1, 99},                            /* no such type */
+        {0xd5, 1, 35},                            /* what only a broker sends */
+        {0xd5, 1, 8},                             /* for direct connections */
+        {0xd5, 1, 16},                            /* a request without an id */
+    };
+    struct world w;
+    struct world_config c;
+    uint8_t bytes[sizeof(hello) + 24];
+    open_world(&w, &c);
+    shout(&w, "GET / HTTP/1.1\r\nHost: broker\r\n\r\n", 32);
+    memcpy(bytes, hello, sizeof(hello));
+    for (size_t i = 0; i < sizeof(frames) / sizeof(frames[0]); i++) {
+        memcpy(bytes + sizeof(hello), frames[i], 24);
+        /* A version or type from the future without a body may be all that was sent: half a frame waits for the rest. */
+        shout(&w, bytes, sizeof(bytes));
+    }
+    check_alive(&w);
+    world_close(&w);
+}
+
+Test(hostile, silence_in_the_middle_of_a_frame_holds_up_nobody)
+{
+    UDS_TEST_GUARD;
+    struct world w;
+    struct world_config c;
+    uint8_t half[sizeof(hello) + 24] = {0};
+    open_world(&w, &c);
+    memcpy(half, hello, sizeof(hello));
+    memcpy(half + sizeof(hello), (const uint8_t[]){0xd5, 1, 34, 0, 0, 0, 100}, 7);
+    int fd = world_dial(&w);
+    cr_assert_eq(send(fd, half, sizeof(half), MSG_NOSIGNAL), (ssize_t)sizeof(half));
+    WAIT_FOR(&w, w.router->peers.count == 1);
+    uds_conn *a = world_connect(&w);
+    world_send(a, world_msg(UDS_MSG_PUBLISH, 1, "x", ""));
+    cr_assert_eq(world_answer(&w, a, UDS_MSG_ACK, 1), UDS_STATUS_OK);
+    uds_conn_unref(a);
+    close(fd); /* it dies mid-frame */
+    WAIT_FOR(&w, world_is_empty(&w));
+    world_close(&w);
+}
+
+Test(hostile, heads_are_answered_not_obeyed)
+{
+    UDS_TEST_GUARD;
+    struct world w;
+    struct world_config c;
+    open_world(&w, &c);
+    uds_conn *conn = world_connect(&w);
+    uds_msg *msg = world_msg(UDS_MSG_PUBLISH, 1, "a", NULL); /* SENDER is the broker's to write */
+    cr_assert_eq(uds_msg_add_string(msg, UDS_FIELD_SENDER, "uid:0"), 0);
+    world_send(conn, msg);
+    cr_expect_eq(world_answer(&w, conn, UDS_MSG_ACK, 1), UDS_STATUS_BAD_REQUEST);
+    msg = world_msg(UDS_MSG_PUBLISH, 2, "a", NULL);
+    cr_assert_eq(uds_msg_add_string(msg, UDS_FIELD_SUBJECT, "b"), 0); /* twice */
+    world_send(conn, msg);
+    cr_expect_eq(world_answer(&w, conn, UDS_MSG_ACK, 2), UDS_STATUS_BAD_REQUEST);
+    static const char *const bad[] = {"", "a..b", ".a", "a.", "a b", "a.*", ">", "a\tb"};
+    for (uint64_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        world_send(conn, world_msg(UDS_MSG_PUBLISH, 10 + i, bad[i], NULL));
+        cr_expect_eq(world_answer(&w, conn, UDS_MSG_ACK, 10 + i), UDS_STATUS_BAD_REQUEST, "%s",
+                     bad[i]);
+    }
+    msg = world_msg(UDS_MSG_PUBLISH, 3, "a", NULL);
+    cr_assert_eq(uds_msg_add_bytes(msg, 0x8055, "future", 6), 0); /* skipped */
+    world_send(conn, msg);
+    cr_expect_eq(world_answer(&w, conn, UDS_MSG_ACK, 3), UDS_STATUS_OK);
+    msg = world_msg(UDS_MSG_PUBLISH, 4, "a", NULL);
+    cr_assert_eq(uds_msg_add_bytes(msg, 0x55, "future", 6), 0); /* not skipped */
+    world_send(conn, msg);
+    cr_expect_eq(world_answer(&w, conn, UDS_MSG_ACK, 4), UDS_STATUS_BAD_REQUEST);
+    uds_conn_unref(conn);
+    WAIT_FOR(&w, world_is_empty(&w));
+    world_close(&w);
+}
+
+Test(hostile, connections_are_bounded_by_quota)
+{
+    UDS_TEST_GUARD;
+    struct world w;
+    struct world_config c;
+    uds_conn *conns[3];
+    open_world(&w, &c);
+    c.quota.connections = 3;
+    cr_assert_eq(router_configure(w.router, &c.configuration), 0);
+    for (int i = 0; i < 3; i++)
+        conns[i] = world_connect(&w);
+    int fd = world_dial(&w);
+    char byte;
+    ssize_t n = -1;
+    WAIT_FOR(&w, (n = recv(fd, &byte, 1, MSG_DONTWAIT)) >= 0 || errno == ECONNRESET);
+    cr_expect(n <= 0, "the fourth is closed without a word");
+    close(fd);
+    for (int i = 0; i < 3; i++)
+        uds_conn_unref(conns[i]);
+    WAIT_FOR(&w, w.router->peers.count == 0);
+    c.quota.connections = 0;
+    cr_assert_eq(router_configure(w.router, &c.configuration), 0);
+    check_alive(&w);
+    world_close(&w);
+}
+
+Test(hostile, a_full_descriptor_table_sheds_and_goes_on)
+{
+    UDS_TEST_GUARD;
+    struct world w;
+    struct world_config c;
+    struct rlimit old, tight;
+    int clients[4], fill[1024];
+    size_t filled = 0;
+    open_world(&w, &c);
+    uds_conn *honest = world_connect(&w);
+    for (int i = 0; i < 4; i++)
+        clients[i] = world_dial(&w);
+    getrlimit(RLIMIT_NOFILE, &old);
+    tight = (struct rlimit){256, old.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &tight);
+    while (filled < 1024 && (fill[filled] = fcntl(0, F_DUPFD_CLOEXEC, 0)) >= 0)
+        filled++;
+    /* The four are taken and closed, or wait; the honest peer's conversation goes on meanwhile. */
+    for (uint64_t i = 1; i <= 20; i++) {
+        world_send(honest, world_msg(UDS_MSG_PUBLISH, i, "x", ""));
+        cr_assert_eq(world_answer(&w, honest, UDS_MSG_ACK, i), UDS_STATUS_OK);
+    }
+    cr_assert_eq(w.router->peers.count, 1);
+    while (filled > 0)
+        close(fill[--filled]);
+    setrlimit(RLIMIT_NOFILE, &old);
+    for (int i = 0; i < 4; i++)
+        close(clients[i]);
+    uds_conn_unref(honest);
+    WAIT_FOR(&w, w.router->peers.count == 0);
+    check_alive(&w);
+    world_close(&w);
+}
+
+Test(hostile, one_that_never_reads_its_answers_is_kicked)
+{
+    UDS_TEST_GUARD;
+    struct world w;
+    struct world_config c;
+    open_world(&w, &c);
+    c.quota.queued_bytes = 1;
+    cr_assert_eq(router_configure(w.router, &c.configuration), 0);
+    uds_conn *conn = world_connect(&w);
+    uint64_t id = 0, until = world_ms() + 20000;
+    while (w.router->peers.count > 0 && world_ms() < until) {
+        uds_msg *msg = world_msg(UDS_MSG_PUBLISH, ++id, "not a subject", NULL);
+        if (uds_conn_send(conn, msg) == 0)
+            (void)uds_conn_flush(conn);
+        uds_msg_unref(msg);
+        event_base_loop(w.base, EVLOOP_NONBLOCK);
+    }
+    cr_assert_eq(w.router->peers.count, 0, "%lu unread answers", id);
+    uds_conn_unref(conn);
+    check_alive(&w);
+    world_close(&w);
+}
+
+Test(hostile, held_calls_are_charged_with_what_waits_in_them)
+{
+    UDS_TEST_GUARD;
+    struct world w;
+    struct world_config c;
+    open_world(&w, &c);
+    c.quota.queued_bytes = 1u << 20;
+    cr_assert_eq(router_configure(w.router, &c.configuration), 0);
+    Uds__Supervisor__Sandbox changed = c.sandbox[0];
+    changed.state = UDS__SUPERVISOR__STATE__STARTING;
+    world_sandbox(&w, &changed);
+    uds_conn *conn = world_connect(&w);
+    char *big = calloc(1, 400001);
+    memset(big, 'x', 400000);
+    for (uint64_t id = 1; id <= 3; id++)
+        world_send(conn, world_msg(UDS_MSG_REQUEST, id, "svc", big));
+    free(big);
+    cr_assert_eq(world_answer(&w, conn, UDS_MSG_REPLY, 3), UDS_STATUS_QUOTA);
+    cr_assert_eq(w.router->calls.count, 2);
+    uds_conn_unref(conn);
+    WAIT_FOR(&w, world_is_empty(&w));
+    world_close(&w);
+}
