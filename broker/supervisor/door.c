@@ -2,8 +2,9 @@
 /*
  * Door: one address that host peers connect to. The supervisor listens and keeps the socket, so
  * that a new router can go on accepting where the old one died; the router gets a duplicate. The
- * file is registered with the cleaner only after it is ours: before, the name may belong to another
- * broker, whose socket must not be removed for us.
+ * file is registered with the cleaner before it is made, like everything; if the name turns out to
+ * be somebody else's it is unregistered, and should we die between, the cleaner leaves a socket
+ * alone on which somebody listens.
  */
 #include "door.h"
 
@@ -30,7 +31,7 @@ static int fail(struct sbx_error *error, const char *address, int err)
     return -err;
 }
 
-/* The cleaner wants absolute names without symbolic links on the way. */
+/* The cleaner wants absolute names without symbolic links on the way. NULL and errno on failure. */
 static char *absolute_path(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -53,7 +54,7 @@ static int register_path(struct door *door, const struct uds_addr *addr)
         return 0;
     door->path = absolute_path(addr->name);
     if (!door->path)
-        return -ENOMEM;
+        return errno ? -errno : -ENOMEM;
     r = sbx_cleaner_add_path(door->cleaner, door->path);
     if (r < 0) {
         free(door->path);
@@ -78,9 +79,9 @@ int door_open(struct door *door,
     if (r == 0)
         r = uds_addr_format(&addr, text, sizeof(text));
     if (r == 0)
-        r = uds_listener_new(&door->listener, &addr, &options);
-    if (r == 0)
         r = register_path(door, &addr);
+    if (r == 0)
+        r = uds_listener_new(&door->listener, &addr, &options);
     if (r == 0 && !(door->address = strdup(text)))
         r = -ENOMEM;
     if (r < 0) {

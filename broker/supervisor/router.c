@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -57,7 +58,7 @@ struct router {
 /* ---- birth ---- */
 
 __attribute__((noreturn)) static void
-run_child(const struct router_options *options, int socket, int report)
+run_child(const struct router_options *options, pid_t supervisor, int socket, int report)
 {
     static char name[] = "uds-router", uid_option[] = "--uid", gid_option[] = "--gid", uid[16];
     char *arguments[] = {name, NULL, NULL, NULL, NULL, NULL};
@@ -72,6 +73,10 @@ run_child(const struct router_options *options, int socket, int report)
         arguments[3] = gid_option;
         arguments[4] = uid;
     }
+    /* Until exec it holds all of our descriptors, and until it is registered nobody else would end it. */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != supervisor)
+        _exit(127);
     setsid();
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -112,13 +117,15 @@ static int wait_for_exec(int report)
 
 static int start_process(struct router *r, int socket, struct sbx_error *error)
 {
+    pid_t supervisor;
     int report[2], err;
 
     if (pipe2(report, O_CLOEXEC) < 0)
         return fail(error, errno, "pipe");
+    supervisor = getpid();
     r->pid = fork();
     if (r->pid == 0)
-        run_child(&r->options, socket, report[1]);
+        run_child(&r->options, supervisor, socket, report[1]);
     err = r->pid < 0 ? errno : 0;
     close(report[1]);
     if (r->pid < 0) {

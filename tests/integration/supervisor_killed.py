@@ -72,4 +72,30 @@ def keeper(scene):
     scene.expect_nothing_left("keeper killed")
 
 
-run_parts(Scene(), supervisor, both, keeper)
+def left_but_marks(scene):
+    """What remains when the owner dies between making a mark (the record's file, that of an id range) and its first use: nothing
+    else exists then, and the next start takes it."""
+    marks = (str(scene.run / "ids") + "/", str(scene.run / "records") + "/")
+    return [what for what in scene.left() if not what.startswith(marks)]
+
+
+def at_any_moment(scene):
+    """Killed, or asked to end, while it still starts: at 20 moments each."""
+    for signo in (signal.SIGKILL, signal.SIGTERM):
+        codes = set()
+        for n in range(20):
+            b = Broker(scene, STACK)
+            end = time.monotonic() + n * (0.012 if SANITIZED else 0.004)
+            while time.monotonic() < end:
+                b.note()
+            codes.add(b.end(signo))
+            try:
+                wait_for("everything gone", lambda: not left_but_marks(scene), 10)
+            except AssertionError:
+                check(f"signal {signo} after step {n}: nothing is left", False, (scene.left(), b.log()))
+                return
+        # Before the handler is in place SIGTERM kills; nothing exists then.
+        check(f"signal {signo}: exit statuses", codes <= {0, -signo}, codes)
+
+
+run_parts(Scene(), supervisor, both, keeper, at_any_moment)
