@@ -6,10 +6,12 @@
 #include "check.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <sys/resource.h>
+#include <sys/wait.h>
 
 #include "launch.h"
 #include "place.h"
@@ -40,6 +42,40 @@ int check_sandboxes(const struct stack *stack, FILE *out, struct sbx_error *erro
         sbx_plan_free(plan);
     }
     return 0;
+}
+
+/* The only way to know is to make one; in a child, because there is no way back out of it. */
+static int try_user_namespace(void)
+{
+    pid_t pid = fork();
+    int status;
+
+    if (pid == 0)
+        _exit(unshare(CLONE_NEWUSER) < 0 ? errno : 0);
+    if (pid < 0)
+        return errno;
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR)
+            return errno;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : ECHILD;
+}
+
+int check_user_namespaces(struct sbx_error *error)
+{
+    int err = geteuid() == 0 ? 0 : try_user_namespace();
+    const char *knob = "run as root";
+
+    if (err == 0)
+        return 0;
+    if (err == ENOSPC || err == EUSERS)
+        knob = "raise sysctl user.max_user_namespaces, or run as root";
+    else if (err == EPERM || err == EACCES)
+        knob = "allow them (sysctl kernel.unprivileged_userns_clone=1, or "
+               "kernel.apparmor_restrict_unprivileged_userns=0), or run as root";
+    error->err = err;
+    snprintf(error->text, sizeof(error->text), "user namespaces: uid %u cannot make one: %s: %s",
+             (unsigned)geteuid(), strerror(err), knob);
+    return -err;
 }
 
 int supervisor_check(const struct supervisor_options *options, FILE *out, struct sbx_error *error)

@@ -13,4 +13,7 @@
  */
 int check_sandboxes(const struct stack *stack, FILE *out, struct sbx_error *error);
 
+/* Without root router and sandboxes need user namespaces: are there any? 0 or -errno with @error. */
+int check_user_namespaces(struct sbx_error *error);
+
 #endif

@@ -349,6 +349,8 @@ static int make(struct supervisor *s)
     int r = check_sandboxes(s->stack, NULL, s->error);
 
     if (r == 0)
+        r = check_user_namespaces(s->error);
+    if (r == 0)
         r = choose_run_dir(s);
     if (r == 0)
         r = make_loop(s);
