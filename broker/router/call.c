@@ -13,10 +13,10 @@
  * happened. While a declared sandbox is starting, its calls wait (5 s at most, no longer than the caller's deadline).
  *
  * Invariants: caller is never NULL; in caller->calls and caller->made always; SENT: in callee->answering; HELD, LOST: in
- * router->parked. A reply counts only from the callee, only in SENT, so a second one finds nothing.
+ * router->parked.
+ *
+ * Replies are in reply.c, the way into the next process in call-state.c.
  */
-#include "call.h"
-
 #include <errno.h>
 #include <event2/event.h>
 #include <stdio.h>
@@ -27,8 +27,8 @@
 #include <uds/error.h>
 
 #include "admin.h"
+#include "call-internal.h"
 #include "head.h"
-#include "message.h"
 #include "peer.h"
 #include "publish.h"
 #include "router.h"
@@ -41,17 +41,13 @@
 #define REQUEST_FIELDS                                                               \
     (1u << UDS_FIELD_SUBJECT | 1u << UDS_FIELD_METHOD | 1u << UDS_FIELD_TIMEOUT_MS | \
      1u << UDS_FIELD_HEADER)
-#define REPLY_FIELDS                                                           \
-    (1u << UDS_FIELD_STATUS | 1u << UDS_FIELD_VALUE | 1u << UDS_FIELD_DETAIL | \
-     1u << UDS_FIELD_RULE | 1u << UDS_FIELD_HEADER)
-
 #define HOLD_USEC  5000000u /* for a server that is starting */
 #define CAUSE_USEC 2000000u /* for the supervisor's word about a dead one */
 #define HELD_MAX   256u     /* calls for one sandbox */
 
 static void on_timer(evutil_socket_t fd, short what, void *arg);
 
-static void call_arm(struct call *call)
+void call_arm(struct call *call)
 {
     uint64_t until = call->deadline_usec, now = router_now_usec();
     if (call->state != CALL_SENT && (until == 0 || call->patience_usec < until))
@@ -66,7 +62,7 @@ static void call_arm(struct call *call)
 }
 
 /* Makes a call of nobody's yet. */
-static struct call *call_new(struct peer *caller, uint64_t caller_id, uint64_t id)
+struct call *call_new(struct peer *caller, uint64_t caller_id, uint64_t id)
 {
     struct call *call = calloc(1, sizeof(*call));
     if (call == NULL)
@@ -111,7 +107,7 @@ static void call_detach(struct call *call)
     charge_release(&call->held_fds);
 }
 
-static void call_end(struct call *call)
+void call_end(struct call *call)
 {
     call_detach(call);
     event_del(&call->timer);
@@ -123,8 +119,8 @@ static void call_end(struct call *call)
 }
 
 /* Ends the call with a status of ours. */
-static void
-call_fail(struct call *call, uint32_t status, uint64_t value, const char *detail, const char *rule)
+void call_fail(
+    struct call *call, uint32_t status, uint64_t value, const char *detail, const char *rule)
 {
     struct peer *caller = call->caller;
     uint64_t id = call->caller_id;
@@ -253,7 +249,7 @@ static void call_park(struct call *call, enum call_state state, uint64_t patienc
 }
 
 /* A message that waits with its call stands on the caller's account. */
-static int charge_message(struct call *call, const uds_msg *msg, bool force)
+int call_charge_message(struct call *call, const uds_msg *msg, bool force)
 {
     struct account *account = call->caller->account;
     size_t bytes, fds = uds_msg_get_fd_count(msg);
@@ -277,7 +273,7 @@ static void call_hold(struct call *call, struct sandbox *sandbox, uds_msg *msg)
                   NULL);
         return;
     }
-    if (charge_message(call, msg, false) < 0) {
+    if (call_charge_message(call, msg, false) < 0) {
         sysevent_limit(call->router, call->caller->account, QUOTA_QUEUED_BYTES);
         call_fail(call, UDS_STATUS_QUOTA, 0,
                   "quota queued_bytes or queued_fds: the call would wait", NULL);
@@ -375,58 +371,6 @@ void call_on_request(struct peer *peer, uds_msg *msg, const struct fdpolicy_copi
         call_send(call, sub, &head, msg);
     else
         call_hold(call, sandbox, msg);
-}
-
-/* The call that @peer answers; NULL if there is none (it was cancelled, timed out, or answered before). */
-static struct call *answered_by(struct peer *peer, uint64_t id)
-{
-    struct call *call = table_get(&peer->router->calls, id);
-    return call != NULL && call->state == CALL_SENT && call->callee == peer ? call : NULL;
-}
-
-void call_reply_refused(
-    struct peer *peer, uint64_t id, uint32_t status, const char *detail, const char *rule)
-{
-    struct call *call = answered_by(peer, id);
-    if (call == NULL)
-        return;
-    call_fail(call, status, 0, detail, rule);
-    peer_notice(peer, id, status, 0, detail, rule);
-}
-
-void call_on_reply(struct peer *peer, uds_msg *msg, const struct fdpolicy_copies *copies)
-{
-    struct head head;
-    struct head_out out;
-    const char *problem;
-    struct call *call = answered_by(peer, uds_msg_get_id(msg));
-    if (call == NULL)
-        return;
-    if (head_parse(msg, REPLY_FIELDS, &head, &problem) < 0) {
-        call_reply_refused(peer, call->id, UDS_STATUS_INTERNAL, problem, NULL);
-        return;
-    }
-    struct fdpolicy_receiver receiver = peer_receiver(call->caller);
-    if (publish_check_fds(peer, msg, &receiver, copies) == 0)
-        return;
-    head_begin(&out);
-    if (head.status != UDS_STATUS_OK)
-        head_u32(&out, UDS_FIELD_STATUS, head.status);
-    if (head.has_value)
-        head_u64(&out, UDS_FIELD_VALUE, head.value);
-    head_string(&out, UDS_FIELD_DETAIL, head.detail);
-    head_string(&out, UDS_FIELD_SENDER, peer->identity.name);
-    head_headers(&out, msg);
-    struct peer *caller = call->caller;
-    uint64_t caller_id = call->caller_id;
-    call_end(call);
-    int r = out.overflow ? -EMSGSIZE
-                         : peer_forward(caller, peer->account, UDS_MSG_REPLY, caller_id, &out, msg,
-                                        uds_msg_get_fd_count(msg) > 0);
-    if (r < 0) {
-        uint32_t status = send_status(r, &problem);
-        peer_reply(caller, caller_id, status, 0, problem, NULL);
-    }
 }
 
 void call_on_cancel(struct peer *peer, uds_msg *msg)
@@ -544,69 +488,4 @@ void call_free_all(struct router *router)
     struct call *call;
     for (size_t pos = 0; (call = table_next(&router->calls, &pos)) != NULL;)
         call_end(call);
-}
-
-void call_serialise(const struct call *call, uds_snapshot *s)
-{
-    uds_snapshot_put_u64(s, call->id);
-    uds_snapshot_put_u32(s, call->state);
-    uds_snapshot_put_u64(s, call->caller->id);
-    uds_snapshot_put_u64(s, call->caller_id);
-    uds_snapshot_put_u64(s, call->callee != NULL ? call->callee->id : 0);
-    uds_snapshot_put_u64(s, call->sub != NULL ? call->sub->id : 0);
-    uds_snapshot_put_u32(s, call->sandbox_id);
-    uds_snapshot_put_u32(s, call->generation);
-    uds_snapshot_put_u64(s, call->deadline_usec);
-    uds_snapshot_put_u64(s, call->patience_usec);
-    message_serialise(call->msg, s);
-}
-
-/* Back into the state that it was in. */
-static int reattach(struct call *call, struct peer *callee, uint64_t sub_id, uint64_t patience)
-{
-    struct sandbox *sandbox = sandbox_get(call->router, call->sandbox_id);
-    if (call->state == CALL_SENT) {
-        if (callee == NULL)
-            return -EBADMSG;
-        call->callee = callee;
-        TAILQ_INSERT_TAIL(&callee->answering, call, by_callee);
-        call->sub = table_get(&callee->subs, sub_id);
-        if (call->sub != NULL)
-            call->sub->pending++;
-    } else {
-        if (sandbox == NULL || (call->state == CALL_HELD && call->msg == NULL))
-            return -EBADMSG;
-        if (call->state == CALL_HELD) {
-            (void)charge_message(call, call->msg, true);
-            sandbox->held++;
-        }
-        call->patience_usec = patience;
-        TAILQ_INSERT_TAIL(&call->router->parked, call, by_router);
-    }
-    if (call->deadline_usec != 0 || call->state != CALL_SENT)
-        call_arm(call);
-    return 0;
-}
-
-int call_restore(struct router *router, uds_snapshot *s)
-{
-    uint64_t id = uds_snapshot_get_u64(s);
-    uint32_t state = uds_snapshot_get_u32(s);
-    struct peer *caller = table_get(&router->peers, uds_snapshot_get_u64(s));
-    uint64_t caller_id = uds_snapshot_get_u64(s);
-    struct peer *callee = table_get(&router->peers, uds_snapshot_get_u64(s));
-    uint64_t sub_id = uds_snapshot_get_u64(s);
-    if (caller == NULL || state > CALL_LOST || uds_snapshot_error(s) < 0)
-        return -EBADMSG;
-    struct call *call = call_new(caller, caller_id, id);
-    if (call == NULL)
-        return -ENOMEM;
-    charge_force(&call->charge, caller->account, QUOTA_PENDING_CALLS, 1);
-    call->state = (enum call_state)state;
-    call->sandbox_id = uds_snapshot_get_u32(s);
-    call->generation = uds_snapshot_get_u32(s);
-    call->deadline_usec = uds_snapshot_get_u64(s);
-    uint64_t patience = uds_snapshot_get_u64(s);
-    int r = message_restore(&call->msg, s);
-    return r < 0 ? r : reattach(call, callee, sub_id, patience);
 }
