@@ -134,6 +134,10 @@ class Scene:
             if broker.process.poll() is None:
                 broker.process.kill()
                 broker.process.wait()
+        # First the cleaners: it is they who know the cgroups.
+        end = time.monotonic() + 5
+        while self.alive() and time.monotonic() < end:
+            time.sleep(0.01)
         for pid in self.alive():
             os.kill(pid, signal.SIGKILL)
         shutil.rmtree(self.dir, ignore_errors=True)
