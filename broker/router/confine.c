@@ -37,6 +37,7 @@
 
 #include "confine-seccomp.h"
 #include "fdcopy.h"
+#include "idmap.h"
 
 static int parse_id(const char *text, unsigned *ret)
 {
@@ -102,11 +103,11 @@ static int enter_user_namespace(void)
     int r = write_file("/proc/self/setgroups", "deny");
     if (r < 0 && r != -ENOENT)
         return r;
-    snprintf(map, sizeof(map), "%u %u 1", uid, uid);
+    snprintf(map, sizeof(map), "%u %u 1", idmap_choose(IDMAP_UID, uid), uid);
     r = write_file("/proc/self/uid_map", map);
     if (r < 0)
         return r;
-    snprintf(map, sizeof(map), "%u %u 1", gid, gid);
+    snprintf(map, sizeof(map), "%u %u 1", idmap_choose(IDMAP_GID, gid), gid);
     return write_file("/proc/self/gid_map", map);
 }
 
@@ -207,7 +208,9 @@ int router_confine(const struct confine_options *options, const char **ret_step)
     *ret_step = "close inherited descriptors";
     if ((r = close_others(options->control_fd)) < 0)
         return r;
-    if (!options->drop_user) {
+    if (options->drop_user) {
+        idmap_probe();
+    } else {
         *ret_step = "enter a user namespace";
         if ((r = enter_user_namespace()) < 0)
             return r;

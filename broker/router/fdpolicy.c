@@ -16,11 +16,12 @@
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
-#define OVERFLOW_ID 65534u
+#include "idmap.h"
 
-static bool has_id(const struct fdpolicy_receiver *receiver, uint32_t id)
+static bool has_id(const struct fdpolicy_receiver *receiver, enum idmap_kind kind, uint32_t seen)
 {
-    if (id == OVERFLOW_ID)
+    uint32_t id;
+    if (!idmap_host(kind, seen, &id))
         return true;
     return id >= receiver->uid_first && id - receiver->uid_first < receiver->uid_count;
 }
@@ -29,12 +30,12 @@ bool fdpolicy_may_change(const struct fdpolicy_receiver *receiver,
                          int fd,
                          const struct uds_fd_info *info)
 {
-    if (has_id(receiver, info->uid) || (info->mode & S_IWOTH) != 0)
+    if (has_id(receiver, IDMAP_UID, info->uid) || (info->mode & S_IWOTH) != 0)
         return true;
     /* With an ACL the group bits are its mask: somebody among its entries may write. */
     if ((info->mode & S_IWGRP) == 0)
         return false;
-    if (has_id(receiver, info->gid))
+    if (has_id(receiver, IDMAP_GID, info->gid))
         return true;
     ssize_t n = fgetxattr(fd, "system.posix_acl_access", NULL, 0);
     return n > 0 || (n < 0 && errno != ENODATA && errno != EOPNOTSUPP);

@@ -4,8 +4,7 @@
  * socketpair shows whoever made it (the broker, uid 0: measured), so it is never asked. Any other is what SO_PEERCRED
  * and SO_PEERGROUPS said at connect(2).
  *
- * In a rootless router's own user namespace ids that are not mapped appear as the overflow id. That is "unknown", and
- * no uid rule matches it: 65534 may be a real user somewhere else.
+ * An id that the kernel could not map for us is "unknown" (idmap.c), and no rule matches it.
  */
 #include "identity.h"
 
@@ -16,7 +15,7 @@
 
 #include <uds/cred.h>
 
-#define OVERFLOW_ID 65534u
+#include "idmap.h"
 
 void identity_sandbox(struct identity *ret, uint32_t id, uint32_t generation, const char *name)
 {
@@ -31,16 +30,20 @@ int identity_host(struct identity *ret, int fd)
     if (r < 0)
         return r;
     struct identity identity = {.uid = cred.uid, .gid = cred.gid};
-    identity.uid_known = (cred.known & UDS_CRED_UID) != 0 && cred.uid != OVERFLOW_ID;
-    identity.gid_known = (cred.known & UDS_CRED_GID) != 0 && cred.gid != OVERFLOW_ID;
+    identity.uid_known =
+        (cred.known & UDS_CRED_UID) != 0 && idmap_host(IDMAP_UID, cred.uid, &identity.uid);
+    identity.gid_known =
+        (cred.known & UDS_CRED_GID) != 0 && idmap_host(IDMAP_GID, cred.gid, &identity.gid);
     if ((cred.known & UDS_CRED_GROUPS) != 0 && cred.ngroups > 0) {
         identity.groups = calloc(cred.ngroups, sizeof(gid_t));
         if (identity.groups == NULL) {
             uds_cred_clear(&cred);
             return -ENOMEM;
         }
-        memcpy(identity.groups, cred.groups, cred.ngroups * sizeof(gid_t));
-        identity.ngroups = cred.ngroups;
+        for (size_t i = 0; i < cred.ngroups; i++) {
+            if (idmap_host(IDMAP_GID, cred.groups[i], &identity.groups[identity.ngroups]))
+                identity.ngroups++;
+        }
     }
     uds_cred_clear(&cred);
     if (identity.uid_known)
@@ -62,7 +65,7 @@ bool identity_in_group(const struct identity *identity, gid_t gid)
     if (identity->gid_known && identity->gid == gid)
         return true;
     for (size_t i = 0; i < identity->ngroups; i++) {
-        if (identity->groups[i] == gid && gid != OVERFLOW_ID)
+        if (identity->groups[i] == gid)
             return true;
     }
     return false;

@@ -209,6 +209,10 @@ sandboxes:
     check("rootless: each omission is named", "cgroup" in e["degraded"] and "id-range" in e["degraded"], e)
     check("rootless: one id, the caller's", e["host_uid"] == NOBODY, e)
     check("rootless: no cgroup", e["cgroup"] == "", e)
+    listing = subprocess.run([BIN / "uds", "ls", "--to", f"unix:{home}/b.sock"], user=NOBODY, group=NOBODY,
+                             capture_output=True, text=True)
+    # nobody's own uid is the overflow id, by which a namespace that maps one id shows all others.
+    check("rootless: nobody is known as the owner", listing.returncode == 0 and f"uid:{NOBODY}" in listing.stdout, listing)
     check("rootless: it ends with 0", b.end() == 0, b.log())
     files = [p for p in home.rglob("*") if p.name not in ("run", "ids", "records")]
     check("rootless: nothing is left", not files and not scene.alive(), (files, scene.alive()))
