@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* `uds`: finds the verb and runs it. */
+#include <fcntl.h>
 #include <getopt.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <uds/version.h>
 
@@ -94,10 +97,22 @@ static void print_help(FILE *out)
                 out);
 }
 
+/* A closed 0, 1 or 2 would become a descriptor of ours, which a sandbox then gets as its own: one of the run directory
+ * leads out of any root. Opened the wrong way round, so that using them still fails. */
+static bool fill_standard_fds(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd)
+            return false;
+    return true;
+}
+
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "";
 
+    if (!fill_standard_fds())
+        return CLI_FAILED;
     if (argc < 2) {
         print_help(stderr);
         return CLI_USAGE;

@@ -59,11 +59,18 @@ struct subscription {
     uint64_t dropped;
 };
 
+/* May a terminal see it, on one line? */
 static bool is_text(const char *body, size_t len)
 {
-    for (size_t i = 0; i < len; i++)
-        if (((unsigned char)body[i] < ' ' && body[i] != '\t') || body[i] == 0x7f)
+    const unsigned char *p = (const unsigned char *)body;
+
+    for (size_t i = 0; i < len; i++) {
+        if ((p[i] < ' ' && p[i] != '\t') || p[i] == 0x7f)
             return false;
+        if (p[i] == 0xc2 && i + 1 < len &&
+            p[i + 1] < 0xa0) /* U+0080 … U+009F steer terminals too */
+            return false;
+    }
     return json_is_utf8(body, len);
 }
 

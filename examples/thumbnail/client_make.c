@@ -10,8 +10,8 @@
 #include <uds/error.h>
 
 #include "client.h"
-#include "json.h"
 #include "picture.h"
+#include "text.h"
 
 struct made {
     struct session *session;
@@ -38,7 +38,7 @@ static void on_made(const Thumbnail__MakeReply *reply, void *data)
     if (picture_map(&made->picture, reply, fd, made->session->max_edge, made->error,
                     sizeof(made->error)) == 0) {
         made->ok = true;
-        (void)snprintf(made->format, sizeof(made->format), "%s", reply->format);
+        (void)snprintf(made->format, sizeof(made->format), "%s", text_clean(reply->format));
         made->source_width = reply->source_width;
         made->source_height = reply->source_height;
     }
@@ -86,12 +86,15 @@ static double milliseconds_since(const struct timespec *start_time)
            (double)(now.tv_nsec - start_time->tv_nsec) / 1e6;
 }
 
-static void print_text(const struct made *made, const char *name, int width, double ms)
+static void print_text(struct made *made, const char *file, int width, double ms)
 {
-    char size[32], small[32];
+    char size[32], small[32], name[256];
+
+    (void)snprintf(name, sizeof(name), "%s", file);
+    (void)text_clean(name);
 
     if (!made->ok) {
-        (void)printf("  %-*s  FAILED %s\n", width, name, made->error);
+        (void)printf("  %-*s  FAILED %s\n", width, name, text_clean(made->error));
         return;
     }
     (void)snprintf(size, sizeof(size), "%ux%u", made->source_width, made->source_height);

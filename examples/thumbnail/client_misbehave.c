@@ -16,7 +16,7 @@
 #include <uds/error.h>
 
 #include "client.h"
-#include "json.h"
+#include "text.h"
 
 struct attempt {
     struct session *session;
@@ -36,9 +36,10 @@ static void on_reply(const Thumbnail__MisbehaveReply *reply, void *data)
         return;
     attempt->answered = true;
     attempt->succeeded = reply->succeeded;
-    (void)snprintf(attempt->attempt, sizeof(attempt->attempt), "%s", reply->attempt);
-    (void)snprintf(attempt->outcome, sizeof(attempt->outcome), "%s", reply->outcome);
-    (void)snprintf(attempt->refused_by, sizeof(attempt->refused_by), "%s", reply->refused_by);
+    (void)snprintf(attempt->attempt, sizeof(attempt->attempt), "%s", text_clean(reply->attempt));
+    (void)snprintf(attempt->outcome, sizeof(attempt->outcome), "%s", text_clean(reply->outcome));
+    (void)snprintf(attempt->refused_by, sizeof(attempt->refused_by), "%s",
+                   text_clean(reply->refused_by));
     fd = uds_pb_stub_take_fd(attempt->session->stub, 0);
     if (fd >= 0)
         (void)close(fd);

@@ -12,7 +12,7 @@
 
 #include "client.h"
 #include "host.h"
-#include "json.h"
+#include "text.h"
 
 struct seen {
     struct session *session;
@@ -202,6 +202,23 @@ static void show_json(const Thumbnail__ViewReply *reply, const struct host_proce
                  (unsigned long long)process->memory, (unsigned long long)process->pids);
 }
 
+static void clean(const Thumbnail__ViewReply *reply)
+{
+    (void)text_clean(reply->cgroup);
+    (void)text_clean(reply->uid_map);
+    (void)text_clean(reply->hostname);
+    for (size_t i = 0; i < reply->n_namespaces; i++)
+        (void)text_clean(reply->namespaces[i]->name);
+    for (size_t i = 0; i < reply->n_limits; i++)
+        (void)text_clean(reply->limits[i]->name);
+    for (size_t i = 0; i < reply->n_interfaces; i++)
+        (void)text_clean(reply->interfaces[i]);
+    for (size_t i = 0; i < reply->n_root; i++)
+        (void)text_clean(reply->root[i]);
+    for (size_t i = 0; i < reply->n_files; i++)
+        (void)text_clean(reply->files[i]);
+}
+
 static void on_view(const Thumbnail__ViewReply *reply, void *data)
 {
     struct seen *seen = data;
@@ -215,6 +232,7 @@ static void on_view(const Thumbnail__ViewReply *reply, void *data)
         if (reply->namespaces[i]->inode == host_namespace(reply->namespaces[i]->name))
             seen->shares = true;
     host_find(namespace_of(reply, "pid"), reply->pid, &process);
+    clean(reply);
     if (seen->session->json) {
         show_json(reply, &process);
         return;

@@ -128,6 +128,7 @@ wait "$q1" "$q2"
 # ---- calls ----
 
 serve() {
+    rm -f "$dir/serve.err" # what the last one said is no answer
     "$uds" reply --verbose "$@" 2>"$dir/serve.err" &
     server=$!
     jobs+=("$server")

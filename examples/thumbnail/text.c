@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The one part of writing JSON that goes wrong by hand: strings. File names and a peer's words are arbitrary bytes. */
-#include "json.h"
+/* The one part of writing JSON that goes wrong by hand, strings; and what a terminal must not get to see. */
+#include "text.h"
 
 #include <stddef.h>
 
@@ -56,4 +56,15 @@ void json_member(FILE *out, const char *name, const char *text)
 {
     (void)fprintf(out, "\"%s\": ", name);
     json_string(out, text);
+}
+
+char *text_clean(char *text)
+{
+    for (unsigned char *p = (unsigned char *)text; *p != '\0'; p++) {
+        if (*p < ' ' || *p == 0x7f)
+            *p = '?';
+        else if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f) /* U+0080 … U+009F */
+            p[0] = p[1] = '?';
+    }
+    return text;
 }
