@@ -91,5 +91,5 @@ interrupt() {
 interrupt '^1  Thumbnails' one
 interrupt '^3  Bombs' group
 interrupt '^3  Bombs' one
-interrupt '^4  A decoder' group
+interrupt '^2  What' group
 [ $failed = 0 ]
