@@ -27,6 +27,7 @@
 #include "router.h"
 #include "send.h"
 #include "sub.h"
+#include "sysevent.h"
 #include "waiting.h"
 
 #define CONTROL_RESERVE (256u << 10) /* of the send queue, for our own answers */
@@ -81,10 +82,41 @@ static void on_writable(uds_conn *conn, void *arg)
         sub_tell_drops(peer);
 }
 
+static int charge_unfinished(struct peer *peer, size_t bytes, size_t fds)
+{
+    charge_release(&peer->unfinished_bytes);
+    charge_release(&peer->unfinished_fds);
+    if (charge_take(&peer->unfinished_bytes, peer->account, QUOTA_UNFINISHED_BYTES, bytes) < 0) {
+        sysevent_limit(peer->router, peer->account, QUOTA_UNFINISHED_BYTES);
+        return -EDQUOT;
+    }
+    if (charge_take(&peer->unfinished_fds, peer->account, QUOTA_UNFINISHED_FDS, fds) < 0) {
+        sysevent_limit(peer->router, peer->account, QUOTA_UNFINISHED_FDS);
+        return -EDQUOT;
+    }
+    return 0;
+}
+
+/*
+ * Half a frame is memory and descriptors that nobody can use and only its sender can end, on as many connections as it
+ * may open. It is not told to wait: what we hold of it would stay held.
+ */
+static void on_unfinished(uds_conn *conn, size_t bytes, size_t fds, void *arg)
+{
+    (void)conn;
+    struct peer *peer = arg;
+    if (peer->dead || peer->doomed)
+        return;
+    if (charge_unfinished(peer, bytes, fds) < 0)
+        peer_kick(peer, UDS_STATUS_QUOTA,
+                  "quota queued_bytes or queued_fds: too many unfinished messages");
+}
+
 static const struct uds_conn_callbacks peer_callbacks = {
     .on_message = on_message,
     .on_close = on_close,
     .on_writable = on_writable,
+    .on_unfinished = on_unfinished,
 };
 
 /* The queue that one connection may fill: half of the account's, so that one slow one leaves room for its siblings. */
@@ -191,6 +223,8 @@ struct peer *peer_free(struct peer *peer)
     table_deinit(&peer->calls);
     identity_deinit(&peer->identity);
     charge_release(&peer->charge);
+    charge_release(&peer->unfinished_bytes);
+    charge_release(&peer->unfinished_fds);
     account_unref(peer->account);
     free(peer->decisions);
     free(peer);

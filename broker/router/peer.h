@@ -42,7 +42,8 @@ struct peer {
     uds_event *event;
     struct identity identity;
     struct account *account;
-    struct charge charge; /* of the connection */
+    struct charge charge;                           /* of the connection */
+    struct charge unfinished_bytes, unfinished_fds; /* of a frame that is partly here */
     bool dead;            /* waits to be freed; nothing refers to it any more */
     bool doomed;          /* will be kicked at the end of the turn */
     uint32_t listener_id; /* 0: a launch link */

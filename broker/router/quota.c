@@ -18,7 +18,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TOKEN 1000000u /* one message */
+#define TOKEN                1000000u /* one message */
+#define UNFINISHED_BYTES_MIN (32u << 20)
+#define UNFINISHED_FDS_MIN   64u
 
 struct quota_share {
     LIST_ENTRY(quota_share) link;
@@ -27,19 +29,30 @@ struct quota_share {
 };
 
 static const uint64_t host_defaults[QUOTA_KINDS] = {
-    [QUOTA_CONNECTIONS] = 4096,        [QUOTA_SUBSCRIPTIONS] = 16384, [QUOTA_PENDING_CALLS] = 4096,
-    [QUOTA_QUEUED_BYTES] = 256u << 20, [QUOTA_QUEUED_FDS] = 2048,
+    [QUOTA_CONNECTIONS] = 4096,    [QUOTA_SUBSCRIPTIONS] = 16384,
+    [QUOTA_PENDING_CALLS] = 4096,  [QUOTA_QUEUED_BYTES] = 256u << 20,
+    [QUOTA_QUEUED_FDS] = 2048,     [QUOTA_UNFINISHED_BYTES] = 256u << 20,
+    [QUOTA_UNFINISHED_FDS] = 2048,
 };
 static const uint64_t sandbox_defaults[QUOTA_KINDS] = {
-    [QUOTA_CONNECTIONS] = 16,         [QUOTA_SUBSCRIPTIONS] = 1024, [QUOTA_PENDING_CALLS] = 1024,
-    [QUOTA_QUEUED_BYTES] = 64u << 20, [QUOTA_QUEUED_FDS] = 512,
+    [QUOTA_CONNECTIONS] = 16,     [QUOTA_SUBSCRIPTIONS] = 1024,
+    [QUOTA_PENDING_CALLS] = 1024, [QUOTA_QUEUED_BYTES] = 64u << 20,
+    [QUOTA_QUEUED_FDS] = 512,     [QUOTA_UNFINISHED_BYTES] = 64u << 20,
+    [QUOTA_UNFINISHED_FDS] = 512,
 };
 
 const char *quota_name(enum quota_kind kind)
 {
-    static const char *const names[] = {"connections", "subscriptions", "pending_calls",
-                                        "queued_bytes", "queued_fds"};
+    static const char *const names[] = {"connections",  "subscriptions", "pending_calls",
+                                        "queued_bytes", "queued_fds",    "queued_bytes",
+                                        "queued_fds"};
     return kind < QUOTA_KINDS ? names[kind] : "?";
+}
+
+/* A queue may be configured small; a few frames of the largest size can be on their way in nevertheless. */
+static uint64_t unfinished(uint64_t queued, uint64_t least)
+{
+    return queued == 0 || queued > least ? queued : least;
 }
 
 void quota_configure(struct quota *quota, const Uds__Supervisor__Quota *from)
@@ -49,8 +62,13 @@ void quota_configure(struct quota *quota, const Uds__Supervisor__Quota *from)
     quota->rate = 0;
     if (from == NULL)
         return;
-    const uint64_t set[QUOTA_KINDS] = {from->connections, from->subscriptions, from->pending_calls,
-                                       from->queued_bytes, from->queued_fds};
+    const uint64_t set[QUOTA_KINDS] = {from->connections,
+                                       from->subscriptions,
+                                       from->pending_calls,
+                                       from->queued_bytes,
+                                       from->queued_fds,
+                                       unfinished(from->queued_bytes, UNFINISHED_BYTES_MIN),
+                                       unfinished(from->queued_fds, UNFINISHED_FDS_MIN)};
     for (size_t i = 0; i < QUOTA_KINDS; i++) {
         if (set[i] != 0)
             quota->host[i] = quota->sandbox[i] = set[i];
@@ -66,7 +84,13 @@ void quota_deinit(struct quota *quota)
 uint64_t quota_limit(const struct account *account, enum quota_kind kind)
 {
     const struct quota *quota = account->quota;
-    return account->is_sandbox ? quota->sandbox[kind] : quota->host[kind];
+    uint64_t limit = account->is_sandbox ? quota->sandbox[kind] : quota->host[kind], share = 0;
+    /* Whatever is configured: who fills the descriptor table shuts out everybody else. */
+    if (kind == QUOTA_CONNECTIONS)
+        share = quota->fds / 2;
+    else if (kind == QUOTA_QUEUED_FDS || kind == QUOTA_UNFINISHED_FDS)
+        share = quota->fds / 8;
+    return share != 0 && limit > share ? share : limit;
 }
 
 int account_get(struct quota *quota, const struct identity *identity, struct account **ret)

@@ -18,6 +18,8 @@ enum quota_kind {
     QUOTA_PENDING_CALLS,
     QUOTA_QUEUED_BYTES,
     QUOTA_QUEUED_FDS,
+    QUOTA_UNFINISHED_BYTES, /* of frames that are partly here; limited like QUEUED_* */
+    QUOTA_UNFINISHED_FDS,
     QUOTA_KINDS,
 };
 
@@ -44,6 +46,7 @@ struct account {
 struct quota {
     uint64_t host[QUOTA_KINDS], sandbox[QUOTA_KINDS];
     uint64_t rate; /* messages per second, 0 = unlimited */
+    uint64_t fds;  /* size of our descriptor table, 0 = not known; no account gets most of it */
     struct table accounts;
 };
 

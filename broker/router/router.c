@@ -91,6 +91,7 @@ int router_new(struct router **ret, struct event_base *base)
     STAILQ_INIT(&router->doomed);
     STAILQ_INIT(&router->dead);
     STAILQ_INIT(&router->notes);
+    router->quota.fds = router->fd_limit;
     quota_configure(&router->quota, NULL);
     router->end_of_turn = event_new(base, -1, 0, on_end_of_turn, router);
     if (router->end_of_turn == NULL || route_new(&router->plain) < 0 ||

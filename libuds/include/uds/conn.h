@@ -56,6 +56,9 @@ struct uds_conn_callbacks {
     void (*on_writable)(uds_conn *conn, void *arg);
     /* What poll must wait for (events or timeout) may have changed outside process(): a loop glue re-reads it. May be NULL. */
     void (*on_rearm)(uds_conn *conn, void *arg);
+    /* A frame that is only partly here holds @bytes of memory and @fds descriptors; 0, 0: none does any more. Called by
+     * process() when either has changed, so that who serves many strangers can bound what they park. May be NULL. */
+    void (*on_unfinished)(uds_conn *conn, size_t bytes, size_t fds, void *arg);
 };
 
 /**

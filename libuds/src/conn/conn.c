@@ -365,6 +365,18 @@ static void dispatch(uds_conn *conn, unsigned *budget)
     }
 }
 
+static void tell_unfinished(uds_conn *conn)
+{
+    size_t bytes, fds;
+
+    udsi_receiver_get_unfinished(&conn->in, &bytes, &fds);
+    if (bytes == conn->unfinished_bytes && fds == conn->unfinished_fds)
+        return;
+    conn->unfinished_bytes = bytes;
+    conn->unfinished_fds = fds;
+    conn->callbacks.on_unfinished(conn, bytes, fds, conn->arg);
+}
+
 int uds_conn_process(uds_conn *conn)
 {
     unsigned budget = RECEIVES_MAX;
@@ -375,6 +387,8 @@ int uds_conn_process(uds_conn *conn)
     (void)uds_conn_ref(conn);
     conn->more = conn->drained = false;
     dispatch(conn, &budget);
+    if (conn->callbacks.on_unfinished && conn->state != UDSI_CONN_CLOSED && conn->refs > 1)
+        tell_unfinished(conn);
     if (conn->state != UDSI_CONN_CLOSED && conn->refs > 1)
         (void)udsi_conn_pump_out(conn);
     if (conn->writable && conn->state != UDSI_CONN_CLOSED && conn->refs > 1) {

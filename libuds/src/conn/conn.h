@@ -36,8 +36,9 @@ struct uds_conn {
     bool reported;
     bool above_high; /* the queue was above the high-water mark since on_writable */
     bool writable;   /* on_writable is due */
-    bool more;       /* process() stopped at its bound: call again at once */
-    bool drained;    /* the last receive emptied the socket: no second one in this turn */
+    size_t unfinished_bytes, unfinished_fds; /* as on_unfinished was told */
+    bool more;    /* process() stopped at its bound: call again at once */
+    bool drained; /* the last receive emptied the socket: no second one in this turn */
     bool
         may_block; /* the caller waits for ever: receive without MSG_DONTWAIT if there is nothing to send */
     int send_error;    /* sending is over (-EPIPE, -ECONNRESET), receiving is not */

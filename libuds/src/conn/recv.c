@@ -58,6 +58,16 @@ bool udsi_receiver_in_frame(const struct udsi_receiver *rx)
     return rx->partial || rx->end > rx->start;
 }
 
+void udsi_receiver_get_unfinished(const struct udsi_receiver *rx,
+                                  size_t *ret_bytes,
+                                  size_t *ret_fds)
+{
+    *ret_bytes = rx->partial ? rx->partial->body_cap : 0;
+    *ret_fds = rx->partial ? rx->partial->nfds : 0;
+    for (size_t i = 0; i < rx->nbatches; i++)
+        *ret_fds += rx->batches[i].nfds;
+}
+
 /* The batch of the frame that begins at @position and claims @count fds moves to @msg. */
 static int claim_batch(struct udsi_receiver *rx, uint64_t position, size_t count, uds_msg *msg)
 {

@@ -61,6 +61,10 @@ int udsi_receiver_fill(struct udsi_receiver *rx, int fd, int flags);
 
 /* Is a frame half here? */
 bool udsi_receiver_in_frame(const struct udsi_receiver *rx);
+/* What the half frame costs: the memory of its body, and its descriptors or those that wait for its header. */
+void udsi_receiver_get_unfinished(const struct udsi_receiver *rx,
+                                  size_t *ret_bytes,
+                                  size_t *ret_fds);
 bool udsi_receiver_check(const struct udsi_receiver *rx);
 
 #endif

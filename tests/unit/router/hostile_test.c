@@ -240,3 +240,79 @@ Test(hostile, held_calls_are_charged_with_what_waits_in_them)
     WAIT_FOR(&w, world_is_empty(&w));
     world_close(&w);
 }
+
+/* A connection that has sent HELLO and the header of a PUBLISH, and goes on with @body when it likes. */
+static int begin_publish(struct world *w, uint32_t body_length, size_t nfds)
+{
+    union {
+        char bytes[CMSG_SPACE(16 * sizeof(int))];
+        struct cmsghdr align;
+    } control = {.bytes = {0}};
+    uint8_t frame[24] = {0xd5, 1, 34};
+    struct iovec iov = {frame, sizeof(frame)};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    int fd = world_dial(w);
+    for (int i = 0; i < 4; i++)
+        frame[4 + i] = (uint8_t)(body_length >> 8 * i);
+    frame[10] = (uint8_t)nfds;
+    cr_assert_eq(send(fd, hello, sizeof(hello), MSG_NOSIGNAL), (ssize_t)sizeof(hello));
+    if (nfds > 0) {
+        msg.msg_control = control.bytes;
+        msg.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
+        struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+        cmsg->cmsg_level = SOL_SOCKET;
+        cmsg->cmsg_type = SCM_RIGHTS;
+        cmsg->cmsg_len = CMSG_LEN(nfds * sizeof(int));
+        for (size_t i = 0; i < nfds; i++) /* our standard input, many times */
+            memset(CMSG_DATA(cmsg) + i * sizeof(int), 0, sizeof(int));
+    }
+    cr_assert_eq(sendmsg(fd, &msg, MSG_NOSIGNAL), (ssize_t)sizeof(frame));
+    return fd;
+}
+
+Test(hostile, fds_of_half_frames_are_bounded_over_all_connections)
+{
+    UDS_TEST_GUARD;
+    struct world w;
+    struct world_config c;
+    int fds[8];
+    open_world(&w, &c);
+    c.quota.queued_fds = 1; /* a few frames of the largest size there may be, and no more */
+    cr_assert_eq(router_configure(w.router, &c.configuration), 0);
+    for (size_t i = 0; i < 8; i++)
+        fds[i] = begin_publish(&w, 100, 16);
+    WAIT_FOR(&w, w.router->next_peer == 8 && w.router->peers.count == 4);
+    for (size_t i = 0; i < 8; i++)
+        close(fds[i]);
+    WAIT_FOR(&w, world_is_empty(&w));
+    check_alive(&w);
+    world_close(&w);
+}
+
+Test(hostile, bytes_of_half_frames_are_bounded_over_all_connections)
+{
+    UDS_TEST_GUARD;
+    static const char zeros[64 << 10];
+    struct world w;
+    struct world_config c;
+    int fds[4];
+    open_world(&w, &c);
+    c.quota.queued_bytes = 1;
+    cr_assert_eq(router_configure(w.router, &c.configuration), 0);
+    for (size_t i = 0; i < 4; i++) {
+        fds[i] = begin_publish(&w, 16u << 20, 0);
+        for (size_t sent = 0; sent < 15u << 20;) {
+            ssize_t n = send(fds[i], zeros, sizeof(zeros), MSG_DONTWAIT | MSG_NOSIGNAL);
+            if (n < 0 && errno != EAGAIN)
+                break; /* cut off */
+            sent += n > 0 ? (size_t)n : 0;
+            world_turn(&w);
+        }
+    }
+    WAIT_FOR(&w, w.router->next_peer == 4 && w.router->peers.count == 2);
+    for (size_t i = 0; i < 4; i++)
+        close(fds[i]);
+    WAIT_FOR(&w, world_is_empty(&w));
+    check_alive(&w);
+    world_close(&w);
+}
