@@ -388,17 +388,20 @@ int sbx_cleaner_take_ids(sbx_cleaner *c,
         return sbxi_error(error, ENOMEM, "id range: out of memory");
     c->ids = grown;
     uint32_t slice;
+    _cleanup_close_ int home = sbxi_ids_home();
     _cleanup_close_ int fd = -1;
-    int r = sbxi_ids_take(c->run_dirfd, (uint32_t)getpid() + (uint32_t)c->nids, is_recorded, c,
+    int r = home;
+    if (r >= 0)
+        r = sbxi_ids_take(home, c->run_dir, (uint32_t)getpid() + (uint32_t)c->nids, is_recorded, c,
                           &slice, &fd);
     if (r < 0)
-        return sbxi_error(error, -r, "id range: %s/ids: no slice can be taken: %s", c->run_dir,
+        return sbxi_error(error, -r, "id range: /run/uds/ids: no slice can be taken: %s",
                           strerror(-r));
     struct sbxi_record record;
     sbxi_record_set_number(&record, SBXI_RECORD_IDS, slice, 0);
     r = sbxi_cleaner_add(c, &record, 1);
     if (r < 0) {
-        sbxi_ids_drop(c->run_dirfd, slice, true);
+        sbxi_ids_drop(home, slice, true);
         return sbxi_error(error, -r, "id range: the cleaner did not take the record: %s",
                           strerror(-r));
     }
@@ -416,7 +419,8 @@ int sbx_cleaner_release_ids(sbx_cleaner *c, uint32_t first)
             continue;
         struct sbxi_record record;
         sbxi_record_set_number(&record, SBXI_RECORD_IDS, slice, 0);
-        int r = sbxi_ids_drop(c->run_dirfd, slice, true);
+        _cleanup_close_ int home = sbxi_ids_home();
+        int r = home < 0 ? home : sbxi_ids_drop(home, slice, true);
         if (r >= 0)
             r = sbxi_cleaner_remove(c, &record, 1);
         close(c->ids[i].fd);

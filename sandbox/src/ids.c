@@ -2,10 +2,11 @@
 /*
  * Slices of host ids. State of slice N:
  *
- *   free      no file <run>/ids/N
+ *   free      no file <home>/ids/N
  *   claimed   the file exists, its maker holds flock on it: from O_EXCL to sbxi_ids_drop()
  *   orphaned  the file exists and nobody locks it. If a record names N, processes under those ids may still live: not
  *             free until that record is swept. If no record does, its maker died between file and record: take it.
+ *             Whose record that would be, the file says; only takers of the same run directory can look there.
  *
  * Invariant: a file is unlinked only under its lock, so whoever has locked a file that is still linked owns the slice.
  */
@@ -14,13 +15,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include <sys/file.h>
 #include <sys/stat.h>
 
 #include "cleanup.h"
+#include "sweep.h"
 
 static void slice_name(char name[16], uint32_t slice)
 {
@@ -38,8 +43,27 @@ static int lock_linked(int fd)
     return st.st_nlink > 0;
 }
 
-static int try_slice(
-    int dirfd, uint32_t slice, int (*is_recorded)(uint32_t, void *), void *userdata, int *ret_fd)
+/* Whoever wrote the file may have been cut off: what is not just our name is somebody else's. */
+static bool is_of(int fd, const char *run_dir)
+{
+    char text[PATH_MAX];
+    ssize_t n = pread(fd, text, sizeof text, 0);
+    return n >= 0 && (size_t)n == strlen(run_dir) && memcmp(text, run_dir, (size_t)n) == 0;
+}
+
+static int sign(int fd, const char *run_dir)
+{
+    size_t len = strlen(run_dir);
+    ssize_t n = pwrite(fd, run_dir, len, 0);
+    return n < 0 ? -errno : (size_t)n == len ? 0 : -ENOSPC;
+}
+
+static int try_slice(int dirfd,
+                     const char *run_dir,
+                     uint32_t slice,
+                     int (*is_recorded)(uint32_t, void *),
+                     void *userdata,
+                     int *ret_fd)
 {
     char name[16];
     slice_name(name, slice);
@@ -55,20 +79,24 @@ static int try_slice(
     int r = lock_linked(fd);
     if (r <= 0)
         return r;
-    if (!made) {
-        r = is_recorded(slice, userdata);
-        if (r != 0)
-            return r < 0 ? r : 0;
+    if (made) {
+        r = sign(fd, run_dir);
+    } else {
+        r = is_of(fd, run_dir) ? is_recorded(slice, userdata) : 1;
+        if (r > 0)
+            return 0;
     }
+    if (r < 0)
+        return r;
     *ret_fd = sbxi_take_fd(&fd);
     return 1;
 }
 
-static int open_ids(int run_dirfd)
+static int open_ids(int home)
 {
-    if (mkdirat(run_dirfd, "ids", 0700) < 0 && errno != EEXIST)
+    if (mkdirat(home, "ids", 0700) < 0 && errno != EEXIST)
         return -errno;
-    _cleanup_close_ int fd = openat(run_dirfd, "ids", O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    _cleanup_close_ int fd = openat(home, "ids", O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return -errno;
     struct stat st;
@@ -79,19 +107,27 @@ static int open_ids(int run_dirfd)
     return sbxi_take_fd(&fd);
 }
 
-int sbxi_ids_take(int run_dirfd,
+int sbxi_ids_home(void)
+{
+    if (mkdir("/run/uds", 0755) < 0 && errno != EEXIST)
+        return -errno;
+    return sbxi_sweep_open_dir("/run/uds");
+}
+
+int sbxi_ids_take(int home,
+                  const char *run_dir,
                   uint32_t hint,
                   int (*is_recorded)(uint32_t slice, void *userdata),
                   void *userdata,
                   uint32_t *ret_slice,
                   int *ret_fd)
 {
-    _cleanup_close_ int dirfd = open_ids(run_dirfd);
+    _cleanup_close_ int dirfd = open_ids(home);
     if (dirfd < 0)
         return dirfd;
     for (uint32_t i = 0; i < SBXI_IDS_SLICES; i++) {
         uint32_t slice = (hint + i) % SBXI_IDS_SLICES;
-        int r = try_slice(dirfd, slice, is_recorded, userdata, ret_fd);
+        int r = try_slice(dirfd, run_dir, slice, is_recorded, userdata, ret_fd);
         if (r < 0)
             return r;
         if (r > 0) {
@@ -102,9 +138,9 @@ int sbxi_ids_take(int run_dirfd,
     return -ENOSPC;
 }
 
-int sbxi_ids_drop(int run_dirfd, uint32_t slice, bool locked)
+int sbxi_ids_drop(int home, uint32_t slice, bool locked)
 {
-    _cleanup_close_ int dirfd = open_ids(run_dirfd);
+    _cleanup_close_ int dirfd = open_ids(home);
     if (dirfd < 0)
         return dirfd;
     char name[16];

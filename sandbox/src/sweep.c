@@ -302,8 +302,10 @@ static void phase_rest(struct sbxi_sweep *s, struct table *t)
             continue;
         int r = -EBUSY; /* while something remains, it may run under these ids */
         if (!s->remain) {
-            r = sbxi_ids_drop(s->run_dirfd, (uint32_t)t->records[i].number,
-                              s->mode == SBXI_SWEEP_END);
+            _cleanup_close_ int home = sbxi_ids_home();
+            r = home < 0 ? home
+                         : sbxi_ids_drop(home, (uint32_t)t->records[i].number,
+                                         s->mode == SBXI_SWEEP_END);
             r = r == -EBUSY ? 0 : r < 0 ? r : 1; /* locked by its next taker already */
         }
         done(s, t, i, r);

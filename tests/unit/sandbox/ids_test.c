@@ -46,8 +46,8 @@ Test(ids_take, gives_two_takers_two_slices)
     UDS_TEST_GUARD;
     uint32_t a, b;
     int fd_a, fd_b, dir = open_run_dir();
-    cr_assert_eq(sbxi_ids_take(dir, 7, nobody, NULL, &a, &fd_a), 0);
-    cr_assert_eq(sbxi_ids_take(dir, 7, nobody, NULL, &b, &fd_b), 0);
+    cr_assert_eq(sbxi_ids_take(dir, run_dir, 7, nobody, NULL, &a, &fd_a), 0);
+    cr_assert_eq(sbxi_ids_take(dir, run_dir, 7, nobody, NULL, &b, &fd_b), 0);
     cr_assert_eq(a, 7);
     cr_assert_eq(b, 8);
     cr_assert_eq(sbxi_ids_drop(dir, a, true), 0);
@@ -62,8 +62,8 @@ Test(ids_take, wraps_around_within_the_block)
     UDS_TEST_GUARD;
     uint32_t a, b;
     int fd_a, fd_b, dir = open_run_dir();
-    cr_assert_eq(sbxi_ids_take(dir, SBXI_IDS_SLICES - 1, nobody, NULL, &a, &fd_a), 0);
-    cr_assert_eq(sbxi_ids_take(dir, SBXI_IDS_SLICES - 1, nobody, NULL, &b, &fd_b), 0);
+    cr_assert_eq(sbxi_ids_take(dir, run_dir, SBXI_IDS_SLICES - 1, nobody, NULL, &a, &fd_a), 0);
+    cr_assert_eq(sbxi_ids_take(dir, run_dir, SBXI_IDS_SLICES - 1, nobody, NULL, &b, &fd_b), 0);
     cr_assert_eq(a, SBXI_IDS_SLICES - 1);
     cr_assert_eq(b, 0);
     cr_assert_leq(SBXI_IDS_FIRST + (a + 1) * (uint64_t)SBXI_IDS_COUNT, 0x7fff0000u);
@@ -79,13 +79,13 @@ Test(ids_take, takes_an_orphan_over_unless_a_record_names_it)
     UDS_TEST_GUARD;
     uint32_t slice, named = 7;
     int fd, dir = open_run_dir();
-    cr_assert_eq(sbxi_ids_take(dir, 7, nobody, NULL, &slice, &fd), 0);
+    cr_assert_eq(sbxi_ids_take(dir, run_dir, 7, nobody, NULL, &slice, &fd), 0);
     close(fd); /* its taker died */
-    cr_assert_eq(sbxi_ids_take(dir, 7, says, &named, &slice, &fd), 0);
+    cr_assert_eq(sbxi_ids_take(dir, run_dir, 7, says, &named, &slice, &fd), 0);
     cr_assert_eq(slice, 8);
     sbxi_ids_drop(dir, 8, true);
     close(fd);
-    cr_assert_eq(sbxi_ids_take(dir, 7, nobody, NULL, &slice, &fd), 0);
+    cr_assert_eq(sbxi_ids_take(dir, run_dir, 7, nobody, NULL, &slice, &fd), 0);
     cr_assert_eq(slice, 7);
     sbxi_ids_drop(dir, 7, true);
     close(fd);
@@ -97,7 +97,7 @@ Test(ids_drop, leaves_a_slice_that_somebody_holds)
     UDS_TEST_GUARD;
     uint32_t slice;
     int fd, dir = open_run_dir();
-    cr_assert_eq(sbxi_ids_take(dir, 3, nobody, NULL, &slice, &fd), 0);
+    cr_assert_eq(sbxi_ids_take(dir, run_dir, 3, nobody, NULL, &slice, &fd), 0);
     cr_assert_eq(sbxi_ids_drop(dir, slice, false), -EBUSY);
     close(fd);
     cr_assert_eq(sbxi_ids_drop(dir, slice, false), 0);
@@ -112,6 +112,22 @@ Test(ids_take, refuses_a_directory_that_others_may_write)
     int fd, dir = open_run_dir();
     cr_assert_eq(mkdirat(dir, "ids", 0700), 0);
     cr_assert_eq(fchmodat(dir, "ids", 0777, 0), 0);
-    cr_assert_eq(sbxi_ids_take(dir, 3, nobody, NULL, &slice, &fd), -EPERM);
+    cr_assert_eq(sbxi_ids_take(dir, run_dir, 3, nobody, NULL, &slice, &fd), -EPERM);
+    close_run_dir(dir);
+}
+
+Test(ids_take, leaves_an_orphan_of_another_run_directory_alone)
+{
+    UDS_TEST_GUARD;
+    uint32_t slice;
+    int fd, dir = open_run_dir();
+    cr_assert_eq(sbxi_ids_take(dir, "/run/another", 7, nobody, NULL, &slice, &fd), 0);
+    cr_assert_eq(slice, 7);
+    close(fd); /* its taker died; only a sweep of its own run directory knows what lives */
+    cr_assert_eq(sbxi_ids_take(dir, run_dir, 7, nobody, NULL, &slice, &fd), 0);
+    cr_expect_eq(slice, 8);
+    cr_assert_eq(sbxi_ids_drop(dir, 8, true), 0);
+    close(fd);
+    cr_assert_eq(sbxi_ids_drop(dir, 7, false), 0);
     close_run_dir(dir);
 }
