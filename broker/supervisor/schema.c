@@ -261,7 +261,7 @@ int schema_read_number(struct reader *r, const struct node *node, void *field, c
 
 int schema_read_u32(struct reader *r, const struct node *node, void *field, const void *arg)
 {
-    uint64_t value;
+    uint64_t value = 0;
     int result = schema_read_number(r, node, &value, arg);
 
     if (result == 0)

@@ -34,8 +34,12 @@ static FILE *create(const char *dir, const char *name)
 {
     char path[4096];
     FILE *file;
+    int len = snprintf(path, sizeof(path), "%s/%s", dir, name);
 
-    (void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+    if (len < 0 || (size_t)len >= sizeof(path)) {
+        errno = ENAMETOOLONG;
+        die("create", name);
+    }
     file = fopen(path, "we");
     if (file == NULL)
         die("create", path);

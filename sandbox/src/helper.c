@@ -17,11 +17,14 @@
 
 static int try_open(const char *path, char ret_path[PATH_MAX])
 {
+    size_t len = strlen(path);
+    if (len >= PATH_MAX)
+        return -ENAMETOOLONG;
     int fd = open(path, O_PATH | O_CLOEXEC);
     if (fd < 0)
         return -errno;
     if (ret_path)
-        snprintf(ret_path, PATH_MAX, "%s", path);
+        memcpy(ret_path, path, len + 1);
     return fd;
 }
 
