@@ -189,7 +189,7 @@ static void choose(struct route_entry *entry, void *arg)
 static struct sub *find_server(struct router *router, const char *subject)
 {
     struct choice choice = {subject, NULL};
-    route_match(router->served, subject, choose, &choice);
+    router->steps += route_match(router->served, subject, choose, &choice);
     return choice.best;
 }
 

@@ -28,6 +28,7 @@
 #include "send.h"
 #include "sub.h"
 #include "sysevent.h"
+#include "turn.h"
 #include "waiting.h"
 
 #define CONTROL_RESERVE (256u << 10) /* of the send queue, for our own answers */
@@ -63,6 +64,8 @@ static void on_message(uds_conn *conn, uds_msg *msg, void *arg)
     count_in(peer, msg);
     if (peer->pending != NULL)
         pending_add(peer, msg, NULL);
+    else if (turn_is_over(peer->account))
+        turn_defer(peer, msg);
     else
         peer_dispatch(peer, msg, NULL);
 }
@@ -237,6 +240,7 @@ void peer_lose(struct peer *peer)
         return;
     peer->dead = true;
     table_take(&peer->router->peers, peer->id);
+    turn_forget(peer);
     pending_clear(peer);
     sub_end_all(peer);
     call_peer_lost(peer);
@@ -339,6 +343,7 @@ static void dispatch_damaged(struct peer *peer, uds_msg *msg)
 
 void peer_dispatch(struct peer *peer, uds_msg *msg, const struct fdpolicy_copies *copies)
 {
+    uint64_t before = peer->router->steps;
     if (uds_msg_get_error(msg) != 0) {
         dispatch_damaged(peer, msg);
         uds_msg_unref(msg);
@@ -373,6 +378,7 @@ void peer_dispatch(struct peer *peer, uds_msg *msg, const struct fdpolicy_copies
         peer_kick(peer, UDS_STATUS_BAD_REQUEST, "a client does not send this type of frame");
         break;
     }
+    turn_spend(peer, peer->router->steps - before);
     uds_msg_unref(msg);
 }
 

@@ -61,7 +61,9 @@ struct peer {
     uint64_t fds_out_unread; /* fds handed to the kernel since its queue was last seen empty */
     struct event *retry;     /* while something waits */
 
-    struct pending *pending; /* NULL unless a file of this peer is being copied */
+    struct pending *pending; /* NULL unless a message of this peer waits: for a copy or a turn */
+    bool tired;              /* for a turn */
+    TAILQ_ENTRY(peer) by_tired;
 
     uint32_t fds_generation, fds_send, fds_receive;
     struct peer_decision *decisions; /* [publish, call] */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A peer whose message waits for a copy of a file. Its connection is not read meanwhile; what had been read already
- * stands in line here, so that its messages keep their order.
+ * A peer whose message waits for a copy of a file, or for its turn (turn.c). Its connection is not read meanwhile; what
+ * had been read already stands in line here, so that its messages keep their order.
  *
- *   none ── a file must be copied ──▶ copying ── done: dispatch that message, then the line ──▶ none
+ *   none ─┬─ a file must be copied ──▶ copying ── done: dispatch that message ──▶ dispatch the line ──▶ none
+ *         └─ its turn is over ──▶ waiting ── the next turn ─────────────────────────────▲
  *
  * The copy is charged to the sender's queued_bytes while it is made: many connections with one copy each are bounded.
  */
@@ -23,12 +24,13 @@
 #include "quota.h"
 #include "router.h"
 
-#define PAUSE_COPY 1u
+#define PAUSE_LINE 1u
 
 struct pending_message {
     STAILQ_ENTRY(pending_message) next;
     uds_msg *msg;
     struct fdpolicy_copies copies;
+    struct charge bytes, fds;
 };
 
 struct pending {
@@ -47,6 +49,26 @@ static struct pending *get(struct peer *peer)
     return peer->pending;
 }
 
+static void message_free(struct pending_message *message)
+{
+    charge_release(&message->bytes);
+    charge_release(&message->fds);
+    uds_msg_unref(message->msg);
+    free(message);
+}
+
+/* One connection has one message or two here; it is the number of connections that needs a bound. */
+static int charge_message(struct peer *peer, struct pending_message *message)
+{
+    size_t len;
+    uds_msg_peek_body(message->msg, &len);
+    int r = charge_take(&message->bytes, peer->account, QUOTA_UNFINISHED_BYTES, len);
+    if (r < 0)
+        return r;
+    return charge_take(&message->fds, peer->account, QUOTA_UNFINISHED_FDS,
+                       uds_msg_get_fd_count(message->msg));
+}
+
 void pending_add(struct peer *peer, uds_msg *msg, const struct fdpolicy_copies *copies)
 {
     struct pending_message *message = calloc(1, sizeof(*message));
@@ -57,9 +79,20 @@ void pending_add(struct peer *peer, uds_msg *msg, const struct fdpolicy_copies *
         return;
     }
     message->msg = msg;
+    if (charge_message(peer, message) < 0) {
+        message_free(message);
+        peer_kick(peer, UDS_STATUS_QUOTA, "quota queued_bytes or queued_fds: too much of it waits");
+        return;
+    }
     if (copies != NULL)
         message->copies = *copies;
     STAILQ_INSERT_TAIL(&peer->pending->line, message, next);
+}
+
+void pending_hold(struct peer *peer, uds_msg *msg)
+{
+    uds_conn_pause(peer->conn, PAUSE_LINE);
+    pending_add(peer, msg, NULL);
 }
 
 void pending_clear(struct peer *peer)
@@ -73,8 +106,7 @@ void pending_clear(struct peer *peer)
     while (!STAILQ_EMPTY(&pending->line)) {
         struct pending_message *message = STAILQ_FIRST(&pending->line);
         STAILQ_REMOVE_HEAD(&pending->line, next);
-        uds_msg_unref(message->msg);
-        free(message);
+        message_free(message);
     }
     free(pending);
 }
@@ -89,13 +121,13 @@ void pending_run(struct peer *peer)
             break;
         }
         STAILQ_REMOVE_HEAD(&peer->pending->line, next);
-        uds_msg *msg = message->msg;
+        uds_msg *msg = uds_msg_ref(message->msg);
         struct fdpolicy_copies copies = message->copies;
-        free(message);
+        message_free(message);
         peer_dispatch(peer, msg, &copies);
     }
     if (!peer->dead && peer->pending == NULL)
-        uds_conn_resume(peer->conn, PAUSE_COPY);
+        uds_conn_resume(peer->conn, PAUSE_LINE);
 }
 
 static void on_copied(uds_msg *msg, int error, const struct fdpolicy_copies *copies, void *arg)
@@ -137,7 +169,7 @@ int pending_copy(struct peer *peer,
             pending_clear(peer);
         return r;
     }
-    uds_conn_pause(peer->conn, PAUSE_COPY);
+    uds_conn_pause(peer->conn, PAUSE_LINE);
     return 0;
 }
 

@@ -21,6 +21,8 @@ int pending_copy(struct peer *peer,
                  const struct fdpolicy_copies *copies);
 /** pending_add() - a message that must wait behind the copy; consumes @msg. */
 void pending_add(struct peer *peer, uds_msg *msg, const struct fdpolicy_copies *copies);
+/** pending_hold() - the same for the first in line: from here on the peer is not read until pending_run(). */
+void pending_hold(struct peer *peer, uds_msg *msg);
 void pending_clear(struct peer *peer);
 
 void pending_serialise(const struct peer *peer, uds_snapshot *s);

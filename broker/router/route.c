@@ -20,6 +20,8 @@
 #include "subject.h"
 #include "table.h"
 
+#define ENTRY_STEPS 4u
+
 LIST_HEAD(route_list, route_entry);
 
 struct route_node {
@@ -199,36 +201,41 @@ void route_remove(struct route *route, struct route_entry *entry)
     prune(route, node);
 }
 
-static void visit_list(struct route_list *list, route_visit_fn visit, void *arg)
+static size_t visit_list(struct route_list *list, route_visit_fn visit, void *arg)
 {
     struct route_entry *entry;
+    size_t steps = 0;
     LIST_FOREACH(entry, list, link)
-    visit(entry, arg);
+    {
+        visit(entry, arg);
+        steps += ENTRY_STEPS;
+    }
+    return steps;
 }
 
 /* Depth is the number of tokens: at most 128 in 255 bytes. */
-static void match(struct route *route,
-                  struct route_node *node,
-                  const char *subject,
-                  bool fenced,
-                  route_visit_fn visit,
-                  void *arg)
+static size_t match(struct route *route,
+                    struct route_node *node,
+                    const char *subject,
+                    bool fenced,
+                    route_visit_fn visit,
+                    void *arg)
 {
     struct subject_token token;
-    if (!subject_next(&subject, &token)) {
-        visit_list(&node->here, visit, arg);
-        return;
-    }
+    size_t steps = 1;
+    if (!subject_next(&subject, &token))
+        return steps + visit_list(&node->here, visit, arg);
     if (!fenced)
-        visit_list(&node->rest, visit, arg);
+        steps += visit_list(&node->rest, visit, arg);
     struct route_node *child = child_find(route, node, token);
     if (child != NULL)
-        match(route, child, subject, false, visit, arg);
+        steps += match(route, child, subject, false, visit, arg);
     if (node->star != NULL && !fenced)
-        match(route, node->star, subject, false, visit, arg);
+        steps += match(route, node->star, subject, false, visit, arg);
+    return steps;
 }
 
-void route_match(struct route *route, const char *subject, route_visit_fn visit, void *arg)
+size_t route_match(struct route *route, const char *subject, route_visit_fn visit, void *arg)
 {
-    match(route, route->root, subject, subject[0] == '$', visit, arg);
+    return match(route, route->root, subject, subject[0] == '$', visit, arg);
 }

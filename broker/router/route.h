@@ -26,7 +26,10 @@ struct route *route_free(struct route *route);
 int route_add(struct route *route, const char *pattern, struct route_entry *entry);
 /** route_remove() - an entry that is in no tree is fine. */
 void route_remove(struct route *route, struct route_entry *entry);
-/** route_match() - visit every entry whose pattern matches; @visit must not change the tree. */
-void route_match(struct route *route, const char *subject, route_visit_fn visit, void *arg);
+/**
+ * route_match() - visit every entry whose pattern matches; @visit must not change the tree
+ * Returns how much work it was: a step for each node that was looked at, four for each entry that was visited.
+ */
+size_t route_match(struct route *route, const char *subject, route_visit_fn visit, void *arg);
 
 #endif

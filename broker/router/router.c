@@ -27,6 +27,7 @@
 #include "sandbox.h"
 #include "sub.h"
 #include "sysevent.h"
+#include "turn.h"
 
 uint64_t router_now_usec(void)
 {
@@ -47,6 +48,7 @@ static void on_end_of_turn(evutil_socket_t fd, short what, void *arg)
         peer->doomed = false;
         peer_kick(peer, UDS_STATUS_SLOW_CONSUMER, "the broker's answers are not being read");
     }
+    turn_renew(router);
     while ((peer = STAILQ_FIRST(&router->dead)) != NULL) {
         STAILQ_REMOVE_HEAD(&router->dead, next_dead);
         peer_free(peer);
@@ -91,6 +93,8 @@ int router_new(struct router **ret, struct event_base *base)
     STAILQ_INIT(&router->doomed);
     STAILQ_INIT(&router->dead);
     STAILQ_INIT(&router->notes);
+    TAILQ_INIT(&router->tired);
+    LIST_INIT(&router->busy);
     router->quota.fds = router->fd_limit;
     quota_configure(&router->quota, NULL);
     router->end_of_turn = event_new(base, -1, 0, on_end_of_turn, router);
@@ -115,6 +119,7 @@ struct router *router_free(struct router *router)
     call_free_all(router);
     for (size_t pos = 0; (peer = table_next(&router->peers, &pos)) != NULL;)
         peer_lose(peer);
+    turn_clear(router);
     while ((peer = STAILQ_FIRST(&router->dead)) != NULL) {
         STAILQ_REMOVE_HEAD(&router->dead, next_dead);
         peer_free(peer);

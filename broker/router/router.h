@@ -65,6 +65,10 @@ struct router {
     size_t note_count;
     struct event *end_of_turn;
 
+    uint64_t steps;                    /* of matching, ever (turn.c) */
+    TAILQ_HEAD(peer_list, peer) tired; /* have had their account's share of the turn */
+    LIST_HEAD(, account) busy;         /* have used some of it */
+
     struct sub **matched; /* scratch of one publish */
     size_t matched_count, matched_size;
     uint64_t stamp; /* counts matches, so that a queue group knows whether it was seen */

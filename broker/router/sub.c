@@ -336,7 +336,7 @@ void sub_collect(struct router *router, const char *subject)
     struct collect collect = {router, subject};
     router->matched_count = 0;
     router->stamp++;
-    route_match(router->plain, subject, visit, &collect);
+    router->steps += route_match(router->plain, subject, visit, &collect);
     for (size_t i = 0; i < router->matched_count; i++) {
         struct sub *sub = router->matched[i];
         if (sub->group == NULL)

@@ -316,3 +316,57 @@ Test(hostile, bytes_of_half_frames_are_bounded_over_all_connections)
     check_alive(&w);
     world_close(&w);
 }
+
+Test(hostile, an_account_waits_when_its_messages_have_cost_enough_for_this_turn)
+{
+    UDS_TEST_GUARD;
+    struct world w;
+    struct world_config c;
+    open_world(&w, &c);
+    uds_conn *greedy = world_link(&w, 1, 1);
+    for (uint64_t i = 1; i <= 1000; i++)
+        world_subscribe(&w, greedy, i, "loop", 0);
+    /* Each publish costs a thousand deliveries, and all of them are there when the router comes to read. */
+    for (uint64_t i = 1; i <= 100; i++) {
+        uds_msg *msg = world_msg(UDS_MSG_PUBLISH, 10000 + i, "loop", NULL);
+        cr_assert_eq(uds_conn_send(greedy, msg), 0);
+        uds_msg_unref(msg);
+    }
+    cr_assert_geq(uds_conn_flush(greedy), 0);
+    struct peer *peer = table_get(&w.router->peers, w.router->next_peer);
+    uint64_t before = peer->counters.messages_out;
+    event_base_loop(w.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    uint64_t once = peer->counters.messages_out - before;
+    cr_assert(once > 0 && once <= 10000, "%lu deliveries in one turn", once);
+    cr_assert(peer->tired, "it waits, and is not lost");
+    WAIT_FOR(&w, peer->counters.messages_out - before == 100000);
+    WAIT_FOR(&w, !peer->tired && peer->account->steps == 0);
+    uds_conn_unref(greedy);
+    WAIT_FOR(&w, world_is_empty(&w));
+    check_alive(&w);
+    world_close(&w);
+}
+
+Test(hostile, a_peer_that_goes_while_it_waits_for_its_turn_leaves_nothing)
+{
+    UDS_TEST_GUARD;
+    struct world w;
+    struct world_config c;
+    open_world(&w, &c);
+    uds_conn *greedy = world_link(&w, 1, 1);
+    for (uint64_t i = 1; i <= 1000; i++)
+        world_subscribe(&w, greedy, i, "loop", 0);
+    for (uint64_t i = 1; i <= 100; i++) {
+        uds_msg *msg = world_msg(UDS_MSG_PUBLISH, 0, "loop", NULL);
+        cr_assert_eq(uds_conn_send(greedy, msg), 0);
+        uds_msg_unref(msg);
+    }
+    cr_assert_geq(uds_conn_flush(greedy), 0);
+    struct peer *peer = table_get(&w.router->peers, w.router->next_peer);
+    event_base_loop(w.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    cr_assert(peer->tired);
+    peer_kick(peer, UDS_STATUS_INTERNAL, "test");
+    WAIT_FOR(&w, world_is_empty(&w));
+    uds_conn_unref(greedy);
+    world_close(&w);
+}
