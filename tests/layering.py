@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Includes point down only (docs/architecture.md). Every #include "..." and <uds/...>, <sbx/...> of the tree is checked."""
+"""Includes point down only, and one file speaks to sockets with descriptors (docs/architecture.md).
+
+Every #include "..." and <uds/...>, <sbx/...> of the tree is checked, and every call of sendmsg(2) and recvmsg(2) in the
+parts that link libuds: the sandbox library does not, and keeps its own."""
 import pathlib
 import re
 import sys
@@ -87,14 +90,38 @@ def violations(files):
                 yield f"{source.relative_to(root)}:{number}: {room} may not include {m[2]} ({to})"
 
 
+MESSAGE_CALL = re.compile(r"\b(sendm?msg|recvm?msg)\s*\(")
+MESSAGE_FILE = "libuds/src/socket/io.c"
+MESSAGE_PARTS = ("libuds", "broker", "cli", "examples", "bench")
+
+
+def without_comments(text):
+    return re.sub(r"/\*.*?\*/", lambda m: "\n" * m[0].count("\n"), text, flags=re.S)
+
+
+def message_calls(files):
+    for source, text in files:
+        rel = source.relative_to(root)
+        if rel.parts[0] not in MESSAGE_PARTS or rel.as_posix() == MESSAGE_FILE:
+            continue
+        for number, line in enumerate(without_comments(text).splitlines(), 1):
+            m = MESSAGE_CALL.search(line)
+            if m:
+                yield f"{rel}:{number}: {m[1]}() outside {MESSAGE_FILE}"
+
+
 def main():
-    # Seen to fail: upward includes must be found before the tree's silence means anything.
+    # Seen to fail: upward includes and stray calls must be found before the tree's silence means anything.
     planted = "#include <uds/version.h>\n#include <sbx/sandbox.h>\n#include \"conn/conn.h\"\n"
     if len(list(violations([(root / "libuds/src/wire/planted.c", planted)]))) != 2:
         sys.exit("layering: the check itself is broken: it did not find two planted upward includes")
+    planted = "/* recvmsg( */\nr = sendmsg(fd, &msg, 0);\nr = hooks.recvmmsg (fd);\nunix_dgram_sendmsg();\n"
+    if len(list(message_calls([(root / "broker/router/planted.c", planted)]))) != 2:
+        sys.exit("layering: the check itself is broken: it did not find two planted calls")
     files = sorted({p for r in MAY_KNOW for s in ("*.c", "*.h") for p in (root / r).rglob(s)})
-    found = sorted(set(violations((p, p.read_text()) for p in files)))
-    print("\n".join(found) or f"{len(files)} files: includes point down only")
+    texts = [(p, p.read_text()) for p in files]
+    found = sorted(set(violations(texts)) | set(message_calls(texts)))
+    print("\n".join(found) or f"{len(files)} files: includes point down only, one file calls sendmsg and recvmsg")
     sys.exit(1 if found else 0)
 
 

@@ -23,6 +23,8 @@
 
 #include <sys/socket.h>
 
+#include <uds/fdset.h>
+
 #include "launch.h"
 
 static uint64_t now_ms(clockid_t clock)
@@ -225,26 +227,6 @@ void cell_start_soon(struct cell *cell)
 
 /* ---- while it runs ---- */
 
-static int send_link(int redial, int fd)
-{
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = {.bytes = {0}};
-    struct iovec iov = {.iov_base = &(char){0}, .iov_len = 1};
-    struct msghdr msg = {.msg_iov = &iov,
-                         .msg_iovlen = 1,
-                         .msg_control = control.bytes,
-                         .msg_controllen = sizeof(control.bytes)};
-    struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-
-    cmsg->cmsg_level = SOL_SOCKET;
-    cmsg->cmsg_type = SCM_RIGHTS;
-    cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
-    return sendmsg(redial, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
 void cell_relink(struct cell *cell)
 {
     int link[2];
@@ -256,7 +238,7 @@ void cell_relink(struct cell *cell)
      * A sandbox that does not empty its redial end gets no link; its socket in /run/uds still
      * works.
      */
-    if (send_link(cell->redial, link[1]) == 0)
+    if (uds_fd_send(cell->redial, link[1]) == 0)
         cell->env->on_link(cell, link[0], cell->env->arg);
     close(link[0]);
     close(link[1]);

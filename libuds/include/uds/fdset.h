@@ -88,6 +88,21 @@ UDS_EXPORT UDS_NODISCARD int uds_fd_kind_parse(const char *text, enum uds_fd_kin
  */
 UDS_EXPORT UDS_NODISCARD int uds_memfd_check(int fd, uint64_t limit_bytes, uint64_t *ret_size);
 
+/**
+ * uds_fd_send() - hand over one descriptor, without a connection
+ * @socket: AF_UNIX, SEQPACKET or DGRAM; its O_NONBLOCK does not matter
+ * @fd:     what to send
+ *
+ * One record of one zero byte that carries @fd: how a redial socket hands a fresh link to a client ($UDS_BROKER_REDIAL,
+ * docs/protocol.md). Not for a socket on which a uds_conn speaks.
+ *
+ * Ownership: both stay the caller's; the receiver gets a duplicate of @fd.
+ * Errors:    -EAGAIN the receiver does not empty its queue; -EPIPE, -ECONNRESET nobody is there; -ETOOMANYREFS too many
+ *            descriptors of this user in flight; -EBADF; -ENOTSOCK; otherwise as sendmsg(2). Never SIGPIPE.
+ * Blocking:  never.   Threads: any.   Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int uds_fd_send(int socket, int fd);
+
 UDS_END_DECLS
 
 #endif

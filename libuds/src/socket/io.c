@@ -165,10 +165,10 @@ ssize_t udsi_send(int fd, const struct iovec *iov, size_t niov, const int *fds, 
     return n < 0 ? -errno : n;
 }
 
-int udsi_send_fd(int fd, int cargo)
+int uds_fd_send(int socket, int fd)
 {
     uint8_t byte = 0;
-    ssize_t n = udsi_send(fd, &(struct iovec){.iov_base = &byte, .iov_len = 1}, 1, &cargo, 1);
+    ssize_t n = udsi_send(socket, &(struct iovec){.iov_base = &byte, .iov_len = 1}, 1, &fd, 1);
 
     return n < 0 ? (int)n : 0;
 }

@@ -44,10 +44,7 @@ ssize_t udsi_send(int fd, const struct iovec *iov, size_t niov, const int *fds, 
 /* Length of the next record of a SEQPACKET socket, 0 at the end (or an empty record), -EAGAIN, -errno. */
 ssize_t udsi_peek_length(int fd);
 
-/* One fd with one byte, as a record of its own: how a redial socket hands out connections. 0 or -errno. */
-int udsi_send_fd(int fd, int cargo);
-
-/* Its counterpart. Returns the fd; -EAGAIN none is waiting; -ECONNRESET the end; -EPROTO not one byte with one fd; -EMFILE. */
+/* The counterpart of uds_fd_send(). Returns the fd; -EAGAIN none is waiting; -ECONNRESET the end; -EPROTO not one byte with one fd; -EMFILE. */
 int udsi_recv_fd(int fd);
 
 /* Closes what @ancillary still owns. */

@@ -792,8 +792,8 @@ Test(client, takes_a_new_link_from_the_redial_end)
     /* Two routers came; the first is dead already. */
     cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, stale), 0);
     cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fresh), 0);
-    cr_assert_eq(udsi_send_fd(redial[1], stale[0]), 0);
-    cr_assert_eq(udsi_send_fd(redial[1], fresh[0]), 0);
+    cr_assert_eq(uds_fd_send(redial[1], stale[0]), 0);
+    cr_assert_eq(uds_fd_send(redial[1], fresh[0]), 0);
     close(stale[0]);
     close(stale[1]);
     close(fresh[0]);

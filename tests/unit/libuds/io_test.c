@@ -175,7 +175,7 @@ Test(io_fd, travels_as_one_byte_on_a_record_socket)
 
     make_pair(SOCK_SEQPACKET, &a, &b);
     cr_assert_eq(udsi_recv_fd(a), -EAGAIN);
-    cr_assert_eq(udsi_send_fd(b, 0), 0);
+    cr_assert_eq(uds_fd_send(b, 0), 0);
     got = udsi_recv_fd(a);
     cr_assert_geq(got, 0);
     cr_assert(fcntl(got, F_GETFD) & FD_CLOEXEC);
