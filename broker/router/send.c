@@ -5,7 +5,8 @@
  *  - what others send it: admitted by the backlog (quota.c), up to queue_limit; over that it is refused, and who sent it
  *    hears why. The receiver stays connected whatever the sender tries;
  *  - our own answers and notices: they may use the rest. A peer that lets even that fill up asks and never listens, and
- *    is kicked.
+ *    is kicked. What others make us say (a CANCEL, the word that something was dropped) never uses the rest: it is left
+ *    unsaid, or said later.
  *
  * One message always fits into an empty queue.
  */
@@ -211,9 +212,20 @@ void peer_notice(struct peer *peer,
     answer(peer, UDS_MSG_NOTICE, id, status, dropped, detail, rule);
 }
 
+bool peer_tell_drops(struct peer *peer, uint64_t id, uint64_t dropped)
+{
+    if (peer_is_full(peer))
+        return false;
+    peer_notice(peer, id, UDS_STATUS_SLOW_CONSUMER, dropped,
+                "deliveries were dropped: this connection is not read fast enough", NULL);
+    return true;
+}
+
 void peer_cancel(struct peer *peer, uint64_t id)
 {
     struct head_out head;
+    if (peer_is_full(peer))
+        return;
     head_begin(&head);
     own_frame(peer, UDS_MSG_CANCEL, id, &head, NULL);
 }

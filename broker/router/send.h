@@ -58,6 +58,9 @@ void peer_notice(struct peer *peer,
                  uint64_t dropped,
                  const char *detail,
                  const char *rule);
+/** peer_tell_drops() - a NOTICE of a subscription's drops; false: not now, its queue is full. */
+bool peer_tell_drops(struct peer *peer, uint64_t id, uint64_t dropped);
+/** peer_cancel() - nobody waits for call @id any more; if its queue is full, it will answer in vain. */
 void peer_cancel(struct peer *peer, uint64_t id);
 /** peer_answer() - a REPLY of our own with a body. */
 void peer_answer(struct peer *peer, uint64_t id, const void *body, size_t len);

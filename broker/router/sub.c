@@ -216,10 +216,9 @@ static void note_drop(struct sub *sub)
     if (sub->dropping || sub->peer->dead)
         return;
     sub->dropping = true;
-    sub->dropped_told = sub->dropped;
     sysevent_limit(sub->peer->router, sub->peer->account, QUOTA_QUEUED_BYTES);
-    peer_notice(sub->peer, sub->id, UDS_STATUS_SLOW_CONSUMER, sub->dropped,
-                "deliveries were dropped: this connection is not read fast enough", NULL);
+    if (peer_tell_drops(sub->peer, sub->id, sub->dropped))
+        sub->dropped_told = sub->dropped;
 }
 
 int sub_deliver(
@@ -252,11 +251,9 @@ void sub_tell_drops(struct peer *peer)
     {
         if (sub->dropped == sub->dropped_told)
             continue;
+        if (peer->dead || !peer_tell_drops(peer, sub->id, sub->dropped))
+            return; /* the rest when it has made room again */
         sub->dropped_told = sub->dropped;
-        peer_notice(peer, sub->id, UDS_STATUS_SLOW_CONSUMER, sub->dropped,
-                    "deliveries were dropped: this connection is not read fast enough", NULL);
-        if (peer->dead)
-            return;
     }
 }
 

@@ -370,3 +370,63 @@ Test(hostile, a_peer_that_goes_while_it_waits_for_its_turn_leaves_nothing)
     uds_conn_unref(greedy);
     world_close(&w);
 }
+
+static size_t count_peers_of(struct world *w, bool sandbox)
+{
+    struct peer *peer;
+    size_t count = 0;
+    for (size_t pos = 0; (peer = table_next(&w->router->peers, &pos)) != NULL;)
+        count += peer->identity.is_sandbox == sandbox;
+    return count;
+}
+
+Test(hostile, nobody_is_kicked_for_what_others_make_us_tell_it)
+{
+    UDS_TEST_GUARD;
+    enum {
+        SUBJECTS = 6000
+    };
+    struct world w;
+    struct world_config c;
+    char subject[32];
+    open_world(&w, &c);
+    c.quota.queued_bytes = 1u << 20;
+    cr_assert_eq(router_configure(w.router, &c.configuration), 0);
+    uds_conn *slow = world_connect(&w), *flood = world_link(&w, 1, 1);
+    for (uint64_t i = 1; i <= SUBJECTS; i++) {
+        snprintf(subject, sizeof(subject), "many.%lu", i);
+        world_subscribe(&w, slow, i, subject, 0);
+    }
+    /* It does not read for a moment. Each subject of it has a drop to tell, more than the room for our own words. */
+    char *big = calloc(1, 100001);
+    memset(big, 'x', 100000);
+    for (uint64_t i = 0; i < 8; i++)
+        world_send(flood, world_msg(UDS_MSG_PUBLISH, 0, "many.1", big));
+    free(big);
+    for (uint64_t i = 1; i <= SUBJECTS; i++) {
+        snprintf(subject, sizeof(subject), "many.%lu", i);
+        world_send(flood,
+                   world_msg(UDS_MSG_PUBLISH, 0, subject, "a body that is not worth the room"));
+        world_turn(&w);
+    }
+    cr_assert_eq(count_peers_of(&w, false), 1, "the slow one was kicked");
+    /* Now it reads: of each drop it hears. */
+    static uint64_t last[SUBJECTS + 1];
+    uint64_t told = 0, got = 0;
+    while (told + got < SUBJECTS + 8) {
+        uint64_t dropped;
+        uds_msg *msg = world_receive(&w, slow);
+        cr_assert_not_null(msg);
+        got += uds_msg_get_type(msg) == UDS_MSG_DELIVER;
+        if (uds_msg_get_u64(msg, UDS_FIELD_DROPPED, &dropped) == 0) {
+            told += dropped - last[uds_msg_get_id(msg)];
+            last[uds_msg_get_id(msg)] = dropped; /* of that subscription so far */
+        }
+        uds_msg_unref(msg);
+    }
+    cr_assert_gt(told, 0);
+    uds_conn_unref(slow);
+    uds_conn_unref(flood);
+    WAIT_FOR(&w, world_is_empty(&w));
+    world_close(&w);
+}
