@@ -153,7 +153,21 @@ static int selftest(const char *path)
     return r < 0 ? 1 : 0;
 }
 
-/* A broker that does not let us serve says so by an ACK: without the subject there is nothing to live for. */
+/* A broker that does not let us serve says so here: without the subject there is nothing to live for. */
+static void
+on_ack(uds_client *client, uint32_t status, const char *detail, const char *rule, void *arg)
+{
+    struct decoder *decoder = arg;
+
+    (void)client;
+    (void)rule;
+    if (status == UDS_STATUS_OK)
+        return;
+    (void)fprintf(stderr, "thumbnail-decoder: serve: %s: %s: %s\n", decoder->subject,
+                  uds_status_name(status), detail);
+    decoder->refused = true;
+}
+
 static void on_event(uds_client *client,
                      enum uds_client_event event,
                      int error,
@@ -161,15 +175,13 @@ static void on_event(uds_client *client,
                      uds_msg *notice,
                      void *arg)
 {
-    struct decoder *decoder = arg;
+    const struct decoder *decoder = arg;
 
     (void)client;
     (void)error;
-    if (event != UDS_CLIENT_NOTICE)
-        return;
-    (void)fprintf(stderr, "thumbnail-decoder: broker: %s: %s\n", decoder->subject, detail);
-    if (notice != NULL && uds_msg_get_type(notice) == UDS_MSG_ACK)
-        decoder->refused = true;
+    (void)notice;
+    if (event == UDS_CLIENT_NOTICE)
+        (void)fprintf(stderr, "thumbnail-decoder: broker: %s: %s\n", decoder->subject, detail);
 }
 
 static int serve(struct decoder *decoder)
@@ -189,7 +201,8 @@ static int serve(struct decoder *decoder)
         return 1;
     }
     uds_client_set_callbacks(decoder->client, &callbacks, decoder);
-    r = uds_pb_serve_subject(&server, decoder->client, decoder->subject, &decoder->service.base);
+    r = uds_pb_serve_subject(&server, decoder->client, decoder->subject, &decoder->service.base,
+                             on_ack, decoder);
     if (r < 0)
         (void)fprintf(stderr, "thumbnail-decoder: serve: %s: %s\n", decoder->subject, strerror(-r));
     while (r >= 0 && !decoder->refused)

@@ -58,15 +58,25 @@ typedef struct uds_pb_call uds_pb_call;
  * uds_pb_serve() - answer calls to a service on a direct connection
  * uds_pb_serve_subject() - … through the broker
  * @service: generated struct, e.g. FOO__BAR__INIT(...); borrowed, outlives the server. @rpc and @client outlive it too.
+ * @subject: copied; the service's name in a stack file's serve: list
+ * @on_ack:  told once that the broker lets us serve (OK), and every time it does not (DENIED, QUOTA …), also after a
+ *           reconnect; NULL: a refusal is told by the client's on_event as a NOTICE. It may free the server.
+ * @arg:     @on_ack's last argument
  *
- * An rpc serves one service: uds_pb_serve() takes its handler. Errors: -ENOMEM, as uds_client_serve(). Since: 0.1.
+ * An rpc serves one service: uds_pb_serve() takes its handler.
+ *
+ * Ownership: the caller frees @ret by uds_pb_server_free(), before @rpc or @client. On failure there is nothing to free.
+ * Errors:    -ENOMEM; those of uds_client_serve(). A refusal by the broker is not one of them: it comes later.
+ * Blocking:  never.   Threads: the owner of @rpc or @client; methods run inside its process().   Since: 0.1.
  */
 UDS_EXPORT UDS_NODISCARD int
 uds_pb_serve(uds_pb_server **ret, uds_rpc *rpc, ProtobufCService *service);
 UDS_EXPORT UDS_NODISCARD int uds_pb_serve_subject(uds_pb_server **ret,
                                                   uds_client *client,
                                                   const char *subject,
-                                                  ProtobufCService *service);
+                                                  ProtobufCService *service,
+                                                  uds_ack_fn on_ack,
+                                                  void *arg);
 /** uds_pb_server_free() - calls that wait for a later answer get UNAVAILABLE; their closures must still be called. NULL is fine. Returns NULL. Since: 0.1. */
 UDS_EXPORT uds_pb_server *uds_pb_server_free(uds_pb_server *server);
 

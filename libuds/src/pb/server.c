@@ -27,6 +27,8 @@ struct uds_pb_server {
     uds_rpc *rpc;       /* one of these two, borrowed */
     uds_client *client; /* … */
     uint64_t serving;   /* id at the client */
+    uds_ack_fn on_ack;  /* may be NULL */
+    void *ack_arg;
     uds_pb_call *calls;
 };
 
@@ -225,10 +227,21 @@ int uds_pb_serve(uds_pb_server **ret, uds_rpc *rpc, ProtobufCService *service)
     return 0;
 }
 
+/* The client has one argument for both its callbacks, and the calls want the server. The application may free it here. */
+static void
+pass_ack(uds_client *client, uint32_t status, const char *detail, const char *rule, void *arg)
+{
+    uds_pb_server *server = arg;
+
+    server->on_ack(client, status, detail, rule, server->ack_arg);
+}
+
 int uds_pb_serve_subject(uds_pb_server **ret,
                          uds_client *client,
                          const char *subject,
-                         ProtobufCService *service)
+                         ProtobufCService *service,
+                         uds_ack_fn on_ack,
+                         void *arg)
 {
     uds_pb_server *server = server_new(service);
     int r;
@@ -236,7 +249,10 @@ int uds_pb_serve_subject(uds_pb_server **ret,
     if (!server)
         return -ENOMEM;
     server->client = client;
-    r = uds_client_serve(client, subject, on_call, NULL, server, &server->serving);
+    server->on_ack = on_ack;
+    server->ack_arg = arg;
+    r = uds_client_serve(client, subject, on_call, on_ack ? pass_ack : NULL, server,
+                         &server->serving);
     if (r < 0) {
         free(server);
         return r;
