@@ -22,7 +22,7 @@ typedef struct uds_event uds_event;
  *
  * Takes a reference of @conn until detached; detaches itself when the connection closes. Sends made during one loop turn go
  * out together at its end. Uses the connection's on_rearm slot through an internal hook: the application's callbacks stay.
- * @conn wants an on_message: without one what arrives stays where it is, and the loop wakes for it again and again.
+ * Without an on_message the first message waits for uds_conn_receive(), and the loop does not read on (nor wake) until it is taken.
  *
  * Ownership: the caller frees @ret by uds_event_detach(), also after the connection closed. Errors: -ENOMEM. Threads: the loop's. Since: 0.1.
  */

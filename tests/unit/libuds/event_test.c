@@ -118,6 +118,32 @@ Test(event, carries_a_body_larger_than_the_socket_buffer)
     bench_close(&t);
 }
 
+Test(event, sleeps_while_a_message_waits_that_no_callback_takes)
+{
+    UDS_TEST_GUARD;
+    struct bench t;
+    uds_msg *msg;
+
+    bench_open(&t);
+    uds_conn_set_callbacks(t.b, NULL, NULL);
+    settle(t.base);
+    cr_assert_eq(event_base_get_num_events(t.base, EVENT_BASE_COUNT_ADDED), 2,
+                 "two ends that read");
+    send_one(t.a, 5);
+    send_one(t.a, 5);
+    settle(t.base);
+    cr_assert_eq(event_base_get_num_events(t.base, EVENT_BASE_COUNT_ADDED), 1, "b waits for us");
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(uds_conn_receive(t.b, &msg), 1);
+        uds_msg_unref(msg);
+        settle(t.base);
+    }
+    cr_assert_eq(uds_conn_receive(t.b, &msg), 0);
+    settle(t.base);
+    cr_assert_eq(event_base_get_num_events(t.base, EVENT_BASE_COUNT_ADDED), 2, "b reads again");
+    bench_close(&t);
+}
+
 struct turn {
     uds_conn *conn;
     int raw;
