@@ -266,9 +266,23 @@ int call_charge_message(struct call *call, const uds_msg *msg, bool force)
     return r;
 }
 
+/* One caller may have half of the places that the others leave, so that nobody can take them all. */
+static bool may_hold(const struct call *call, const struct sandbox *sandbox)
+{
+    const struct call *other;
+    unsigned own = 0;
+    TAILQ_FOREACH(other, &call->router->parked, by_router)
+    {
+        own += other->state == CALL_HELD && other->sandbox_id == sandbox->info->id &&
+               other->caller->account == call->caller->account;
+    }
+    unsigned others = sandbox->held - own;
+    return own < (HELD_MAX - others) / 2;
+}
+
 static void call_hold(struct call *call, struct sandbox *sandbox, uds_msg *msg)
 {
-    if (sandbox->held >= HELD_MAX) {
+    if (sandbox->held >= HELD_MAX || !may_hold(call, sandbox)) {
         call_fail(call, UDS_STATUS_UNAVAILABLE, HELD_MAX, "too many calls wait for it to start",
                   NULL);
         return;

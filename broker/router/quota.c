@@ -9,7 +9,8 @@
  * and so on: a flood harms the flooder. A queue that an account fills for itself may use everything.
  *
  * Invariant: used[k] of an account is the sum of all charges of kind k that name it; for the queue kinds, of all
- * shares. An account lives while something refers to it.
+ * shares. An account lives while something refers to it, and with a rate limit until its bucket is full again: who comes
+ * back sooner finds it as empty as it was left.
  */
 #include "quota.h"
 
@@ -18,7 +19,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "router.h"
+
 #define TOKEN                1000000u /* one message */
+#define FULL_USEC            1000000u /* an empty bucket is full again */
 #define UNFINISHED_BYTES_MIN (32u << 20)
 #define UNFINISHED_FDS_MIN   64u
 
@@ -76,11 +80,6 @@ void quota_configure(struct quota *quota, const Uds__Supervisor__Quota *from)
     quota->rate = from->messages_per_second;
 }
 
-void quota_deinit(struct quota *quota)
-{
-    table_deinit(&quota->accounts);
-}
-
 uint64_t quota_limit(const struct account *account, enum quota_kind kind)
 {
     const struct quota *quota = account->quota;
@@ -93,6 +92,32 @@ uint64_t quota_limit(const struct account *account, enum quota_kind kind)
     return share != 0 && limit > share ? share : limit;
 }
 
+static void account_free(struct account *account)
+{
+    table_take(&account->quota->accounts, account->key);
+    free(account);
+}
+
+/* Those that rest have all been left before now; whose bucket is full again is as good as new. */
+static void sweep(struct quota *quota, bool all)
+{
+    uint64_t now = router_now_usec();
+    struct account *account = LIST_FIRST(&quota->resting), *next;
+    for (; account != NULL; account = next) {
+        next = LIST_NEXT(account, by_resting);
+        if (!all && now - account->tokens_at_usec < FULL_USEC)
+            continue;
+        LIST_REMOVE(account, by_resting);
+        account_free(account);
+    }
+}
+
+void quota_deinit(struct quota *quota)
+{
+    sweep(quota, true);
+    table_deinit(&quota->accounts);
+}
+
 int account_get(struct quota *quota, const struct identity *identity, struct account **ret)
 {
     /* A uid that the kernel could not name shares one account with all others of that kind. */
@@ -101,9 +126,12 @@ int account_get(struct quota *quota, const struct identity *identity, struct acc
                                          : (2ull << 32);
     struct account *account = table_get(&quota->accounts, key);
     if (account != NULL) {
+        if (account->refs == 0)
+            LIST_REMOVE(account, by_resting);
         *ret = account_ref(account);
         return 0;
     }
+    sweep(quota, false);
     account = calloc(1, sizeof(*account));
     if (account == NULL)
         return -ENOMEM;
@@ -164,8 +192,10 @@ struct account *account_unref(struct account *account)
 {
     if (account == NULL || --account->refs > 0)
         return NULL;
-    table_take(&account->quota->accounts, account->key);
-    free(account);
+    if (account->tokens < account->quota->rate * TOKEN)
+        LIST_INSERT_HEAD(&account->quota->resting, account, by_resting);
+    else
+        account_free(account);
     return NULL;
 }
 
@@ -264,7 +294,7 @@ bool account_spend(struct account *account, uint64_t now_usec)
         return true;
     uint64_t full = rate * TOKEN, passed = now_usec - account->tokens_at_usec;
     /* One second fills the bucket; the product cannot overflow below that. */
-    if (passed >= 1000000)
+    if (passed >= FULL_USEC)
         account->tokens = full;
     else
         account->tokens += passed * rate;

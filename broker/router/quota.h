@@ -41,6 +41,7 @@ struct account {
     uint64_t tokens_at_usec;
     uint64_t steps; /* of work in this turn of the loop (turn.c) */
     LIST_ENTRY(account) by_busy;
+    LIST_ENTRY(account) by_resting; /* refs 0, and the bucket not full */
     uint64_t denied;    /* counters for listings; kept while somebody holds the account */
     uint64_t told_usec; /* last limit event */
 };
@@ -50,6 +51,7 @@ struct quota {
     uint64_t rate; /* messages per second, 0 = unlimited */
     uint64_t fds;  /* size of our descriptor table, 0 = not known; no account gets most of it */
     struct table accounts;
+    LIST_HEAD(, account) resting;
 };
 
 /* One amount of one kind; released with the object that embeds it. Zeroed = nothing. */

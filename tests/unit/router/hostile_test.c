@@ -430,3 +430,27 @@ Test(hostile, nobody_is_kicked_for_what_others_make_us_tell_it)
     WAIT_FOR(&w, world_is_empty(&w));
     world_close(&w);
 }
+
+Test(hostile, one_caller_cannot_take_all_places_of_calls_that_wait)
+{
+    UDS_TEST_GUARD;
+    struct world w;
+    struct world_config c;
+    open_world(&w, &c);
+    Uds__Supervisor__Sandbox changed = c.sandbox[0];
+    changed.state = UDS__SUPERVISOR__STATE__STARTING;
+    world_sandbox(&w, &changed);
+    uds_conn *greedy = world_link(&w, 1, 1), *honest = world_connect(&w);
+    for (uint64_t id = 1; id <= 300; id++) {
+        world_send(greedy, world_msg(UDS_MSG_REQUEST, id, "svc", ""));
+        world_turn(&w);
+    }
+    cr_assert_eq(w.router->calls.count, 128);
+    for (uint64_t id = 1; id <= 64; id++)
+        world_send(honest, world_msg(UDS_MSG_REQUEST, id, "svc", ""));
+    WAIT_FOR(&w, w.router->calls.count == 192);
+    uds_conn_unref(greedy);
+    uds_conn_unref(honest);
+    WAIT_FOR(&w, world_is_empty(&w));
+    world_close(&w);
+}

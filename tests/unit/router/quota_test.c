@@ -110,6 +110,23 @@ Test(quota, limits_a_rate_and_fills_up_again)
     quota_deinit(&quota);
 }
 
+Test(quota, remembers_the_rate_of_who_goes_and_comes_back)
+{
+    UDS_TEST_GUARD;
+    struct quota quota;
+    configure(&quota, 0, 0, 10);
+    uint64_t now = router_now_usec();
+    unsigned passed = 0;
+    for (int i = 0; i < 100; i++) {
+        struct account *a = account(&quota, 1);
+        passed += account_spend(a, now);
+        account_unref(a);
+    }
+    cr_assert_eq(passed, 10);
+    cr_assert_eq(quota.accounts.count, 1);
+    quota_deinit(&quota);
+}
+
 Test(backlog, releases_each_charge_when_its_bytes_have_left)
 {
     UDS_TEST_GUARD;
