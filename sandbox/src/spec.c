@@ -6,6 +6,7 @@
  */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,8 +138,16 @@ static int check_fds(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_err
         if (!fd->name || !*fd->name || fd->name[strcspn(fd->name, ":=\n")])
             return sbxi_error(error, EINVAL,
                               "sandbox %s: fd: its name must be without : and =", plan->name);
+        if (fcntl(fd->fd, F_GETFD) < 0)
+            return sbxi_error(error, EBADF, "sandbox %s: fd: %s: descriptor %d is not open",
+                              plan->name, fd->name, fd->fd);
         plan->passed[plan->npassed++] = fd->fd;
     }
+    /* One that is not open now could be one of ours by the time it is passed. */
+    for (size_t i = 0; i < 3; i++)
+        if (spec->stdio[i] >= 0 && fcntl(spec->stdio[i], F_GETFD) < 0)
+            return sbxi_error(error, EBADF, "sandbox %s: stdio: descriptor %d is not open",
+                              plan->name, spec->stdio[i]);
     memcpy(plan->stdio, spec->stdio, sizeof plan->stdio);
     return 0;
 }

@@ -68,6 +68,15 @@ wait $pid
 code=$?
 check "INT is passed on: $code" [ $code -eq 130 ]
 
+# A closed descriptor stays as good as closed: what the payload gets in its place is nothing of the launcher's.
+# shellcheck disable=SC2016
+theirs='for fd in 0 2; do readlink /proc/$$/fd/$fd >>/mnt/seen; done'
+mkdir "$dir/fds"
+chmod 777 "$dir/fds"
+$r --bind "$dir/fds" /mnt -- sh -c "$theirs" <&- >&- 2>&-
+seen=$(sort -u "$dir/fds/seen")
+check "closed stdio is not one of ours: $seen" [ "$seen" = /dev/null ]
+
 expect "json" 0 '"outcome": *"exited"' $r --json -- true
 check "json is a document" python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); assert d["stats"]["oom_kills"] == 0' "$dir/err"
 expect "stats" 0 'MEM PEAK' $r --stats -- true
