@@ -212,7 +212,7 @@ static int mask(struct init *init, const char *path)
     int null = init_resolve(init, "/dev/null");
     if (null < 0)
         return init_fail(init, -null, "/dev/null");
-    int tree = sbxi_tree_open(null, "", SBXI_F_CHAR, makedev(1, 3));
+    int tree = sbxi_tree_open(null, "", SBXI_F_CHAR | SBXI_F_RDONLY, makedev(1, 3));
     close(null);
     return attach_and_close(init, tree, path);
 }

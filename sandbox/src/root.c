@@ -159,7 +159,7 @@ static void open_sources(sbx_plan *plan, const struct sbx_spec *spec, struct slo
                            (spec->binds[i].optional ? (uint32_t)SBXI_F_OPTIONAL : 0));
     for (size_t i = 0; i < DEVICES; i++) {
         struct sbxi_plan_step *step = sbxi_plan_add_tree(plan, SBXI_OPEN, devices[i].path);
-        step->flags = SBXI_F_CHAR;
+        step->flags = SBXI_F_CHAR | SBXI_F_RDONLY; /* can be written, not chmod'ed */
         step->args[0] = makedev(devices[i].major, devices[i].minor);
         slots->devices[i] = step->slot;
     }

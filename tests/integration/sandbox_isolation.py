@@ -340,6 +340,16 @@ def test_ipc(c):
     libc.shmctl(segment, 0, None)
 
 
+def test_devices(c):
+    """They are the host's own nodes: to be used, never to be changed."""
+    r = c.run(jail=False, command=["/bin/sh", "-c", "touch /dev/full; echo written >/dev/null && echo ok"])
+    c.check("[24] a device's times stay as they are", "Read-only" in r.err, r.err)
+    c.check("[24] it can be written", r.out == "ok\n", r.out + r.err)
+    if c.uid == 0:
+        r = c.run("--host-root", jail=False, command=["/bin/chmod", "666", "/dev/full"])
+        c.check("[24] nor does the host's root change its mode", "Read-only" in r.err, r.out + r.err)
+
+
 def test_seccomp(c):
     r = c.run(probe=verbs("clone3", "clone 0x10000000", "clone 0x20000000", "unshare 0x10000000", "unshare 0x20000",
                           "tiocsti", "tiocsti 1", "call 250 0 0", "call 425 8 0", "call 321 0 0 0", "call 308 3 0",
