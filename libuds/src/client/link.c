@@ -16,6 +16,7 @@
 
 #include "cleanup.h"
 #include "client/client.h"
+#include "clock.h"
 #include "conn/conn.h"
 #include "socket/io.h"
 

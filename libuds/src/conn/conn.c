@@ -24,11 +24,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include <sys/socket.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "conn/msg.h"
 #include "socket/io.h"
 
@@ -38,14 +38,6 @@
 #define QUEUE_BYTES     (32u << 20)
 #define QUEUE_FDS       1024
 #define RECORD_OVERHEAD 32 /* unix_dgram_sendmsg(): a record is at most sk_sndbuf - 32 */
-
-uint64_t udsi_now_ms(void)
-{
-    struct timespec ts;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 static int check_options(const struct uds_conn_options *options)
 {

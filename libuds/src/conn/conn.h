@@ -100,6 +100,4 @@ void udsi_hello_take(uds_conn *conn, const uds_msg *msg);
 int udsi_goodbye_queue(uds_conn *conn, uint32_t status, const char *reason);
 void udsi_goodbye_take(uds_conn *conn, const uds_msg *msg);
 
-uint64_t udsi_now_ms(void);
-
 #endif

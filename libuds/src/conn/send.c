@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "conn/conn.h"
 #include "conn/msg.h"
 

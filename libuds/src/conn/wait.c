@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "conn/conn.h"
 
 #define RECEIVES_MAX 64

@@ -22,9 +22,9 @@
 #include <event2/event_struct.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "client/loop-hook.h"
+#include "clock.h"
 #include "conn/conn.h"
 #include "event/event-internal.h"
 
@@ -56,14 +56,6 @@ struct driver {
 };
 
 #define NO_TIMER INT64_MAX
-
-static int64_t now_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 /* ---- the three kinds of source ---- */
 
@@ -230,7 +222,7 @@ static void arm_timer(struct driver *d, int timeout_ms)
         d->timer_at_ms = NO_TIMER;
         return;
     }
-    at_ms = now_ms() + timeout_ms;
+    at_ms = (int64_t)udsi_now_ms() + timeout_ms;
     if (d->timer_at_ms != NO_TIMER && at_ms >= d->timer_at_ms && at_ms <= d->timer_at_ms + 1)
         return; /* the same deadline, seen through the rounding of ms */
     tv.tv_sec = timeout_ms / 1000;

@@ -15,10 +15,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <uds/error.h>
 #include <uds/pb.h>
+
+#include "clock.h"
 
 struct call {
     uds_pb_stub *stub;
@@ -294,14 +295,6 @@ int uds_pb_stub_take_fd(uds_pb_stub *stub, size_t index)
     return stub->outcome->msg ? uds_msg_take_fd(stub->outcome->msg, index) : -ENOENT;
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 static int sooner(int a_ms, int b_ms)
 {
     if (a_ms < 0)
@@ -334,7 +327,7 @@ static int drive_rpc(uds_pb_stub *stub, int timeout_ms)
 
 int uds_pb_stub_wait(uds_pb_stub *stub, int timeout_ms)
 {
-    int64_t deadline_ms = timeout_ms < 0 ? INT64_MAX : now_ms() + timeout_ms;
+    int64_t deadline_ms = timeout_ms < 0 ? INT64_MAX : (int64_t)udsi_now_ms() + timeout_ms;
     int r = 0;
 
     stub->refs++;
@@ -342,7 +335,7 @@ int uds_pb_stub_wait(uds_pb_stub *stub, int timeout_ms)
         int left_ms = -1;
 
         if (timeout_ms >= 0) {
-            int64_t left = deadline_ms - now_ms();
+            int64_t left = deadline_ms - (int64_t)udsi_now_ms();
 
             left_ms = left > 0 ? (int)left : 0;
         }

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "rpc/rpc.h"
 
 struct uds_rpc_call {

@@ -10,6 +10,8 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "clock.h"
+
 uint64_t udsi_deadline_after(int timeout_ms)
 {
     return timeout_ms < 0 ? UDSI_DEADLINE_NONE : udsi_now_ms() + (uint64_t)timeout_ms;

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "clock.h"
 
 #define DETAIL_CANCELLED "the call was taken back"
 #define DETAIL_DEADLINE  "no answer came in time"

@@ -11,20 +11,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <time.h>
 
 #include <sys/time.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "socket/sockaddr.h"
-
-static int64_t now_ms(void)
-{
-    struct timespec ts;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 static int set_send_timeout(int fd, int64_t ms)
 {
@@ -36,11 +28,11 @@ static int set_send_timeout(int fd, int64_t ms)
 /* 0 waits for nothing, -1 for ever. */
 static int connect_deadline(int fd, const struct sockaddr_un *sa, socklen_t len, int timeout_ms)
 {
-    int64_t deadline = timeout_ms > 0 ? now_ms() + timeout_ms : 0;
+    int64_t deadline = timeout_ms > 0 ? (int64_t)udsi_now_ms() + timeout_ms : 0;
 
     for (;;) {
         if (timeout_ms > 0) {
-            int64_t left = deadline - now_ms();
+            int64_t left = deadline - (int64_t)udsi_now_ms();
             if (left <= 0)
                 return -ETIMEDOUT;
             int r = set_send_timeout(fd, left);
