@@ -18,22 +18,14 @@
 #include <event2/event.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <sys/socket.h>
 
 #include <uds/fdset.h>
 
+#include "clock.h"
 #include "launch.h"
-
-static uint64_t now_ms(clockid_t clock)
-{
-    struct timespec now;
-
-    clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static void add_timer(struct event *event, int ms)
 {
@@ -89,7 +81,7 @@ static void ended(struct cell *cell, const struct sbx_result *result)
         cell->io = NULL;
     }
     close_fd(&cell->redial);
-    wait_ms = member_ended(&cell->member, result, now_ms(CLOCK_MONOTONIC));
+    wait_ms = member_ended(&cell->member, result, clock_ms(CLOCK_MONOTONIC));
     cell->sbx = sbx_free(cell->sbx);
     if (wait_ms >= 0)
         add_timer(cell->timer, wait_ms);
@@ -194,7 +186,7 @@ static int bring_up(struct cell *cell, int *ret_link, struct sbx_error *error)
         close_fd(&link[0]);
         return r;
     }
-    member_running(&cell->member, &report, now_ms(CLOCK_MONOTONIC), now_ms(CLOCK_REALTIME));
+    member_running(&cell->member, &report, clock_ms(CLOCK_MONOTONIC), clock_ms(CLOCK_REALTIME));
     *ret_link = link[0];
     return 0;
 }

@@ -14,7 +14,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <sys/param.h>
@@ -23,20 +22,14 @@
 #include <uds/error.h>
 #include <uds/pb.h>
 
+#include "clock.h"
+
 #define QUESTIONS_PER_SECOND 2000u
 #define STARTS_PER_SECOND    10u
 
 #define FACTS_TO_ATTEST                                                                  \
     (UDS_CRED_PID | UDS_CRED_UID | UDS_CRED_GID | UDS_CRED_CGROUP | UDS_CRED_CGROUP_ID | \
      UDS_CRED_NS)
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 bool control_bucket_take(struct control_bucket *b, uint64_t now)
 {
@@ -52,7 +45,7 @@ bool control_bucket_take(struct control_bucket *b, uint64_t now)
 
 static bool over_limit(struct control_bucket *bucket, uds_pb_call *call)
 {
-    if (control_bucket_take(bucket, now_ms()))
+    if (control_bucket_take(bucket, clock_ms(CLOCK_MONOTONIC)))
         return false;
     uds_pb_call_fail(call, UDS_STATUS_QUOTA, bucket->rate, "too many questions per second");
     return true;
@@ -188,5 +181,5 @@ void control_init(struct control *control, const struct control_table *table, vo
     };
     control->questions.tokens = control->questions.burst * 1000;
     control->starts.tokens = control->starts.burst * 1000;
-    control->questions.filled_ms = control->starts.filled_ms = now_ms();
+    control->questions.filled_ms = control->starts.filled_ms = clock_ms(CLOCK_MONOTONIC);
 }

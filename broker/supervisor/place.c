@@ -15,7 +15,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,17 +22,7 @@
 
 #include <sys/stat.h>
 
-__attribute__((format(printf, 3, 4))) static int
-fail(struct sbx_error *error, int err, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(error->text, sizeof(error->text), format, args);
-    va_end(args);
-    error->err = err;
-    return -err;
-}
+#include "error.h"
 
 int place_default_run_dir(char *buf, size_t size)
 {
@@ -57,15 +46,15 @@ make_directory(const char *path, mode_t mode, sbx_cleaner *cleaner, struct sbx_e
     int r = sbx_cleaner_add_path(cleaner, path);
 
     if (r < 0)
-        return fail(error, -r, "cleaner: register %.300s: %s", path, strerror(-r));
+        return error_set(error, -r, "cleaner: register %.300s: %s", path, strerror(-r));
     if (mkdir(path, mode) < 0) {
         r = -errno;
         sbx_cleaner_remove_path(cleaner, path);
-        return r == -EEXIST ? r : fail(error, -r, "mkdir: %.300s: %s", path, strerror(-r));
+        return r == -EEXIST ? r : error_set(error, -r, "mkdir: %.300s: %s", path, strerror(-r));
     }
     /* The umask is the caller's affair, this directory's mode is ours. */
     if (chmod(path, mode) < 0)
-        return fail(error, errno, "chmod: %.300s: %s", path, strerror(errno));
+        return error_set(error, errno, "chmod: %.300s: %s", path, strerror(errno));
     return 0;
 }
 
@@ -80,14 +69,14 @@ int place_make_instance(
         int r;
 
         if (n < 0 || (size_t)n >= size)
-            return fail(error, ENAMETOOLONG, "run directory: %.300s: path too long", run_dir);
+            return error_set(error, ENAMETOOLONG, "run directory: %.300s: path too long", run_dir);
         if (lstat(ret_path, &st) == 0)
             continue;
         r = make_directory(ret_path, 0700, cleaner, error);
         if (r != -EEXIST)
             return r;
     }
-    return fail(error, EEXIST, "run directory: %.300s: full of broker-* directories", run_dir);
+    return error_set(error, EEXIST, "run directory: %.300s: full of broker-* directories", run_dir);
 }
 
 void place_remove_directory(const char *path, sbx_cleaner *cleaner)
@@ -107,7 +96,7 @@ static int open_listener(struct place *place, struct sbx_error *error)
         r = sbx_cleaner_add_path(place->cleaner, place->socket);
     if (r == 0)
         r = uds_listener_new(&place->listener, &addr, &options);
-    return r < 0 ? fail(error, -r, "listen: %.300s: %s", place->socket, strerror(-r)) : 0;
+    return r < 0 ? error_set(error, -r, "listen: %.300s: %s", place->socket, strerror(-r)) : 0;
 }
 
 int place_make(struct place *place,
@@ -122,13 +111,14 @@ int place_make(struct place *place,
     place->cleaner = cleaner;
     if (n < 0 || (size_t)n >= sizeof(place->dir)) {
         place->dir[0] = 0;
-        return fail(error, ENAMETOOLONG, "run directory: %.300s: path too long", instance);
+        return error_set(error, ENAMETOOLONG, "run directory: %.300s: path too long", instance);
     }
     snprintf(place->socket, sizeof(place->socket), "%s/broker.sock", place->dir);
     r = make_directory(place->dir, 0755, cleaner, error);
     if (r < 0) {
         place->dir[0] = 0;
-        return r == -EEXIST ? fail(error, EEXIST, "mkdir: %.300s/%s: exists", instance, name) : r;
+        return r == -EEXIST ? error_set(error, EEXIST, "mkdir: %.300s/%s: exists", instance, name)
+                            : r;
     }
     return open_listener(place, error);
 }
@@ -136,7 +126,7 @@ int place_make(struct place *place,
 int place_unlock(struct place *place, struct sbx_error *error)
 {
     if (chmod(place->socket, 0666) < 0)
-        return fail(error, errno, "chmod: %.300s: %s", place->socket, strerror(errno));
+        return error_set(error, errno, "chmod: %.300s: %s", place->socket, strerror(errno));
     return 0;
 }
 
@@ -144,9 +134,9 @@ int place_lock(struct place *place, uid_t uid, gid_t gid, struct sbx_error *erro
 {
     /* Nobody but us can change the names on the way here, so paths are as good as descriptors. */
     if (lchown(place->socket, uid, gid) < 0)
-        return fail(error, errno, "chown: %.300s: %s", place->socket, strerror(errno));
+        return error_set(error, errno, "chown: %.300s: %s", place->socket, strerror(errno));
     if (chmod(place->socket, 0600) < 0)
-        return fail(error, errno, "chmod: %.300s: %s", place->socket, strerror(errno));
+        return error_set(error, errno, "chmod: %.300s: %s", place->socket, strerror(errno));
     return 0;
 }
 

@@ -62,7 +62,6 @@ void supervisor_tell_changed(struct supervisor *s, const struct cell *cell);
 void supervisor_on_router_timer(int fd, short what, void *arg);
 
 /* supervisor.c */
-uint64_t supervisor_now_ms(void);
 void supervisor_add_timer(struct event *event, int ms);
 void supervisor_on_settled(void *arg);
 /* The router is gone and not to be replaced: remember why (first failure), and end. */

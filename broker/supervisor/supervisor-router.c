@@ -16,6 +16,7 @@
 
 #include <sys/param.h>
 
+#include "clock.h"
 #include "policy.h"
 #include "supervisor-internal.h"
 
@@ -106,7 +107,7 @@ int supervisor_start_router(struct supervisor *s, struct sbx_error *error)
     }
     r = router_spawn(&s->router, &options, error);
     if (r == 0) {
-        s->router_since_ms = supervisor_now_ms();
+        s->router_since_ms = clock_ms(CLOCK_MONOTONIC);
         configure_router(s, configuration);
         give_listeners(s);
     }
@@ -159,7 +160,7 @@ static void on_router_ended(const char *why, void *arg)
         return;
     }
     /* The first death is answered at once; only one that dies young again and again has to wait. */
-    if (supervisor_now_ms() - s->router_since_ms >= HEALTHY_MS) {
+    if (clock_ms(CLOCK_MONOTONIC) - s->router_since_ms >= HEALTHY_MS) {
         s->router_backoff_ms = 0;
     } else {
         wait_ms = s->router_backoff_ms;

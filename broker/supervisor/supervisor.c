@@ -23,7 +23,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <sys/param.h>
@@ -39,14 +38,6 @@
 
 #define STOP_GRACE_MS   2000
 #define ROUTER_GRACE_MS 1000
-
-uint64_t supervisor_now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 void supervisor_add_timer(struct event *event, int ms)
 {

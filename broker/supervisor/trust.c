@@ -13,24 +13,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <sys/stat.h>
 
-__attribute__((format(printf, 3, 4))) static int
-fail(struct sbx_error *error, int err, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(error->text, sizeof(error->text), format, args);
-    va_end(args);
-    error->err = err;
-    return -err;
-}
+#include "error.h"
 
 const char *trust_judge(uid_t owner, mode_t mode, uid_t us)
 {
@@ -58,16 +47,16 @@ static int judge_directory_of(int fd, const char *path, struct sbx_error *error)
     snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
     n = readlink(link, real, sizeof(real) - 1);
     if (n <= 0 || real[0] != '/')
-        return fail(error, EACCES, "stack file: %.400s: cannot tell its directory: mount /proc",
-                    path);
+        return error_set(error, EACCES,
+                         "stack file: %.400s: cannot tell its directory: mount /proc", path);
     real[n] = 0;
     slash = strrchr(real, '/');
     slash[slash == real ? 1 : 0] = 0;
     if (stat(real, &st) < 0)
-        return fail(error, errno, "stack file: directory %.400s: %s", real, strerror(errno));
+        return error_set(error, errno, "stack file: directory %.400s: %s", real, strerror(errno));
     wrong = trust_judge(st.st_uid, st.st_mode, geteuid());
     if (wrong)
-        return fail(error, EACCES, "stack file: refused: directory %.400s: %s", real, wrong);
+        return error_set(error, EACCES, "stack file: refused: directory %.400s: %s", real, wrong);
     return 0;
 }
 
@@ -77,12 +66,12 @@ static int judge_file(int fd, const char *path, struct sbx_error *error)
     struct stat st;
 
     if (fstat(fd, &st) < 0)
-        return fail(error, errno, "stack file: %.400s: %s", path, strerror(errno));
+        return error_set(error, errno, "stack file: %.400s: %s", path, strerror(errno));
     if (!S_ISREG(st.st_mode))
-        return fail(error, EINVAL, "stack file: %.400s: is no regular file", path);
+        return error_set(error, EINVAL, "stack file: %.400s: is no regular file", path);
     wrong = trust_judge(st.st_uid, st.st_mode, geteuid());
     if (wrong)
-        return fail(error, EACCES, "stack file: refused: %.400s: %s", path, wrong);
+        return error_set(error, EACCES, "stack file: refused: %.400s: %s", path, wrong);
     return geteuid() == 0 ? judge_directory_of(fd, path, error) : 0;
 }
 
@@ -92,7 +81,7 @@ int trust_open(const char *path, int *ret_fd, struct sbx_error *error)
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), r;
 
     if (fd < 0)
-        return fail(error, errno, "stack file: %.400s: %s", path, strerror(errno));
+        return error_set(error, errno, "stack file: %.400s: %s", path, strerror(errno));
     r = judge_file(fd, path, error);
     if (r < 0) {
         close(fd);
@@ -109,27 +98,28 @@ int trust_directory(const char *path, struct sbx_error *error)
     int fd;
 
     if (mkdir(path, us == 0 ? 0755 : 0700) < 0 && errno != EEXIST)
-        return fail(error, errno, "run directory: %.400s: %s: name another with --run-dir", path,
-                    strerror(errno));
+        return error_set(error, errno, "run directory: %.400s: %s: name another with --run-dir",
+                         path, strerror(errno));
     fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) < 0) {
         int err = errno;
 
         if (fd >= 0)
             close(fd);
-        return fail(error, err, "run directory: %.400s: %s: name another with --run-dir", path,
-                    err == ENOTDIR || err == ELOOP ? "is no directory" : strerror(err));
+        return error_set(error, err, "run directory: %.400s: %s: name another with --run-dir", path,
+                         err == ENOTDIR || err == ELOOP ? "is no directory" : strerror(err));
     }
     close(fd);
     if (st.st_uid != us)
-        return fail(
+        return error_set(
             error, EACCES,
             "run directory: %.400s: belongs to uid %u, we are %u: name another with --run-dir",
             path, (unsigned)st.st_uid, (unsigned)us);
     if (st.st_mode & (S_IWGRP | S_IWOTH))
-        return fail(error, EACCES,
-                    "run directory: %.400s: others may write in it: chmod go-w, or name another "
-                    "with --run-dir",
-                    path);
+        return error_set(
+            error, EACCES,
+            "run directory: %.400s: others may write in it: chmod go-w, or name another "
+            "with --run-dir",
+            path);
     return 0;
 }
