@@ -21,26 +21,19 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include <linux/magic.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "kernel.h"
 
 enum {
     MAX_DEPTH = 32,
     MAX_PIDS = 512
 };
-
-static int64_t now_ms(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 int sbxi_cgtree_open(const char *path, bool fake)
 {
@@ -189,7 +182,7 @@ static void wait_for_change(int fd, int timeout_ms)
 
 int sbxi_cgtree_kill_all(const int *fds, size_t n, int timeout_ms)
 {
-    int64_t deadline = now_ms() + timeout_ms;
+    int64_t deadline = (int64_t)sbxi_now_ms() + timeout_ms;
     for (int round = 0;; round++) {
         int populated = -1;
         for (size_t i = 0; i < n; i++)
@@ -199,7 +192,7 @@ int sbxi_cgtree_kill_all(const int *fds, size_t n, int timeout_ms)
             }
         if (populated < 0)
             return 0;
-        int64_t left = deadline - now_ms();
+        int64_t left = deadline - (int64_t)sbxi_now_ms();
         if (left <= 0)
             return -ETIMEDOUT;
         wait_for_change(populated, (int)left);
@@ -260,13 +253,13 @@ int sbxi_cgtree_remove(const char *path, bool fake)
 
 int sbxi_cgtree_remove_all(const char *const *paths, size_t n, bool fake, int timeout_ms)
 {
-    int64_t deadline = now_ms() + timeout_ms;
+    int64_t deadline = (int64_t)sbxi_now_ms() + timeout_ms;
     int pause_ms = 1;
     for (;;) {
         int remain = 0;
         for (size_t i = n; i-- > 0;)
             remain += sbxi_cgtree_remove(paths[i], fake) < 0;
-        if (remain == 0 || now_ms() >= deadline)
+        if (remain == 0 || (int64_t)sbxi_now_ms() >= deadline)
             return remain;
         poll(NULL, 0, pause_ms);
         pause_ms = pause_ms < 20 ? pause_ms * 2 : 20;

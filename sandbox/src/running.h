@@ -42,7 +42,6 @@ struct sbx {
     struct sbx_result result;
 };
 
-uint64_t sbxi_now_ms(void);
 /* Receives one event, made safe to use: 1, 0 = nothing there, -EPIPE = init hung up, -EBADMSG = not an event. */
 int sbxi_event_receive(int control, struct sbxi_event *ret);
 /* Kills what lives, reads the last counters, removes everything. */

@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <sys/pidfd.h>
@@ -17,15 +16,9 @@
 #include <sys/wait.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "kernel.h"
 #include "running.h"
-
-uint64_t sbxi_now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 int sbxi_event_receive(int control, struct sbxi_event *ret)
 {

@@ -24,6 +24,7 @@
 #include <sys/socket.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "error.h"
 #include "helper.h"
 #include "kernel.h"
