@@ -20,6 +20,8 @@ for junit in sorted(results.glob("*.xml")):
             skipped[name] = reason or (output[-1] if output else "no reason given")
         else:
             failed.append(name)
+            output = (case.findtext("system-out") or "no output").strip().splitlines()
+            print(f"== {name}: {case.get('status')}", *output[-60:], sep="\n    ")
 
 for name in failed:
     print(f"failed   {name}")
