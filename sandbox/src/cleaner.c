@@ -387,7 +387,7 @@ int sbx_cleaner_take_ids(sbx_cleaner *c,
     if (!grown)
         return sbxi_error(error, ENOMEM, "id range: out of memory");
     c->ids = grown;
-    uint32_t slice;
+    uint32_t slice = 0;
     _cleanup_close_ int home = sbxi_ids_home();
     _cleanup_close_ int fd = -1;
     int r = home;
