@@ -22,6 +22,7 @@
 #include "waiting.h"
 
 #define FRAME_HEADER      24u
+#define FRAME_COST        320u /* of memory to keep a frame and its message; small ones are little else */
 #define SETTLE_EVERY_USEC 1000u
 
 void peer_settle(struct peer *peer)
@@ -74,7 +75,7 @@ int send_now(struct peer *peer,
     if (payload != NULL && with_fds)
         fds = uds_msg_get_fd_count(payload);
     size_t before = uds_conn_get_queued_bytes(peer->conn);
-    size_t bytes = FRAME_HEADER + head_len + body;
+    size_t bytes = FRAME_COST + head_len + body;
     int r = backlog_admit(&peer->backlog, sender, bytes, fds);
     if (r == -EDQUOT) {
         settle_account(peer->account);
@@ -115,7 +116,8 @@ int peer_forward(struct peer *peer,
         sender = peer->account;
     backlog_settle(&peer->backlog, queued);
     if (waiting_must_wait(peer, fds))
-        return waiting_add(peer, sender, type, id, head, payload, with_fds, bytes, fds);
+        return waiting_add(peer, sender, type, id, head, payload, with_fds, bytes + FRAME_COST,
+                           fds);
     return send_now(peer, sender, type, id, head->data, head->len, payload, with_fds);
 }
 

@@ -454,3 +454,27 @@ Test(hostile, one_caller_cannot_take_all_places_of_calls_that_wait)
     WAIT_FOR(&w, world_is_empty(&w));
     world_close(&w);
 }
+
+Test(hostile, a_queued_message_is_charged_with_what_it_costs_to_keep)
+{
+    UDS_TEST_GUARD;
+    struct world w;
+    struct world_config c;
+    open_world(&w, &c);
+    c.quota.queued_bytes = 4u << 20;
+    cr_assert_eq(router_configure(w.router, &c.configuration), 0);
+    uds_conn *slow = world_connect(&w), *flood = world_link(&w, 1, 1);
+    world_subscribe(&w, slow, 1, "x", 0);
+    struct peer *peer = table_get(&w.router->peers, 1);
+    for (uint64_t i = 1; i <= 20000; i++) {
+        world_send(flood, world_msg(UDS_MSG_PUBLISH, 0, "x", NULL));
+        world_turn(&w);
+    }
+    /* One sender has half of 4 MiB. A frame of 60 bytes takes some hundred to keep. */
+    size_t frames = uds_conn_get_queued_bytes(peer->conn) / 60;
+    cr_assert(frames > 1000 && frames < (2u << 20) / 300, "%zu frames", frames);
+    uds_conn_unref(slow);
+    uds_conn_unref(flood);
+    WAIT_FOR(&w, world_is_empty(&w));
+    world_close(&w);
+}
