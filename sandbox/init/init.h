@@ -42,6 +42,8 @@ int init_act_payload(struct init *init, const struct sbxi_step *step);
 /* Signal dispositions and mask as a program expects them at birth. */
 void init_reset_signals(void);
 int init_drop_bounds(void);
+/* The permitted ones, bits 0–31. */
+int init_get_caps(unsigned *ret);
 /* Every capability set becomes @keep (bits 0–31), ambient empty. */
 int init_set_caps(unsigned keep);
 

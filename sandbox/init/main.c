@@ -114,16 +114,22 @@ static _Noreturn void run_payload(struct init *init, const struct sbxi_step *ste
     _exit(127);
 }
 
-/* PID 1 keeps CAP_KILL, for signals to a payload of another id, and nothing that could touch a mount or a file. */
+/*
+ * PID 1 keeps CAP_KILL, for signals to a payload of another id, and nothing that could touch a mount or a file. Where
+ * nothing was unshared it never had a capability, and may not even ask for its bounds to be dropped.
+ */
 static int shed(struct init *init)
 {
+    unsigned have = 0;
     munmap((void *)(uintptr_t)init->blob, init->blob->size);
     init->blob = NULL;
     for (size_t i = 0; i < SBXI_MAX_TREES; i++)
         init->tree[i] = -1;
-    int r = init_drop_bounds();
+    int r = init_get_caps(&have);
+    if (r >= 0 && (have & 1u << CAP_SETPCAP))
+        r = init_drop_bounds();
     if (r >= 0)
-        r = init_set_caps(1u << CAP_KILL);
+        r = init_set_caps(have & 1u << CAP_KILL);
     if (r >= 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         r = -errno;
     return r;
@@ -261,6 +267,8 @@ static _Noreturn void start_payload(struct init *init, const struct sbxi_step *s
         send_event(&event);
         watch(payload, 5);
     }
+    if (!is_pid1)
+        end_children(payload);
     send_event(&event);
     _exit(1);
 }

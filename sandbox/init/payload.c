@@ -40,6 +40,16 @@ int init_drop_bounds(void)
     return 0;
 }
 
+int init_get_caps(unsigned *ret)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2];
+    if (syscall(SYS_capget, &header, data) < 0)
+        return -errno;
+    *ret = data[0].permitted;
+    return 0;
+}
+
 int init_set_caps(unsigned keep)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};

@@ -448,6 +448,9 @@ def ends(fd, seconds):
 
 
 def test_nothing_is_left(c):
+    if c.uid:
+        r = c.run("--isolate", "", jail=False, probe=verbs("exit 3"))
+        c.check("[44] with nothing unshared it runs as well", r.report.get("value") == "3", r.err)
     read, write = os.pipe()
     process, report = c.start(["--jail", c.probe, "--fd", f"life={write}"], [c.probe, "daemonize"], pass_fds=(write,))
     os.close(write)
