@@ -145,6 +145,14 @@ static void on_rearm(uds_conn *conn, void *arg)
         rpc->fallback.on_rearm(conn, rpc->fallback_arg);
 }
 
+static void on_unfinished(uds_conn *conn, size_t bytes, size_t fds, void *arg)
+{
+    uds_rpc *rpc = arg;
+
+    if (rpc->fallback.on_unfinished)
+        rpc->fallback.on_unfinished(conn, bytes, fds, rpc->fallback_arg);
+}
+
 int uds_rpc_new(uds_rpc **ret, uds_conn *conn, const struct uds_conn_callbacks *fallback, void *arg)
 {
     static const struct uds_conn_callbacks callbacks = {
@@ -152,6 +160,7 @@ int uds_rpc_new(uds_rpc **ret, uds_conn *conn, const struct uds_conn_callbacks *
         .on_close = on_close,
         .on_writable = on_writable,
         .on_rearm = on_rearm,
+        .on_unfinished = on_unfinished,
     };
     uds_rpc *rpc = calloc(1, sizeof(*rpc));
 

@@ -38,6 +38,7 @@ struct seen {
     uds_rpc *free_in_callback;
     uds_rpc *cancel_in;
     uint64_t cancel_id;
+    size_t unfinished, unfinished_most;
 };
 
 static void on_reply(const struct uds_rpc_reply *reply, void *arg)
@@ -87,6 +88,17 @@ static void on_message(uds_conn *conn, uds_msg *msg, void *arg)
     (void)uds_msg_unref(msg);
 }
 
+static void on_unfinished(uds_conn *conn, size_t bytes, size_t fds, void *arg)
+{
+    struct seen *seen = arg;
+
+    (void)conn;
+    (void)fds;
+    if (bytes > seen->unfinished_most)
+        seen->unfinished_most = bytes;
+    seen->unfinished = bytes;
+}
+
 static void turn(struct scene *scene)
 {
     for (int i = 0; i < 4; i++) {
@@ -99,7 +111,8 @@ static void turn(struct scene *scene)
 
 static void scene_make(struct scene *scene, struct seen *seen)
 {
-    struct uds_conn_callbacks fallback = {.on_message = on_message, .on_close = on_close};
+    struct uds_conn_callbacks fallback = {
+        .on_message = on_message, .on_close = on_close, .on_unfinished = on_unfinished};
 
     memset(seen, 0, sizeof(*seen));
     cr_assert_eq(uds_conn_pair(&scene->conn, &scene->peer, NULL), 0);
@@ -157,6 +170,30 @@ static uint64_t request(struct scene *scene, struct seen *seen, int timeout_ms)
     cr_assert_eq(uds_rpc_request(scene->rpc, &request, on_reply, seen, &id), 0);
     cr_assert_neq(id, 0);
     return id;
+}
+
+Test(rpc, tells_its_fallback_what_half_a_frame_holds)
+{
+    UDS_TEST_GUARD;
+    struct scene scene;
+    struct seen seen;
+    _cleanup_msg_ uds_msg *msg = NULL;
+    void *body;
+
+    scene_make(&scene, &seen);
+    cr_assert_eq(uds_msg_new(&msg, UDS_MSG_MESSAGE, 0, NULL, 0), 0);
+    cr_assert_eq(uds_msg_reserve_body(msg, 4 << 20, &body), 0);
+    memset(body, 0, 4 << 20);
+    cr_assert_eq(uds_conn_send(scene.peer, msg), 0);
+    cr_assert_eq(uds_conn_flush(scene.peer), 1, "more than the socket takes at once");
+    (void)uds_conn_process(scene.conn);
+    cr_assert_geq(seen.unfinished, 4u << 20);
+    for (int i = 0; i < 1000 && seen.messages == 0; i++)
+        turn(&scene);
+    cr_assert_eq(seen.messages, 1);
+    cr_assert_eq(seen.unfinished, 0);
+    cr_assert_geq(seen.unfinished_most, 4u << 20);
+    scene_end(&scene);
 }
 
 Test(rpc_request, carries_its_fields_and_gets_its_reply)
