@@ -34,6 +34,9 @@ extern const struct sbxi_cgroup_backend sbxi_cgroup_v2;
 extern const struct sbxi_cgroup_backend sbxi_cgroup_hybrid;
 extern const struct sbxi_cgroup_backend sbxi_cgroup_v1; /* hybrid's files, killed by the freezer */
 
+/* Moves this process and its descendants, as far as they live in the v2 cgroup @fd, to the cgroup @leaf below it. */
+int sbxi_cgroup_v2_move_ours(int fd, const char *leaf);
+
 /* ---- control files, relative to a cgroup's directory ---- */
 
 /* 0 or -errno; -ENOENT: this kernel has no such control. */

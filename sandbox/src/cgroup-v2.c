@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The unified hierarchy. A sandbox's cgroup is a child of our own, and a cgroup may hand controllers down only while no
- * process lives in it ("no internal processes", EBUSY), the root excepted. So before the first controller is handed
- * down we move ourselves, and the cleaner, into a leaf beside the sandboxes, "uds-self-leaf". The leaf is shared by all
- * owners that live in the same cgroup; the cleaner of the last one moves them back and removes it (sweep.c).
- * Other people's processes are never moved: if some are there the error says so.
+ * process lives in it ("no internal processes"), the root excepted. The kernel says EBUSY to that for memory and io only:
+ * cpu and pids it takes, and from then on no process can enter any child ("domain invalid", EOPNOTSUPP). So before the first controller is handed
+ * down we move ourselves, and our descendants that live there too (the cleaner, a broker's router), into a leaf beside
+ * the sandboxes, "uds-self-leaf". The leaf is shared by all owners that live in the same cgroup; the cleaner of the last
+ * one moves them back and removes it (sweep.c). Other people's processes are never moved: if some are there the error
+ * says so.
  *
  * memory.swap.max is 0: swap must not defeat the limit. memory.oom.group: the sandbox dies as a whole, not half.
  */
@@ -12,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <sys/stat.h>
@@ -23,7 +26,9 @@
 #include "error.h"
 
 enum {
-    PERIOD_US = 100000
+    PERIOD_US = 100000,
+    MAX_GENERATIONS = 64,
+    MOVE_ROUNDS = 16
 };
 #define LEAF "uds-self-leaf"
 
@@ -31,10 +36,10 @@ static const struct {
     uint32_t bit;
     const char *name;
 } controllers_of[] = {
-    {SBXI_CTL_CPU, "cpu"},
-    {SBXI_CTL_MEMORY, "memory"},
-    {SBXI_CTL_PIDS, "pids"},
+    {SBXI_CTL_MEMORY, "memory"}, /* first: the one that says EBUSY */
     {SBXI_CTL_IO, "io"},
+    {SBXI_CTL_CPU, "cpu"},
+    {SBXI_CTL_PIDS, "pids"},
 };
 enum {
     NCONTROLLERS = sizeof controllers_of / sizeof controllers_of[0]
@@ -55,12 +60,71 @@ static bool v2_wants(const struct sbxi_cgroup_layout *layout,
     return h->v2;
 }
 
-static int move_pid(int fd, pid_t pid)
+/* 0: none, or none that we may know of. */
+static pid_t parent_of(pid_t pid)
 {
-    return sbxi_control_write_u64(fd, LEAF "/cgroup.procs", (uint64_t)pid);
+    char path[32], text[512];
+    int parent;
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    if (sbxi_control_read(AT_FDCWD, path, text, sizeof text) < 0)
+        return 0;
+    const char *p = strrchr(text, ')'); /* a command's name may hold anything, also ") " */
+    return p && sscanf(p + 1, " %*c %d", &parent) == 1 ? parent : 0;
 }
 
-/* Us and the cleaner, which was started before and lives where we did. */
+static bool is_ours(pid_t pid)
+{
+    for (int i = 0; i < MAX_GENERATIONS && pid > 0; i++, pid = parent_of(pid))
+        if (pid == getpid())
+            return true;
+    return false;
+}
+
+static FILE *open_procs(int fd)
+{
+    _cleanup_close_ int procs = openat(fd, "cgroup.procs", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    FILE *file = procs < 0 ? NULL : fdopen(procs, "re");
+    if (file)
+        sbxi_take_fd(&procs);
+    return file;
+}
+
+/* Do processes live in the cgroup at @fd that keep it from handing controllers down? The root may have them. */
+static bool is_inhabited(int fd, bool by_strangers)
+{
+    char line[32];
+    if (faccessat(fd, "cgroup.type", F_OK, 0) < 0) /* every cgroup has it but the root */
+        return false;
+    _cleanup_fclose_ FILE *file = open_procs(fd);
+    while (file && fgets(line, sizeof line, file))
+        if (!by_strangers || !is_ours((pid_t)strtol(line, NULL, 10)))
+            return true;
+    return false;
+}
+
+int sbxi_cgroup_v2_move_ours(int fd, const char *leaf)
+{
+    char to[128], line[32];
+    snprintf(to, sizeof to, "%s/cgroup.procs", leaf);
+    /* Again while there is somebody: a child that forked meanwhile has left one behind. */
+    for (int round = 0, moved = 1; moved && round < MOVE_ROUNDS; round++) {
+        _cleanup_fclose_ FILE *file = open_procs(fd);
+        if (!file)
+            return -errno;
+        moved = 0;
+        while (fgets(line, sizeof line, file)) {
+            pid_t pid = (pid_t)strtol(line, NULL, 10);
+            if (!is_ours(pid))
+                continue;
+            int r = sbxi_control_write_u64(fd, to, (uint64_t)pid);
+            if (r < 0 && r != -ESRCH) /* ended meanwhile: as well */
+                return r;
+            moved++;
+        }
+    }
+    return 0;
+}
+
 static int move_to_leaf(const struct sbxi_hierarchy *h, int fd, sbx_cleaner *cleaner)
 {
     char path[SBXI_RECORD_PATH_MAX];
@@ -75,10 +139,7 @@ static int move_to_leaf(const struct sbxi_hierarchy *h, int fd, sbx_cleaner *cle
     }
     if (mkdirat(fd, LEAF, 0755) < 0 && errno != EEXIST)
         return -errno;
-    int r = move_pid(fd, getpid());
-    if (r >= 0 && cleaner)
-        r = move_pid(fd, sbx_cleaner_get_pid(cleaner));
-    return r;
+    return sbxi_cgroup_v2_move_ours(fd, LEAF);
 }
 
 /* Which of @wanted are not yet handed down by the cgroup at @fd. */
@@ -107,20 +168,21 @@ static int hand_down(int fd, uint32_t controllers)
     return 0;
 }
 
-static int busy_error(const struct sbxi_hierarchy *h, struct sbx_error *error)
+static int busy_error(const char *path, struct sbx_error *error)
 {
     return sbxi_error(
         error, EBUSY,
-        "cgroup: %s%s/cgroup.subtree_control (v2): other processes live in this cgroup, "
-        "so it cannot hand controllers down; start us in a cgroup of our own, for "
-        "example by `systemd-run --scope -p Delegate=yes`, or name one by "
-        "--cgroup-parent",
-        h->mount, h->own);
+        "cgroup: %s/cgroup.subtree_control (v2): other processes live in this cgroup, so it cannot "
+        "hand controllers down; start us in a cgroup of our own, for example by `systemd-run "
+        "--scope -p Delegate=yes`, name one by --cgroup-parent, or permit --degrade=cgroup",
+        path);
 }
 
 /* What serves statistics only: taken where it is to be had without moving anybody. */
 static void hand_down_if_free(int fd, uint32_t controllers)
 {
+    if (is_inhabited(fd, false))
+        return;
     for (size_t i = 0; i < NCONTROLLERS; i++)
         if (hand_down(fd, not_yet(fd, controllers & controllers_of[i].bit)) < 0)
             continue;
@@ -142,7 +204,8 @@ static uint32_t offered(int fd)
 /* Top down: a cgroup offers only what its parent hands down. */
 static int hand_down_from_top(const struct sbxi_cgroup_layout *layout,
                               const struct sbxi_hierarchy *h,
-                              uint32_t missing)
+                              uint32_t missing,
+                              struct sbx_error *error)
 {
     if (!missing)
         return 0;
@@ -154,10 +217,13 @@ static int hand_down_from_top(const struct sbxi_cgroup_layout *layout,
             continue;
         *p = '\0';
         _cleanup_close_ int fd = sbxi_cgtree_open(path, layout->fake);
+        uint32_t here = fd < 0 ? 0 : not_yet(fd, missing);
+        int r = fd < 0 ? fd : here && is_inhabited(fd, false) ? -EBUSY : hand_down(fd, here);
+        if (r == -EBUSY)
+            return busy_error(path, error);
         *p = '/';
-        int r = fd < 0 ? fd : hand_down(fd, not_yet(fd, missing));
         if (r < 0)
-            return r;
+            return sbxi_control_error(error, -r, "v2", h, "cgroup.subtree_control", "+");
     }
     return 0;
 }
@@ -169,19 +235,23 @@ static int hand_down_needed(const struct sbxi_cgroup_layout *layout,
                             sbx_cleaner *cleaner,
                             struct sbx_error *error)
 {
+    char path[SBXI_RECORD_PATH_MAX];
+    snprintf(path, sizeof path, "%s%s", h->mount, strcmp(h->own, "/") ? h->own : "");
     if (!missing)
         return 0;
-    int r = hand_down_from_top(layout, h, missing & ~offered(fd));
-    if (r >= 0)
-        r = hand_down(fd, missing);
-    if (r == -EBUSY) {
+    if (is_inhabited(fd, true))
+        return busy_error(path, error);
+    int r = hand_down_from_top(layout, h, missing & ~offered(fd), error);
+    if (r < 0)
+        return r;
+    if (is_inhabited(fd, false)) {
         r = move_to_leaf(h, fd, cleaner);
         if (r < 0)
             return sbxi_control_error(error, -r, "v2", h, LEAF "/cgroup.procs", "our pid");
-        r = hand_down(fd, missing);
     }
+    r = is_inhabited(fd, false) ? -EBUSY : hand_down(fd, missing);
     if (r == -EBUSY)
-        return busy_error(h, error);
+        return busy_error(path, error);
     return r < 0 ? sbxi_control_error(error, -r, "v2", h, "cgroup.subtree_control", "+") : 0;
 }
 

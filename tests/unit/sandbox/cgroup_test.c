@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "cgroup-internal.h"
 #include "cgroup.h"
@@ -247,6 +248,102 @@ Test(cgroup_v2, writes_every_limit_and_hands_controllers_down)
     char count[160];
     snprintf(count, sizeof count, "test -z \"$(find %s/cg -name 'uds-*')\"", root);
     cr_assert_eq(system(count), 0);
+    end();
+}
+
+Test(cgroup_v2, moves_itself_and_its_descendants_to_the_leaf_and_nobody_else)
+{
+    UDS_TEST_GUARD;
+    char text[128], path[128], own[32];
+    int held[2], down[2];
+    begin();
+    cr_assert_eq(pipe2(held, O_CLOEXEC), 0);
+    cr_assert_eq(pipe2(down, O_CLOEXEC), 0);
+    pid_t child = fork(), grandchild;
+    if (child == 0) {
+        grandchild = fork();
+        close(held[1]);
+        if (grandchild > 0)
+            _exit(write(down[1], &grandchild, sizeof grandchild) < 0 ||
+                  waitpid(grandchild, NULL, 0) < 0);
+        _exit(read(held[0], text, 1) != 0);
+    }
+    cr_assert_eq(read(down[0], &grandchild, sizeof grandchild), (ssize_t)sizeof grandchild);
+
+    /* A stranger first: our parent. Those who end meanwhile are passed over. */
+    snprintf(text, sizeof text, "%d\n%d\n%d\n", (int)getppid(), (int)getpid(), (int)grandchild);
+    put("/cg/app/cgroup.procs", text);
+    put("/cg/app/leaf/x", "");
+    snprintf(path, sizeof path, "%s/cg/app/leaf/cgroup.procs", root);
+    cr_assert_eq(mkfifo(path, 0600), 0);
+    int log = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    snprintf(path, sizeof path, "%s/cg/app", root);
+    int fd = open(path, O_DIRECTORY | O_CLOEXEC);
+    cr_assert_eq(sbxi_cgroup_v2_move_ours(fd, "leaf"), 0);
+    ssize_t n = read(log, text, sizeof text - 1);
+    cr_assert_gt(n, 0);
+    text[n] = '\0';
+    int len = snprintf(own, sizeof own, "%d%d", (int)getpid(), (int)grandchild);
+    for (const char *p = text; strlen(p) >= (size_t)len;
+         p += len) /* a fake tree moves nobody: again and again */
+        cr_assert_eq(strncmp(p, own, (size_t)len), 0, "%s in %s", own, text);
+
+    close(held[0]);
+    close(held[1]);
+    close(down[0]);
+    close(down[1]);
+    close(log);
+    close(fd);
+    cr_assert_eq(waitpid(child, NULL, 0), child);
+    end();
+}
+
+/* cpu and pids would be handed down by the kernel without a word, and nobody could enter the sandbox's cgroup then. */
+Test(cgroup_v2, hands_nothing_down_where_others_live)
+{
+    UDS_TEST_GUARD;
+    struct sbxi_cgroup_layout layout;
+    struct sbx_error error = {0};
+    const struct sbx_limits pids = {.pids = 8}, none = {0};
+    uint32_t degraded = 0;
+    sbxi_cgroup *cg = NULL;
+    char path[128], text[32];
+    begin();
+    make_v2("cpu memory pids io");
+    put("/cg/app/cgroup.type", "domain\n");
+    snprintf(text, sizeof text, "%d\n", (int)getppid());
+    put("/cg/app/cgroup.procs", text);
+    probe(&layout, NULL);
+    cr_assert_eq(sbxi_cgroup_new(&cg, &layout, "t", &pids, NULL, 0, &degraded, &error), -EBUSY);
+    cr_assert_not_null(strstr(error.text, "/cg/app/cgroup.subtree_control (v2): other processes"));
+    snprintf(path, sizeof path, "%s/cg/app", root);
+    int own = open(path, O_DIRECTORY | O_CLOEXEC);
+    cr_assert_str_eq(get(own, "cgroup.subtree_control"), "");
+    cr_assert_eq(faccessat(own, "uds-self-leaf", F_OK, 0), -1, "nobody was moved");
+    /* Statistics alone are not worth it either. */
+    cr_assert_null(sbxi_cgroup_free(make(&layout, &none)));
+    cr_assert_str_eq(get(own, "cgroup.subtree_control"), "");
+    close(own);
+    end();
+}
+
+Test(cgroup_v2, names_the_group_above_in_which_others_live)
+{
+    UDS_TEST_GUARD;
+    struct sbxi_cgroup_layout layout;
+    struct sbx_error error = {0};
+    uint32_t degraded = 0;
+    sbxi_cgroup *cg = NULL;
+    begin();
+    make_v2("cpu memory pids io");
+    put("/proc/self/cgroup", "0::/app/x\n");
+    put("/cg/app/cgroup.type", "domain\n");
+    put("/cg/app/cgroup.procs", "1\n");
+    put("/cg/app/x/cgroup.controllers", "");
+    put("/cg/app/x/cgroup.subtree_control", "");
+    probe(&layout, NULL);
+    cr_assert_eq(sbxi_cgroup_new(&cg, &layout, "t", &all, NULL, 0, &degraded, &error), -EBUSY);
+    cr_assert_not_null(strstr(error.text, "/cg/app/cgroup.subtree_control (v2): other processes"));
     end();
 }
 
