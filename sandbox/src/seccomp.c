@@ -82,11 +82,12 @@ static const char *const refused[] = {
     /* clang-format on */
 };
 
+/* truncate(2) too: Landlock knows it only since Linux 6.2. ftruncate(2) stays: it needs a descriptor that may write. */
 static const char *const setters[] = {
-    "chmod",      "chown",        "fchmod",    "fchmodat",     "fchmodat2",
-    "fchown",     "fchownat",     "fsetxattr", "fremovexattr", "futimesat",
-    "lchown",     "lremovexattr", "lsetxattr", "setxattr",     "removexattr",
-    "setxattrat", "utime",        "utimensat", "utimes",       "removexattrat",
+    "chmod",     "chown",         "fchmod",       "fchmodat",   "fchmodat2", "fchown",
+    "fchownat",  "fsetxattr",     "fremovexattr", "futimesat",  "lchown",    "lremovexattr",
+    "lsetxattr", "setxattr",      "removexattr",  "setxattrat", "utime",     "utimensat",
+    "utimes",    "removexattrat", "truncate",
 };
 
 #define EQ32(arg, value)      SCMP_CMP(arg, SCMP_CMP_MASKED_EQ, 0xffffffffu, (uint32_t)(value))

@@ -178,13 +178,14 @@ static int check_landlock(sbx_plan *plan, const struct sbx_spec *spec, struct sb
                           "sandbox %s: landlock: a file of the host cannot be told from the "
                           "sandbox's own when the host is its root; use a jail",
                           plan->name);
-    int abi = sbxi_landlock_abi();
-    if (abi < 3) { /* 3 knows truncate(2) */
+    if (sbxi_landlock_abi() <
+        1) { /* the first will do: truncate(2), new in 3, is refused by seccomp */
         if (!(plan->degrade & SBX_DEGRADE_LANDLOCK))
-            return sbxi_error(error, EOPNOTSUPP,
-                              "sandbox %s: landlock: this kernel has %s; boot with lsm=landlock,…, "
-                              "or do without by --degrade=landlock",
-                              plan->name, abi < 0 ? "none" : "too old a version");
+            return sbxi_error(
+                error, EOPNOTSUPP,
+                "sandbox %s: landlock: this kernel has none; boot with lsm=landlock,…, "
+                "or do without by --degrade=landlock",
+                plan->name);
         plan->degraded |= SBX_DEGRADE_LANDLOCK;
         return 0;
     }

@@ -185,15 +185,16 @@ Test(seccomp, guarded_changes_no_file_that_it_was_given)
     UDS_TEST_GUARD;
     struct sbxi_filter f[2];
     build(true, f);
-    static const int calls[] = {SYS_fchmod,      SYS_fchown,      SYS_fsetxattr, SYS_utimensat,
-                                SYS_fchmodat,    SYS_fchownat,    SYS_setxattr,  SYS_lsetxattr,
-                                SYS_removexattr, SYS_fremovexattr};
+    static const int calls[] = {SYS_fchmod,      SYS_fchown,       SYS_fsetxattr, SYS_utimensat,
+                                SYS_fchmodat,    SYS_fchownat,     SYS_setxattr,  SYS_lsetxattr,
+                                SYS_removexattr, SYS_fremovexattr, SYS_truncate};
     for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
         cr_assert_eq(ASK(f, calls[i], 0), EPERM, "call %d", calls[i]);
     cr_assert_eq(ASK(f, SYS_ioctl, 3, 0x40086602), EPERM, "FS_IOC_SETFLAGS");
     cr_assert_eq(ASK(f, SYS_ioctl, 3, 0x140086602), EPERM, "with high bits");
     cr_assert_eq(ASK(f, SYS_read, 3), 0);
     cr_assert_eq(ASK(f, SYS_fgetxattr, 3), 0);
+    cr_assert_eq(ASK(f, SYS_ftruncate, 3), 0);
     discard(f);
 }
 
