@@ -24,6 +24,9 @@
  *
  * Callbacks come last in process() with a reference held: they may send, shut down, and unref the connection.
  * A connection belongs to one thread at a time; it is not usable after fork(2) in the child, except to be freed.
+ *
+ * Unless a comment says otherwise: @conn is not NULL, nothing changes owner, there are no errors, blocking: never, threads:
+ * the one that owns the connection, since: 0.1.
  */
 
 UDS_BEGIN_DECLS
@@ -31,7 +34,8 @@ UDS_BEGIN_DECLS
 typedef struct uds_conn uds_conn;
 
 struct uds_conn_options {
-    size_t size; /* sizeof(struct uds_conn_options): room for growth */
+    size_t
+        size; /* sizeof(struct uds_conn_options), as UDS_CONN_OPTIONS_INIT sets it; anything else is -EINVAL */
     uint32_t
         max_body; /* largest body that we accept, bytes; 0 = UDS_BODY_DEFAULT. Told to the peer in HELLO */
     uint32_t
@@ -83,7 +87,9 @@ uds_conn_new(uds_conn **ret, int fd, const struct uds_conn_options *options);
  * @addr:       kind path, abstract or fd (adopted, see uds_conn_new(); the fd is duplicated)
  * @options:    NULL for the defaults
  * @timeout_ms: how long connect(2) may wait for a full backlog; -1 forever, 0 not at all
+ * @ret:        one reference; written on success only
  *
+ * Ownership: the caller's.
  * Errors:    as uds_conn_new(); -ECONNREFUSED nobody listens; -ENOENT no such socket; -EACCES; -ETIMEDOUT; -EAGAIN.
  * Blocking:  up to @timeout_ms.   Threads: any.   Since: 0.1.
  */
@@ -94,26 +100,42 @@ UDS_EXPORT UDS_NODISCARD int uds_conn_connect(uds_conn **ret,
 
 /**
  * uds_conn_pair() - two connections that are each other's peer (socketpair)
- * Errors: as uds_conn_new(), -EMFILE. Threads: any. Since: 0.1.
+ * @ret_a, @ret_b: one reference each; written on success only
+ * @options:       for both; NULL for the defaults
+ *
+ * Ownership: the caller's.   Errors: -EINVAL options, -EMFILE, -ENFILE, -ENOMEM.   Threads: any.   Since: 0.1.
  */
 UDS_EXPORT UDS_NODISCARD int
 uds_conn_pair(uds_conn **ret_a, uds_conn **ret_b, const struct uds_conn_options *options);
 
+/** uds_conn_ref() - one more reference, which the caller gives back by uds_conn_unref(); returns @conn. Since: 0.1. */
 UDS_EXPORT uds_conn *uds_conn_ref(uds_conn *conn);
 
-/** uds_conn_unref() - the last reference closes the socket at once and drops what is queued. NULL is fine. Returns NULL. Since: 0.1. */
+/**
+ * uds_conn_unref() - one reference less; the last closes the socket at once and drops what is queued
+ * @conn: NULL is fine
+ *
+ * What shall still go out is sent by uds_conn_shutdown() and process() first. on_close does not run for this.
+ * Returns NULL. Ownership: the caller's reference is gone. Since: 0.1.
+ */
 UDS_EXPORT uds_conn *uds_conn_unref(uds_conn *conn);
 
-/** uds_conn_set_callbacks() - @callbacks is copied; NULL removes them (then take every message by uds_conn_receive(): reading stops at the first that nobody took). Since: 0.1. */
+/**
+ * uds_conn_set_callbacks() - who is told
+ * @callbacks: copied; NULL removes them: then take every message by uds_conn_receive(), for reading stops at the first that
+ *             nobody took
+ * @arg:       their last argument
+ *
+ * Replaces the former ones; allowed inside any callback. Since: 0.1.
+ */
 UDS_EXPORT void
 uds_conn_set_callbacks(uds_conn *conn, const struct uds_conn_callbacks *callbacks, void *arg);
 
-/*
- * Driving it from a loop. get_fd: -1 once closed. get_events: POLLIN | POLLOUT; 0 = leave the fd out of the poll set (a
- * hang-up would wake it again and again). get_timeout: ms, -1 none.
- */
+/** uds_conn_get_fd() - the socket, to be polled and nothing else; it stays the connection's. -1 once closed. Since: 0.1. */
 UDS_EXPORT int uds_conn_get_fd(const uds_conn *conn);
+/** uds_conn_get_events() - POLLIN | POLLOUT; 0: leave the fd out of the poll set (a hang-up would wake it again and again). Since: 0.1. */
 UDS_EXPORT short uds_conn_get_events(const uds_conn *conn);
+/** uds_conn_get_timeout() - ms after which process() is due whatever poll says; 0 at once, -1 never. Since: 0.1. */
 UDS_EXPORT int uds_conn_get_timeout(const uds_conn *conn);
 
 /**
@@ -144,10 +166,12 @@ UDS_EXPORT UDS_NODISCARD int uds_conn_send(uds_conn *conn, uds_msg *msg);
  * uds_conn_forward() - queue a new frame that shares a body (and fds) with a message that came from elsewhere
  * @type, @id: of the new frame
  * @head:      encoded head fields, copied; @head_len <= UDS_HEAD_MAX
- * @payload:   body to share; NULL = empty. Its fds go along if @with_fds
+ * @payload:   body to share; NULL = empty. Its fds go along if @with_fds. Becomes immutable
  *
  * What a router needs: one parsed message to many receivers without copying its body.
- * Ownership and errors: as uds_conn_send(), -EINVAL head too long. Since: 0.1.
+ *
+ * Ownership: takes its own reference of @payload.
+ * Errors:    as uds_conn_send(); -EINVAL @head_len over UDS_HEAD_MAX, or no @head for it.   Since: 0.1.
  */
 UDS_EXPORT UDS_NODISCARD int uds_conn_forward(uds_conn *conn,
                                               enum uds_msg_type type,
@@ -157,12 +181,21 @@ UDS_EXPORT UDS_NODISCARD int uds_conn_forward(uds_conn *conn,
                                               uds_msg *payload,
                                               bool with_fds);
 
-/** uds_conn_flush() - send what the socket takes now. 0 all gone, 1 some is left (wait as get_events and get_timeout say), else -errno. Since: 0.1. */
+/**
+ * uds_conn_flush() - send what the socket takes now
+ *
+ * Returns 0 all gone; 1 some is left: wait as get_events and get_timeout say.
+ * Errors: -EPIPE, -ECONNRESET the peer reads no more (what it sent before is still received); as process() once closed. No
+ * callback but on_rearm runs. Since: 0.1.
+ */
 UDS_EXPORT int uds_conn_flush(uds_conn *conn);
 
 /**
  * uds_conn_receive() - take the next message, when no on_message is set
- * Returns 1 and a message that the caller unrefs; 0 none is there; -errno as uds_conn_process(). Blocking: never. Since: 0.1.
+ * @ret: written when 1 is returned
+ *
+ * Returns 1 and a message, 0 none is there. Ownership: the caller unrefs the message. Errors: as uds_conn_process(); on_close
+ * runs before the first of them is returned. Since: 0.1.
  */
 UDS_EXPORT UDS_NODISCARD int uds_conn_receive(uds_conn *conn, uds_msg **ret);
 
@@ -179,26 +212,45 @@ UDS_EXPORT UDS_NODISCARD int uds_conn_send_wait(uds_conn *conn, uds_msg *msg, in
 
 /**
  * uds_conn_shutdown() - end in order: what is queued goes out, then GOODBYE with a status, then the socket closes
- * @status: enum uds_status; @reason one line or NULL
- * Errors: -ENOTCONN already closed. Since: 0.1.
+ * @status: enum uds_status
+ * @reason: one line for people, copied; NULL for none
+ *
+ * Only queues: process() or flush() does the rest, and on_close tells when. Nothing can be sent any more.
+ * Errors: -ENOTCONN closed, or said before; -ENOMEM. 0 when the peer said GOODBYE first.   Since: 0.1.
  */
 UDS_EXPORT int uds_conn_shutdown(uds_conn *conn, uint32_t status, const char *reason);
 
-/** uds_conn_pause() - stop reading for a reason (bit 0–31 of the caller's choice) until resumed for it; reasons add up. Since: 0.1. */
+/**
+ * uds_conn_pause() / uds_conn_resume() - stop reading for a reason, and go on when no reason is left
+ * @reason: bits of the caller's choice; each pauses and resumes for itself
+ *
+ * Sending goes on. Messages that were received and not yet dispatched wait, too. on_rearm runs. Since: 0.1.
+ */
 UDS_EXPORT void uds_conn_pause(uds_conn *conn, uint32_t reason);
 UDS_EXPORT void uds_conn_resume(uds_conn *conn, uint32_t reason);
 
-/* What is queued to be sent, and what the peer said in its HELLO (0 before it came). */
+/** uds_conn_get_queued_bytes() - what waits to be sent, heads and headers included; 0 once closed. Since: 0.1. */
 UDS_EXPORT size_t uds_conn_get_queued_bytes(const uds_conn *conn);
+/** uds_conn_get_queued_fds() - descriptors that wait to be sent; 0 once closed. Since: 0.1. */
 UDS_EXPORT size_t uds_conn_get_queued_fds(const uds_conn *conn);
+/** uds_conn_get_peer_max_body() - the largest body that the peer takes, bytes, as its HELLO said; 0 before that came. Since: 0.1. */
 UDS_EXPORT uint32_t uds_conn_get_peer_max_body(const uds_conn *conn);
+/** uds_conn_get_peer_max_fds() - how many fds the peer takes with one message; 0 before its HELLO came. Since: 0.1. */
 UDS_EXPORT uint32_t uds_conn_get_peer_max_fds(const uds_conn *conn);
+/** uds_conn_is_open() - true between the peer's HELLO and the first sign of an end. Since: 0.1. */
 UDS_EXPORT bool uds_conn_is_open(const uds_conn *conn);
 
-/** uds_conn_get_error_text() - why it closed, with the number of the protocol rule that was broken; "" while open. Since: 0.1. */
+/** uds_conn_get_error_text() - why it closed, with the number of the protocol rule that was broken; after the peer's
+ *  goodbye, its status and reason; "" while open and after our own shutdown. The connection's. Since: 0.1. */
 UDS_EXPORT const char *uds_conn_get_error_text(const uds_conn *conn);
 
-/** uds_conn_get_cred() - uds_cred_from_socket() on this connection's socket. Since: 0.1. */
+/**
+ * uds_conn_get_cred() - uds_cred_from_socket() on this connection's socket
+ * @facts: bits of enum uds_cred_fact
+ * @ret:   written on success only; the caller releases it by uds_cred_clear()
+ *
+ * Errors: as there; -ENOTCONN closed. Blocking: reads of /proc, when @facts ask for what is there. Since: 0.1.
+ */
 UDS_EXPORT UDS_NODISCARD int
 uds_conn_get_cred(uds_conn *conn, uint32_t facts, struct uds_cred *ret);
 
@@ -207,13 +259,19 @@ uds_conn_get_cred(uds_conn *conn, uint32_t facts, struct uds_cred *ret);
  *
  * Writes options, state, partial receive buffer, received but undelivered messages, unclaimed fds, the send queue with the
  * partial offset, and the socket itself. After a successful serialise the connection must only be unref'd.
- * Ownership: the snapshot holds duplicates.   Errors: serialise: -ENOTCONN closed, uds_snapshot_error(); restore: -EBADMSG, -ENOMEM.
+ * Ownership: the snapshot holds duplicates; @ret is one reference of the caller's, written on success only.
+ * Errors: serialise: -ENOTCONN closed, uds_snapshot_error(); restore: -EBADMSG, -ENOMEM (every fd that was read is closed).
  * Release hooks of queued messages do not travel: the caller re-creates its charges. Since: 0.1.
  */
 UDS_EXPORT UDS_NODISCARD int uds_conn_serialise(uds_conn *conn, uds_snapshot *s);
 UDS_EXPORT UDS_NODISCARD int uds_conn_restore(uds_conn **ret, uds_snapshot *s);
 
-/** uds_conn_each_queued() - visit every message in the send queue (to re-create charges after a restore). Since: 0.1. */
+/**
+ * uds_conn_each_queued() - visit every message in the send queue (to re-create charges after a restore)
+ * @visit: @payload is borrowed, @bytes is the whole frame's size; it must not send or free the connection
+ *
+ * Frames without a body are passed over. Since: 0.1.
+ */
 UDS_EXPORT void uds_conn_each_queued(uds_conn *conn,
                                      void (*visit)(uds_msg *payload, size_t bytes, void *arg),
                                      void *arg);

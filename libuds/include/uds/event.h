@@ -18,28 +18,44 @@ typedef struct uds_event uds_event;
 
 /**
  * uds_event_attach() - let a libevent loop drive a connection
+ * @ret:  written on success only
  * @base: outlives the attachment
  *
  * Takes a reference of @conn until detached; detaches itself when the connection closes. Sends made during one loop turn go
  * out together at its end. Uses the connection's on_rearm slot through an internal hook: the application's callbacks stay.
  * Without an on_message the first message waits for uds_conn_receive(), and the loop does not read on (nor wake) until it is taken.
  *
- * Ownership: the caller frees @ret by uds_event_detach(), also after the connection closed. Errors: -ENOMEM. Threads: the loop's. Since: 0.1.
+ * Ownership: the caller frees @ret by uds_event_detach(), also after the connection closed.   Errors: -ENOMEM.
+ * Blocking:  never.   Threads: the loop's.   Since: 0.1.
  */
 UDS_EXPORT UDS_NODISCARD int
 uds_event_attach(uds_event **ret, uds_conn *conn, struct event_base *base);
-/** The same for an rpc (its connection and its deadlines) and for a client. The object is borrowed and must outlive the attachment. Since: 0.1. */
+/**
+ * uds_event_attach_rpc() / uds_event_attach_client() - the same for an rpc (its connection and its deadlines) and for a client
+ * @rpc, @client: borrowed, outlive the attachment
+ *
+ * Ownership, errors and threads as uds_event_attach(). Blocking: never. Since: 0.1.
+ */
 UDS_EXPORT UDS_NODISCARD int
 uds_event_attach_rpc(uds_event **ret, uds_rpc *rpc, struct event_base *base);
 UDS_EXPORT UDS_NODISCARD int
 uds_event_attach_client(uds_event **ret, uds_client *client, struct event_base *base);
-/** uds_event_listen() - accept in the loop; @on_accept owns @fd. When accept fails (-EMFILE, -ENFILE, -ENOMEM …) it pauses for 100 ms and tells once by @fd = -errno. @listener outlives it. Since: 0.1. */
+/**
+ * uds_event_listen() - accept in the loop
+ * @ret:       written on success only
+ * @listener:  borrowed, outlives the attachment
+ * @on_accept: owns @fd, a connected socket. When accept fails (-EMFILE, -ENFILE, -ENOMEM …) it is told once by @fd = -errno, and
+ *             accepting pauses for 100 ms
+ * @arg:       its last argument
+ *
+ * Ownership: the caller frees @ret by uds_event_detach().   Errors: -ENOMEM.   Blocking: never.   Threads: the loop's.   Since: 0.1.
+ */
 UDS_EXPORT UDS_NODISCARD int uds_event_listen(uds_event **ret,
                                               uds_listener *listener,
                                               struct event_base *base,
                                               void (*on_accept)(int fd, void *arg),
                                               void *arg);
-/** uds_event_detach() - NULL is fine; allowed inside any callback. Returns NULL. Since: 0.1. */
+/** uds_event_detach() - take it out of the loop; what was attached lives on. NULL is fine; allowed inside any callback. Returns NULL. Threads: the loop's. Since: 0.1. */
 UDS_EXPORT uds_event *uds_event_detach(uds_event *event);
 
 UDS_END_DECLS

@@ -20,7 +20,8 @@ UDS_BEGIN_DECLS
 typedef struct uds_listener uds_listener;
 
 struct uds_listener_options {
-    size_t size; /* sizeof(struct uds_listener_options) */
+    size_t
+        size; /* sizeof(struct uds_listener_options), as UDS_LISTENER_OPTIONS_INIT sets it; anything else is -EINVAL */
     int backlog; /* 0 = SOMAXCONN */
     mode_t mode; /* of the socket file; 0 = 0600 */
     uid_t owner; /* (uid_t)-1 = leave */
@@ -33,19 +34,25 @@ struct uds_listener_options {
 
 /**
  * uds_listener_new() - listen on an address
- * @addr: stream or seqpacket; kind fd adopts a duplicate of a listening socket (socket activation)
+ * @ret:     written on success only
+ * @addr:    stream or seqpacket; kind fd adopts a duplicate of a listening socket (socket activation), which becomes
+ *           O_NONBLOCK under its former number, too
+ * @options: NULL for the defaults
  *
- * Errors:   -EADDRINUSE somebody listens there, or the file is no socket; -EACCES, -ENOENT directory missing; -ENAMETOOLONG; -EPROTOTYPE dgram.
- * Blocking: file system calls.   Threads: any.   Since: 0.1.
+ * Ownership: the caller frees @ret. On failure nothing is left behind: no file, no socket.
+ * Errors:    -EADDRINUSE somebody listens there, or the file is no socket; -EACCES; -ENOENT directory missing; -EPERM owner or
+ *            group; -ENAMETOOLONG; -EPROTOTYPE dgram; -EINVAL options, or an fd that does not listen; -EAFNOSUPPORT an fd
+ *            that is not AF_UNIX; -EMFILE, -ENFILE; -ENOMEM.
+ * Blocking:  file system calls.   Threads: any; the listener then belongs to one at a time.   Since: 0.1.
  */
 UDS_EXPORT UDS_NODISCARD int uds_listener_new(uds_listener **ret,
                                               const struct uds_addr *addr,
                                               const struct uds_listener_options *options);
 
-/** uds_listener_free() - close; unlink the file if it is still ours. NULL is fine. Returns NULL. Since: 0.1. */
+/** uds_listener_free() - close; unlink the file if it is still ours. NULL is fine. Returns NULL. Errors: none. Blocking: file system calls. Since: 0.1. */
 UDS_EXPORT uds_listener *uds_listener_free(uds_listener *listener);
 
-/** uds_listener_abandon() - close without unlinking (another process goes on with the socket). Returns NULL. Since: 0.1. */
+/** uds_listener_abandon() - close without unlinking (another process goes on with the socket). NULL is fine. Returns NULL. Errors: none. Blocking: never. Since: 0.1. */
 UDS_EXPORT uds_listener *uds_listener_abandon(uds_listener *listener);
 
 /** uds_listener_get_fd() - the non-blocking listening socket, to poll for POLLIN or to pass on; stays the listener's. Since: 0.1. */
@@ -54,7 +61,7 @@ UDS_EXPORT int uds_listener_get_fd(const uds_listener *listener);
 /**
  * uds_listener_accept() - accept one connection
  * Returns a connected, CLOEXEC, non-blocking fd that the caller owns; -EAGAIN nobody waits; -EMFILE/-ENFILE no descriptor
- * is left (the peer is still queued: stop polling for a while); others per accept4(2). Blocking: never. Since: 0.1.
+ * is left (the peer is still queued: stop polling for a while); others per accept4(2). Blocking: never. Threads: owner. Since: 0.1.
  */
 UDS_EXPORT UDS_NODISCARD int uds_listener_accept(uds_listener *listener);
 

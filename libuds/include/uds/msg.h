@@ -16,6 +16,9 @@
  *
  * Refcounted with plain integers: a message belongs to one thread at a time. fds that nobody took are closed with it.
  * The head is a sequence of fields {u16 tag, u16 length, bytes}, docs/protocol.md "Head fields".
+ *
+ * Unless a comment says otherwise: @msg is not NULL, nothing changes owner, there are no errors, blocking: never, threads:
+ * the one that owns the message, since: 0.1.
  */
 
 UDS_BEGIN_DECLS
@@ -91,7 +94,9 @@ UDS_EXPORT uds_msg *uds_msg_ref(uds_msg *msg);
 /** uds_msg_unref() - one reference less; the last closes untaken fds, runs the release hook, frees. NULL is fine. Returns NULL. Since: 0.1. */
 UDS_EXPORT uds_msg *uds_msg_unref(uds_msg *msg);
 
+/** uds_msg_get_type() - what it is; a received one may be of a type that this enum does not know yet. Since: 0.1. */
 UDS_EXPORT enum uds_msg_type uds_msg_get_type(const uds_msg *msg);
+/** uds_msg_get_id() - the correlation id; 0 where the type needs none. Since: 0.1. */
 UDS_EXPORT uint64_t uds_msg_get_id(const uds_msg *msg);
 
 /** uds_msg_peek_body() - borrow the body. @ret_len may be NULL. Never NULL itself, also for an empty body. Since: 0.1. */
@@ -104,7 +109,8 @@ UDS_EXPORT const void *uds_msg_peek_head(const uds_msg *msg, size_t *ret_len);
  * uds_msg_add_string() / add_u32() / add_u64() / add_bytes() - append a field to the head
  * @msg:  not yet sent
  * @tag:  enum uds_field or an extension tag with bit 15 set
- * @text: NUL-terminated, the NUL does not travel
+ * @text: NUL-terminated, not NULL; the NUL does not travel
+ * @data: @len bytes, may be NULL when @len is 0
  *
  * Ownership: copied.   Errors: -EBUSY already sent, -ENOSPC head would exceed UDS_HEAD_MAX, -ENOMEM.
  * Blocking:  never.   Threads: owner.   Since: 0.1.
@@ -124,18 +130,30 @@ uds_msg_add_bytes(uds_msg *msg, uint16_t tag, const void *data, size_t len);
 UDS_EXPORT UDS_NODISCARD int
 uds_msg_find(const uds_msg *msg, uint16_t tag, const void **ret_data, size_t *ret_len);
 
-/** uds_msg_get_u32() / get_u64() - a number field. 0, -ENOENT, or -EBADMSG when its length is not 4 / 8. Since: 0.1. */
+/**
+ * uds_msg_get_u32() / get_u64() - a number field
+ * @ret: written on success only
+ * Returns 0. Errors: -ENOENT no such field, -EBADMSG its length is not 4 / 8. Since: 0.1.
+ */
 UDS_EXPORT UDS_NODISCARD int uds_msg_get_u32(const uds_msg *msg, uint16_t tag, uint32_t *ret);
 UDS_EXPORT UDS_NODISCARD int uds_msg_get_u64(const uds_msg *msg, uint16_t tag, uint64_t *ret);
 
 /**
  * uds_msg_get_string() - copy a string field out, NUL-terminated
- * Returns 0; -ENOENT; -EBADMSG it holds a NUL or a control character; -ENOBUFS @size is too small. Since: 0.1.
+ * @buf:  written on success only
+ * @size: bytes in @buf, the NUL included
+ * Returns 0. Errors: -ENOENT; -EBADMSG it holds a NUL or a control character; -ENOBUFS @size is too small. Since: 0.1.
  */
 UDS_EXPORT UDS_NODISCARD int
 uds_msg_get_string(const uds_msg *msg, uint16_t tag, char *buf, size_t size);
 
-/** uds_msg_next() - walk all fields: start with *@pos = 0; returns 1 and the field, or 0 at the end. Since: 0.1. */
+/**
+ * uds_msg_next() - walk all fields
+ * @pos: *@pos is 0 at the start, and the walk's afterwards
+ * @ret_tag, @ret_data, @ret_len: the field, borrowed; written when 1 is returned
+ *
+ * Returns 1 and a field, or 0 at the end. Since: 0.1.
+ */
 UDS_EXPORT int uds_msg_next(
     const uds_msg *msg, size_t *pos, uint16_t *ret_tag, const void **ret_data, size_t *ret_len);
 
@@ -152,9 +170,15 @@ UDS_EXPORT UDS_NODISCARD int uds_msg_push_fd(uds_msg *msg, int fd);
 /** uds_msg_push_dup_fd() - the same with a CLOEXEC duplicate; @fd stays the caller's. Also -EMFILE, -EBADF. Since: 0.1. */
 UDS_EXPORT UDS_NODISCARD int uds_msg_push_dup_fd(uds_msg *msg, int fd);
 
+/** uds_msg_get_fd_count() - how many slots for descriptors there are, those that were taken included. Since: 0.1. */
 UDS_EXPORT size_t uds_msg_get_fd_count(const uds_msg *msg);
 
-/** uds_msg_peek_fd() - borrow descriptor @index; -ENOENT out of range, -ESTALE already taken. Since: 0.1. */
+/**
+ * uds_msg_peek_fd() - borrow a descriptor
+ * @index: from 0, in the order they were pushed
+ *
+ * Returns the fd, the message's until its last unref. Errors: -ENOENT out of range, -ESTALE already taken. Since: 0.1.
+ */
 UDS_EXPORT UDS_NODISCARD int uds_msg_peek_fd(const uds_msg *msg, size_t index);
 
 /**

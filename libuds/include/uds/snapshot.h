@@ -13,18 +13,24 @@
  *
  * Errors are sticky: after the first failure every put does nothing and every get yields 0, -1 or empty, so that a
  * chain of calls needs one check at its end (uds_snapshot_error()). Little-endian, lengths checked on every read.
+ *
+ * Blocking: never. Threads: a snapshot belongs to one at a time. Since: 0.1, all of them.
  */
 
 UDS_BEGIN_DECLS
 
 typedef struct uds_snapshot uds_snapshot;
 
-/** uds_snapshot_new() - an empty snapshot to write into. 0 or -ENOMEM. The caller frees it. Since: 0.1. */
+/** uds_snapshot_new() - an empty snapshot to write into. Returns 0 and @ret, which the caller frees, or -ENOMEM. Since: 0.1. */
 UDS_EXPORT UDS_NODISCARD int uds_snapshot_new(uds_snapshot **ret);
 
 /**
  * uds_snapshot_open() - a snapshot to read, from bytes and fds that arrived somehow
- * Ownership: @data is copied; success moves all @fds into the snapshot, failure leaves them. Errors: -ENOMEM. Since: 0.1.
+ * @ret:  written on success only; the caller frees it
+ * @data: @len bytes, may be NULL when @len is 0
+ * @fds:  @nfds descriptors in the order they were put; may be NULL when @nfds is 0
+ *
+ * Ownership: @data is copied; success moves all @fds into the snapshot, failure leaves them.   Errors: -ENOMEM.   Since: 0.1.
  */
 UDS_EXPORT UDS_NODISCARD int
 uds_snapshot_open(uds_snapshot **ret, const void *data, size_t len, const int *fds, size_t nfds);
@@ -32,6 +38,7 @@ uds_snapshot_open(uds_snapshot **ret, const void *data, size_t len, const int *f
 /** uds_snapshot_free() - closes fds that nobody got. NULL is fine. Returns NULL. Since: 0.1. */
 UDS_EXPORT uds_snapshot *uds_snapshot_free(uds_snapshot *s);
 
+/* Append. The error is kept, see above: -ENOMEM, and for an fd what fcntl(2) F_DUPFD_CLOEXEC says (-EBADF, -EMFILE). */
 UDS_EXPORT void uds_snapshot_put_u32(uds_snapshot *s, uint32_t v);
 UDS_EXPORT void uds_snapshot_put_u64(uds_snapshot *s, uint64_t v);
 UDS_EXPORT void
@@ -40,6 +47,7 @@ UDS_EXPORT void uds_snapshot_put_string(uds_snapshot *s,
                                         const char *text);    /* NULL is kept as NULL */
 UDS_EXPORT void uds_snapshot_put_fd(uds_snapshot *s, int fd); /* duplicates @fd; -1 is kept as -1 */
 
+/* Read on. What is not there is 0, -1 or empty, and -EBADMSG is kept; get_bytes() never returns NULL. */
 UDS_EXPORT uint32_t uds_snapshot_get_u32(uds_snapshot *s);
 UDS_EXPORT uint64_t uds_snapshot_get_u64(uds_snapshot *s);
 UDS_EXPORT const void *uds_snapshot_get_bytes(uds_snapshot *s,
@@ -48,13 +56,13 @@ UDS_EXPORT char *
 uds_snapshot_get_string(uds_snapshot *s); /* the caller frees it; NULL for NULL and on error */
 UDS_EXPORT int uds_snapshot_get_fd(uds_snapshot *s); /* the caller owns it */
 
-/** uds_snapshot_error() - 0, or the first error: -ENOMEM, -EMFILE, -EBADMSG (read past the end or a bad length). Since: 0.1. */
+/** uds_snapshot_error() - 0, or the first error: -ENOMEM, -EMFILE, -EBADF, -EBADMSG (read past the end or a bad length). Since: 0.1. */
 UDS_EXPORT int uds_snapshot_error(const uds_snapshot *s);
 
 /** uds_snapshot_fail() - a restore function found nonsense: make -EBADMSG sticky. Since: 0.1. */
 UDS_EXPORT void uds_snapshot_fail(uds_snapshot *s);
 
-/** uds_snapshot_peek() - borrow the bytes and fds, to carry them elsewhere (a memfd, SCM_RIGHTS batches). Since: 0.1. */
+/** uds_snapshot_peek() - borrow the bytes and fds, to carry them elsewhere (a memfd, SCM_RIGHTS batches): the snapshot's, until the next put. Since: 0.1. */
 UDS_EXPORT void uds_snapshot_peek(const uds_snapshot *s,
                                   const void **ret_data,
                                   size_t *ret_len,
