@@ -10,6 +10,10 @@
 
 #include <uds/snapshot.h>
 
+/* Host ids that sandboxes of a broker that root started are made of, and nobody else. */
+#define SANDBOX_UID_FIRST 0x70000000u
+#define SANDBOX_UID_LAST  0x7ffeffffu
+
 /* Who a peer is. Fixed before the first rule is read, never changed afterwards. */
 struct identity {
     bool is_sandbox;

@@ -32,6 +32,34 @@ static void shed(struct listener *listener)
     router->spare_fd = fcntl(uds_listener_get_fd(listener->socket), F_DUPFD_CLOEXEC, 3);
 }
 
+/*
+ * Who comes through a door of the host's with an id of a sandbox is that sandbox, with its rights and no others: no rule
+ * about host peers is meant for it. An id of the block that is no sandbox's of ours is nobody's.
+ */
+static int identify(const struct router *router, int fd, struct identity *ret)
+{
+    struct identity identity;
+    int r = identity_host(&identity, fd);
+    if (r < 0)
+        return r;
+    if (!identity.uid_known || identity.uid < SANDBOX_UID_FIRST ||
+        identity.uid > SANDBOX_UID_LAST) {
+        *ret = identity;
+        return 0;
+    }
+    const struct sandbox *sandbox;
+    for (size_t pos = 0; (sandbox = table_next(&router->sandboxes, &pos)) != NULL;) {
+        if (identity.uid >= sandbox->info->uid_first &&
+            identity.uid - sandbox->info->uid_first < sandbox->info->uid_count)
+            break;
+    }
+    identity_deinit(&identity);
+    if (sandbox == NULL)
+        return -EACCES;
+    identity_sandbox(ret, sandbox->info->id, sandbox->info->generation, sandbox->info->name);
+    return 0;
+}
+
 static void on_accept(int fd, void *arg)
 {
     struct listener *listener = arg;
@@ -46,7 +74,7 @@ static void on_accept(int fd, void *arg)
         const struct sandbox *sandbox = sandbox_get(router, listener->sandbox_id);
         identity_sandbox(&identity, listener->sandbox_id, sandbox->info->generation,
                          sandbox->info->name);
-    } else if (identity_host(&identity, fd) < 0) {
+    } else if (identify(router, fd, &identity) < 0) {
         close(fd); /* it is gone already, or nobody can say who it is */
         return;
     }

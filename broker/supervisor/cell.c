@@ -133,6 +133,7 @@ static int run(struct cell *cell, int link, int redial, struct sbx_error *error)
         .stack = cell->env->stack,
         .entry = cell->member.entry,
         .place = cell->place.dir,
+        .doors = cell->env->doors,
         .link = link,
         .redial = redial,
         .nofile = cell->env->nofile,

@@ -24,6 +24,7 @@ struct cell_env { /* the same for all cells; borrowed */
     struct event_base *base;
     sbx_cleaner *cleaner;
     const struct stack *stack;
+    const char *const *doors; /* as launch wants them */
     struct rlimit nofile;
     /* member's state has changed; @wait_ms until the restart in BACKOFF, else -1. */
     void (*on_changed)(struct cell *cell, int wait_ms, void *arg);

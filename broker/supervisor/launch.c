@@ -4,8 +4,10 @@
  *
  * Beyond the entry every sandbox gets: its listener directory at /run/uds, read-only; the
  * pre-connected link as UDS_BROKER and the redial end as UDS_BROKER_REDIAL; the file limit that the
- * broker itself was started with. Where files may be received read-only, Landlock must keep the
- * payload from opening them again for writing; elsewhere that is not demanded of the kernel.
+ * broker itself was started with. The sockets for the host's peers are hidden from it, wherever they
+ * lie: through them a sandbox with the broker's own uid would be taken for the broker's user. Where
+ * files may be received read-only, Landlock must keep the payload from opening them again for
+ * writing; elsewhere that is not demanded of the kernel.
  */
 #include "launch.h"
 
@@ -110,6 +112,8 @@ int launch_plan(sbx_plan **ret, const struct launch *launch, struct sbx_error *e
         spec.binds = &bind;
         spec.nbinds = 1;
     }
+    if (!entry->jail.n)
+        spec.masks = launch->doors;
     if (launch->link >= 0) {
         spec.env_fds = fds;
         spec.nenv_fds = 2;

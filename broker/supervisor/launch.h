@@ -14,6 +14,8 @@ struct launch {
     const struct stack *stack;
     const struct stack_sandbox *entry;
     const char *place; /* host directory for /run/uds inside; NULL = none (--check) */
+    const char *const
+        *doors; /* sockets for the host's peers, NULL-terminated; NULL = none (--check) */
     int link,
         redial; /* the sandbox's ends; -1 = none (--check). Borrowed until sbx_start() has returned */
     struct rlimit

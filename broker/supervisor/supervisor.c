@@ -302,6 +302,19 @@ static int make_doors(struct supervisor *s)
     return r;
 }
 
+static int list_door_paths(struct supervisor *s)
+{
+    size_t n = 0;
+
+    s->door_paths = calloc(s->ndoors + 1, sizeof(*s->door_paths));
+    if (!s->door_paths)
+        return -ENOMEM;
+    for (size_t i = 0; i < s->ndoors; i++)
+        if (s->doors[i].path)
+            s->door_paths[n++] = s->doors[i].path;
+    return 0;
+}
+
 static int make_cells(struct supervisor *s)
 {
     int r;
@@ -309,6 +322,7 @@ static int make_cells(struct supervisor *s)
     s->env = (struct cell_env){.base = s->base,
                                .cleaner = s->cleaner,
                                .stack = s->stack,
+                               .doors = s->door_paths,
                                .nofile = s->nofile,
                                .on_changed = on_cell_changed,
                                .on_link = on_cell_link,
@@ -355,6 +369,8 @@ static int make(struct supervisor *s)
     if (r == 0)
         r = make_doors(s);
     if (r == 0)
+        r = list_door_paths(s);
+    if (r == 0)
         r = make_cells(s);
     if (r == 0)
         r = supervisor_start_router(s, s->error);
@@ -380,6 +396,7 @@ static void unmake(struct supervisor *s)
         event_base_free(s->base);
     free(s->cells);
     free(s->doors);
+    free(s->door_paths);
     if (s->ready_fd >= 0)
         close(s->ready_fd);
 }

@@ -199,8 +199,8 @@ static int mask(struct init *init, const char *path)
 {
     struct stat st;
     int fd = init_resolve(init, path);
-    if (fd == -ENOENT || fd == -ENOTDIR)
-        return 0;
+    if (fd == -ENOENT || fd == -ENOTDIR || fd == -EACCES)
+        return 0; /* what is out of our reach is out of the payload's */
     if (fd < 0)
         return fd;
     int r = fstat(fd, &st) < 0 ? -errno : 0;
