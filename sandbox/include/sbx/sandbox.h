@@ -18,6 +18,10 @@
  *
  * The first process of a sandbox is a small static program, uds-sandbox-init, exec'd straight after clone3: it never held the
  * launcher's memory. It acts out the plan, starts the payload and stays as PID 1.
+ *
+ * Unless a comment says otherwise: pointers are not NULL, outputs are written on success only, int functions return 0 or -errno
+ * (with @error, zeroed before by the caller, filled where there is one; it may be NULL), threads: each object belongs to one at a time. The library
+ * prints nothing and touches no signal disposition. Since 0.1, all of it.
  */
 
 /* ---- errors: what failed, on which thing, why, what to do ---- */
@@ -137,35 +141,70 @@ struct sbx_spec {
  */
 typedef struct sbx_cleaner sbx_cleaner;
 
-/* @ret_pidfd-owning object; @run_dir NULL = default. Also sweeps unlocked records first. 0 or -errno with @error. */
+/*
+ * Start a cleaner, after a sweep of what others left.
+ * @run_dir: NULL = the default; made if it is missing
+ * Ownership: the caller frees @ret. On failure nothing is left.   Errors: -EACCES, -EPERM the run directory is not ours; -ENOENT
+ * no uds-cleaner program beside ours; -EAGAIN, -ENOMEM, -EMFILE.   Blocking: a fork and exec, a few ms.
+ */
 int sbx_cleaner_new(sbx_cleaner **ret, const char *run_dir, struct sbx_error *error);
-/* Ends the cleaner in order: everything still registered is removed now. Returns NULL. */
+/* Ends the cleaner in order: everything still registered is removed now. NULL is fine. Returns NULL. Blocking: until it is gone, seconds at most. */
 sbx_cleaner *sbx_cleaner_free(sbx_cleaner *cleaner);
+/* The cleaner's pid, for listings. */
 pid_t sbx_cleaner_get_pid(const sbx_cleaner *cleaner);
-/* In a forked child that goes on without it: close our ends, do nothing else. Returns NULL. */
+/* In a forked child that goes on without it: close our ends, do nothing else. NULL is fine. Returns NULL. */
 sbx_cleaner *sbx_cleaner_forget(sbx_cleaner *cleaner);
-/* Register / unregister a path that must be gone at the end (socket file, directory: removed deepest first if empty) and a process to kill. */
+/*
+ * Register, before it is made, a path that must be gone at the end (a socket file; a directory: removed deepest first, if empty).
+ * @path: absolute; copied
+ * Errors: -EINVAL not absolute, -ENAMETOOLONG, -ENOSPC too many, -EPIPE the cleaner died and cannot be started again, -ETIMEDOUT it
+ * does not answer.   Blocking: until it has written it down.
+ */
 int sbx_cleaner_add_path(sbx_cleaner *cleaner, const char *path);
+/* Forget it again, after it was removed; nothing happens if it is not registered. Errors: as above. */
 int sbx_cleaner_remove_path(sbx_cleaner *cleaner, const char *path);
+/*
+ * Register a process to be killed at the end.
+ * @pidfd: of the same process, borrowed: proves that @pid was not re-used meanwhile; -1 = none (then it must be our child)
+ * Errors: -ESRCH it is gone; as for paths.
+ */
 int sbx_cleaner_add_process(sbx_cleaner *cleaner, pid_t pid, int pidfd);
+/* Forget it again, after it ended; nothing happens if it is not registered. Errors: as above. */
 int sbx_cleaner_remove_process(sbx_cleaner *cleaner, pid_t pid);
-/* Reserve an id range shared with nobody on this host (65536 ids); root only. Freed with the cleaner or by release. */
+/*
+ * Reserve an id range shared with nobody on this host (65536 ids).
+ * Ownership: the range is ours until released, or until the cleaner ends.   Errors: -EPERM not root; -ENOSPC none is free; as for paths.
+ */
 int sbx_cleaner_take_ids(sbx_cleaner *cleaner,
                          uint32_t *ret_first,
                          uint32_t *ret_count,
                          struct sbx_error *error);
+/* Give a range back, when no process runs under it any more. @first: as taken. Errors: -ENOENT not taken by this cleaner. */
 int sbx_cleaner_release_ids(sbx_cleaner *cleaner, uint32_t first);
-/* Sweep records that nobody locks. Returns how many things were removed, or -errno. @log may be NULL. */
+/*
+ * Sweep records that nobody locks.
+ * @run_dir: NULL = the default
+ * @log:     one line for each thing that was removed, or could not be; may be NULL
+ * Returns how many things were removed. Errors: -errno of the run directory.   Blocking: kills, and waits for their end, seconds at most.
+ */
 int sbx_gc(const char *run_dir, FILE *log, struct sbx_error *error);
 
 /* ---- plan ---- */
 
 typedef struct sbx_plan sbx_plan;
 
-/* Checks the spec as a whole and lists the steps; makes nothing. -errno with @error naming thing, cause and knob. */
+/*
+ * Checks the spec as a whole and lists the steps; makes nothing.
+ * Ownership: the caller frees @ret; what @spec points to is borrowed until then.
+ * Errors: -EINVAL the spec contradicts itself; what the kernel refuses (-EPERM, -ENOSYS, -EOPNOTSUPP …) and @spec does not permit to
+ * leave out; -ENOENT a jail's file is missing; -ENOMEM. @error names thing, cause and knob.   Blocking: file system calls, and a
+ * short-lived child that reads ELF files.
+ */
 int sbx_plan_new(sbx_plan **ret, const struct sbx_spec *spec, struct sbx_error *error);
+/* NULL is fine. Returns NULL. Sandboxes that were started from it live on. */
 sbx_plan *sbx_plan_free(sbx_plan *plan);
-void sbx_plan_print(const sbx_plan *plan, FILE *out); /* --dry-run: one line a step */
+/* --dry-run: one line a step. */
+void sbx_plan_print(const sbx_plan *plan, FILE *out);
 
 /* ---- running ---- */
 
@@ -215,36 +254,55 @@ struct sbx_report {
 
 /*
  * Make everything and start the payload. Returns when the payload's execve has succeeded or set-up has failed.
- * Ownership: borrows plan's fds until it returns; @cleaner is borrowed for the life of @ret (NULL: the sandbox starts one of its own).
- * On failure nothing is left. Blocking: yes, a few ms. The library forks; it does not touch signal dispositions.
+ * @cleaner: NULL: the sandbox starts one of its own
+ * Ownership: the caller frees @ret; the plan's fds are borrowed until it returns, @cleaner for the life of @ret.
+ * Errors: -errno of the step that failed, with @error; @error->exec tells a payload that cannot be executed. Nothing is left then.
+ * Blocking: yes, a few ms, bounded by a time-out.
  */
 int sbx_start(sbx **ret, const sbx_plan *plan, sbx_cleaner *cleaner, struct sbx_error *error);
 
-/* Loop: poll the fd for POLLIN, at the latest after the timeout, then process. 1 = the sandbox has ended and @ret_result is filled; 0; -errno. */
+/* Loop: poll this for POLLIN, at the latest after the timeout, then sbx_process(). The fd stays the sandbox's. */
 int sbx_get_fd(const sbx *s);
+/* ms; 0 at once, -1 never. */
 int sbx_get_timeout(const sbx *s);
+/*
+ * Returns 1 when the sandbox has ended and all of it is removed: @ret_result is filled (again and again, if asked); 0 it runs.
+ * Blocking: no, but for the removal at the end, which waits until what was killed is gone (well below a second).
+ */
 int sbx_process(sbx *s, struct sbx_result *ret_result);
-int sbx_wait(sbx *s, struct sbx_result *ret_result); /* blocking form */
+/* The blocking form: returns 1 when it has ended, or -errno of poll(2). */
+int sbx_wait(sbx *s, struct sbx_result *ret_result);
 
+/* What was granted; complete once sbx_start() has returned. */
 void sbx_get_report(const sbx *s, struct sbx_report *ret);
+/* The counters now, or the last there were. Always 0; @ret->known is false without a cgroup. */
 int sbx_get_stats(sbx *s, struct sbx_stats *ret);
-int sbx_signal(sbx *s, int signo); /* to the payload, through PID 1 */
-int sbx_stop(
-    sbx *s,
-    int grace_ms); /* TERM, then kill of the cgroup / pid namespace; outcome is SBX_STOPPED */
+/* Send a signal to the payload, through PID 1. Errors: -EINVAL no such signal; -ESRCH it has ended; -EAGAIN PID 1 does not listen. */
+int sbx_signal(sbx *s, int signo);
+/*
+ * TERM, and after @grace_ms a kill of the cgroup or pid namespace; the outcome is SBX_STOPPED. Only asks: drive the loop.
+ * Errors: -ESRCH it has ended.
+ */
+int sbx_stop(sbx *s, int grace_ms);
+/* Kill everything in it now; the outcome is SBX_STOPPED. Only asks: drive the loop. Errors: -ESRCH it has ended. */
 int sbx_kill(sbx *s);
-/* Kills what still runs, removes everything. Returns NULL. NULL is fine. */
+/* Kills what still runs, removes everything. Returns NULL. NULL is fine. Blocking: as the end in sbx_process(). */
 sbx *sbx_free(sbx *s);
 
-/* Names used in files and on command lines: "user", "mount", …; "cgroup", "cpu", …. -EINVAL unknown. */
+/* Names used in files and on command lines: "user", "mount", … "all"; "cgroup", "cpu", …. Parsing: -EINVAL unknown. Names: static, NULL unknown. */
 int sbx_ns_parse(const char *text, uint32_t *ret_bit);
 const char *sbx_ns_name(uint32_t bit);
 int sbx_degrade_parse(const char *text, uint32_t *ret_bit);
 const char *sbx_degrade_name(uint32_t bit);
-/* "50%" → 50; "64M" → bytes (K M G, base 1024). -EINVAL, -ERANGE. */
+/* "50%" → 50 (1 … 1000000); "64M" → bytes (K M G, base 1024). Errors: -EINVAL malformed, -ERANGE out of range. */
 int sbx_parse_percent(const char *text, uint32_t *ret);
 int sbx_parse_bytes(const char *text, uint64_t *ret);
-/* Files that a jail of these binaries needs (host paths, malloc'ed strings in a malloc'ed NULL-terminated array). ELF is parsed in an unprivileged child. */
+/*
+ * Files that a jail of these binaries needs, as host paths. ELF is parsed in an unprivileged child.
+ * @binaries: absolute paths, NULL-terminated
+ * Ownership: malloc'ed strings in a malloc'ed NULL-terminated array: the caller frees both.
+ * Errors: -ENOENT a file is missing (@error names it and who needs it); -ENOEXEC; -ENOMEM.   Blocking: until the child is done.
+ */
 int sbx_jail_list(const char *const *binaries, char ***ret_paths, struct sbx_error *error);
 
 #endif
