@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include <linux/sockios.h>
+#include <sys/fanotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -59,6 +60,8 @@ static const int plain_calls[] = {
     SCMP_SYS(memfd_create),
     SCMP_SYS(ftruncate),
     SCMP_SYS(dup),
+    SCMP_SYS(name_to_handle_at),
+    SCMP_SYS(fanotify_mark),
     /* memory, time, the process itself */
     SCMP_SYS(brk),
     SCMP_SYS(munmap),
@@ -157,6 +160,10 @@ static int add_narrow(scmp_filter_ctx filter)
     if (r == 0)
         r = add_narrow_descriptors(filter);
 #endif
+    if (r == 0) /* to be told when a memfd is gone, and of nothing else */
+        r = seccomp_rule_add(
+            filter, SCMP_ACT_ALLOW, SCMP_SYS(fanotify_init), 1,
+            SCMP_A0_32(SCMP_CMP_EQ, FAN_CLASS_NOTIF | FAN_REPORT_FID | FAN_CLOEXEC | FAN_NONBLOCK));
     if (r == 0) /* socket buffers and credentials; nothing below AF_UNIX's own level exists */
         r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(setsockopt), 1,
                              SCMP_A1_32(SCMP_CMP_EQ, SOL_SOCKET));

@@ -5,6 +5,9 @@
  * The size is taken once; a file that shrinks meanwhile gives a shorter copy, one that grows is cut. The copy has the
  * file's offset, all four seals, and its pages are written, so it is what uds_memfd_check() wants to see.
  *
+ * Its pages are charged to the sandbox that it is for until the last who holds it lets go (copied.c), to the sender's
+ * queue as well while it is being made (pending.c).
+ *
  * pread(2) on a network filesystem or FUSE waits for somebody else, perhaps for a peer: such files are not copied.
  */
 #include "fdcopy.h"
@@ -175,6 +178,11 @@ int fdcopy_start(struct fdcopy **ret,
     event_add(&copy->turn, &at_once);
     *ret = copy;
     return 0;
+}
+
+int fdcopy_get_memfd(const struct fdcopy *copy)
+{
+    return copy->memfd;
 }
 
 struct fdcopy *fdcopy_free(struct fdcopy *copy)

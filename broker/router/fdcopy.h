@@ -36,6 +36,8 @@ int fdcopy_start(struct fdcopy **ret,
                  const struct fdpolicy_copies *copies,
                  fdcopy_done_fn done,
                  void *arg);
+/** fdcopy_get_memfd() - where it goes; -1 once it is done. */
+int fdcopy_get_memfd(const struct fdcopy *copy);
 /** fdcopy_free() - also while it runs; @done is not called then. NULL is fine. Returns NULL. */
 struct fdcopy *fdcopy_free(struct fdcopy *copy);
 /** fdcopy_peek() - what it works on, to start it again elsewhere. */

@@ -13,6 +13,7 @@
 struct fdpolicy_receiver {
     uint32_t mask; /* kinds that it may receive */
     bool is_sandbox;
+    uint32_t sandbox_id;
     bool guarded; /* re-opening and changing passed files is refused inside that sandbox */
     uint32_t uid_first, uid_count; /* host ids of the sandbox, uids and gids alike */
 };

@@ -6,7 +6,7 @@
  *   none ─┬─ a file must be copied ──▶ copying ── done: dispatch that message ──▶ dispatch the line ──▶ none
  *         └─ its turn is over ──▶ waiting ── the next turn ─────────────────────────────▲
  *
- * The copy is charged to the sender's queued_bytes while it is made: many connections with one copy each are bounded.
+ * The copy and its message are charged to the sender's queue while it is made: many connections with one each are bounded.
  */
 #include "pending.h"
 
@@ -17,6 +17,7 @@
 #include <uds/conn.h>
 #include <uds/error.h>
 
+#include "copied.h"
 #include "fdcopy.h"
 #include "message.h"
 #include "peer.h"
@@ -34,8 +35,8 @@ struct pending_message {
 };
 
 struct pending {
-    struct fdcopy *copy; /* NULL: only the line is left to be run */
-    struct charge charge;
+    struct fdcopy *copy;      /* NULL: only the line is left to be run */
+    struct charge bytes, fds; /* of the copy and its message */
     STAILQ_HEAD(, pending_message) line;
 };
 
@@ -102,7 +103,8 @@ void pending_clear(struct peer *peer)
         return;
     peer->pending = NULL;
     fdcopy_free(pending->copy);
-    charge_release(&pending->charge);
+    charge_release(&pending->bytes);
+    charge_release(&pending->fds);
     while (!STAILQ_EMPTY(&pending->line)) {
         struct pending_message *message = STAILQ_FIRST(&pending->line);
         STAILQ_REMOVE_HEAD(&pending->line, next);
@@ -137,7 +139,8 @@ static void on_copied(uds_msg *msg, int error, const struct fdpolicy_copies *cop
     struct pending *pending = peer->pending;
     uds_msg *original = uds_msg_ref(fdcopy_peek(pending->copy, &ignored));
     pending->copy = fdcopy_free(pending->copy);
-    charge_release(&pending->charge);
+    charge_release(&pending->bytes);
+    charge_release(&pending->fds);
     if (msg != NULL)
         peer_dispatch(peer, msg, copies);
     else
@@ -146,9 +149,30 @@ static void on_copied(uds_msg *msg, int error, const struct fdpolicy_copies *cop
     pending_run(peer);
 }
 
+static int charge_copy(struct peer *peer, const uds_msg *msg, uint64_t size)
+{
+    size_t len;
+    uds_msg_peek_body(msg, &len);
+    struct pending *pending = peer->pending;
+    int r = charge_take(&pending->bytes, peer->account, QUOTA_QUEUED_BYTES, size + len);
+    if (r == 0)
+        r = charge_take(&pending->fds, peer->account, QUOTA_QUEUED_FDS, uds_msg_get_fd_count(msg));
+    return r;
+}
+
+/* For the sandbox that gets it: -ENOSPC when that holds too much already. */
+static int charge_copied(struct peer *peer, uint64_t size, uint32_t receiver)
+{
+    struct router *router = peer->router;
+    int r =
+        copied_add(router, fdcopy_get_memfd(peer->pending->copy), size, receiver, peer->account);
+    return r == -EDQUOT ? -ENOSPC : r;
+}
+
 int pending_copy(struct peer *peer,
                  uds_msg *msg,
                  size_t index,
+                 uint32_t receiver,
                  const struct fdpolicy_copies *copies)
 {
     struct uds_fd_info info;
@@ -160,11 +184,15 @@ int pending_copy(struct peer *peer,
     if (get(peer) == NULL)
         return -ENOMEM;
     struct pending *pending = peer->pending;
-    r = charge_take(&pending->charge, peer->account, QUOTA_QUEUED_BYTES, info.size);
+    r = charge_copy(peer, msg, info.size);
     if (r == 0)
         r = fdcopy_start(&pending->copy, peer->router->base, msg, index, copies, on_copied, peer);
+    if (r == 0)
+        r = charge_copied(peer, info.size, receiver);
     if (r < 0) {
-        charge_release(&pending->charge);
+        pending->copy = fdcopy_free(pending->copy);
+        charge_release(&pending->bytes);
+        charge_release(&pending->fds);
         if (STAILQ_EMPTY(&pending->line))
             pending_clear(peer);
         return r;
@@ -219,6 +247,10 @@ int pending_restore(struct peer *peer, uds_snapshot *s)
             return r;
         }
         memcpy(&message->copies, copies, len);
+        uds_msg_peek_body(message->msg, &len);
+        charge_force(&message->bytes, peer->account, QUOTA_UNFINISHED_BYTES, len);
+        charge_force(&message->fds, peer->account, QUOTA_UNFINISHED_FDS,
+                     uds_msg_get_fd_count(message->msg));
         STAILQ_INSERT_TAIL(&peer->pending->line, message, next);
     }
     return 0;

@@ -13,11 +13,12 @@ struct peer;
 
 /**
  * pending_copy() - replace descriptor @index of @msg by a sealed copy, then dispatch @msg again
- * Nothing else of the peer is handled before. -errno of fdcopy_start(), -EDQUOT.
+ * Nothing else of the peer is handled before. -errno of fdcopy_start(); -EDQUOT of the peer, -ENOSPC of sandbox @receiver.
  */
 int pending_copy(struct peer *peer,
                  uds_msg *msg,
                  size_t index,
+                 uint32_t receiver,
                  const struct fdpolicy_copies *copies);
 /** pending_add() - a message that must wait behind the copy; consumes @msg. */
 void pending_add(struct peer *peer, uds_msg *msg, const struct fdpolicy_copies *copies);

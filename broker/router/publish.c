@@ -45,7 +45,8 @@ void publish_refuse_copy(struct peer *peer, uds_msg *msg, int error)
     char detail[200];
     const char *why = error == -EFBIG    ? "it is too large"
                       : error == -EXDEV  ? "it lies on a filesystem that may not answer"
-                      : error == -EDQUOT ? "quota queued_bytes"
+                      : error == -EDQUOT ? "quota queued_bytes or queued_fds"
+                      : error == -ENOSPC ? "it holds too many already (copied_bytes)"
                                          : strerror(-error);
     snprintf(detail, sizeof(detail),
              "the receiver could change this file, so it would get a sealed copy, but: %s", why);
@@ -68,7 +69,7 @@ int publish_check_fds(struct peer *peer,
         publish_refuse(peer, msg, UDS_STATUS_FD_REFUSED, decision.detail, RULE_FDS);
         return 0;
     }
-    int r = pending_copy(peer, msg, decision.index, copies);
+    int r = pending_copy(peer, msg, decision.index, receiver->sandbox_id, copies);
     if (r < 0)
         publish_refuse_copy(peer, msg, r);
     return 0;

@@ -25,31 +25,33 @@
 #define FULL_USEC            1000000u /* an empty bucket is full again */
 #define UNFINISHED_BYTES_MIN (32u << 20)
 #define UNFINISHED_FDS_MIN   64u
+#define COPIED_FACTOR        4u           /* of queued_bytes */
+#define COPIED_MIN           (128u << 20) /* half of it is one sender's: one file of the largest size */
 
 struct quota_share {
     LIST_ENTRY(quota_share) link;
     struct account *sender;
-    uint64_t bytes, fds;
+    uint64_t bytes, fds, copied;
 };
 
 static const uint64_t host_defaults[QUOTA_KINDS] = {
     [QUOTA_CONNECTIONS] = 4096,    [QUOTA_SUBSCRIPTIONS] = 16384,
     [QUOTA_PENDING_CALLS] = 4096,  [QUOTA_QUEUED_BYTES] = 256u << 20,
     [QUOTA_QUEUED_FDS] = 2048,     [QUOTA_UNFINISHED_BYTES] = 256u << 20,
-    [QUOTA_UNFINISHED_FDS] = 2048,
+    [QUOTA_UNFINISHED_FDS] = 2048, [QUOTA_COPIED_BYTES] = 256u << 20,
 };
 static const uint64_t sandbox_defaults[QUOTA_KINDS] = {
     [QUOTA_CONNECTIONS] = 16,     [QUOTA_SUBSCRIPTIONS] = 1024,
     [QUOTA_PENDING_CALLS] = 1024, [QUOTA_QUEUED_BYTES] = 64u << 20,
     [QUOTA_QUEUED_FDS] = 512,     [QUOTA_UNFINISHED_BYTES] = 64u << 20,
-    [QUOTA_UNFINISHED_FDS] = 512,
+    [QUOTA_UNFINISHED_FDS] = 512, [QUOTA_COPIED_BYTES] = 256u << 20,
 };
 
 const char *quota_name(enum quota_kind kind)
 {
     static const char *const names[] = {"connections",  "subscriptions", "pending_calls",
                                         "queued_bytes", "queued_fds",    "queued_bytes",
-                                        "queued_fds"};
+                                        "queued_fds",   "copied_bytes"};
     return kind < QUOTA_KINDS ? names[kind] : "?";
 }
 
@@ -57,6 +59,14 @@ const char *quota_name(enum quota_kind kind)
 static uint64_t unfinished(uint64_t queued, uint64_t least)
 {
     return queued == 0 || queued > least ? queued : least;
+}
+
+static uint64_t copied(uint64_t queued)
+{
+    uint64_t n;
+    if (queued == 0 || __builtin_mul_overflow(queued, COPIED_FACTOR, &n))
+        return queued;
+    return n > COPIED_MIN ? n : COPIED_MIN;
 }
 
 void quota_configure(struct quota *quota, const Uds__Supervisor__Quota *from)
@@ -72,7 +82,8 @@ void quota_configure(struct quota *quota, const Uds__Supervisor__Quota *from)
                                        from->queued_bytes,
                                        from->queued_fds,
                                        unfinished(from->queued_bytes, UNFINISHED_BYTES_MIN),
-                                       unfinished(from->queued_fds, UNFINISHED_FDS_MIN)};
+                                       unfinished(from->queued_fds, UNFINISHED_FDS_MIN),
+                                       copied(from->queued_bytes)};
     for (size_t i = 0; i < QUOTA_KINDS; i++) {
         if (set[i] != 0)
             quota->host[i] = quota->sandbox[i] = set[i];
@@ -244,6 +255,27 @@ static bool fits(uint64_t limit, uint64_t used, uint64_t own, uint64_t n, bool w
     return n == 0 || mine <= (whole ? room : room / 2);
 }
 
+static struct quota_share *share_new(struct account *receiver, struct account *sender)
+{
+    struct quota_share *share = calloc(1, sizeof(*share));
+    if (share == NULL)
+        return NULL;
+    share->sender = account_ref(sender);
+    account_ref(receiver);
+    LIST_INSERT_HEAD(&receiver->shares, share, link);
+    return share;
+}
+
+static void share_put(struct account *receiver, struct quota_share *share)
+{
+    if (share->bytes > 0 || share->fds > 0 || share->copied > 0)
+        return;
+    account_unref(share->sender);
+    LIST_REMOVE(share, link);
+    free(share);
+    account_unref(receiver);
+}
+
 int queue_charge(
     struct account *receiver, struct account *sender, uint64_t bytes, uint64_t fds, bool force)
 {
@@ -255,14 +287,8 @@ int queue_charge(
          !fits(quota_limit(receiver, QUOTA_QUEUED_FDS), receiver->used[QUOTA_QUEUED_FDS],
                share != NULL ? share->fds : 0, fds, whole)))
         return -EDQUOT;
-    if (share == NULL) {
-        share = calloc(1, sizeof(*share));
-        if (share == NULL)
-            return -ENOMEM;
-        share->sender = account_ref(sender);
-        account_ref(receiver);
-        LIST_INSERT_HEAD(&receiver->shares, share, link);
-    }
+    if (share == NULL && (share = share_new(receiver, sender)) == NULL)
+        return -ENOMEM;
     share->bytes += bytes;
     share->fds += fds;
     receiver->used[QUOTA_QUEUED_BYTES] += bytes;
@@ -279,12 +305,31 @@ void queue_release(struct account *receiver, struct account *sender, uint64_t by
     share->fds -= fds;
     receiver->used[QUOTA_QUEUED_BYTES] -= bytes;
     receiver->used[QUOTA_QUEUED_FDS] -= fds;
-    if (share->bytes > 0 || share->fds > 0)
+    share_put(receiver, share);
+}
+
+int copies_charge(struct account *receiver, struct account *sender, uint64_t bytes, bool force)
+{
+    struct quota_share *share = share_find(receiver, sender);
+    if (!force &&
+        !fits(quota_limit(receiver, QUOTA_COPIED_BYTES), receiver->used[QUOTA_COPIED_BYTES],
+              share != NULL ? share->copied : 0, bytes, receiver == sender))
+        return -EDQUOT;
+    if (share == NULL && (share = share_new(receiver, sender)) == NULL)
+        return -ENOMEM;
+    share->copied += bytes;
+    receiver->used[QUOTA_COPIED_BYTES] += bytes;
+    return 0;
+}
+
+void copies_release(struct account *receiver, struct account *sender, uint64_t bytes)
+{
+    struct quota_share *share = share_find(receiver, sender);
+    if (share == NULL)
         return;
-    LIST_REMOVE(share, link);
-    free(share);
-    account_unref(sender);
-    account_unref(receiver);
+    share->copied -= bytes;
+    receiver->used[QUOTA_COPIED_BYTES] -= bytes;
+    share_put(receiver, share);
 }
 
 bool account_spend(struct account *account, uint64_t now_usec)

@@ -20,6 +20,7 @@ enum quota_kind {
     QUOTA_QUEUED_FDS,
     QUOTA_UNFINISHED_BYTES, /* of frames that are partly here; limited like QUEUED_* */
     QUOTA_UNFINISHED_FDS,
+    QUOTA_COPIED_BYTES, /* of sealed copies that a sandbox was given (copied.c) */
     QUOTA_KINDS,
 };
 
@@ -91,6 +92,10 @@ void charge_release(struct charge *charge);
 int queue_charge(
     struct account *receiver, struct account *sender, uint64_t bytes, uint64_t fds, bool force);
 void queue_release(struct account *receiver, struct account *sender, uint64_t bytes, uint64_t fds);
+
+/** copies_charge() - the same for copies of @sender's files that @receiver holds. */
+int copies_charge(struct account *receiver, struct account *sender, uint64_t bytes, bool force);
+void copies_release(struct account *receiver, struct account *sender, uint64_t bytes);
 
 /** account_spend() - one message of the rate; false when the bucket is empty. */
 bool account_spend(struct account *account, uint64_t now_usec);

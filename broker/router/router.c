@@ -22,6 +22,7 @@
 
 #include "admin.h"
 #include "call.h"
+#include "copied.h"
 #include "listener.h"
 #include "peer.h"
 #include "sandbox.h"
@@ -97,6 +98,7 @@ int router_new(struct router **ret, struct event_base *base)
     LIST_INIT(&router->busy);
     router->quota.fds = router->fd_limit;
     quota_configure(&router->quota, NULL);
+    copied_init(router);
     router->end_of_turn = event_new(base, -1, 0, on_end_of_turn, router);
     if (router->end_of_turn == NULL || route_new(&router->plain) < 0 ||
         route_new(&router->served) < 0) {
@@ -127,6 +129,7 @@ struct router *router_free(struct router *router)
     for (size_t pos = 0; (sandbox = table_next(&router->sandboxes, &pos)) != NULL;)
         sandbox_free(sandbox);
     sysevent_clear(router);
+    copied_deinit(router);
     if (router->end_of_turn != NULL)
         event_free(router->end_of_turn);
     if (router->configuration != NULL)
@@ -215,6 +218,7 @@ int router_sandbox_changed(struct router *router, const Uds__Supervisor__Sandbox
     sysevent_changed(router, sandbox_get(router, info->id), before);
     if (before != NULL)
         uds__supervisor__sandbox__free_unpacked(before, NULL);
+    copied_sandbox_changed(router, info->id);
     call_retry_parked(router);
     return 0;
 }

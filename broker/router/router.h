@@ -73,6 +73,11 @@ struct router {
     size_t matched_count, matched_size;
     uint64_t stamp; /* counts matches, so that a queue group knows whether it was seen */
 
+    struct table copied; /* sealed copies that somebody may hold (copied.c) */
+    int copied_group;    /* fanotify: tells when one is gone; -1 */
+    struct event *copied_event;
+    uint64_t next_copied;
+
     uint64_t next_peer, next_call, turn;
     uint64_t started_usec;
     size_t fd_limit; /* RLIMIT_NOFILE */

@@ -185,6 +185,7 @@ struct fdpolicy_receiver sandbox_receiver(const struct router *router,
     struct identity identity;
     const Uds__Supervisor__Sandbox *info = sandbox->info;
     struct fdpolicy_receiver receiver = {.is_sandbox = true,
+                                         .sandbox_id = info->id,
                                          .guarded = info->guarded,
                                          .uid_first = info->uid_first,
                                          .uid_count = info->uid_count};

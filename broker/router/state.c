@@ -3,7 +3,7 @@
  * The router on its way into the next process: everything that router.h holds, in an order in which each object finds
  * those that it refers to:
  *
- *   header, configuration, sandboxes, listeners, peers, subscriptions, calls
+ *   header, configuration, sandboxes, listeners, peers, subscriptions, calls, copies of files
  *
  * Charges are not written: each restored object takes its own again, over the limit if need be (backlog.c, waiting.c, and
  * charge_force). Times are CLOCK_MONOTONIC of the same machine. Listings that wait for the supervisor are answered with what
@@ -16,6 +16,7 @@
 
 #include "admin.h"
 #include "call.h"
+#include "copied.h"
 #include "listener.h"
 #include "peer.h"
 #include "pending.h"
@@ -24,7 +25,7 @@
 #include "sub.h"
 
 #define STATE_MAGIC   0x52534455u /* "UDSR" */
-#define STATE_VERSION 1u
+#define STATE_VERSION 2u
 
 static void put_configuration(const struct router *router, uds_snapshot *s)
 {
@@ -90,6 +91,7 @@ int router_serialise(struct router *router, uds_snapshot *s)
     uds_snapshot_put_u32(s, (uint32_t)router->calls.count);
     for (size_t pos = 0; (object = table_next(&router->calls, &pos)) != NULL;)
         call_serialise(object, s);
+    copied_serialise(router, s);
     return uds_snapshot_error(s);
 }
 
@@ -159,6 +161,8 @@ int router_restore(struct router **ret, struct event_base *base, uds_snapshot *s
         r = get_configuration(router, s);
     for (size_t i = 0; r == 0 && i < sizeof(parts) / sizeof(parts[0]); i++)
         r = get_each(router, s, parts[i]);
+    if (r == 0)
+        r = copied_restore(router, s);
     if (r == 0)
         r = uds_snapshot_error(s);
     if (r < 0) {

@@ -221,6 +221,95 @@ Test(fdpolicy, refuses_a_file_that_is_too_large_to_copy)
     world_close(&w);
 }
 
+/* A file of ours of @size bytes, all holes: its copy is as large. */
+static int make_large(off_t size)
+{
+    char path[] = "/tmp/uds-fdpolicy-XXXXXX";
+    int rw = mkstemp(path), ro = open(path, O_RDONLY | O_CLOEXEC);
+    cr_assert(rw >= 0 && ro >= 0);
+    cr_assert_eq(ftruncate(rw, size), 0);
+    unlink(path);
+    close(rw);
+    return ro;
+}
+
+static uint64_t copied_by_sandbox(const struct world *w)
+{
+    const struct account *account;
+    for (size_t pos = 0; (account = table_next(&w->router->quota.accounts, &pos)) != NULL;) {
+        if (account->is_sandbox)
+            return account->used[QUOTA_COPIED_BYTES];
+    }
+    return 0;
+}
+
+Test(fdpolicy, charges_copies_until_the_last_holder_lets_go)
+{
+    UDS_TEST_GUARD;
+    enum {
+        KEPT = 2
+    };
+    struct world w;
+    struct world_config c;
+    int kept[KEPT];
+    open_world(&w, &c, false, getuid());
+    c.quota.queued_bytes = 32u << 20; /* so copies may take 128 MiB, those of one sender 64 */
+    cr_assert_eq(router_configure(w.router, &c.configuration), 0);
+    uds_conn *server = world_link(&w, 1, 1), *client = world_connect(&w);
+    world_subscribe(&w, server, 1, "x", 0);
+    for (uint64_t i = 0; i < KEPT + 1; i++) {
+        uds_msg *msg = world_msg(UDS_MSG_PUBLISH, i + 1, "x", NULL);
+        cr_assert_eq(uds_msg_push_fd(msg, make_large(30 << 20)), 0);
+        world_send(client, msg);
+        msg = world_expect(&w, client, UDS_MSG_ACK, i + 1);
+        cr_expect_eq(world_status(msg), i < KEPT ? UDS_STATUS_OK : UDS_STATUS_FD_REFUSED,
+                     "copy %zu: %s", (size_t)i, world_text(msg, UDS_FIELD_DETAIL));
+        uds_msg_unref(msg);
+        if (i >= KEPT)
+            continue;
+        msg = world_expect(&w, server, UDS_MSG_DELIVER, 1);
+        kept[i] = uds_msg_take_fd(msg, 0);
+        uds_msg_unref(msg);
+    }
+    cr_expect_eq(copied_by_sandbox(&w), 60u << 20);
+    void *map = mmap(NULL, 4096, PROT_READ, MAP_SHARED, kept[0], 0);
+    close(kept[0]);
+    close(kept[1]);
+    WAIT_FOR(&w, copied_by_sandbox(&w) == 30u << 20); /* the map keeps the first */
+    munmap(map, 4096);
+    WAIT_FOR(&w, copied_by_sandbox(&w) == 0);
+    uds_msg *msg = world_msg(UDS_MSG_PUBLISH, 9, "x", NULL);
+    cr_assert_eq(uds_msg_push_fd(msg, make_large(30 << 20)), 0);
+    world_send(client, msg);
+    cr_expect_eq(world_answer(&w, client, UDS_MSG_ACK, 9), UDS_STATUS_OK);
+    uds_conn_unref(server); /* with the message unread */
+    uds_conn_unref(client);
+    WAIT_FOR(&w, world_is_empty(&w));
+    world_close(&w);
+}
+
+Test(fdpolicy, charges_copies_to_the_generation_where_nobody_can_watch_them)
+{
+    UDS_TEST_GUARD;
+    struct world w;
+    struct world_config c;
+    uds_conn *server, *client;
+    open_world(&w, &c, false, getuid());
+    int group = w.router->copied_group;
+    w.router->copied_group = -1; /* as where the kernel or a container refuses it */
+    close(pass(&w, make_file("picture", 0600), &server, &client));
+    for (int i = 0; i < 5; i++)
+        world_turn(&w);
+    cr_expect_eq(copied_by_sandbox(&w), 64u << 10, "small ones have a price, too");
+    uds_conn_unref(server);
+    uds_conn_unref(client);
+    c.sandbox[0].generation = 2;
+    world_sandbox(&w, &c.sandbox[0]);
+    WAIT_FOR(&w, world_is_empty(&w));
+    w.router->copied_group = group;
+    world_close(&w);
+}
+
 Test(fdpolicy, refuses_descriptors_to_several_receivers)
 {
     UDS_TEST_GUARD;
