@@ -45,7 +45,7 @@ struct supervisor {
     sbx_cleaner *cleaner;
     struct door *doors;
     size_t ndoors;
-    const char **door_paths; /* of those that are files, NULL-terminated */
+    char **door_paths; /* of those that are files, NULL-terminated */
     struct cell_env env;
     struct cell *cells;
     size_t ncells;

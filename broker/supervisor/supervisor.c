@@ -21,12 +21,15 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <sys/param.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include "check.h"
 #include "notify.h"
@@ -302,6 +305,41 @@ static int make_doors(struct supervisor *s)
     return r;
 }
 
+/* What an inherited listener is called, only its socket can tell. */
+static int name_of(const struct door *door,
+                   char name[sizeof(((struct sockaddr_un *)0)->sun_path) + 1])
+{
+    struct sockaddr_un addr = {0};
+    socklen_t len = sizeof(addr);
+
+    if (getsockname(uds_listener_get_fd(door->listener), (struct sockaddr *)&addr, &len) < 0)
+        return -errno;
+    memcpy(name, addr.sun_path, sizeof(addr.sun_path));
+    name[sizeof(addr.sun_path)] = 0;
+    return len > offsetof(struct sockaddr_un, sun_path) && !name[0]; /* 1 = abstract */
+}
+
+/*
+ * An abstract name cannot be hidden from who shares the network; if it also has our uid, nothing
+ * tells it from us.
+ */
+static int refuse_abstract(struct supervisor *s, const struct door *door)
+{
+    for (size_t i = 0; geteuid() != 0 && i < s->stack->nsandboxes; i++) {
+        const struct stack_sandbox *entry = &s->stack->sandboxes[i];
+
+        if (entry->isolate & SBX_NS_NET)
+            continue;
+        s->error->err = EINVAL;
+        snprintf(s->error->text, sizeof(s->error->text),
+                 "listen: %.300s: sandbox %s shares the network and, without root, your uid: it "
+                 "would be taken for you: listen on a file, or add \"net\" to its isolate",
+                 door->address, entry->name);
+        return -EINVAL;
+    }
+    return 0;
+}
+
 static int list_door_paths(struct supervisor *s)
 {
     size_t n = 0;
@@ -309,9 +347,19 @@ static int list_door_paths(struct supervisor *s)
     s->door_paths = calloc(s->ndoors + 1, sizeof(*s->door_paths));
     if (!s->door_paths)
         return -ENOMEM;
-    for (size_t i = 0; i < s->ndoors; i++)
-        if (s->doors[i].path)
-            s->door_paths[n++] = s->doors[i].path;
+    for (size_t i = 0; i < s->ndoors; i++) {
+        const struct door *door = &s->doors[i];
+        char name[sizeof(((struct sockaddr_un *)0)->sun_path) + 1];
+        int r = name_of(door, name);
+
+        if (r == 1)
+            r = refuse_abstract(s, door);
+        else if (r == 0 && (door->path || name[0] == '/') &&
+                 !(s->door_paths[n++] = strdup(door->path ? door->path : name)))
+            r = -ENOMEM;
+        if (r < 0)
+            return r;
+    }
     return 0;
 }
 
@@ -322,7 +370,7 @@ static int make_cells(struct supervisor *s)
     s->env = (struct cell_env){.base = s->base,
                                .cleaner = s->cleaner,
                                .stack = s->stack,
-                               .doors = s->door_paths,
+                               .doors = (const char *const *)s->door_paths,
                                .nofile = s->nofile,
                                .on_changed = on_cell_changed,
                                .on_link = on_cell_link,
@@ -396,6 +444,8 @@ static void unmake(struct supervisor *s)
         event_base_free(s->base);
     free(s->cells);
     free(s->doors);
+    for (size_t i = 0; s->door_paths && s->door_paths[i]; i++)
+        free(s->door_paths[i]);
     free(s->door_paths);
     if (s->ready_fd >= 0)
         close(s->ready_fd);

@@ -70,6 +70,12 @@ def rootless(scene):
     try:
         asked(scene, "rootless", where, f"{where}/b.sock", "degrade: [cgroup, cpu, id-range, landlock, stats]", "",
               uid=NOBODY)
+        options = "isolate: [user, mount, pid, ipc, uts, cgroup], degrade: [cgroup, cpu, id-range, landlock, stats]"
+        b = Broker(scene, STACK.format(where, options, "x", ""), listen=f"unix:@{where.name}", uid=NOBODY,
+                   run=where / "run")
+        check("rootless: no abstract name where the network is shared", b.process.wait(15) != 0)
+        b.reader.join(5)
+        check("rootless: and it says why", b.said("shares the network"), b.log())
     finally:
         shutil.rmtree(where)
 
