@@ -7,6 +7,7 @@
  *   - swap: memory.limit_in_bytes alone is defeated by swap. memory.memsw.limit_in_bytes bounds the sum, must not be
  *     below the memory limit, hence is written second. Where swap is not accounted, swappiness 0 keeps the group out
  *     of swap.
+ *   - buffers of TCP and UDP sockets, of loopback too, are counted apart and by default without a limit.
  *   - cpu.shares 1024 is the weight 100 of v2.
  *   - statistics of io are of the throttling layer and see direct and read traffic; buffered writes are charged to
  *     the root (there is no writeback accounting on v1).
@@ -20,7 +21,8 @@
 #include "cgroup-internal.h"
 
 enum {
-    PERIOD_US = 100000
+    PERIOD_US = 100000,
+    SOCKETS_SHARE = 4 /* of the memory limit, on top of it */
 };
 
 static uint32_t v1_needs(const struct sbx_limits *limits)
@@ -98,6 +100,9 @@ limit_memory(const struct sbxi_hierarchy *h, int fd, uint64_t bytes, struct sbx_
     int r = write_u64(h, fd, "memory.limit_in_bytes", bytes, error);
     if (r < 0)
         return r;
+    r = sbxi_control_write_u64(fd, "memory.kmem.tcp.limit_in_bytes", bytes / SOCKETS_SHARE);
+    if (r < 0 && r != -ENOENT)
+        return sbxi_control_error(error, -r, "hybrid v1", h, "memory.kmem.tcp.limit_in_bytes", "");
     r = sbxi_control_write_u64(fd, "memory.memsw.limit_in_bytes", bytes);
     if (r == -ENOENT || r == -EOPNOTSUPP)
         return write_u64(h, fd, "memory.swappiness", 0, error);

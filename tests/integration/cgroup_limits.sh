@@ -58,6 +58,26 @@ check "peak is at the limit" [ "$(json memory_peak_bytes)" -le 33554432 ]
 check "peak is at the limit" [ "$(json memory_peak_bytes)" -ge 25165824 ]
 expect "the next one is not hurt" 0 '' $r --memory 32M -- true
 
+# Sockets that nobody reads: 64 MiB if nothing limited them, in pages of which /proc/net/sockstat counts every one.
+sockets=$(
+    cat <<'PY'
+import resource, socket, sys
+door, kept = socket.create_server(("127.0.0.1", 0)), []
+for _ in range(64):
+    client = socket.create_connection(door.getsockname())
+    kept += [client, door.accept()[0]]
+    client.setblocking(False)
+    try:
+        for _ in range(16):
+            client.send(bytes(1 << 16))
+    except BlockingIOError:
+        pass
+pages = int(next(line for line in open("/proc/net/sockstat") if line.startswith("TCP")).split()[-1])
+sys.exit(pages * resource.getpagesize() > 32 << 20)
+PY
+)
+expect "socket buffers are memory" 0 '' $r --memory 32M -- python3 -c "$sockets"
+
 # -- pids
 expect "forks are refused" 0 '' $r --pids 5 --json -- python3 -c '
 import os, sys, time
