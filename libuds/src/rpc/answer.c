@@ -12,6 +12,13 @@
 
 #include <uds/error.h>
 
+/* A C0 control, DEL, or the second byte of a C1 control (U+0080 to U+009F), which terminals obey as well. */
+static bool is_control(const unsigned char *text, size_t i)
+{
+    return text[i] < 0x20 || text[i] == 0x7f ||
+           (i > 0 && text[i - 1] == 0xc2 && text[i] >= 0x80 && text[i] < 0xa0);
+}
+
 void udsi_text_get(const uds_msg *msg, uint16_t tag, char *buf, size_t size)
 {
     const void *data;
@@ -23,8 +30,12 @@ void udsi_text_get(const uds_msg *msg, uint16_t tag, char *buf, size_t size)
     if (len >= size)
         len = size - 1;
     for (size_t i = 0; i < len; i++) {
-        unsigned char c = ((const unsigned char *)data)[i];
-        buf[i] = c < 0x20 || c == 0x7f ? '?' : (char)c;
+        buf[i] = ((const char *)data)[i];
+        if (!is_control(data, i))
+            continue;
+        if ((unsigned char)buf[i] >= 0x80)
+            buf[i - 1] = '?';
+        buf[i] = '?';
     }
     buf[len] = '\0';
 }

@@ -389,6 +389,8 @@ Test(rpc_reply, bounds_what_the_peer_says)
     uint64_t id = request(&scene, &seen, -1);
     memset(longest, 'x', sizeof(longest));
     longest[3] = '\x1b';
+    memcpy(longest + 5, "\xc2\x9b", 2); /* CSI in one character */
+    memcpy(longest + 8, "\xc3\x9f", 2); /* sharp s */
     longest[sizeof(longest) - 1] = '\0';
     cr_assert_eq(uds_msg_new(&msg, UDS_MSG_REPLY, id, NULL, 0), 0);
     cr_assert_eq(uds_msg_add_u32(msg, UDS_FIELD_STATUS, UDS_STATUS_DENIED), 0);
@@ -402,6 +404,8 @@ Test(rpc_reply, bounds_what_the_peer_says)
     cr_expect_eq(seen.value, 1ull << 40);
     cr_expect_eq(strlen(seen.detail), 1024);
     cr_expect_eq(seen.detail[3], '?', "a terminal must not be talked to");
+    cr_expect_eq(memcmp(seen.detail + 5, "??", 2), 0, "not by a C1 control either");
+    cr_expect_eq(memcmp(seen.detail + 8, "\xc3\x9f", 2), 0, "other letters stay");
     cr_expect_str_eq(seen.rule, "policy rule 3");
     scene_end(&scene);
 }
