@@ -22,6 +22,7 @@
 #include <uds/error.h>
 
 #include "call.h"
+#include "greeting.h"
 #include "pending.h"
 #include "publish.h"
 #include "router.h"
@@ -61,6 +62,7 @@ static void on_message(uds_conn *conn, uds_msg *msg, void *arg)
         uds_msg_unref(msg);
         return;
     }
+    greeting_forget(peer);
     count_in(peer, msg);
     if (peer->pending != NULL)
         pending_add(peer, msg, NULL);
@@ -170,6 +172,8 @@ static int peer_enter(struct peer *peer)
     r = uds_event_attach(&peer->event, peer->conn, router->base);
     if (r < 0)
         table_take(&router->peers, peer->id);
+    else if (peer->listener_id != 0 && !uds_conn_is_open(peer->conn))
+        greeting_expect(peer);
     return r;
 }
 
@@ -241,6 +245,7 @@ void peer_lose(struct peer *peer)
     peer->dead = true;
     table_take(&peer->router->peers, peer->id);
     turn_forget(peer);
+    greeting_forget(peer);
     pending_clear(peer);
     sub_end_all(peer);
     call_peer_lost(peer);

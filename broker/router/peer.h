@@ -65,6 +65,10 @@ struct peer {
     bool tired;              /* for a turn */
     TAILQ_ENTRY(peer) by_tired;
 
+    bool stranger; /* has not greeted */
+    uint64_t greeting_until;
+    TAILQ_ENTRY(peer) by_greeting;
+
     uint32_t fds_generation, fds_send, fds_receive;
     struct peer_decision *decisions; /* [publish, call] */
 

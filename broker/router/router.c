@@ -23,6 +23,7 @@
 #include "admin.h"
 #include "call.h"
 #include "copied.h"
+#include "greeting.h"
 #include "listener.h"
 #include "peer.h"
 #include "sandbox.h"
@@ -96,6 +97,8 @@ int router_new(struct router **ret, struct event_base *base)
     STAILQ_INIT(&router->notes);
     TAILQ_INIT(&router->tired);
     LIST_INIT(&router->busy);
+    TAILQ_INIT(&router->strangers);
+    router->greeting_usec = GREETING_USEC;
     router->quota.fds = router->fd_limit;
     quota_configure(&router->quota, NULL);
     copied_init(router);
@@ -130,6 +133,7 @@ struct router *router_free(struct router *router)
         sandbox_free(sandbox);
     sysevent_clear(router);
     copied_deinit(router);
+    greeting_deinit(router);
     if (router->end_of_turn != NULL)
         event_free(router->end_of_turn);
     if (router->configuration != NULL)

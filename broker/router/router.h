@@ -69,6 +69,10 @@ struct router {
     TAILQ_HEAD(peer_list, peer) tired; /* have had their account's share of the turn */
     LIST_HEAD(, account) busy;         /* have used some of it */
 
+    TAILQ_HEAD(, peer) strangers; /* have not greeted yet, the oldest first (greeting.c) */
+    struct event *greeting_timer;
+    uint64_t greeting_usec; /* how long they may take */
+
     struct sub **matched; /* scratch of one publish */
     size_t matched_count, matched_size;
     uint64_t stamp; /* counts matches, so that a queue group knows whether it was seen */

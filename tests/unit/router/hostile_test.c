@@ -478,3 +478,80 @@ Test(hostile, a_queued_message_is_charged_with_what_it_costs_to_keep)
     WAIT_FOR(&w, world_is_empty(&w));
     world_close(&w);
 }
+
+Test(hostile, one_that_never_greets_loses_its_place)
+{
+    UDS_TEST_GUARD;
+    struct world w;
+    struct world_config c;
+    int strangers[3];
+    open_world(&w, &c);
+    c.quota.connections = 4;
+    cr_assert_eq(router_configure(w.router, &c.configuration), 0);
+    w.router->greeting_usec = 1000;
+    Uds__Supervisor__Link link = UDS__SUPERVISOR__LINK__INIT;
+    int pair[2];
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    link.sandbox_id = link.generation = 1;
+    cr_assert_eq(router_add_link(w.router, &link, pair[0]), 0);
+    for (int i = 0; i < 3; i++)
+        strangers[i] = world_dial(&w);
+    cr_assert_eq(send(strangers[2], hello, 20, MSG_NOSIGNAL), 20); /* half of one is none */
+    WAIT_FOR(&w, w.router->peers.count == 4);
+    uds_conn *honest = world_connect(&w);
+    WAIT_FOR(&w, w.router->peers.count == 2); /* the honest one and the link, which owes nothing */
+    cr_expect(uds_conn_process(honest) >= 0 && uds_conn_is_open(honest));
+    cr_expect(TAILQ_EMPTY(&w.router->strangers));
+    cr_expect(!event_pending(w.router->greeting_timer, EV_TIMEOUT, NULL), "nothing wakes us");
+    for (int i = 0; i < 3; i++)
+        close(strangers[i]);
+    close(pair[1]);
+    uds_conn_unref(honest);
+    WAIT_FOR(&w, world_is_empty(&w));
+    world_close(&w);
+}
+
+Test(hostile, no_timer_waits_for_those_who_have_spoken)
+{
+    UDS_TEST_GUARD;
+    struct world w;
+    struct world_config c;
+    open_world(&w, &c);
+    uds_conn *a = world_connect(&w), *b = world_connect(&w);
+    cr_expect(event_pending(w.router->greeting_timer, EV_TIMEOUT, NULL));
+    world_subscribe(&w, a, 1, "x", 0);
+    world_subscribe(&w, b, 1, "x", 0);
+    cr_expect(!event_pending(w.router->greeting_timer, EV_TIMEOUT, NULL));
+    uds_conn_unref(a);
+    uds_conn_unref(b);
+    WAIT_FOR(&w, world_is_empty(&w));
+    world_close(&w);
+}
+
+/* One uid may have more connections by its quota than we have descriptors: the table has room for others nevertheless. */
+Test(hostile, a_host_user_cannot_take_the_whole_descriptor_table)
+{
+    UDS_TEST_GUARD;
+    enum {
+        MANY = 60,
+        TABLE = 80
+    };
+    struct world w;
+    struct world_config c;
+    int fds[MANY];
+    open_world(&w, &c);
+    w.router->quota.fds = TABLE; /* as if RLIMIT_NOFILE were that */
+    for (int i = 0; i < MANY; i++) {
+        fds[i] = world_dial(&w);
+        world_turn(&w);
+    }
+    WAIT_FOR(&w, w.router->peers.count == TABLE / 2);
+    uds_conn *sandbox = world_link(&w, 1, 1);
+    world_subscribe(&w, sandbox, 1, "x", 0);
+    for (int i = 0; i < MANY; i++)
+        close(fds[i]);
+    uds_conn_unref(sandbox);
+    WAIT_FOR(&w, world_is_empty(&w));
+    check_alive(&w);
+    world_close(&w);
+}
