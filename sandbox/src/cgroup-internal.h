@@ -34,6 +34,8 @@ extern const struct sbxi_cgroup_backend sbxi_cgroup_v2;
 extern const struct sbxi_cgroup_backend sbxi_cgroup_hybrid;
 extern const struct sbxi_cgroup_backend sbxi_cgroup_v1; /* hybrid's files, killed by the freezer */
 
+/* Where strangers live in h->own: the next cgroup above that can be used, if any, becomes it. */
+void sbxi_cgroup_v2_settle(struct sbxi_hierarchy *h, bool fake);
 /* Moves this process and its descendants, as far as they live in the v2 cgroup @fd, to the cgroup @leaf below it. */
 int sbxi_cgroup_v2_move_ours(int fd, const char *leaf);
 

@@ -245,6 +245,10 @@ int sbxi_cgroup_probe(struct sbxi_cgroup_layout *ret,
             return r;
     }
     layout.backend = choose(&layout);
+    for (size_t i = 0; i < layout.n && layout.backend == &sbxi_cgroup_v2 && !parent; i++) {
+        sbxi_cgroup_v2_settle(&layout.hierarchies[i], layout.fake);
+        layout.hierarchies[i].controllers = v2_controllers(&layout.hierarchies[i]);
+    }
     *ret = layout;
     return 0;
 }

@@ -5,8 +5,9 @@
  * cpu and pids it takes, and from then on no process can enter any child ("domain invalid", EOPNOTSUPP). So before the first controller is handed
  * down we move ourselves, and our descendants that live there too (the cleaner, a broker's router), into a leaf beside
  * the sandboxes, "uds-self-leaf". The leaf is shared by all owners that live in the same cgroup; the cleaner of the last
- * one moves them back and removes it (sweep.c). Other people's processes are never moved: if some are there the error
- * says so.
+ * one moves them back and removes it (sweep.c). Other people's processes are never moved: if some live in our cgroup,
+ * as in every login session, sandboxes are made in the next one above that is ours to write and has none, and if
+ * there is none the error says so.
  *
  * memory.swap.max is 0: swap must not defeat the limit. memory.oom.group: the sandbox dies as a whole, not half.
  */
@@ -100,6 +101,39 @@ static bool is_inhabited(int fd, bool by_strangers)
         if (!by_strangers || !is_ours((pid_t)strtol(line, NULL, 10)))
             return true;
     return false;
+}
+
+/* May sandboxes be made in the cgroup at @path, and we then put processes from below it there? */
+static bool is_usable(const char *path, bool fake)
+{
+    static const char *const files[] = {".", "cgroup.procs", "cgroup.subtree_control"};
+    _cleanup_close_ int fd = sbxi_cgtree_open(path, fake);
+    if (fd < 0 || is_inhabited(fd, false))
+        return false;
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        if (faccessat(fd, files[i], W_OK, AT_EACCESS) < 0)
+            return false;
+    return true;
+}
+
+void sbxi_cgroup_v2_settle(struct sbxi_hierarchy *h, bool fake)
+{
+    char path[SBXI_RECORD_PATH_MAX];
+    size_t base = strlen(h->mount);
+    snprintf(path, sizeof path, "%s%s", h->mount, h->own);
+    _cleanup_close_ int own = sbxi_cgtree_open(path, fake);
+    if (own < 0 || !is_inhabited(own, true))
+        return;
+    for (char *slash = strrchr(path, '/'); slash > path + base; slash = strrchr(path, '/')) {
+        *slash = '\0';
+        if (is_usable(path, fake)) {
+            snprintf(h->own, sizeof h->own, "%s", path + base);
+            return;
+        }
+    }
+    path[base] = '\0';
+    if (strcmp(h->own, "/") != 0 && is_usable(path, fake))
+        snprintf(h->own, sizeof h->own, "/");
 }
 
 int sbxi_cgroup_v2_move_ours(int fd, const char *leaf)

@@ -51,7 +51,8 @@ typedef struct sbxi_cgroup sbxi_cgroup;
 
 /*
  * Reads @root/proc/self/{cgroup,mountinfo} (@root NULL = the machine itself; a path is for tests). @parent as in
- * sbx_spec.cgroup_parent: NULL = our own cgroup in each hierarchy, "/a/b" = below each mount, must exist there.
+ * sbx_spec.cgroup_parent: NULL = our own cgroup in each hierarchy (v2: where others live in it, the next above that
+ * is free and ours to write), "/a/b" = below each mount, must exist there.
  * 0 also when there is no hierarchy at all (backend NULL). -errno: /proc cannot be read, @parent is missing.
  */
 int sbxi_cgroup_probe(struct sbxi_cgroup_layout *ret,

@@ -298,6 +298,39 @@ Test(cgroup_v2, moves_itself_and_its_descendants_to_the_leaf_and_nobody_else)
     end();
 }
 
+Test(cgroup_v2, goes_above_a_cgroup_in_which_others_live)
+{
+    UDS_TEST_GUARD;
+    struct sbxi_cgroup_layout layout;
+    begin();
+    make_v2("cpu memory pids io");
+    put("/proc/self/cgroup", "0::/app/user/session\n");
+    put("/cg/cgroup.procs", "1\n"); /* the root, which may */
+    put("/cg/app/cgroup.type", "domain\n");
+    put("/cg/app/cgroup.procs", "");
+    put("/cg/app/user/cgroup.type", "domain\n");
+    put("/cg/app/user/cgroup.procs", "1\n");
+    put("/cg/app/user/cgroup.subtree_control", "");
+    put("/cg/app/user/session/cgroup.type", "domain\n");
+    put("/cg/app/user/session/cgroup.procs", "1\n");
+    put("/cg/app/user/session/cgroup.controllers", "");
+    probe(&layout, NULL);
+    cr_assert_str_eq(layout.hierarchies[0].own, "/app");
+    cr_assert_eq(layout.hierarchies[0].controllers,
+                 SBXI_CTL_CPU | SBXI_CTL_MEMORY | SBXI_CTL_PIDS | SBXI_CTL_IO);
+    put("/cg/app/cgroup.procs", "1\n");
+    probe(&layout, NULL);
+    cr_assert_str_eq(layout.hierarchies[0].own, "/");
+    probe(&layout, "/app/user/session");
+    cr_assert_str_eq(layout.hierarchies[0].own, "/app/user/session", "what was asked for stays");
+    char text[32];
+    snprintf(text, sizeof text, "%d\n", (int)getpid());
+    put("/cg/app/user/session/cgroup.procs", text);
+    probe(&layout, NULL);
+    cr_assert_str_eq(layout.hierarchies[0].own, "/app/user/session", "only we live there");
+    end();
+}
+
 /* cpu and pids would be handed down by the kernel without a word, and nobody could enter the sandbox's cgroup then. */
 Test(cgroup_v2, hands_nothing_down_where_others_live)
 {
@@ -313,6 +346,8 @@ Test(cgroup_v2, hands_nothing_down_where_others_live)
     put("/cg/app/cgroup.type", "domain\n");
     snprintf(text, sizeof text, "%d\n", (int)getppid());
     put("/cg/app/cgroup.procs", text);
+    put("/cg/cgroup.type", "domain\n"); /* a cgroup namespace's root, with processes */
+    put("/cg/cgroup.procs", text);
     probe(&layout, NULL);
     cr_assert_eq(sbxi_cgroup_new(&cg, &layout, "t", &pids, NULL, 0, &degraded, &error), -EBUSY);
     cr_assert_not_null(strstr(error.text, "/cg/app/cgroup.subtree_control (v2): other processes"));
