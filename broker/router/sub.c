@@ -27,6 +27,15 @@
 
 #define SUBSCRIBE_FIELDS (1u << UDS_FIELD_SUBJECT | 1u << UDS_FIELD_QUEUE | 1u << UDS_FIELD_MODE)
 
+/* What it counts in the quota: a long pattern is many nodes of the tree, in memory and in every match. */
+static uint64_t weight(const char *pattern)
+{
+    uint64_t dots = 0;
+    for (; *pattern != '\0'; pattern++)
+        dots += *pattern == '.';
+    return 1 + dots / 8;
+}
+
 static struct route *tree_of(const struct sub *sub)
 {
     return sub->serve ? sub->peer->router->served : sub->peer->router->plain;
@@ -164,7 +173,7 @@ void sub_on_subscribe(struct peer *peer, uds_msg *msg)
         peer_ack(peer, id, status, 0, detail, rule);
         return;
     }
-    if (charge_take(&charge, peer->account, QUOTA_SUBSCRIPTIONS, 1) < 0) {
+    if (charge_take(&charge, peer->account, QUOTA_SUBSCRIPTIONS, weight(head.subject)) < 0) {
         sysevent_limit(peer->router, peer->account, QUOTA_SUBSCRIPTIONS);
         peer_ack(peer, id, UDS_STATUS_QUOTA, quota_limit(peer->account, QUOTA_SUBSCRIPTIONS),
                  "quota subscriptions", NULL);
@@ -372,7 +381,7 @@ int sub_restore(struct router *router, uds_snapshot *s)
     free(queue);
     if (r < 0)
         return r;
-    charge_force(&sub->charge, peer->account, QUOTA_SUBSCRIPTIONS, 1);
+    charge_force(&sub->charge, peer->account, QUOTA_SUBSCRIPTIONS, weight(sub->pattern));
     set_filter(sub);
     sub->dropping = uds_snapshot_get_u32(s) != 0;
     sub->turn = uds_snapshot_get_u64(s);

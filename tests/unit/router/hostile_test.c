@@ -555,3 +555,24 @@ Test(hostile, a_host_user_cannot_take_the_whole_descriptor_table)
     check_alive(&w);
     world_close(&w);
 }
+
+Test(hostile, a_long_pattern_counts_for_several)
+{
+    UDS_TEST_GUARD;
+    struct world w;
+    struct world_config c;
+    char pattern[256] = "*";
+    open_world(&w, &c);
+    c.quota.subscriptions = 20;
+    cr_assert_eq(router_configure(w.router, &c.configuration), 0);
+    for (size_t i = 1; i < 120; i++)
+        memcpy(pattern + 2 * i - 1, ".*", 3);
+    uds_conn *conn = world_connect(&w);
+    world_subscribe(&w, conn, 1, pattern, 0);
+    world_send(conn, world_msg(UDS_MSG_SUBSCRIBE, 2, pattern, NULL));
+    cr_assert_eq(world_answer(&w, conn, UDS_MSG_ACK, 2), UDS_STATUS_QUOTA);
+    world_subscribe(&w, conn, 3, "short", 0);
+    uds_conn_unref(conn);
+    WAIT_FOR(&w, world_is_empty(&w));
+    world_close(&w);
+}
