@@ -99,6 +99,24 @@ static int open_signals(struct broker *broker)
     return CLI_FAILED;
 }
 
+/*
+ * In a sandbox $UDS_BROKER is a link that was made once: the first program that uses it says goodbye
+ * on it, and the script that runs the next one has none. The sandbox's own socket gives each program
+ * a connection, with the same identity. Only where it is not there, the link is taken.
+ */
+static bool open_own_socket(struct broker *broker, const struct uds_addr *link)
+{
+    struct uds_addr address;
+
+    if (link->kind != UDS_ADDR_FD || getenv("UDS_BROKER_REDIAL") == NULL)
+        return false;
+    if (uds_addr_parse("unix:/run/uds/broker.sock", &address) < 0 ||
+        uds_client_new(&broker->client, &address, NULL, 0) < 0)
+        return false;
+    (void)uds_addr_format(&address, broker->address, sizeof(broker->address));
+    return true;
+}
+
 int broker_open(struct broker *broker, const char *to)
 {
     static const struct uds_client_callbacks callbacks = {.on_event = on_event};
@@ -116,7 +134,8 @@ int broker_open(struct broker *broker, const char *to)
     }
     if (uds_addr_format(&address, broker->address, sizeof(broker->address)) < 0)
         broker->address[0] = '\0';
-    r = uds_client_new(&broker->client, to != NULL ? &address : NULL, NULL, 0);
+    if (to != NULL || !open_own_socket(broker, &address))
+        r = uds_client_new(&broker->client, to != NULL ? &address : NULL, NULL, 0);
     if (r < 0) {
         cli_error("connect: %s: %s", broker->address, connect_hint(-r));
         return CLI_UNREACHABLE;

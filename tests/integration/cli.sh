@@ -183,5 +183,25 @@ wait "$back" || bad "sub across a restart: exit $?"
 kill "$broker"
 wait "$broker" || bad "the broker: exit $?"
 broker=
+
+# ---- in a sandbox: a script runs uds again and again, and each time it is that sandbox ----
+
+cat >"$dir/stack.yaml" <<EOF
+broker: {run_dir: $dir/run}
+sandboxes:
+  script:
+    command: [/bin/sh, -c, "for i in 1 2 3; do $uds pub --confirm ours.\$i x && echo accepted \$i; done; $uds pub --confirm other x"]
+    root: {jail: [/bin/sh, $uds]}
+    publish: [ours.>]
+    degrade: [cgroup, cpu, id-range, landlock, stats]
+EOF
+"$uds" up "$dir/stack.yaml" 2>"$dir/up" &
+broker=$!
+await "$dir/up" 'script: +exited|^uds-broker: ' "a script in a sandbox"
+[ "$(grep -c '^accepted' "$dir/up")" = 3 ] && grep -q 'uds pub: other: denied: .*(default deny)' "$dir/up" ||
+    bad "a script in a sandbox: $(cat "$dir/up")"
+kill "$broker"
+wait "$broker" || bad "the stack: exit $?"
+broker=
 [ ! -e "$dir/b.sock" ] || bad "the socket file is left"
 [ $failed = 0 ]
