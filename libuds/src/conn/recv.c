@@ -199,7 +199,8 @@ static void release_buffer(struct udsi_receiver *rx)
 
 static void settle(struct udsi_receiver *rx)
 {
-    rx->quiet = rx->burst < UDSI_BUFFER_LARGE;
+    /* One that a record made larger than usual is not kept for the next: thousands of peers may send one each. */
+    rx->quiet = rx->burst < UDSI_BUFFER_LARGE || rx->cap > UDSI_BUFFER_LARGE;
     rx->burst = 0;
     release_buffer(rx);
 }

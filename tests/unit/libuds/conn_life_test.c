@@ -451,3 +451,28 @@ Test(conn_forward, shares_a_body_under_another_head)
     cr_assert_eq(uds_msg_get_type(got), UDS_MSG_ACK);
     cr_assert_eq(uds_conn_forward(a, UDS_MSG_ACK, 1, head, UDS_HEAD_MAX + 1, NULL, false), -EINVAL);
 }
+
+Test(conn_life, a_large_record_leaves_no_large_buffer_behind)
+{
+    UDS_TEST_GUARD;
+    static char body[150 << 10];
+    _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
+    _cleanup_msg_ uds_msg *msg = NULL, *got = NULL;
+    int pair[2];
+
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    cr_assert_eq(uds_conn_new(&a, pair[0], NULL), 0);
+    cr_assert_eq(uds_conn_new(&b, pair[1], NULL), 0);
+    for (int i = 0; i < 2; i++) {
+        (void)uds_conn_process(a);
+        (void)uds_conn_process(b);
+    }
+    cr_assert(uds_conn_is_open(a) && uds_conn_is_open(b));
+    cr_assert_eq(uds_msg_new(&msg, UDS_MSG_MESSAGE, 1, body, sizeof(body)), 0);
+    cr_assert_eq(uds_conn_send(a, msg), 0);
+    cr_assert(uds_conn_process(a) >= 0);
+    cr_assert(uds_conn_process(b) >= 0);
+    cr_assert_eq(uds_conn_receive(b, &got), 1);
+    cr_assert(uds_conn_process(b) >= 0); /* finds nothing more */
+    cr_expect_leq(b->in.cap, UDSI_BUFFER_LARGE, "%zu bytes", b->in.cap);
+}
