@@ -113,7 +113,8 @@ static bool open_own_socket(struct broker *broker, const struct uds_addr *link)
     if (uds_addr_parse("unix:/run/uds/broker.sock", &address) < 0 ||
         uds_client_new(&broker->client, &address, NULL, 0) < 0)
         return false;
-    (void)uds_addr_format(&address, broker->address, sizeof(broker->address));
+    if (uds_addr_format(&address, broker->address, sizeof(broker->address)) < 0)
+        broker->address[0] = '\0';
     return true;
 }
 
