@@ -13,11 +13,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int fail(struct sbx_error *error, const char *address, int err)
+#include <sys/stat.h>
+
+static bool is_other_file(const struct uds_addr *addr)
+{
+    struct stat st;
+
+    return addr->kind == UDS_ADDR_PATH && lstat(addr->name, &st) == 0 && !S_ISSOCK(st.st_mode);
+}
+
+static int fail(struct sbx_error *error, const char *address, const struct uds_addr *addr, int err)
 {
     const char *why = strerror(err), *knob = "";
 
-    if (err == EADDRINUSE) {
+    if (err == EADDRINUSE && is_other_file(addr)) {
+        why = "address in use";
+        knob = ": what is there is no socket; remove it or choose another address";
+    } else if (err == EADDRINUSE) {
         why = "address in use";
         knob = ": another broker listens there; stop it or choose another address";
     } else if (err == ENOENT) {
@@ -86,7 +98,7 @@ int door_open(struct door *door,
         r = -ENOMEM;
     if (r < 0) {
         door_close(door);
-        return fail(error, address, -r);
+        return fail(error, address, &addr, -r);
     }
     return 0;
 }

@@ -51,6 +51,7 @@ expect "no verb" 2 '^usage:' "$uds"
 expect "unknown verb" 2 '^uds: frobnicate: no such verb' "$uds" frobnicate
 expect "version" 0 '^uds [0-9]+\.' "$uds" version
 expect "no broker" 3 "^uds pub: connect: unix:$dir/b.sock: nobody listens there" "$uds" pub a b
+expect "a file where the socket should be" 1 'address in use: what is there is no socket; ' "$UDS_BIN/uds-broker" --run-dir "$dir/run" --listen "$uds"
 expect "bad address" 2 '^uds pub: address: smtp:x: not an address' "$uds" pub --to smtp:x a b
 expect "bad fd" 1 '^uds pub: --fd: 77: Bad file descriptor' "$uds" pub --fd 77 a
 expect "bad file" 1 '^uds pub: open: /nonexistent: No such file' "$uds" pub --file /nonexistent a
