@@ -8,6 +8,7 @@ import os
 import pathlib
 import socket
 import sys
+import time
 
 here = pathlib.Path(__file__).parent
 sys.path.insert(0, (here / "support").read_text())
@@ -92,11 +93,11 @@ def questions(r):
 
 def flood(r):
     for verb, count in (("Stats", 6000), ("Start", 300)):
-        statuses = {}
+        statuses, begin = {}, time.monotonic()
         for _ in range(count):
             status = r.ask(SUPERVISOR + verb, uint(1, 3 if verb == "Start" else 1)).status
             statuses[status] = statuses.get(status, 0) + 1
-        say(f"flood {verb}:", *(f"{k}={v}" for k, v in sorted(statuses.items())))
+        say(f"flood {verb}: in {(time.monotonic() - begin) * 1000:.0f} ms", *(f"{k}={v}" for k, v in sorted(statuses.items())))
 
 
 def breach(r, life):

@@ -7,7 +7,7 @@
  *   refused: WHAT: errno            the confinement held
  *   SUCCEEDED: WHAT                 it did not
  *   answer: VERB WHAT: STATUS text  what the supervisor said
- *   flood: VERB: N ok, N refused, N lost
+ *   flood: VERB: N ok, N refused, N lost in N ms
  *   attack: over                    all done, the supervisor was still there
  *
  * Everything goes to stderr, which is the supervisor's. Then it waits for the control connection to end.
@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/bpf.h>
@@ -311,6 +312,7 @@ static void flood(uds_rpc *rpc, const char *verb, bool with_fd)
     uint8_t body[32];
     int memfd = memfd_create("flood", MFD_CLOEXEC);
     unsigned lost = 0;
+    struct timespec begin, end;
     struct uds_rpc_request request = UDS_RPC_REQUEST_INIT;
     ref.id = 1;
     request.method = verb;
@@ -319,6 +321,7 @@ static void flood(uds_rpc *rpc, const char *verb, bool with_fd)
     request.timeout_ms = WAIT_MS;
     request.fds = &memfd;
     request.nfds = with_fd ? 1 : 0;
+    (void)clock_gettime(CLOCK_MONOTONIC, &begin);
     for (unsigned i = 0; i < FLOOD; i++) {
         if (uds_rpc_request(rpc, &request, on_flood_reply, &flood, NULL) < 0)
             lost++;
@@ -329,8 +332,11 @@ static void flood(uds_rpc *rpc, const char *verb, bool with_fd)
     }
     /* Calls are answered in order: when this one is, so are they. */
     ask_id(rpc, SERVICE "Stats", "", UINT32_MAX);
-    fprintf(stderr, "flood: %s: %u ok, %u refused, %u lost\n", strrchr(verb, '/') + 1, flood.ok,
-            flood.refused, lost + flood.open);
+    (void)clock_gettime(CLOCK_MONOTONIC, &end);
+    fprintf(stderr, "flood: %s: %u ok, %u refused, %u lost in %lld ms\n", strrchr(verb, '/') + 1,
+            flood.ok, flood.refused, lost + flood.open,
+            (long long)(end.tv_sec - begin.tv_sec) * 1000 +
+                (end.tv_nsec - begin.tv_nsec) / 1000000);
     while (flood.open > 0 && uds_conn_process(uds_rpc_get_conn(rpc)) >= 0) {
         uds_rpc_process_timeouts(rpc);
         usleep(1000);
