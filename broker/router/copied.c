@@ -69,11 +69,11 @@ static void watch_none(struct router *router)
         copied->watched = false;
 }
 
-static void take_event(struct router *router, const struct fanotify_event_metadata *event)
+static void
+take_event(struct router *router, const struct fanotify_event_metadata *event, const char *at)
 {
     struct fanotify_event_info_fid info;
     struct file_handle handle;
-    const char *at = (const char *)event + event->metadata_len;
     size_t len = event->event_len - event->metadata_len;
     if ((event->mask & FAN_Q_OVERFLOW) != 0)
         watch_none(router);
@@ -92,10 +92,17 @@ static void on_gone(evutil_socket_t fd, short what, void *arg)
 {
     (void)what;
     _Alignas(struct fanotify_event_metadata) char buf[8192];
-    const struct fanotify_event_metadata *event = (const void *)buf;
     ssize_t n = read(fd, buf, sizeof(buf));
-    for (; n > 0 && FAN_EVENT_OK(event, n); event = FAN_EVENT_NEXT(event, n))
-        take_event(arg, event);
+    for (size_t at = 0, end = n > 0 ? (size_t)n : 0;
+         end - at >= sizeof(struct fanotify_event_metadata);) {
+        struct fanotify_event_metadata event;
+        memcpy(&event, buf + at, sizeof(event));
+        if (event.event_len < event.metadata_len || event.event_len < sizeof(event) ||
+            event.event_len > end - at)
+            break;
+        take_event(arg, &event, buf + at + event.metadata_len);
+        at += event.event_len;
+    }
 }
 
 /* Takes @group over; -1: nothing can be watched. */
