@@ -24,6 +24,10 @@
 
 #include "error.h"
 
+enum {
+    PLACE_LOCK_MAX = sizeof(((struct place *)0)->socket) + sizeof(".lock")
+};
+
 int place_default_run_dir(char *buf, size_t size)
 {
     const char *xdg = getenv("XDG_RUNTIME_DIR");
@@ -85,15 +89,25 @@ void place_remove_directory(const char *path, sbx_cleaner *cleaner)
         sbx_cleaner_remove_path(cleaner, path);
 }
 
+/* A lock file is beside a listener while it is made or closed: killed then, we would leave a directory that is not empty. */
+static void lock_of(const struct place *place, char ret[PLACE_LOCK_MAX])
+{
+    snprintf(ret, PLACE_LOCK_MAX, "%s.lock", place->socket);
+}
+
 static int open_listener(struct place *place, struct sbx_error *error)
 {
     struct uds_listener_options options = UDS_LISTENER_OPTIONS_INIT;
     struct uds_addr addr;
+    char lock[PLACE_LOCK_MAX];
     int r = uds_addr_parse(place->socket, &addr);
 
+    lock_of(place, lock);
     options.mode = 0666;
     if (r == 0)
         r = sbx_cleaner_add_path(place->cleaner, place->socket);
+    if (r == 0)
+        r = sbx_cleaner_add_path(place->cleaner, lock);
     if (r == 0)
         r = uds_listener_new(&place->listener, &addr, &options);
     return r < 0 ? error_set(error, -r, "listen: %.300s: %s", place->socket, strerror(-r)) : 0;
@@ -143,8 +157,12 @@ int place_lock(struct place *place, uid_t uid, gid_t gid, struct sbx_error *erro
 void place_clear(struct place *place)
 {
     if (place->listener) {
+        char lock[PLACE_LOCK_MAX];
+
+        lock_of(place, lock);
         place->listener = uds_listener_free(place->listener);
         sbx_cleaner_remove_path(place->cleaner, place->socket);
+        sbx_cleaner_remove_path(place->cleaner, lock);
     }
     if (place->dir[0])
         place_remove_directory(place->dir, place->cleaner);

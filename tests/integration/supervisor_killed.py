@@ -45,6 +45,14 @@ def supervisor(scene):
     scene.expect_nothing_left("supervisor killed")
 
 
+def beside_a_lock(scene):
+    """While it makes or closes a listener there is a lock file beside it."""
+    b = start(scene)
+    (scene.run / f"broker-{b.pid}" / "a" / "broker.sock.lock").touch(0o600)
+    b.end(signal.SIGKILL)
+    scene.expect_nothing_left("killed while it had a lock")
+
+
 def both(scene):
     b = start(scene)
     cleaner = b.child("uds-cleaner")
@@ -103,4 +111,4 @@ def at_any_moment(scene):
         check(f"signal {signo}: exit statuses", codes <= {0, -signo}, codes)
 
 
-run_parts(Scene(), supervisor, both, keeper, at_any_moment)
+run_parts(Scene(), supervisor, beside_a_lock, both, keeper, at_any_moment)
