@@ -28,6 +28,7 @@ struct sbx {
     sbxi_cgroup *cgroup;                /* NULL: none */
     pid_t init_pid;                     /* 0: none, or reaped */
     int init_fd, control, epoll;        /* pidfd; our end; both of them in one fd to poll */
+    bool own_pids;                      /* a pid namespace: who kills PID 1 kills them all */
     bool ids_taken;
     bool ended; /* @last is the payload's end */
     bool finished;

@@ -20,6 +20,10 @@
 #include "kernel.h"
 #include "running.h"
 
+enum {
+    INIT_ENDS_MS = 1000
+};
+
 int sbxi_event_receive(int control, struct sbxi_event *ret)
 {
     struct sbxi_event event;
@@ -39,11 +43,21 @@ int sbxi_event_receive(int control, struct sbxi_event *ret)
     return 1;
 }
 
+/* Without a pid namespace and a cgroup only init knows who belongs to it: it ends them when it finds itself alone. */
+static void let_init_end(sbx *s)
+{
+    struct pollfd gone = {.fd = s->init_fd, .events = POLLIN};
+    shutdown(s->control, SHUT_WR);
+    poll(&gone, 1, INIT_ENDS_MS);
+}
+
 /* PID 1 takes the namespace with it; what is not in it dies by cgroup. */
 static void kill_all(sbx *s)
 {
     siginfo_t info = {0};
     if (s->init_pid) {
+        if (!s->own_pids && !s->cgroup)
+            let_init_end(s);
         pidfd_send_signal(s->init_fd, SIGKILL, NULL, 0);
         while (waitid((idtype_t)P_PIDFD, (id_t)s->init_fd, &info, WEXITED) < 0 && errno == EINTR)
             continue; /* ECHILD: the caller ignores SIGCHLD or has reaped it */

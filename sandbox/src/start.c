@@ -334,6 +334,7 @@ static int start(const sbx_plan *plan, sbx *s, sbx_cleaner *cleaner, struct sbx_
     if (plan->timeout_ms >= 0)
         s->timeout_at = sbxi_now_ms() + (uint64_t)plan->timeout_ms;
     s->timeout_ms = plan->timeout_ms;
+    s->own_pids = plan->isolate & SBX_NS_PID;
     s->memory_limit = plan->limits.memory_bytes;
     s->report.degraded = plan->degraded;
     int r = take_resources(plan, s, cleaner, error);

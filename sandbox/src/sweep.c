@@ -37,6 +37,7 @@ enum {
     MAX_SLOTS = 65536,
     KILL_MS = 800,
     REMOVE_MS = 600,
+    HANG_UP_MS = 200,
     LISTEN_MS = 150
 };
 
@@ -91,6 +92,21 @@ static int open_process(const struct sbxi_record *r)
     return sbxi_take_fd(&fd);
 }
 
+/* The init of a sandbox without a pid namespace, and without a cgroup, is the only one to know who belongs to it: it
+ * sees that its owner is gone and ends them, if it gets the time. All share one delay. */
+static void kill_processes(const struct table *t, const int *fds)
+{
+    int left_ms = HANG_UP_MS;
+    for (size_t i = 0; i < t->n; i++) {
+        if (!t->mine[i] || t->records[i].kind != SBXI_RECORD_PROCESS || fds[i] < 0)
+            continue;
+        struct pollfd p = {.fd = fds[i], .events = POLLIN};
+        for (; left_ms > 0 && poll(&p, 1, 10) == 0; left_ms -= 10)
+            continue;
+        syscall(SYS_pidfd_send_signal, fds[i], SIGKILL, NULL, 0);
+    }
+}
+
 static void kill_everything(struct sbxi_sweep *s, struct table *t, int *fds)
 {
     for (size_t i = 0; i < t->n; i++) {
@@ -106,11 +122,9 @@ static void kill_everything(struct sbxi_sweep *s, struct table *t, int *fds)
             done(s, t, i, fds[i]);
     }
     for (size_t i = 0; i < t->n; i++)
-        if (t->mine[i] && t->records[i].kind == SBXI_RECORD_PROCESS) {
+        if (t->mine[i] && t->records[i].kind == SBXI_RECORD_PROCESS)
             fds[i] = open_process(&t->records[i]);
-            if (fds[i] >= 0)
-                syscall(SYS_pidfd_send_signal, fds[i], SIGKILL, NULL, 0);
-        }
+    kill_processes(t, fds);
 }
 
 static void wait_for_processes(struct sbxi_sweep *s, struct table *t, const int *fds)

@@ -476,6 +476,20 @@ def test_nothing_is_left(c):
     process.communicate()
     os.close(read)
     os.close(report)
+    for how in ("timeout", "kill"):
+        read, write = os.pipe()
+        process, report = c.start(["--isolate", "user,mount", "--jail", c.probe, "--fd", f"life={write}", "--timeout",
+                                   "300" if how == "timeout" else "30000"],
+                                  [c.probe, "daemonize", "--", "sleep"], pass_fds=(write,))
+        os.close(write)
+        process.stdout.readline()
+        process.stdout.readline()
+        if how == "kill":
+            process.kill()
+        c.check(f"[42] everything ends without a pid namespace: {how}", ends(read, 5), "")
+        process.communicate()
+        os.close(read)
+        os.close(report)
 
 
 def test_refusals(c):
