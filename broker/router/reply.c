@@ -4,9 +4,11 @@
  * second one find nothing and are dropped without a word: the call may just have been cancelled.
  *
  * What a server says goes on as it is, marked with its name as SENDER; a status without a SENDER is the broker's own.
- * Its RULE does not go on: rules are ours to name.
+ * Its RULE does not go on: rules are ours to name. Nor does a status that says what the kernel or the broker saw: a
+ * server cannot have been killed and answer.
  */
 #include <errno.h>
+#include <stdio.h>
 
 #include <uds/error.h>
 
@@ -38,6 +40,25 @@ void call_reply_refused(
     peer_notice(peer, id, status, 0, detail, rule);
 }
 
+/* What only the broker can know. In a server's mouth it would lend a lie the kernel's word. */
+static bool is_ours_to_say(uint32_t status)
+{
+    return status == UDS_STATUS_NO_RESPONDERS || status == UDS_STATUS_FD_REFUSED ||
+           status == UDS_STATUS_SLOW_CONSUMER ||
+           (status >= UDS_STATUS_CALLEE_LOST && status <= UDS_STATUS_CALLEE_OOM);
+}
+
+static void replace_claim(struct head *head)
+{
+    if (!is_ours_to_say(head->status))
+        return;
+    snprintf(head->detail, sizeof(head->detail),
+             "the callee answered with %s, which only the broker may say",
+             uds_status_name(head->status));
+    head->status = UDS_STATUS_INTERNAL;
+    head->has_value = false;
+}
+
 void call_on_reply(struct peer *peer, uds_msg *msg, const struct fdpolicy_copies *copies)
 {
     struct head head;
@@ -53,6 +74,7 @@ void call_on_reply(struct peer *peer, uds_msg *msg, const struct fdpolicy_copies
     struct fdpolicy_receiver receiver = peer_receiver(call->caller);
     if (publish_check_fds(peer, msg, &receiver, copies) == 0)
         return;
+    replace_claim(&head);
     head_begin(&out);
     if (head.status != UDS_STATUS_OK)
         head_u32(&out, UDS_FIELD_STATUS, head.status);

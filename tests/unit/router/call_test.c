@@ -107,6 +107,41 @@ Test(call, is_denied_by_default_and_names_the_rule)
     world_close(&w);
 }
 
+Test(call, is_not_told_by_a_server_what_only_the_broker_can_know)
+{
+    UDS_TEST_GUARD;
+    static const uint32_t forged[] = {
+        UDS_STATUS_NO_RESPONDERS,  UDS_STATUS_CALLEE_LOST, UDS_STATUS_CALLEE_EXITED,
+        UDS_STATUS_CALLEE_CRASHED, UDS_STATUS_CALLEE_OOM,  UDS_STATUS_FD_REFUSED,
+        UDS_STATUS_SLOW_CONSUMER,
+    };
+    struct world w;
+    struct world_config c;
+    open_world(&w, &c);
+    uds_conn *server = world_link(&w, 1, 1), *client = world_connect(&w);
+    world_subscribe(&w, server, 5, thumbnail, 1);
+    for (size_t i = 0; i < sizeof(forged) / sizeof(forged[0]); i++) {
+        call(client, 7 + i, 1000);
+        uds_msg *request = world_receive(&w, server);
+        uds_msg *lie = world_msg(UDS_MSG_REPLY, uds_msg_get_id(request), NULL, "");
+        cr_assert_eq(uds_msg_add_u32(lie, UDS_FIELD_STATUS, forged[i]), 0);
+        cr_assert_eq(uds_msg_add_u64(lie, UDS_FIELD_VALUE, 64u << 20), 0);
+        world_send(server, lie);
+        uds_msg *reply = world_expect(&w, client, UDS_MSG_REPLY, 7 + i);
+        uint32_t status = 0;
+        uint64_t value;
+        cr_assert_eq(uds_msg_get_u32(reply, UDS_FIELD_STATUS, &status), 0);
+        cr_expect_eq(status, UDS_STATUS_INTERNAL, "%s passed", uds_status_name(forged[i]));
+        cr_expect_eq(uds_msg_get_u64(reply, UDS_FIELD_VALUE, &value), -ENOENT);
+        uds_msg_unref(request);
+        uds_msg_unref(reply);
+    }
+    uds_conn_unref(server);
+    uds_conn_unref(client);
+    WAIT_FOR(&w, world_is_empty(&w));
+    world_close(&w);
+}
+
 Test(call, is_answered_once_and_by_the_callee_only)
 {
     UDS_TEST_GUARD;
