@@ -125,7 +125,7 @@ struct sbx_spec {
     bool assert_all;           /* refuse anything less than asked, whatever @degrade says */
     uint32_t degrade;          /* enum sbx_degrade */
     int timeout_ms;            /* wall clock; -1 = none */
-    const char *cgroup_parent; /* NULL = our own cgroup in each hierarchy */
+    const char *cgroup_parent; /* NULL = ours; on v2 the next free above if it is shared */
 };
 #define SBX_SPEC_INIT                                                                     \
     {                                                                                     \
