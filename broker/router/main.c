@@ -16,7 +16,7 @@
 
 #ifdef UDS_SANITIZED
 /* LSan starts a thread that ptraces us and reads /proc: neither exists in here. */
-int __lsan_is_turned_off(void);
+__attribute__((visibility("default"))) int __lsan_is_turned_off(void);
 int __lsan_is_turned_off(void)
 {
     return 1;
