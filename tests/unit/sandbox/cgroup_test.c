@@ -473,6 +473,55 @@ Test(cgroup_v1, joins_every_hierarchy)
     end();
 }
 
+static void put_stat(const sbxi_cgroup *cg, const char *mount, const char *name, const char *text)
+{
+    char file[512];
+    snprintf(file, sizeof file, "%s/%s/%s", mount, strrchr(sbxi_cgroup_get_path(cg), '/') + 1,
+             name);
+    put(file, text);
+}
+
+Test(cgroup_v1, reads_its_counters)
+{
+    UDS_TEST_GUARD;
+    struct sbxi_cgroup_layout layout;
+    struct sbx_stats stats;
+    begin();
+    make_v1("33 31 0:30 / /v1/blkio rw - cgroup cgroup rw,blkio\n");
+    put("/proc/self/cgroup",
+        "5:blkio:/\n4:memory:/sub/x\n3:cpuacct,cpu:/\n2:pids:/\n1:freezer:/\n0::/\n");
+    put("/v1/blkio/cgroup.procs", "");
+    probe(&layout, NULL);
+    sbxi_cgroup *cg = make(&layout, &all);
+    put_stat(cg, "/v1/cpu,cpuacct", "cpuacct.usage", "1234999\n");
+    put_stat(cg, "/v1/cpu,cpuacct", "cpu.stat",
+             "nr_periods 9\nnr_throttled 2\nthrottled_time 77000\n");
+    put_stat(cg, "/v1/memory/sub/x", "memory.usage_in_bytes", "4096\n");
+    put_stat(cg, "/v1/memory/sub/x", "memory.max_usage_in_bytes", "8192\n");
+    put_stat(cg, "/v1/memory/sub/x", "memory.oom_control",
+             "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n");
+    put_stat(cg, "/v1/pids", "pids.current", "2\n");
+    put_stat(cg, "/v1/pids", "pids.peak", "8\n");
+    put_stat(cg, "/v1/pids", "pids.events", "max 3\n");
+    put_stat(cg, "/v1/blkio", "blkio.throttle.io_service_bytes_recursive",
+             "8:0 Read 10\n8:0 Write 20\n8:0 Sync 30\n8:0 Total 30\n8:16 Read 1\n8:16 Write 2\n"
+             "Total 33\n");
+    cr_assert_eq(sbxi_cgroup_get_stats(cg, &stats), 0);
+    cr_assert(stats.known);
+    cr_assert_eq(stats.cpu_usec, 1234);
+    cr_assert_eq(stats.throttled_usec, 77);
+    cr_assert_eq(stats.memory_bytes, 4096);
+    cr_assert_eq(stats.memory_peak_bytes, 8192);
+    cr_assert_eq(stats.oom_kills, 1);
+    cr_assert_eq(stats.pids, 2);
+    cr_assert_eq(stats.pids_peak, 8);
+    cr_assert_eq(stats.pids_refused, 3);
+    cr_assert_eq(stats.io_read_bytes, 11);
+    cr_assert_eq(stats.io_write_bytes, 22);
+    sbxi_cgroup_free(cg);
+    end();
+}
+
 Test(cgroup_check, names_the_control_and_the_backend)
 {
     UDS_TEST_GUARD;
