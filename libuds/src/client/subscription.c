@@ -218,7 +218,8 @@ void udsi_sub_serve(uds_rpc_call *call, void *arg)
     if (sub)
         sub->refs++;
     if (!sub || !sub->serve) {
-        (void)uds_rpc_call_fail(call, UDS_STATUS_NO_RESPONDERS, 0,
+        /* Not NO_RESPONDERS: whether others serve it is the broker's to say. */
+        (void)uds_rpc_call_fail(call, UDS_STATUS_UNAVAILABLE, 0,
                                 "the service was withdrawn while the request was on its way");
         return;
     }

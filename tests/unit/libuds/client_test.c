@@ -523,7 +523,7 @@ Test(client_serve, answers_requests_of_its_subscription)
     broker_send(&scene, UDS_MSG_REQUEST, 51, (struct field[]){{0x8001, NULL, id, true}, {0}});
     msg = broker_expect(&scene, UDS_MSG_REPLY);
     cr_assert_eq(uds_msg_get_u32(msg, UDS_FIELD_STATUS, &status), 0);
-    cr_expect_eq(status, UDS_STATUS_NO_RESPONDERS);
+    cr_expect_eq(status, UDS_STATUS_UNAVAILABLE);
     (void)uds_msg_unref(msg);
     cr_expect_eq(seen.calls, 1);
     scene_end(&scene);
