@@ -54,8 +54,8 @@ struct uds_fd_info {
  * @fd:  any open descriptor
  * @ret: written on success only
  *
- * Uses fstat, fstatfs, fcntl, getsockopt and (on anonymous inodes only) poll, so that a process without /proc and
- * without a filesystem (the router) can call it. What such a process cannot tell apart is UDS_FD_OTHER: timerfd,
+ * Uses fstat, fstatfs, fcntl, getsockopt, (on anonymous inodes only) poll, and once in a process memfd_create, so that
+ * one without /proc and without a filesystem (the router) can call it. What such a process cannot tell apart is UDS_FD_OTHER: timerfd,
  * epoll, …, an eventfd whose counter is full, a busy io_uring, a pidfd before 6.9; so are regular files of kernel
  * file systems (/proc, /sys, cgroups), whose reads and writes are commands, and hugetlb and secret memory.
  *

@@ -16,9 +16,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
 
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -121,21 +123,45 @@ static bool is_kernel_interface(unsigned long magic)
 }
 
 /*
- * A regular file. Seals can be asked of every tmpfs file, but a file that has a name on a mounted tmpfs was born with
- * F_SEAL_SEAL: so all three seals prove a memfd, and without them a memfd is tmpfs with no link. (A file on a mounted
- * tmpfs whose last link is gone looks the same as an unsealed memfd and is as hazardous.)
+ * The device of all memfds: the kernel's own mount of tmpfs, which nobody can name a file on (mm/shmem.c, shm_mnt). One
+ * that is made and thrown away shows it; it is the same as long as the machine is up. 0: none could be made.
  */
+static uint64_t memfd_device(void)
+{
+    static _Atomic uint64_t known;
+    uint64_t device = atomic_load_explicit(&known, memory_order_relaxed);
+    struct stat st;
+
+    if (device != 0)
+        return device;
+    _cleanup_close_ int fd = memfd_create("uds-device", MFD_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return 0;
+    atomic_store_explicit(&known, st.st_dev, memory_order_relaxed);
+    return st.st_dev;
+}
+
+/*
+ * A regular file on tmpfs is a memfd if it lies where memfds do. Without that knowledge: seals can be asked of every
+ * tmpfs file, but one on a mounted tmpfs was born with F_SEAL_SEAL, so all three seals prove a memfd; a file without a
+ * link is then taken for one, which is as hazardous.
+ */
+static bool is_memfd(const struct stat *st, int seals)
+{
+    uint64_t device = memfd_device();
+
+    if (device != 0)
+        return st->st_dev == device;
+    return (seals & SEALED) == SEALED || st->st_nlink == 0;
+}
+
 static enum uds_fd_kind
 regular_kind(unsigned long magic, const struct stat *st, int seals, int access)
 {
     if (is_kernel_interface(magic))
         return UDS_FD_OTHER;
-    if (magic == UDSI_MAGIC_TMPFS && seals >= 0) {
-        if ((seals & SEALED) == SEALED)
-            return UDS_FD_MEMFD;
-        if (st->st_nlink == 0)
-            return UDS_FD_MEMFD_OPEN;
-    }
+    if (magic == UDSI_MAGIC_TMPFS && seals >= 0 && is_memfd(st, seals))
+        return (seals & SEALED) == SEALED ? UDS_FD_MEMFD : UDS_FD_MEMFD_OPEN;
     return access == O_RDONLY ? UDS_FD_FILE_RO : UDS_FD_FILE_RW;
 }
 

@@ -103,7 +103,9 @@ Test(fd_classify, does_not_take_a_tmpfs_file_for_a_memfd)
         cr_skip_test("/dev/shm is no tmpfs here");
     expect_kind(mkostemp(path, O_CLOEXEC), UDS_FD_FILE_RW, "file on tmpfs");
     expect_kind(open(path, O_RDONLY | O_CLOEXEC), UDS_FD_FILE_RO, "file on tmpfs, read-only");
+    int nameless = open(path, O_RDONLY | O_CLOEXEC);
     unlink(path);
+    expect_kind(nameless, UDS_FD_FILE_RO, "file on tmpfs without a link");
 }
 
 Test(fd_classify, refuses_to_call_a_kernel_interface_a_file)
