@@ -50,6 +50,18 @@ struct uds_conn_options {
         .size = sizeof(struct uds_conn_options), .max_fds = UDS_FDS_DEFAULT \
     }
 
+/*
+ * Abilities beyond the first frames of the protocol, bits of FEATURES in HELLO (docs/protocol.md, "Versions and
+ * extensions"). One is in use when both sides have it: uds_conn_get_features().
+ */
+enum uds_feature {
+    UDS_FEATURE_HEARTBEAT = 1u << 0, /* PING and PONG */
+    UDS_FEATURE_FINISH = 1u << 1,    /* half-close */
+    UDS_FEATURE_ARENA = 1u << 2,     /* large bodies in shared memory */
+    UDS_FEATURE_RING = 1u << 3,      /* frames in shared memory */
+    UDS_FEATURE_STREAMING = 1u << 4, /* calls with more than one reply */
+};
+
 struct uds_conn_callbacks {
     /* One message. Ownership: the callback owns the reference @msg. */
     void (*on_message)(uds_conn *conn, uds_msg *msg, void *arg);
@@ -237,6 +249,8 @@ UDS_EXPORT size_t uds_conn_get_queued_fds(const uds_conn *conn);
 UDS_EXPORT uint32_t uds_conn_get_peer_max_body(const uds_conn *conn);
 /** uds_conn_get_peer_max_fds() - how many fds the peer takes with one message; 0 before its HELLO came. Since: 0.1. */
 UDS_EXPORT uint32_t uds_conn_get_peer_max_fds(const uds_conn *conn);
+/** uds_conn_get_features() - bits of enum uds_feature that both sides have; 0 before the peer's HELLO came. Since: 0.1. */
+UDS_EXPORT uint64_t uds_conn_get_features(const uds_conn *conn);
 /** uds_conn_is_open() - true between the peer's HELLO and the first sign of an end. Since: 0.1. */
 UDS_EXPORT bool uds_conn_is_open(const uds_conn *conn);
 

@@ -109,6 +109,7 @@ int uds_conn_new(uds_conn **ret, int fd, const struct uds_conn_options *options)
     conn->low_water = options->low_water ? options->low_water : conn->max_bytes / 8;
     if (conn->low_water > conn->high_water)
         conn->low_water = conn->high_water;
+    conn->features = 0;
     udsi_hello_make(conn);
     *ret = conn;
     return 0;
@@ -418,6 +419,11 @@ uint32_t uds_conn_get_peer_max_body(const uds_conn *conn)
 uint32_t uds_conn_get_peer_max_fds(const uds_conn *conn)
 {
     return conn->peer_max_fds;
+}
+
+uint64_t uds_conn_get_features(const uds_conn *conn)
+{
+    return conn->in.limits.features;
 }
 
 bool uds_conn_is_open(const uds_conn *conn)

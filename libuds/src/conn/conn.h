@@ -46,6 +46,7 @@ struct uds_conn {
     uint64_t retry_at; /* ms of CLOCK_MONOTONIC, 0 none */
     uint32_t paused;
     uint32_t peer_max_body, peer_max_fds;
+    uint64_t features; /* that our HELLO offers; those in use are in.limits.features */
     size_t record_max; /* SEQPACKET: the largest record, 0 otherwise */
     size_t max_bytes, max_fds_queued, high_water, low_water;
 

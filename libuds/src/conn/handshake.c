@@ -31,7 +31,7 @@ void udsi_hello_make(uds_conn *conn)
     at += UDSI_FIELD_OVERHEAD + 4;
     udsi_head_put_u32(at, UDSI_FIELD_MAX_FDS, conn->in.limits.max_fds);
     at += UDSI_FIELD_OVERHEAD + 4;
-    udsi_head_put_u64(at, UDSI_FIELD_FEATURES, 0);
+    udsi_head_put_u64(at, UDSI_FIELD_FEATURES, conn->features);
     conn->out.hello_len = UDSI_HEADER_SIZE + HELLO_HEAD;
     conn->out.hello_sent = 0;
 }
@@ -70,6 +70,7 @@ static bool queue_keeps_limits(const uds_conn *conn)
 void udsi_hello_take(uds_conn *conn, const uds_msg *msg)
 {
     uint32_t max_body, max_fds;
+    uint64_t features = 0;
 
     if (conn->peer_max_body != 0 || conn->out.released) {
         udsi_conn_fail_rule(conn, UDSI_RULE_HELLO_ONCE);
@@ -78,11 +79,13 @@ void udsi_hello_take(uds_conn *conn, const uds_msg *msg)
     } else if (!has_only(msg, UDSI_FIELD_MAX_BODY, UDSI_FIELD_FEATURES)) {
         udsi_conn_fail_rule(conn, UDSI_RULE_CRITICAL_FIELD);
     } else if (uds_msg_get_u32(msg, UDSI_FIELD_MAX_BODY, &max_body) < 0 ||
-               uds_msg_get_u32(msg, UDSI_FIELD_MAX_FDS, &max_fds) < 0 || max_fds > UDS_FDS_MAX) {
+               uds_msg_get_u32(msg, UDSI_FIELD_MAX_FDS, &max_fds) < 0 || max_fds > UDS_FDS_MAX ||
+               uds_msg_get_u64(msg, UDSI_FIELD_FEATURES, &features) == -EBADMSG) {
         udsi_conn_fail_rule(conn, UDSI_RULE_HELLO_LIMITS);
     } else {
         conn->peer_max_body = max_body;
         conn->peer_max_fds = max_fds;
+        conn->in.limits.features = conn->features & features;
         conn->out.released = true;
         if (conn->state == UDSI_CONN_OPENING)
             conn->state = UDSI_CONN_OPEN;

@@ -16,7 +16,7 @@
 #include "conn/msg.h"
 #include "wire/head.h"
 
-#define STATE_VERSION 1
+#define STATE_VERSION 2
 
 static void put_msg(uds_snapshot *s, const uds_msg *msg, bool with_fds)
 {
@@ -199,7 +199,8 @@ static void put_queue(uds_snapshot *s, const struct udsi_sendq *queue)
 
 static int get_queued(uds_snapshot *s, struct udsi_sendq *queue)
 {
-    static const struct udsi_limits none = {.max_body = UINT32_MAX, .max_fds = UDS_FDS_MAX};
+    static const struct udsi_limits none = {
+        .max_body = UINT32_MAX, .max_fds = UDS_FDS_MAX, .features = UINT64_MAX};
     _cleanup_msg_ uds_msg *payload = NULL;
     const void *bytes, *head;
     struct udsi_header header;
@@ -271,6 +272,8 @@ int uds_conn_serialise(uds_conn *conn, uds_snapshot *s)
     uds_snapshot_put_u32(s, conn->paused);
     uds_snapshot_put_u32(s, conn->peer_max_body);
     uds_snapshot_put_u32(s, conn->peer_max_fds);
+    uds_snapshot_put_u64(s, conn->features);
+    uds_snapshot_put_u64(s, conn->in.limits.features);
     uds_snapshot_put_string(s, conn->text);
     put_receiver(s, &conn->in);
     put_queue(s, &conn->out);
@@ -304,9 +307,13 @@ static int get_rest(uds_snapshot *s, uds_conn *conn)
     conn->paused = uds_snapshot_get_u32(s);
     conn->peer_max_body = uds_snapshot_get_u32(s);
     conn->peer_max_fds = uds_snapshot_get_u32(s);
+    conn->features = uds_snapshot_get_u64(s);
+    conn->in.limits.features = uds_snapshot_get_u64(s);
     text = uds_snapshot_get_string(s);
-    if (uds_snapshot_error(s) || state >= UDSI_CONN_CLOSED || send_error > 4095)
+    if (uds_snapshot_error(s) || state >= UDSI_CONN_CLOSED || send_error > 4095 ||
+        (conn->in.limits.features & ~conn->features))
         return -EBADMSG;
+    udsi_hello_make(conn); /* with the features, should it still have to go out */
     conn->state = (enum udsi_conn_state)state;
     conn->send_error = -(int)send_error;
     if (text)

@@ -17,9 +17,9 @@ static const char *const rule_texts[] = {
     [UDSI_RULE_NONE] = "",
     [UDSI_RULE_MAGIC] = "P-1: a frame begins with the byte 0xD5",
     [UDSI_RULE_VERSION] = "P-2: the protocol version is 1",
-    [UDSI_RULE_FLAGS] = "P-3: flags are zero",
+    [UDSI_RULE_FLAGS] = "P-3: flags are those of a feature in use, all others zero",
     [UDSI_RULE_RESERVED] = "P-4: reserved bytes are zero",
-    [UDSI_RULE_TYPE] = "P-5: the frame type is one of those defined",
+    [UDSI_RULE_TYPE] = "P-5: the frame type is defined, and its feature in use",
     [UDSI_RULE_HEAD_LENGTH] = "P-6: a head is at most 8192 bytes",
     [UDSI_RULE_BODY_LENGTH] = "P-7: a body is no longer than the receiver's MAX_BODY",
     [UDSI_RULE_FD_COUNT] = "P-8: a frame carries no more fds than the receiver's MAX_FDS",
@@ -29,7 +29,8 @@ static const char *const rule_texts[] = {
     [UDSI_RULE_HELLO_FIRST] = "P-12: the first frame is HELLO",
     [UDSI_RULE_HELLO_ONCE] = "P-13: HELLO is sent once",
     [UDSI_RULE_HELLO_PLAIN] = "P-14: HELLO has id 0, no body and no fds",
-    [UDSI_RULE_HELLO_LIMITS] = "P-15: HELLO carries MAX_BODY (u32) and MAX_FDS (u32, at most 253)",
+    [UDSI_RULE_HELLO_LIMITS] =
+        "P-15: HELLO carries MAX_BODY (u32) and MAX_FDS (u32, at most 253); FEATURES is u64",
     [UDSI_RULE_CRITICAL_FIELD] = "P-16: HELLO and GOODBYE carry no unknown field without bit 15",
     [UDSI_RULE_GOODBYE_PLAIN] = "P-17: GOODBYE has id 0, no body and no fds",
     [UDSI_RULE_RECORD] = "P-18: a record of a SEQPACKET socket is exactly one frame",
@@ -41,11 +42,21 @@ const char *udsi_rule_text(enum udsi_rule rule)
     return (unsigned)rule < UDSI_RULE_COUNT ? rule_texts[rule] : "";
 }
 
-static bool is_known_type(uint8_t type)
+/* Is @type defined, and the feature in use that it belongs to, if any? */
+static bool is_known_type(uint8_t type, uint64_t features)
 {
+    (void)features; /* no feature of version 1 brings a type yet */
     return type == UDS_MSG_HELLO || type == UDS_MSG_GOODBYE || type == UDS_MSG_MESSAGE ||
            (type >= UDS_MSG_REQUEST && type <= UDS_MSG_CANCEL) ||
            (type >= UDS_MSG_SUBSCRIBE && type <= UDS_MSG_NOTICE);
+}
+
+/* The flags that a frame of @type may have. */
+static uint8_t known_flags(uint8_t type, uint64_t features)
+{
+    (void)type; /* nor a flag */
+    (void)features;
+    return 0;
 }
 
 void udsi_header_encode(const struct udsi_header *header, uint8_t out[UDSI_HEADER_SIZE])
@@ -55,7 +66,7 @@ void udsi_header_encode(const struct udsi_header *header, uint8_t out[UDSI_HEADE
     udsi_write_u8(&writer, UDSI_FRAME_MAGIC);
     udsi_write_u8(&writer, UDSI_FRAME_VERSION);
     udsi_write_u8(&writer, header->type);
-    udsi_write_u8(&writer, 0);
+    udsi_write_u8(&writer, header->flags);
     udsi_write_u32(&writer, header->body_length);
     udsi_write_u16(&writer, header->head_length);
     udsi_write_u16(&writer, header->fd_count);
@@ -82,11 +93,11 @@ enum udsi_rule udsi_header_decode(const uint8_t bytes[UDSI_HEADER_SIZE],
         return UDSI_RULE_MAGIC;
     if (version != UDSI_FRAME_VERSION)
         return UDSI_RULE_VERSION;
-    if (flags != 0)
+    if (flags & ~known_flags(type, limits->features))
         return UDSI_RULE_FLAGS;
     if (reserved != 0)
         return UDSI_RULE_RESERVED;
-    if (!is_known_type(type))
+    if (!is_known_type(type, limits->features))
         return UDSI_RULE_TYPE;
     if (head_length > UDS_HEAD_MAX)
         return UDSI_RULE_HEAD_LENGTH;
@@ -96,6 +107,7 @@ enum udsi_rule udsi_header_decode(const uint8_t bytes[UDSI_HEADER_SIZE],
         return UDSI_RULE_FD_COUNT;
     *ret = (struct udsi_header){
         .type = type,
+        .flags = flags,
         .head_length = head_length,
         .fd_count = fd_count,
         .body_length = body_length,

@@ -8,7 +8,7 @@
 /*
  * The frame header, 24 bytes, little-endian:
  *
- *    0 u8 magic 0xD5    1 u8 version 1    2 u8 type    3 u8 flags, 0
+ *    0 u8 magic 0xD5    1 u8 version 1    2 u8 type    3 u8 flags
  *    4 u32 body_length                    8 u16 head_length   10 u16 fd_count
  *   12 u32 reserved, 0                   16 u64 id
  *
@@ -50,16 +50,18 @@ enum udsi_rule {
 
 struct udsi_header {
     uint8_t type; /* enum uds_msg_type */
+    uint8_t flags;
     uint16_t head_length;
     uint16_t fd_count;
     uint32_t body_length;
     uint64_t id;
 };
 
-/* What we told the peer in our HELLO. */
+/* What we told the peer in our HELLO, and which features both HELLOs have: none before the peer's has come. */
 struct udsi_limits {
     uint32_t max_body;
     uint32_t max_fds;
+    uint64_t features; /* enum uds_feature bits */
 };
 
 void udsi_header_encode(const struct udsi_header *header, uint8_t out[UDSI_HEADER_SIZE]);

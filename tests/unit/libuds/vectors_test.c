@@ -43,6 +43,7 @@ struct vector {
     bool hello;
     size_t fds;
     uint32_t max_body, max_fds;
+    unsigned long long features;
     struct seen messages[EXPECTS_MAX];
     size_t nmessages;
     enum outcome outcome;
@@ -51,9 +52,9 @@ struct vector {
     size_t len;
 };
 
-static const uint8_t hello_bytes[] = {
-    0xd5, 1, 1, 0, 0,  0, 0, 0, 16, 0, 0, 0, 0,  0, 0, 0, 0,  0, 0, 0,
-    0,    0, 0, 0, 32, 0, 4, 0, 0,  0, 0, 1, 33, 0, 4, 0, 16, 0, 0, 0,
+static const uint8_t hello_front[] = {
+    0xd5, 1, 1,  0, 0, 0, 0, 0, 28, 0, 0,  0, 0, 0, 0,  0, 0, 0, 0,  0, 0, 0,
+    0,    0, 32, 0, 4, 0, 0, 0, 0,  1, 33, 0, 4, 0, 16, 0, 0, 0, 34, 0, 8, 0,
 };
 
 /* ---- reading vectors ---- */
@@ -71,6 +72,8 @@ static void read_key(struct vector *v, const char *line)
     else if (sscanf(line, "# expect: close P-%u", &v->rule) == 1)
         v->outcome = OUTCOME_CLOSE;
     else if (sscanf(line, "# fds: %zu", &v->fds) == 1)
+        return;
+    else if (sscanf(line, "# features: %llu", &v->features) == 1)
         return;
     else if (sscanf(line, "# limits: %u %u", &v->max_body, &v->max_fds) == 2)
         return;
@@ -243,6 +246,17 @@ static void raw_send(int fd, const void *bytes, size_t len, size_t nfds)
               "sendmsg: %s", strerror(errno));
 }
 
+/* A correct HELLO with the vector's FEATURES. */
+static void send_hello(const struct vector *v, int raw)
+{
+    uint8_t hello[sizeof(hello_front) + 8];
+
+    memcpy(hello, hello_front, sizeof(hello_front));
+    for (size_t i = 0; i < 8; i++)
+        hello[sizeof(hello_front) + i] = (uint8_t)(v->features >> (8 * i));
+    raw_send(raw, hello, sizeof(hello), 0);
+}
+
 /* ---- what has to come of it ---- */
 
 static void check_messages(const struct vector *v, const struct bench *b)
@@ -294,7 +308,7 @@ static void run_at_once(const struct vector *v)
 
     bench_open(&b, v->socket_type, v->max_body, v->max_fds);
     if (v->hello)
-        raw_send(b.raw, hello_bytes, sizeof(hello_bytes), 0);
+        send_hello(v, b.raw);
     raw_send(b.raw, v->bytes, v->len, v->fds);
     bench_run(&b);
     check_outcome(v, &b);
@@ -309,7 +323,7 @@ static void run_byte_by_byte(const struct vector *v)
         return;
     bench_open(&b, v->socket_type, v->max_body, v->max_fds);
     if (v->hello)
-        raw_send(b.raw, hello_bytes, sizeof(hello_bytes), 0);
+        send_hello(v, b.raw);
     bench_run(&b);
     for (size_t i = 0; i < v->len && !b.closed; i++) {
         raw_send(b.raw, v->bytes + i, 1, i == 0 ? v->fds : 0);
@@ -321,7 +335,8 @@ static void run_byte_by_byte(const struct vector *v)
 
 static void run_header(const struct vector *v)
 {
-    const struct udsi_limits limits = {.max_body = v->max_body, .max_fds = v->max_fds};
+    const struct udsi_limits limits = {
+        .max_body = v->max_body, .max_fds = v->max_fds, .features = v->features};
     struct udsi_header header;
     enum udsi_rule rule;
 
@@ -398,7 +413,7 @@ static void run_encoder(const struct vector *v)
     if (v->nmessages != 1 || !v->hello || v->outcome != OUTCOME_OPEN)
         return;
     bench_open(&b, v->socket_type, v->max_body, v->max_fds);
-    raw_send(b.raw, hello_bytes, sizeof(hello_bytes), 0);
+    send_hello(v, b.raw);
     raw_send(b.raw, v->bytes, v->len, v->fds);
     bench_run(&b);
     check_outcome(v, &b);
