@@ -19,7 +19,7 @@ MAY_KNOW = {
     "libuds/src/client": {"libuds/src/rpc"},
     "libuds/src/event": {"libuds/src/client"},
     "libuds/src/pb": {"libuds/src/client"},
-    "libuds/src": {"libuds/include"},  # version.c and the cleanup attributes, which every layer may use
+    "libuds/src": {"libuds/include"},  # version, cleanup attributes, clock, blocks of memory: what every layer may use
     "sandbox/include": set(),
     "sandbox/src": {"sandbox/include", "libuds/include"},
     "sandbox/init": {"sandbox/src"},

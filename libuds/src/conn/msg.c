@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "block.h"
 #include "cleanup.h"
 #include "wire/cursor.h"
 #include "wire/frame.h"
@@ -31,13 +32,14 @@ int udsi_msg_alloc(uds_msg **ret, uint8_t type, uint64_t id, size_t head_cap, si
     if (head_cap > UDS_HEAD_MAX || __builtin_add_overflow(head_cap, body_cap, &room) ||
         __builtin_add_overflow(room, sizeof(*msg), &size))
         return -EINVAL;
-    msg = malloc(size);
+    msg = udsi_block_alloc(size);
     if (!msg)
         return -ENOMEM;
     *msg = (uds_msg){
         .refs = 1,
         .type = type,
         .id = id,
+        .block = size,
         .head_cap = (uint16_t)head_cap,
         .body_cap = body_cap,
         .fds_cap = UDSI_MSG_INLINE_FDS,
@@ -126,14 +128,14 @@ uds_msg *uds_msg_unref(uds_msg *msg)
     for (size_t i = 0; i < msg->nfds; i++)
         udsi_close(msg->fds[i]);
     if (msg->fds != msg->inline_fds)
-        free(msg->fds);
+        udsi_block_free(msg->fds, msg->fds_cap * sizeof(int));
     if (msg->owns_head)
-        free(msg->head);
+        udsi_block_free(msg->head, msg->head_cap);
     if (msg->owns_body)
         free(msg->body);
     release = msg->release;
     arg = msg->release_arg;
-    free(msg);
+    udsi_block_free(msg, msg->block);
     if (release)
         release(arg);
     return NULL;
@@ -177,15 +179,12 @@ static int grow_head(uds_msg *msg, size_t len)
         cap *= 2;
     if (cap > UDS_HEAD_MAX)
         cap = UDS_HEAD_MAX;
-    if (!msg->owns_head) {
-        head = malloc(cap);
-        if (head)
-            memcpy(head, msg->head, msg->head_len);
-    } else {
-        head = realloc(msg->head, cap);
-    }
+    head = udsi_block_alloc(cap);
     if (!head)
         return -ENOMEM;
+    memcpy(head, msg->head, msg->head_len);
+    if (msg->owns_head)
+        udsi_block_free(msg->head, msg->head_cap);
     msg->head = head;
     msg->owns_head = true;
     msg->head_cap = (uint16_t)cap;
@@ -284,15 +283,12 @@ static int grow_fds(uds_msg *msg, size_t count)
         return 0;
     while (cap < count)
         cap *= 2;
-    if (msg->fds == msg->inline_fds) {
-        fds = malloc(cap * sizeof(int));
-        if (fds)
-            memcpy(fds, msg->fds, msg->nfds * sizeof(int));
-    } else {
-        fds = realloc(msg->fds, cap * sizeof(int));
-    }
+    fds = udsi_block_alloc(cap * sizeof(int));
     if (!fds)
         return -ENOMEM;
+    memcpy(fds, msg->fds, msg->nfds * sizeof(int));
+    if (msg->fds != msg->inline_fds)
+        udsi_block_free(msg->fds, msg->fds_cap * sizeof(int));
     msg->fds = fds;
     msg->fds_cap = (uint16_t)cap;
     return 0;

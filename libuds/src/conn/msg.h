@@ -12,7 +12,8 @@
 
 /*
  * I1  body_len <= body_cap, head_len <= head_cap, nfds <= fds_cap
- * I2  head and body point into inline_room, or into an allocation of their own (owns_head, owns_body); never NULL
+ * I2  head and body point into inline_room, or into an allocation of their own (owns_head: a block of head_cap bytes;
+ *     owns_body: malloc's); never NULL. fds point to inline_fds or to a block of fds_cap numbers
  * I3  sealed: type, id, head, body and the set of fds no longer change; only fds may be taken out (-1)
  * I4  pins counts the send queues that still have to send the fds: while > 0 none may be taken out
  */
@@ -24,6 +25,7 @@ struct uds_msg {
     bool owns_head, owns_body;
     int error;
     uint64_t id;
+    size_t block; /* bytes of the allocation that this struct begins */
 
     uint8_t *head;
     uint8_t *body;

@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "block.h"
 #include "cleanup.h"
 #include "conn/msg.h"
 #include "socket/io.h"
@@ -38,7 +39,7 @@ static void drop_batch(struct udsi_batch *batch)
 {
     for (size_t i = 0; i < batch->nfds; i++)
         udsi_close(batch->fds[i]);
-    free(batch->fds);
+    udsi_block_free(batch->fds, batch->room * sizeof(int));
     *batch = (struct udsi_batch){0};
 }
 
@@ -48,7 +49,7 @@ void udsi_receiver_clear(struct udsi_receiver *rx)
         drop_batch(&rx->batches[i]);
     rx->nbatches = 0;
     rx->partial = uds_msg_unref(rx->partial);
-    free(rx->data);
+    udsi_block_free(rx->data, rx->cap);
     rx->data = NULL;
     rx->cap = rx->start = rx->end = 0;
 }
@@ -192,7 +193,7 @@ static void release_buffer(struct udsi_receiver *rx)
 {
     if (!rx->quiet || rx->start != rx->end || rx->cap <= UDSI_BUFFER_SMALL)
         return;
-    free(rx->data);
+    udsi_block_free(rx->data, rx->cap);
     rx->data = NULL;
     rx->cap = rx->start = rx->end = 0;
 }
@@ -232,13 +233,13 @@ int udsi_receiver_next(struct udsi_receiver *rx, uds_msg **ret)
 
 static int set_buffer(struct udsi_receiver *rx, size_t cap)
 {
-    uint8_t *data = malloc(cap);
+    uint8_t *data = udsi_block_alloc(cap);
 
     if (!data)
         return -ENOMEM;
     if (rx->end > rx->start)
         memcpy(data, rx->data + rx->start, rx->end - rx->start);
-    free(rx->data);
+    udsi_block_free(rx->data, rx->cap);
     rx->data = data;
     rx->end -= rx->start;
     rx->start = 0;
@@ -337,7 +338,8 @@ static int file_batch(struct udsi_receiver *rx, struct udsi_ancillary *ancillary
         *batch = (struct udsi_batch){
             .start = start, .end = rx->received, .truncated = ancillary->truncated};
     if (r == 0 && ancillary->nfds > 0) {
-        batch->fds = malloc(ancillary->nfds * sizeof(int));
+        batch->fds = udsi_block_alloc(ancillary->nfds * sizeof(int));
+        batch->room = batch->fds ? ancillary->nfds : 0;
         if (!batch->fds)
             r = -ENOMEM;
     }

@@ -13,9 +13,9 @@
 /* The fds of one receive, which brought the bytes [start, end) of the stream. */
 struct udsi_batch {
     uint64_t start, end;
-    int *fds; /* owned, with the descriptors */
-    size_t nfds;
-    bool truncated; /* the kernel dropped them; the bytes came all the same */
+    int *fds;          /* owned, with the descriptors */
+    size_t nfds, room; /* in use, and what the block was made for */
+    bool truncated;    /* the kernel dropped them; the bytes came all the same */
 };
 
 #define UDSI_BATCHES      2

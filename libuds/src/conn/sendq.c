@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "block.h"
 #include "cleanup.h"
 #include "conn/msg.h"
 #include "socket/io.h"
@@ -75,20 +76,25 @@ static void pop(struct udsi_sendq *queue)
 
     unpin(queue, out);
     queue->bytes -= udsi_out_size(out) - queue->sent;
-    free(out->own_head);
+    udsi_block_free(out->own_head, out->head_len);
     queue->first = (queue->first + 1) & (queue->cap - 1);
     queue->count--;
     queue->sent = 0;
     (void)uds_msg_unref(payload);
 }
 
+static void drop_ring(struct udsi_sendq *queue)
+{
+    udsi_block_free(queue->ring, queue->cap * sizeof(*queue->ring));
+    queue->ring = NULL;
+    queue->cap = queue->first = 0;
+}
+
 void udsi_sendq_clear(struct udsi_sendq *queue)
 {
     while (queue->count > 0)
         pop(queue);
-    free(queue->ring);
-    queue->ring = NULL;
-    queue->cap = queue->first = 0;
+    drop_ring(queue);
     queue->hello_sent = queue->hello_len;
 }
 
@@ -99,12 +105,12 @@ static int grow_ring(struct udsi_sendq *queue)
 
     if (queue->count < queue->cap)
         return 0;
-    ring = calloc(cap, sizeof(*ring));
+    ring = udsi_block_alloc(cap * sizeof(*ring));
     if (!ring)
         return -ENOMEM;
     for (size_t i = 0; i < queue->count; i++)
         ring[i] = *udsi_sendq_at(queue, i);
-    free(queue->ring);
+    udsi_block_free(queue->ring, queue->cap * sizeof(*ring));
     queue->ring = ring;
     queue->cap = cap;
     queue->first = 0;
@@ -119,14 +125,14 @@ int udsi_sendq_push(struct udsi_sendq *queue,
                     uds_msg *payload,
                     bool with_fds)
 {
-    _cleanup_free_ uint8_t *own_head = NULL;
+    uint8_t *own_head = NULL;
     struct udsi_out *out;
     int r = grow_ring(queue);
 
     if (r < 0)
         return r;
     if (head && head_len > 0) {
-        own_head = malloc(head_len);
+        own_head = udsi_block_alloc(head_len);
         if (!own_head)
             return -ENOMEM;
         memcpy(own_head, head, head_len);
@@ -137,7 +143,7 @@ int udsi_sendq_push(struct udsi_sendq *queue,
     *out = (struct udsi_out){
         .head_len = (uint16_t)head_len,
         .nfds = with_fds && payload ? payload->nfds : 0,
-        .own_head = UDSI_TAKE(own_head),
+        .own_head = own_head,
         .payload = uds_msg_ref(payload),
         .body_len = payload ? payload->body_len : 0,
     };
@@ -257,11 +263,8 @@ static void consume(struct udsi_sendq *queue, size_t n)
         n -= left;
         pop(queue);
     }
-    if (queue->count == 0 && queue->cap > RING_KEEP) {
-        free(queue->ring);
-        queue->ring = NULL;
-        queue->cap = queue->first = 0;
-    }
+    if (queue->count == 0 && queue->cap > RING_KEEP)
+        drop_ring(queue);
 }
 
 int udsi_sendq_send(struct udsi_sendq *queue, int fd)

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "block.h"
 #include "cleanup.h"
 #include "conn/conn.h"
 #include "conn/msg.h"
@@ -122,9 +123,10 @@ static int get_batch(uds_snapshot *s, struct udsi_receiver *rx)
         batch->end > rx->received)
         return -EBADMSG;
     if (count > 0) {
-        batch->fds = malloc(count * sizeof(int));
+        batch->fds = udsi_block_alloc(count * sizeof(int));
         if (!batch->fds)
             return -ENOMEM;
+        batch->room = count;
     }
     rx->nbatches++; /* from here on udsi_receiver_clear() closes what is in it */
     while (batch->nfds < count) {
@@ -152,7 +154,7 @@ static int get_receiver(uds_snapshot *s, struct udsi_receiver *rx)
     if (len > 0) {
         /* With room for the rest of a header: a receive into no room looks like the end of the stream. */
         rx->cap = len < UDSI_BUFFER_SMALL ? UDSI_BUFFER_SMALL : len + UDSI_BUFFER_LARGE;
-        rx->data = malloc(rx->cap);
+        rx->data = udsi_block_alloc(rx->cap);
         if (!rx->data) {
             rx->cap = 0;
             return -ENOMEM;

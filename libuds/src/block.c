@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Per thread, a stack of free blocks for each class of sizes: 512 bytes, and 2^k + 512 for k = 10 … 16. The 512 on
+ * top are for what stands before a body (struct uds_msg and a head), so that a body of a power of two, the size that
+ * everybody uses, does not fall into the class of twice its size.
+ *
+ * Each stack keeps UDSI_BLOCK_KEEP bytes at most: 256 of the smallest, as many as uds_conn_process() gives out in one go.
+ *
+ * A thread's blocks are freed by the destructor of a pthread key. The key is deleted when the library is unloaded, for
+ * no thread may run our code afterwards; threads that live on then keep what they have cached.
+ *
+ * Under AddressSanitizer blocks that wait are poisoned, so that a use after free is still seen.
+ */
+
+#include "block.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define UDSI_BLOCK_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define UDSI_BLOCK_ASAN 1
+#endif
+#endif
+
+#ifdef UDSI_BLOCK_ASAN
+#include <sanitizer/asan_interface.h>
+#define HIDE(block, size) ASAN_POISON_MEMORY_REGION(block, size)
+#define SHOW(block, size) ASAN_UNPOISON_MEMORY_REGION(block, size)
+#else
+#define HIDE(block, size) ((void)0)
+#define SHOW(block, size) ((void)0)
+#endif
+
+#define CLASSES   8
+#define SHIFT_MIN 10 /* class 1 is 2^10 + 512 */
+#define SLOTS     (UDSI_BLOCK_KEEP / UDSI_BLOCK_SMALLEST)
+
+/* The slots of all classes, side by side: those of class c begin at first_slot(c). */
+struct cache {
+    unsigned count[CLASSES];
+    void *slots[SLOTS * 2];
+};
+
+static _Thread_local struct cache cache;
+static _Thread_local bool registered; /* the key has a value in this thread */
+static pthread_key_t key;
+static bool have_key;
+
+/* The class of a size that is at most UDSI_BLOCK_LARGEST. */
+static unsigned class_of(size_t size)
+{
+    size_t rest = size > UDSI_BLOCK_SMALLEST ? size - UDSI_BLOCK_SMALLEST : 0;
+
+    if (rest == 0)
+        return 0;
+    if (rest <= 1u << SHIFT_MIN)
+        return 1;
+    return (unsigned)(8 * sizeof(unsigned long) - (unsigned)__builtin_clzl(rest - 1)) - SHIFT_MIN +
+           1;
+}
+
+static size_t size_of(unsigned class)
+{
+    return class == 0 ? UDSI_BLOCK_SMALLEST
+                      : ((size_t)1 << (class - 1 + SHIFT_MIN)) + UDSI_BLOCK_SMALLEST;
+}
+
+/* 256, then 128, 64 … : what UDSI_BLOCK_KEEP bytes come to, the 512 on top not counted. */
+static unsigned slots_of(unsigned class)
+{
+    return SLOTS >> class;
+}
+
+static unsigned first_slot(unsigned class)
+{
+    return 2 * SLOTS - (2 * SLOTS >> class);
+}
+
+void udsi_block_trim(void)
+{
+    for (unsigned class = 0; class < CLASSES; class ++) {
+        while (cache.count[class] > 0) {
+            void *block = cache.slots[first_slot(class) + --cache.count[class]];
+
+            SHOW(block, size_of(class));
+            free(block);
+        }
+    }
+}
+
+/* A destructor that runs after ours and frees messages registers us anew, and we run again. */
+static void on_thread_end(void *value)
+{
+    (void)value;
+    udsi_block_trim();
+    registered = false;
+}
+
+__attribute__((constructor)) static void make_key(void)
+{
+    have_key = pthread_key_create(&key, on_thread_end) == 0;
+}
+
+__attribute__((destructor)) static void delete_key(void)
+{
+    udsi_block_trim();
+    if (have_key)
+        (void)pthread_key_delete(key);
+    have_key = false;
+}
+
+/* May this thread keep blocks? Without a destructor they would be lost with it. */
+static bool may_keep(void)
+{
+    if (!registered)
+        registered = have_key && pthread_setspecific(key, &cache) == 0;
+    return registered;
+}
+
+void *udsi_block_alloc(size_t size)
+{
+    unsigned class;
+    void *block;
+
+    if (size > UDSI_BLOCK_LARGEST)
+        return malloc(size);
+    class = class_of(size);
+    if (cache.count[class] == 0)
+        return malloc(size_of(class));
+    block = cache.slots[first_slot(class) + --cache.count[class]];
+    SHOW(block, size_of(class));
+    return block;
+}
+
+void udsi_block_free(void *block, size_t size)
+{
+    unsigned class;
+
+    if (!block)
+        return;
+    if (size > UDSI_BLOCK_LARGEST) {
+        free(block);
+        return;
+    }
+    class = class_of(size);
+    if (cache.count[class] == slots_of(class) || !may_keep()) {
+        free(block);
+        return;
+    }
+    HIDE(block, size_of(class));
+    cache.slots[first_slot(class) + cache.count[class]++] = block;
+}
