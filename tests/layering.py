@@ -17,8 +17,8 @@ MAY_KNOW = {
     "libuds/src/conn": {"libuds/src/socket"},
     "libuds/src/rpc": {"libuds/src/conn"},
     "libuds/src/client": {"libuds/src/rpc"},
-    "libuds/src/event": {"libuds/src/client"},
-    "libuds/src/pb": {"libuds/src/client"},
+    "libuds/src/event": {"libuds/include"},  # libraries of their own: no more than what everybody may call
+    "libuds/src/pb": {"libuds/include"},
     "libuds/src": {"libuds/include"},  # version, cleanup attributes, clock, blocks of memory: what every layer may use
     "sandbox/include": set(),
     "sandbox/src": {"sandbox/include", "libuds/include"},

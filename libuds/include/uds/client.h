@@ -83,6 +83,17 @@ UDS_EXPORT void uds_client_set_callbacks(uds_client *client,
                                          const struct uds_client_callbacks *callbacks,
                                          void *arg);
 
+/**
+ * uds_client_set_loop_hook() - a loop glue's own on_rearm, so that the application's callbacks stay the application's
+ * @hook: told with @arg, before on_rearm, whenever fd, events or timeout may have changed outside uds_client_process(); and in
+ *        every case right before the client closes a socket, when uds_client_get_fd() already says -1. NULL removes it
+ *
+ * One hook a client; libuds-event uses it. Since: 0.1.
+ */
+UDS_EXPORT void uds_client_set_loop_hook(uds_client *client,
+                                         void (*hook)(uds_client *client, void *arg),
+                                         void *arg);
+
 /** uds_client_get_fd() - what to poll, the client's. While there is no connection: the redial end if there is one, else -1: wait for the timeout. Since: 0.1. */
 UDS_EXPORT int uds_client_get_fd(const uds_client *client);
 /** uds_client_get_events() - as uds_conn_get_events(). Since: 0.1. */

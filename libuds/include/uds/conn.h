@@ -143,6 +143,16 @@ UDS_EXPORT uds_conn *uds_conn_unref(uds_conn *conn);
 UDS_EXPORT void
 uds_conn_set_callbacks(uds_conn *conn, const struct uds_conn_callbacks *callbacks, void *arg);
 
+/**
+ * uds_conn_set_loop_hook() - a loop glue's own on_rearm, so that the application's callbacks stay the application's
+ * @hook: told with @arg, before on_rearm, whenever that is; and in every case right before the connection closes its socket,
+ *        when uds_conn_get_fd() already says -1: the last moment to take the number out of the loop. NULL removes it
+ *
+ * One hook a connection; libuds-event uses it. Since: 0.1.
+ */
+UDS_EXPORT void
+uds_conn_set_loop_hook(uds_conn *conn, void (*hook)(uds_conn *conn, void *arg), void *arg);
+
 /** uds_conn_get_fd() - the socket, to be polled and nothing else; it stays the connection's. -1 once closed. Since: 0.1. */
 UDS_EXPORT int uds_conn_get_fd(const uds_conn *conn);
 /** uds_conn_get_events() - POLLIN | POLLOUT; 0: leave the fd out of the poll set (a hang-up would wake it again and again). Since: 0.1. */

@@ -22,7 +22,7 @@ typedef struct uds_event uds_event;
  * @base: outlives the attachment
  *
  * Takes a reference of @conn until detached; detaches itself when the connection closes. Sends made during one loop turn go
- * out together at its end. Uses the connection's on_rearm slot through an internal hook: the application's callbacks stay.
+ * out together at its end. Takes the connection's loop hook (uds_conn_set_loop_hook()): the application's callbacks stay.
  * Without an on_message the first message waits for uds_conn_receive(), and the loop does not read on (nor wake) until it is taken.
  *
  * Ownership: the caller frees @ret by uds_event_detach(), also after the connection closed.   Errors: -ENOMEM.

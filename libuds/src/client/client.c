@@ -23,9 +23,9 @@
 #define FIRST_BACKOFF_MS 10
 #define MAX_BACKOFF_MS   2000
 
-void udsi_client_set_loop_hook(uds_client *client,
-                               void (*hook)(uds_client *client, void *arg),
-                               void *arg)
+void uds_client_set_loop_hook(uds_client *client,
+                              void (*hook)(uds_client *client, void *arg),
+                              void *arg)
 {
     client->loop_hook = hook;
     client->loop_arg = arg;

@@ -8,7 +8,6 @@
 #include <uds/client.h>
 #include <uds/error.h>
 
-#include "client/loop-hook.h"
 #include "rpc/answer.h"
 #include "rpc/deadline.h"
 #include "rpc/hash.h"

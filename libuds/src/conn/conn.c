@@ -172,7 +172,7 @@ void uds_conn_set_callbacks(uds_conn *conn, const struct uds_conn_callbacks *cal
         udsi_conn_rearm(conn);
 }
 
-void udsi_conn_set_loop_hook(uds_conn *conn, void (*hook)(uds_conn *conn, void *arg), void *arg)
+void uds_conn_set_loop_hook(uds_conn *conn, void (*hook)(uds_conn *conn, void *arg), void *arg)
 {
     conn->loop_hook = hook;
     conn->loop_arg = arg;

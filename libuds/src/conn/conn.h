@@ -61,12 +61,6 @@ struct uds_conn {
     char text[UDSI_CONN_TEXT_MAX];
 };
 
-/*
- * The event glue's own on_rearm, so that the application's stays free. Also called right before the socket is closed,
- * when uds_conn_get_fd() already says -1: the moment to take the fd out of the loop. NULL removes it.
- */
-void udsi_conn_set_loop_hook(uds_conn *conn, void (*hook)(uds_conn *conn, void *arg), void *arg);
-
 /* Do the invariants above hold? For tests and fuzzers. */
 bool udsi_conn_check(const uds_conn *conn);
 

@@ -23,9 +23,7 @@
 #include <poll.h>
 #include <stdlib.h>
 
-#include "client/loop-hook.h"
 #include "clock.h"
-#include "conn/conn.h"
 #include "event/event-internal.h"
 
 struct driver;
@@ -86,7 +84,7 @@ static int conn_flush(struct driver *d)
 
 static void conn_unhook(struct driver *d)
 {
-    udsi_conn_set_loop_hook(d->conn, NULL, NULL);
+    uds_conn_set_loop_hook(d->conn, NULL, NULL);
 }
 
 static const struct source conn_source = {
@@ -153,7 +151,7 @@ static int client_flush(struct driver *d)
 
 static void client_unhook(struct driver *d)
 {
-    udsi_client_set_loop_hook(d->client, NULL, NULL);
+    uds_client_set_loop_hook(d->client, NULL, NULL);
 }
 
 static const struct source client_source = {
@@ -364,7 +362,7 @@ int uds_event_attach(uds_event **ret, uds_conn *conn, struct event_base *base)
     if (!d)
         return -ENOMEM;
     d->conn = uds_conn_ref(conn);
-    udsi_conn_set_loop_hook(conn, conn_rearm, d);
+    uds_conn_set_loop_hook(conn, conn_rearm, d);
     driver_start(d);
     *ret = &d->event;
     return 0;
@@ -378,7 +376,7 @@ int uds_event_attach_rpc(uds_event **ret, uds_rpc *rpc, struct event_base *base)
         return -ENOMEM;
     d->rpc = rpc;
     d->conn = uds_conn_ref(uds_rpc_get_conn(rpc));
-    udsi_conn_set_loop_hook(d->conn, conn_rearm, d);
+    uds_conn_set_loop_hook(d->conn, conn_rearm, d);
     driver_start(d);
     *ret = &d->event;
     return 0;
@@ -391,7 +389,7 @@ int uds_event_attach_client(uds_event **ret, uds_client *client, struct event_ba
     if (!d)
         return -ENOMEM;
     d->client = client;
-    udsi_client_set_loop_hook(client, client_rearm, d);
+    uds_client_set_loop_hook(client, client_rearm, d);
     driver_start(d);
     *ret = &d->event;
     return 0;

@@ -304,7 +304,7 @@ Test(conn_callbacks, tell_the_loop_what_changed_outside_process)
 
     open_pair(&a, &b, NULL);
     uds_conn_set_callbacks(a, &callbacks, &actor);
-    udsi_conn_set_loop_hook(a, count_rearm, &hook);
+    uds_conn_set_loop_hook(a, count_rearm, &hook);
     send_one(a, 1, 1);
     cr_assert_eq(actor.rearms, 1);
     send_one(a, 1, 1);
