@@ -1,27 +1,59 @@
-# cmake --install: libraries with headers and pkg-config files, programs, their helpers, man pages.
-set(includedir ${CMAKE_INSTALL_FULL_INCLUDEDIR})
-set(libdir ${CMAKE_INSTALL_FULL_LIBDIR})
+# cmake --install: the three libraries with headers, pkg-config files and a CMake package; programs, their helpers, man
+# pages. Whatever is installed finds the rest relative to itself, so `cmake --install build --prefix DIR`, DESTDIR and a
+# moved tree all work. Components, for who packages it: runtime (shared libraries), development, programs, manual.
+include(CMakePackageConfigHelpers)
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/libuds)
+
 foreach(lib uds uds-event uds-pb)
   string(REPLACE "-" "_" target ${lib})
-  install(TARGETS ${target} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  string(REGEX REPLACE "^uds-" "" export ${lib})
+  install(TARGETS ${target}_shared EXPORT libuds-${export}
+    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT runtime NAMELINK_COMPONENT development)
+  install(TARGETS ${target} EXPORT libuds-${export}
+    ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development)
+  # One file of targets for each, so that nobody needs libevent to find libuds.
+  install(EXPORT libuds-${export} NAMESPACE libuds:: FILE libuds-${export}-targets.cmake
+    DESTINATION ${package_dir} COMPONENT development)
 endforeach()
+configure_package_config_file(cmake/libudsConfig.cmake.in ${CMAKE_BINARY_DIR}/libudsConfig.cmake
+  INSTALL_DESTINATION ${package_dir} NO_SET_AND_CHECK_MACRO)
+write_basic_package_version_file(${CMAKE_BINARY_DIR}/libudsConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_BINARY_DIR}/libudsConfig.cmake ${CMAKE_BINARY_DIR}/libudsConfigVersion.cmake
+  DESTINATION ${package_dir} COMPONENT development)
+install(DIRECTORY libuds/include/uds DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development
+  FILES_MATCHING PATTERN "*.h")
+
+# The prefix as seen from the .pc file; absolute where the packager's directories are.
+set(prefix ${CMAKE_INSTALL_PREFIX})
+set(libdir ${CMAKE_INSTALL_LIBDIR})
+set(includedir ${CMAKE_INSTALL_INCLUDEDIR})
+if(NOT IS_ABSOLUTE ${libdir})
+  file(RELATIVE_PATH up /prefix/${libdir}/pkgconfig /prefix)
+  string(REGEX REPLACE "/$" "" up ${up})
+  set(prefix "\${pcfiledir}/${up}")
+  set(libdir "\${prefix}/${libdir}")
+endif()
+if(NOT IS_ABSOLUTE ${includedir})
+  set(includedir "\${prefix}/${includedir}")
+endif()
 function(uds_pkg_config name description requires libs)
   set(PC_NAME ${name})
   set(PC_DESCRIPTION ${description})
   set(PC_REQUIRES ${requires})
   set(PC_LIBS ${libs})
-  configure_file(${CMAKE_SOURCE_DIR}/cmake/package.pc.in ${CMAKE_BINARY_DIR}/${name}.pc @ONLY)
-  install(FILES ${CMAKE_BINARY_DIR}/${name}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+  configure_file(cmake/package.pc.in ${CMAKE_BINARY_DIR}/${name}.pc @ONLY)
+  install(FILES ${CMAKE_BINARY_DIR}/${name}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT development)
 endfunction()
 uds_pkg_config(libuds "Framed messages, descriptors and identity over Unix sockets" "" "-luds")
-uds_pkg_config(libuds-event "libuds driven by libevent" "libuds, libevent_core" "-luds-event")
-uds_pkg_config(libuds-pb "protobuf-c services over libuds" "libuds, libprotobuf-c" "-luds-pb")
-install(DIRECTORY libuds/include/uds DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-install(TARGETS uds-cli uds-broker RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-install(TARGETS uds-router uds-sandbox-init uds-cleaner RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/uds)
+uds_pkg_config(libuds-event "libuds driven by libevent" "libuds, libevent_core >= 2.1" "-luds-event")
+uds_pkg_config(libuds-pb "protobuf-c services over libuds" "libuds, libprotobuf-c >= 1.4" "-luds-pb")
+
+install(TARGETS uds-cli uds-broker RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT programs)
+install(TARGETS uds-router uds-sandbox-init uds-cleaner
+  RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/uds COMPONENT programs)
 foreach(section 1 3 5 7 8)
   file(GLOB pages ${CMAKE_SOURCE_DIR}/docs/man/*.${section})
   if(pages)
-    install(FILES ${pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})
+    install(FILES ${pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section} COMPONENT manual)
   endif()
 endforeach()

@@ -1,18 +1,23 @@
 #!/bin/sh
-# Each public header compiles alone, in C11 and in C++17.
+# Each public header compiles alone, in C11 and in C++17, with gcc and with clang. Headers of the tree, or of an
+# installation whose include directory is the argument.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
-pb=$(pkg-config --cflags libprotobuf-c)
+[ $# -gt 0 ] || set -- "$root/libuds/include" "$root/sandbox/include"
+flags=$(pkg-config --cflags libprotobuf-c)
+for dir in "$@"; do
+    flags="$flags -I$dir"
+done
+
 count=0
-for header in "$root"/libuds/include/uds/*.h "$root"/sandbox/include/sbx/*.h; do
-    name=${header#"$root"/*/include/}
-    for mode in "cc -std=c11 -x c" "c++ -std=c++17 -x c++"; do
+for header in $(cd "$1" && ls uds/*.h) $([ $# -lt 2 ] || (cd "$2" && ls sbx/*.h)); do
+    for mode in "gcc -std=c11 -x c" "g++ -std=c++17 -x c++" "clang -std=c11 -x c" "clang++ -std=c++17 -x c++"; do
         # shellcheck disable=SC2086
-        printf '#include <%s>\n' "$name" |
-            $mode -Wall -Wextra -Wpedantic -Werror -fsyntax-only $pb \
-                -I"$root/libuds/include" -I"$root/sandbox/include" - ||
-            { echo "headers: $name does not compile alone: $mode"; exit 1; }
+        printf '#include <%s>\n' "$header" |
+            $mode -Wall -Wextra -Wpedantic -Werror -fsyntax-only $flags - ||
+            { echo "headers: $header does not compile alone: $mode"; exit 1; }
         count=$((count + 1))
     done
 done
+[ "$count" -gt 0 ] || { echo "headers: $1/uds: none there"; exit 1; }
 echo "$count compilations"
