@@ -375,6 +375,9 @@ void peer_dispatch(struct peer *peer, uds_msg *msg, const struct fdpolicy_copies
         break;
     case UDS_MSG_HELLO:
     case UDS_MSG_GOODBYE:
+    case UDS_MSG_PING:
+    case UDS_MSG_PONG:
+    case UDS_MSG_FINISH:
     case UDS_MSG_MESSAGE:
     case UDS_MSG_DELIVER:
     case UDS_MSG_ACK:

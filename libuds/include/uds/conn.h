@@ -44,6 +44,10 @@ struct uds_conn_options {
         send_queue_bytes; /* bound of the send queue, bytes; 0 = 32 MiB. One message always fits when the queue is empty */
     size_t send_queue_fds;        /* bound of queued fds; 0 = 1024 */
     size_t high_water, low_water; /* bytes for on_writable; 0 = half and an eighth of the bound */
+    uint32_t
+        heartbeat_ms; /* 0 = none. When nothing came from the peer for so long it is asked for a sign of life (PING), and given up
+                         with -ETIMEDOUT when nothing comes for as long again. Only while we read, and while somebody drives
+                         the connection; nothing happens with a peer that lacks UDS_FEATURE_HEARTBEAT. At most a day */
 };
 #define UDS_CONN_OPTIONS_INIT                                               \
     {                                                                       \
@@ -75,6 +79,9 @@ struct uds_conn_callbacks {
     /* A frame that is only partly here holds @bytes of memory and @fds descriptors; 0, 0: none does any more. Called by
      * process() when either has changed, so that who serves many strangers can bound what they park. May be NULL. */
     void (*on_unfinished)(uds_conn *conn, size_t bytes, size_t fds, void *arg);
+    /* The peer has no more messages to send (uds_conn_finish() there); ours still reach it. Called by process(), after its last
+     * message was given out. May be NULL. */
+    void (*on_finish)(uds_conn *conn, void *arg);
 };
 
 /**
@@ -179,7 +186,7 @@ UDS_EXPORT int uds_conn_process(uds_conn *conn);
  *
  * Ownership: takes its own reference; the caller's stays.
  * Errors:    -EMSGSIZE body over the peer's limit, -E2BIG more fds than the peer takes, -ENOBUFS queue bound reached (nothing was queued),
- *            -ESTALE a descriptor was taken out of it, -ENOTCONN closed or closing, -ENOMEM.
+ *            -ESTALE a descriptor was taken out of it, -EPIPE after uds_conn_finish(), -ENOTCONN closed or closing, -ENOMEM.
  * Blocking:  never.   Threads: owner.   Since: 0.1.
  */
 UDS_EXPORT UDS_NODISCARD int uds_conn_send(uds_conn *conn, uds_msg *msg);
@@ -216,8 +223,9 @@ UDS_EXPORT int uds_conn_flush(uds_conn *conn);
  * uds_conn_receive() - take the next message, when no on_message is set
  * @ret: written when 1 is returned
  *
- * Returns 1 and a message, 0 none is there. Ownership: the caller unrefs the message. Errors: as uds_conn_process(); on_close
- * runs before the first of them is returned. Since: 0.1.
+ * Returns 1 and a message, 0 none is there. Ownership: the caller unrefs the message. Errors: -ENODATA the peer has finished
+ * (uds_conn_finish()): no message will come, but ours still reach it; as uds_conn_process(); on_close runs before the first
+ * of those is returned. Since: 0.1.
  */
 UDS_EXPORT UDS_NODISCARD int uds_conn_receive(uds_conn *conn, uds_msg **ret);
 
@@ -241,6 +249,16 @@ UDS_EXPORT UDS_NODISCARD int uds_conn_send_wait(uds_conn *conn, uds_msg *msg, in
  * Errors: -ENOTCONN closed, or said before; -ENOMEM. 0 when the peer said GOODBYE first.   Since: 0.1.
  */
 UDS_EXPORT int uds_conn_shutdown(uds_conn *conn, uint32_t status, const char *reason);
+
+/**
+ * uds_conn_finish() - half-close: say that no more messages come from our side, and go on receiving
+ *
+ * Goes out after what is queued. The peer's on_finish runs, its receive calls say -ENODATA. When both sides have finished, the
+ * connection ends in order. Afterwards send() is -EPIPE; calls (rpc.h) cannot be made nor answered.
+ * Errors: -EOPNOTSUPP the peer lacks UDS_FEATURE_FINISH; -EAGAIN its HELLO has not come; -EALREADY said before; -ENOTCONN
+ * closed or closing; -ENOMEM. Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int uds_conn_finish(uds_conn *conn);
 
 /**
  * uds_conn_pause() / uds_conn_resume() - stop reading for a reason, and go on when no reason is left

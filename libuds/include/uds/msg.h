@@ -27,8 +27,11 @@ typedef struct uds_msg uds_msg;
 
 /* Frame types, u8 on the wire. 0 and the gaps are reserved. */
 enum uds_msg_type {
-    UDS_MSG_HELLO = 1,    /* first frame each way; the library's own, never seen by callers */
-    UDS_MSG_GOODBYE = 2,  /* orderly end with a status and a reason; the library's own */
+    UDS_MSG_HELLO = 1,   /* first frame each way; the library's own, never seen by callers */
+    UDS_MSG_GOODBYE = 2, /* orderly end with a status and a reason; the library's own */
+    UDS_MSG_PING = 3,    /* does the peer live? PONG answers; both the library's own */
+    UDS_MSG_PONG = 4,
+    UDS_MSG_FINISH = 5,   /* its side has no more messages to send; the library's own */
     UDS_MSG_MESSAGE = 8,  /* a message between the two ends of a connection */
     UDS_MSG_REQUEST = 16, /* wants exactly one REPLY with the same id */
     UDS_MSG_REPLY = 17,
@@ -72,7 +75,7 @@ enum uds_field {
  * @body: @len bytes, may be NULL when @len is 0; copied
  * @len:  0 … UINT32_MAX - UDS_HEAD_MAX
  *
- * Ownership: the caller owns one reference.   Errors: -EINVAL (also for HELLO and GOODBYE, the library's own), -ENOMEM.
+ * Ownership: the caller owns one reference.   Errors: -EINVAL (also for the library's own types), -ENOMEM.
  * Blocking:  never.   Threads: any.   Since: 0.1.
  */
 UDS_EXPORT UDS_NODISCARD int

@@ -37,12 +37,13 @@
     64 /* receives in one process(): a body of 4 GiB does not hold the loop either */
 #define QUEUE_BYTES     (32u << 20)
 #define QUEUE_FDS       1024
+#define HEARTBEAT_MAX   (24u * 3600 * 1000)
 #define RECORD_OVERHEAD 32 /* unix_dgram_sendmsg(): a record is at most sk_sndbuf - 32 */
 
 static int check_options(const struct uds_conn_options *options)
 {
     if (options->size != sizeof(*options) || options->max_fds > UDS_FDS_MAX ||
-        options->max_body > UINT32_MAX - UDS_HEAD_MAX ||
+        options->max_body > UINT32_MAX - UDS_HEAD_MAX || options->heartbeat_ms > HEARTBEAT_MAX ||
         (options->high_water != 0 && options->low_water > options->high_water))
         return -EINVAL;
     return 0;
@@ -109,7 +110,8 @@ int uds_conn_new(uds_conn **ret, int fd, const struct uds_conn_options *options)
     conn->low_water = options->low_water ? options->low_water : conn->max_bytes / 8;
     if (conn->low_water > conn->high_water)
         conn->low_water = conn->high_water;
-    conn->features = 0;
+    conn->beat.interval_ms = options->heartbeat_ms;
+    conn->features = UDS_FEATURE_HEARTBEAT | UDS_FEATURE_FINISH;
     udsi_hello_make(conn);
     *ret = conn;
     return 0;
@@ -227,7 +229,7 @@ static bool may_read(const uds_conn *conn)
 }
 
 /* A message that waits for uds_conn_receive() stops the reading: without a callback there is nobody to give more to. */
-static bool wants_input(const uds_conn *conn)
+bool udsi_conn_wants_input(const uds_conn *conn)
 {
     return may_read(conn) && (!conn->ready || conn->callbacks.on_message);
 }
@@ -236,21 +238,25 @@ short uds_conn_get_events(const uds_conn *conn)
 {
     if (conn->state == UDSI_CONN_CLOSED)
         return 0;
-    return (short)((wants_input(conn) ? POLLIN : 0) | (udsi_conn_wants_output(conn) ? POLLOUT : 0));
+    return (short)((udsi_conn_wants_input(conn) ? POLLIN : 0) |
+                   (udsi_conn_wants_output(conn) ? POLLOUT : 0));
 }
 
 int uds_conn_get_timeout(const uds_conn *conn)
 {
-    uint64_t now;
+    uint64_t due, now;
 
     if (conn->state == UDSI_CONN_CLOSED)
         return conn->reported ? -1 : 0;
-    if ((conn->more || conn->ready) && wants_input(conn))
+    if ((conn->more || conn->ready || conn->finish_due) && udsi_conn_wants_input(conn))
         return 0;
-    if (conn->retry_at == 0)
+    due = udsi_heartbeat_due(conn);
+    if (conn->retry_at != 0 && conn->retry_at < due)
+        due = conn->retry_at;
+    if (due == UINT64_MAX)
         return -1;
     now = udsi_now_ms();
-    return conn->retry_at > now ? (int)(conn->retry_at - now) : 0;
+    return due > now ? (int)(due - now) : 0;
 }
 
 /* The library's own frames; true if @msg was one. */
@@ -262,6 +268,14 @@ static bool take_control_frame(uds_conn *conn, const uds_msg *msg)
         udsi_conn_fail_rule(conn, UDSI_RULE_HELLO_FIRST);
     else if (msg->type == UDS_MSG_GOODBYE)
         udsi_goodbye_take(conn, msg);
+    else if (msg->type == UDS_MSG_PING)
+        udsi_ping_take(conn, msg);
+    else if (msg->type == UDS_MSG_PONG)
+        udsi_pong_take(conn, msg);
+    else if (msg->type == UDS_MSG_FINISH)
+        udsi_finish_take(conn, msg);
+    else if (conn->peer_finished)
+        udsi_conn_fail_rule(conn, UDSI_RULE_FINISH_LAST);
     else
         return false;
     return true;
@@ -306,7 +320,8 @@ int udsi_conn_next(uds_conn *conn, unsigned *budget, uds_msg **ret)
             return 1;
         }
         if (r == 0) {
-            bool block = conn->may_block && !conn->in.records && !udsi_sendq_has_work(&conn->out);
+            bool block = conn->may_block && !conn->in.records && !conn->peer_finished &&
+                         !udsi_sendq_has_work(&conn->out);
 
             if (conn->drained && !block)
                 return 0;
@@ -317,6 +332,7 @@ int udsi_conn_next(uds_conn *conn, unsigned *budget, uds_msg **ret)
             (*budget)--;
             r = udsi_receiver_fill(&conn->in, conn->fd, block ? 0 : MSG_DONTWAIT);
             conn->drained = r == 0;
+            conn->beat.heard |= r >= 0;
         }
         if (r == -EAGAIN || r == -EINTR)
             return 0;
@@ -370,6 +386,16 @@ static void tell_unfinished(uds_conn *conn)
     conn->callbacks.on_unfinished(conn, bytes, fds, conn->arg);
 }
 
+/* Only without a message that still waits for somebody to take it. */
+static void tell_finish(uds_conn *conn)
+{
+    if (conn->ready)
+        return;
+    conn->finish_due = false;
+    if (conn->callbacks.on_finish)
+        conn->callbacks.on_finish(conn, conn->arg);
+}
+
 int uds_conn_process(uds_conn *conn)
 {
     unsigned budget = RECEIVES_MAX;
@@ -382,6 +408,10 @@ int uds_conn_process(uds_conn *conn)
     dispatch(conn, &budget);
     if (conn->callbacks.on_unfinished && conn->state != UDSI_CONN_CLOSED && conn->refs > 1)
         tell_unfinished(conn);
+    if (conn->finish_due && conn->state != UDSI_CONN_CLOSED && conn->refs > 1)
+        tell_finish(conn);
+    if (conn->refs > 1)
+        udsi_heartbeat_tick(conn);
     if (conn->state != UDSI_CONN_CLOSED && conn->refs > 1)
         (void)udsi_conn_pump_out(conn);
     if (conn->writable && conn->state != UDSI_CONN_CLOSED && conn->refs > 1) {
@@ -407,7 +437,7 @@ void uds_conn_resume(uds_conn *conn, uint32_t reason)
     conn->paused &= ~reason;
     /* What the buffer holds does not wake poll. */
     if (conn->paused == 0)
-        conn->more = true;
+        conn->more = conn->beat.heard = true; /* that it was quiet meanwhile was us */
     udsi_conn_rearm(conn);
 }
 
@@ -445,6 +475,8 @@ bool udsi_conn_check(const uds_conn *conn)
     if (conn->state == UDSI_CONN_CLOSED && (conn->out.count > 0 || conn->in.partial))
         return false;
     if (conn->state == UDSI_CONN_OPEN && !conn->out.released)
+        return false;
+    if (conn->finish_due && !conn->peer_finished)
         return false;
     return conn->refs > 0;
 }

@@ -8,6 +8,7 @@
 
 #include <uds/conn.h>
 
+#include "conn/heartbeat.h"
 #include "conn/recv.h"
 #include "conn/sendq.h"
 
@@ -32,7 +33,11 @@ struct uds_conn {
     enum udsi_conn_state state;
     int fd;
     bool said_goodbye; /* ours is in the queue */
+    bool said_finish;  /* so is our FINISH; no message may follow */
     bool peer_done;
+    bool
+        peer_finished; /* its FINISH has come: only GOODBYE and the library's own frames may follow */
+    bool finish_due;   /* on_finish is due */
     bool reported;
     bool above_high; /* the queue was above the high-water mark since on_writable */
     bool writable;   /* on_writable is due */
@@ -50,6 +55,7 @@ struct uds_conn {
     size_t record_max; /* SEQPACKET: the largest record, 0 otherwise */
     size_t max_bytes, max_fds_queued, high_water, low_water;
 
+    struct udsi_heartbeat beat;
     struct udsi_sendq out;
     struct udsi_receiver in;
     uds_msg *ready; /* received while nobody wanted it */
@@ -71,6 +77,9 @@ void udsi_conn_fail(uds_conn *conn, int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void udsi_conn_fail_rule(uds_conn *conn, enum udsi_rule rule);
 
+/* Is there reason to read? */
+bool udsi_conn_wants_input(const uds_conn *conn);
+
 /* Would POLLOUT help? */
 bool udsi_conn_wants_output(const uds_conn *conn);
 
@@ -89,10 +98,14 @@ int udsi_conn_result(const uds_conn *conn);
 /* Tells the loop that poll must wait for something else. A callback: last. */
 void udsi_conn_rearm(uds_conn *conn);
 
-/* HELLO and GOODBYE: ours are made, the peer's are taken. hello_take and goodbye_take may make the connection CLOSED. */
+/* Both sides have finished and nothing is left to send: the orderly end. */
+void udsi_conn_end_if_finished(uds_conn *conn);
+
+/* HELLO, FINISH and GOODBYE: ours are made, the peer's are taken. The …_take functions may make the connection CLOSED. */
 void udsi_hello_make(uds_conn *conn);
 void udsi_hello_take(uds_conn *conn, const uds_msg *msg);
 int udsi_goodbye_queue(uds_conn *conn, uint32_t status, const char *reason);
 void udsi_goodbye_take(uds_conn *conn, const uds_msg *msg);
+void udsi_finish_take(uds_conn *conn, const uds_msg *msg);
 
 #endif

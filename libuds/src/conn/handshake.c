@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * HELLO and GOODBYE. HELLO says what a side accepts; it is the first frame each way, and what is queued waits for the
- * peer's. GOODBYE says why an orderly end comes; it is the last frame of its side, and the answer to it is to send
- * what is queued and close.
+ * HELLO, FINISH and GOODBYE. HELLO says what a side accepts; it is the first frame each way, and what is queued waits for the
+ * peer's. FINISH says that its side has no more messages, while the other still may; when both have said so, the
+ * connection is over. GOODBYE says why an orderly end comes; it is the last frame of its side, and the answer to it is
+ * to send what is queued and close.
  */
 
 #include <errno.h>
@@ -89,6 +90,7 @@ void udsi_hello_take(uds_conn *conn, const uds_msg *msg)
         conn->out.released = true;
         if (conn->state == UDSI_CONN_OPENING)
             conn->state = UDSI_CONN_OPEN;
+        udsi_heartbeat_start(conn);
         if (!queue_keeps_limits(conn))
             udsi_conn_fail(conn, -EMSGSIZE,
                            "a message queued before the peer's HELLO is over the "
@@ -133,4 +135,36 @@ void udsi_goodbye_take(uds_conn *conn, const uds_msg *msg)
     conn->peer_done = true;
     if (conn->state < UDSI_CONN_CLOSING)
         conn->state = UDSI_CONN_CLOSING;
+}
+
+int uds_conn_finish(uds_conn *conn)
+{
+    int r;
+
+    if (conn->state >= UDSI_CONN_CLOSING || conn->send_error != 0)
+        return -ENOTCONN;
+    if (conn->said_finish)
+        return -EALREADY;
+    if (!conn->out.released)
+        return -EAGAIN;
+    if (!(conn->in.limits.features & UDS_FEATURE_FINISH))
+        return -EOPNOTSUPP;
+    r = udsi_sendq_push(&conn->out, UDS_MSG_FINISH, 0, NULL, 0, NULL, false);
+    if (r < 0)
+        return r;
+    conn->said_finish = true;
+    udsi_conn_rearm(conn);
+    return 0;
+}
+
+void udsi_finish_take(uds_conn *conn, const uds_msg *msg)
+{
+    if (!is_plain(msg) || msg->head_len > 0) {
+        udsi_conn_fail_rule(conn, UDSI_RULE_FINISH_PLAIN);
+    } else if (conn->peer_finished) {
+        udsi_conn_fail_rule(conn, UDSI_RULE_FINISH_LAST);
+    } else {
+        conn->peer_finished = conn->finish_due = true;
+        udsi_conn_end_if_finished(conn);
+    }
 }

@@ -37,6 +37,13 @@ static void after_output(uds_conn *conn)
     if (conn->state == UDSI_CONN_CLOSING && conn->out.count == 0 &&
         (conn->peer_done || conn->send_error == 0))
         udsi_conn_fail(conn, 0, NULL);
+    udsi_conn_end_if_finished(conn);
+}
+
+void udsi_conn_end_if_finished(uds_conn *conn)
+{
+    if (conn->said_finish && conn->peer_finished && conn->out.count == 0 && !conn->ready)
+        udsi_conn_fail(conn, 0, NULL);
 }
 
 int udsi_conn_pump_out(uds_conn *conn)
@@ -85,6 +92,8 @@ check_sendable(const uds_conn *conn, size_t head_len, const uds_msg *payload, bo
 
     if (conn->state >= UDSI_CONN_CLOSING || conn->send_error != 0)
         return -ENOTCONN;
+    if (conn->said_finish)
+        return -EPIPE;
     if (conn->out.released && body_len > conn->peer_max_body)
         return -EMSGSIZE;
     if (conn->record_max > 0 && size > conn->record_max)

@@ -17,7 +17,7 @@
 #include "conn/msg.h"
 #include "wire/head.h"
 
-#define STATE_VERSION 2
+#define STATE_VERSION 3
 
 static void put_msg(uds_snapshot *s, const uds_msg *msg, bool with_fds)
 {
@@ -265,9 +265,13 @@ int uds_conn_serialise(uds_conn *conn, uds_snapshot *s)
     uds_snapshot_put_u64(s, conn->max_fds_queued);
     uds_snapshot_put_u64(s, conn->high_water);
     uds_snapshot_put_u64(s, conn->low_water);
+    uds_snapshot_put_u32(s, conn->beat.interval_ms);
     uds_snapshot_put_u32(s, (uint32_t)conn->state);
     uds_snapshot_put_u32(s, conn->said_goodbye);
+    uds_snapshot_put_u32(s, conn->said_finish);
     uds_snapshot_put_u32(s, conn->peer_done);
+    uds_snapshot_put_u32(s, conn->peer_finished);
+    uds_snapshot_put_u32(s, conn->finish_due);
     uds_snapshot_put_u32(s, conn->above_high);
     uds_snapshot_put_u32(s, conn->writable);
     uds_snapshot_put_u32(s, (uint32_t)-conn->send_error);
@@ -276,6 +280,8 @@ int uds_conn_serialise(uds_conn *conn, uds_snapshot *s)
     uds_snapshot_put_u32(s, conn->peer_max_fds);
     uds_snapshot_put_u64(s, conn->features);
     uds_snapshot_put_u64(s, conn->in.limits.features);
+    uds_snapshot_put_u32(s, conn->beat.asked);
+    uds_snapshot_put_u64(s, conn->beat.id);
     uds_snapshot_put_string(s, conn->text);
     put_receiver(s, &conn->in);
     put_queue(s, &conn->out);
@@ -292,6 +298,7 @@ static int get_options(uds_snapshot *s, struct uds_conn_options *ret)
     ret->send_queue_fds = (size_t)uds_snapshot_get_u64(s);
     ret->high_water = (size_t)uds_snapshot_get_u64(s);
     ret->low_water = (size_t)uds_snapshot_get_u64(s);
+    ret->heartbeat_ms = uds_snapshot_get_u32(s);
     return uds_snapshot_error(s);
 }
 
@@ -302,7 +309,10 @@ static int get_rest(uds_snapshot *s, uds_conn *conn)
     int r;
 
     conn->said_goodbye = uds_snapshot_get_u32(s) != 0;
+    conn->said_finish = uds_snapshot_get_u32(s) != 0;
     conn->peer_done = uds_snapshot_get_u32(s) != 0;
+    conn->peer_finished = uds_snapshot_get_u32(s) != 0;
+    conn->finish_due = uds_snapshot_get_u32(s) != 0;
     conn->above_high = uds_snapshot_get_u32(s) != 0;
     conn->writable = uds_snapshot_get_u32(s) != 0;
     send_error = uds_snapshot_get_u32(s);
@@ -311,6 +321,10 @@ static int get_rest(uds_snapshot *s, uds_conn *conn)
     conn->peer_max_fds = uds_snapshot_get_u32(s);
     conn->features = uds_snapshot_get_u64(s);
     conn->in.limits.features = uds_snapshot_get_u64(s);
+    udsi_heartbeat_start(conn); /* the time that the move took is not the peer's silence */
+    conn->beat.asked = uds_snapshot_get_u32(s) != 0;
+    conn->beat.id = uds_snapshot_get_u64(s);
+    conn->beat.asked_at = conn->beat.asked ? conn->beat.heard_at : 0;
     text = uds_snapshot_get_string(s);
     if (uds_snapshot_error(s) || state >= UDSI_CONN_CLOSED || send_error > 4095 ||
         (conn->in.limits.features & ~conn->features))

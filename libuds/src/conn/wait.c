@@ -14,6 +14,19 @@
 
 #define RECEIVES_MAX 64
 
+/* Nothing is there: what is due in the meantime. 0, -ENODATA none will come, or why the connection is CLOSED. */
+static int while_quiet(uds_conn *conn)
+{
+    udsi_heartbeat_tick(conn);
+    conn->finish_due = false;
+    if (udsi_sendq_has_work(&conn->out) || conn->peer_done)
+        (void)udsi_conn_pump_out(conn);
+    udsi_conn_end_if_finished(conn);
+    if (conn->state == UDSI_CONN_CLOSED)
+        return udsi_conn_result(conn);
+    return conn->peer_finished ? -ENODATA : 0;
+}
+
 int uds_conn_receive(uds_conn *conn, uds_msg **ret)
 {
     unsigned budget = RECEIVES_MAX;
@@ -27,11 +40,8 @@ int uds_conn_receive(uds_conn *conn, uds_msg **ret)
     r = udsi_conn_next(conn, &budget, ret);
     if (r == 1)
         conn->more = true; /* the buffer may hold another, which does not wake poll */
-    if (r == 0 && (udsi_sendq_has_work(&conn->out) || conn->peer_done)) {
-        (void)udsi_conn_pump_out(conn);
-        if (conn->state == UDSI_CONN_CLOSED)
-            r = udsi_conn_result(conn);
-    }
+    if (r == 0)
+        r = while_quiet(conn);
     if (r <= 0)
         udsi_conn_report(conn);
     else if (had_ready)
@@ -85,7 +95,7 @@ int uds_conn_receive_wait(uds_conn *conn, uds_msg **ret, int timeout_ms)
         int r;
 
         (void)uds_conn_ref(conn);
-        conn->may_block = timeout_ms < 0;
+        conn->may_block = timeout_ms < 0 && conn->beat.interval_ms == 0;
         r = uds_conn_receive(conn, ret);
         conn->may_block = false;
         (void)uds_conn_unref(conn);

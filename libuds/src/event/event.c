@@ -221,8 +221,9 @@ static void arm_timer(struct driver *d, int timeout_ms)
         return;
     }
     at_ms = (int64_t)udsi_now_ms() + timeout_ms;
-    if (d->timer_at_ms != NO_TIMER && at_ms >= d->timer_at_ms && at_ms <= d->timer_at_ms + 1)
-        return; /* the same deadline, seen through the rounding of ms */
+    /* A deadline that only moves away (a heartbeat's, with every message) keeps the timer, which asks again when it fires. */
+    if (d->timer_at_ms != NO_TIMER && at_ms >= d->timer_at_ms)
+        return;
     tv.tv_sec = timeout_ms / 1000;
     tv.tv_usec = (timeout_ms % 1000) * 1000;
     d->timer_at_ms = event_add(&d->timer, &tv) == 0 ? at_ms : NO_TIMER;

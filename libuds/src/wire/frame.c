@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 
+#include <uds/conn.h>
 #include <uds/msg.h>
 
 #include "wire/cursor.h"
@@ -34,18 +35,25 @@ static const char *const rule_texts[] = {
     [UDSI_RULE_CRITICAL_FIELD] = "P-16: HELLO and GOODBYE carry no unknown field without bit 15",
     [UDSI_RULE_GOODBYE_PLAIN] = "P-17: GOODBYE has id 0, no body and no fds",
     [UDSI_RULE_RECORD] = "P-18: a record of a SEQPACKET socket is exactly one frame",
+    [UDSI_RULE_HEARTBEAT_PLAIN] = "P-33: PING and PONG have no head, no body and no fds",
+    [UDSI_RULE_HEARTBEAT_TURN] = "P-34: one PING at a time, and one PONG of its id for each",
+    [UDSI_RULE_FINISH_PLAIN] = "P-35: FINISH has id 0, no head, no body and no fds",
+    [UDSI_RULE_FINISH_LAST] = "P-36: no message follows FINISH",
 };
 _Static_assert(sizeof(rule_texts) / sizeof(rule_texts[0]) == UDSI_RULE_COUNT, "a text per rule");
 
 const char *udsi_rule_text(enum udsi_rule rule)
 {
-    return (unsigned)rule < UDSI_RULE_COUNT ? rule_texts[rule] : "";
+    return (unsigned)rule < UDSI_RULE_COUNT && rule_texts[rule] ? rule_texts[rule] : "";
 }
 
 /* Is @type defined, and the feature in use that it belongs to, if any? */
 static bool is_known_type(uint8_t type, uint64_t features)
 {
-    (void)features; /* no feature of version 1 brings a type yet */
+    if (type == UDS_MSG_PING || type == UDS_MSG_PONG)
+        return (features & UDS_FEATURE_HEARTBEAT) != 0;
+    if (type == UDS_MSG_FINISH)
+        return (features & UDS_FEATURE_FINISH) != 0;
     return type == UDS_MSG_HELLO || type == UDS_MSG_GOODBYE || type == UDS_MSG_MESSAGE ||
            (type >= UDS_MSG_REQUEST && type <= UDS_MSG_CANCEL) ||
            (type >= UDS_MSG_SUBSCRIBE && type <= UDS_MSG_NOTICE);
@@ -54,7 +62,7 @@ static bool is_known_type(uint8_t type, uint64_t features)
 /* The flags that a frame of @type may have. */
 static uint8_t known_flags(uint8_t type, uint64_t features)
 {
-    (void)type; /* nor a flag */
+    (void)type; /* no feature has a flag yet */
     (void)features;
     return 0;
 }

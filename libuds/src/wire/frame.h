@@ -24,7 +24,7 @@
 #define UDSI_FIELD_MAX_FDS  33 /* u32 */
 #define UDSI_FIELD_FEATURES 34 /* u64 */
 
-/* What a peer may break; the number is the one in docs/protocol.md (P-1 …), the words are in udsi_rule_text(). */
+/* What a peer may break; the number is the one in docs/protocol.md (P-1 …), the words are in udsi_rule_text(). Numbers that are missing are rules that no receiver of frames can see broken. */
 enum udsi_rule {
     UDSI_RULE_NONE = 0,
     UDSI_RULE_MAGIC = 1,
@@ -45,6 +45,10 @@ enum udsi_rule {
     UDSI_RULE_CRITICAL_FIELD = 16,
     UDSI_RULE_GOODBYE_PLAIN = 17,
     UDSI_RULE_RECORD = 18,
+    UDSI_RULE_HEARTBEAT_PLAIN = 33,
+    UDSI_RULE_HEARTBEAT_TURN = 34,
+    UDSI_RULE_FINISH_PLAIN = 35,
+    UDSI_RULE_FINISH_LAST = 36,
     UDSI_RULE_COUNT
 };
 

@@ -333,6 +333,12 @@ static void run_byte_by_byte(const struct vector *v)
     bench_close(&b);
 }
 
+/* Is the first frame one for the application? */
+static bool begins_with_message(const struct vector *v)
+{
+    return v->hello && v->bytes[2] >= UDS_MSG_MESSAGE;
+}
+
 static void run_header(const struct vector *v)
 {
     const struct udsi_limits limits = {
@@ -347,7 +353,7 @@ static void run_header(const struct vector *v)
         cr_assert_eq((unsigned)rule, v->rule, "%s: P-%u", v->name, (unsigned)rule);
     } else {
         cr_assert_eq(rule, UDSI_RULE_NONE, "%s: %s", v->name, udsi_rule_text(rule));
-        if (v->nmessages == 1 && v->hello) {
+        if (v->nmessages == 1 && begins_with_message(v)) {
             cr_assert_eq(header.type, v->messages[0].type, "%s", v->name);
             cr_assert_eq(header.id, v->messages[0].id, "%s", v->name);
             cr_assert_eq(header.head_length, v->messages[0].head_len, "%s", v->name);
@@ -410,7 +416,8 @@ static void run_encoder(const struct vector *v)
     size_t n, nfds;
     uds_msg *copy;
 
-    if (v->nmessages != 1 || !v->hello || v->outcome != OUTCOME_OPEN)
+    if (v->nmessages != 1 || !begins_with_message(v) || v->features != 0 ||
+        v->outcome != OUTCOME_OPEN)
         return;
     bench_open(&b, v->socket_type, v->max_body, v->max_fds);
     send_hello(v, b.raw);
@@ -438,7 +445,7 @@ Test(vectors, the_header_decoder_agrees)
 }
 
 /* P-9 */ /* P-10 */ /* P-11 */ /* P-12 */ /* P-13 */ /* P-14 */ /* P-15 */ /* P-16 */ /* P-17 */
-/* P-18 */                                                                             /* P-19 */
+/* P-18 */ /* P-19 */ /* P-33 */ /* P-34 */ /* P-35 */                                 /* P-36 */
 Test(vectors, a_connection_does_what_they_expect)
 {
     UDS_TEST_GUARD;
@@ -474,5 +481,6 @@ Test(vectors, each_rule_of_the_receiver_is_broken_by_one)
     UDS_TEST_GUARD;
     for_each_vector(note_rule);
     for (unsigned rule = 1; rule < UDSI_RULE_COUNT; rule++)
-        cr_assert(rule_has_vector[rule], "no vector breaks %s", udsi_rule_text(rule));
+        cr_assert(rule_has_vector[rule] || udsi_rule_text((enum udsi_rule)rule)[0] == '\0',
+                  "no vector breaks %s", udsi_rule_text((enum udsi_rule)rule));
 }
