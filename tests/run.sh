@@ -12,7 +12,7 @@ Installs missing packages, builds and runs all tests, at most 15 minutes.
 
   --preset NAME    only this build: dev, release, dev-clang or release-clang (may repeat; default: all four)
   --filter REGEX   only tests whose name matches (ctest -R)
-  --long           longer fuzzing of every target as well
+  --long           longer fuzzing of every target as well, and the guests with other kernels (tests/vm)
 
 Exit status: 0 all passed (skips are listed with their reasons), 1 something failed, 2 usage.
 HELP
@@ -33,7 +33,7 @@ while [ $# -gt 0 ]; do
 done
 [ ${#presets[@]} -gt 0 ] || presets=(release dev release-clang dev-clang)
 
-tests/setup.sh || exit 1
+tests/setup.sh ${long:+--long} || exit 1
 
 results=$(mktemp -d) || exit 1
 trap 'rm -rf "$results"' EXIT
@@ -55,6 +55,7 @@ done
 
 if [ -n "$long" ]; then
     tests/fuzz/run.sh "$results" || echo fuzz >"$results/fuzz.failed"
+    tests/vm/run.sh || echo vm >"$results/vm.failed"
 fi
 
 python3 tests/summary.py "$results"

@@ -1,10 +1,13 @@
 #!/bin/sh
-# Install what packages.txt lists and this machine lacks. Quiet and quick when nothing is missing.
+# tests/setup.sh [--long]: install what packages.txt lists and this machine lacks. Quiet and quick when nothing is missing.
+# What stands there below the line "only --long" is for tests/run.sh --long.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 
+until='/only --long/,$d'
+[ "${1:-}" != --long ] || until=
 missing=
-for package in $(sed 's/#.*//' "$root/packages.txt"); do
+for package in $(sed -e "$until" -e 's/#.*//' "$root/packages.txt"); do
     status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
     [ "$status" = installed ] || missing="$missing $package"
 done

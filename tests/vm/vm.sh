@@ -1,0 +1,109 @@
+#!/bin/bash
+# tests/vm/vm.sh KERNEL COMMAND: run a shell command as root in a throw-away guest with another kernel and pure cgroup v2.
+#
+# KERNEL is 6.1 (Debian 12's) or 6.12 (its backport). The guest sees the whole file system of the host, read-only with a
+# throw-away layer above it, so it finds this tree and everything installed where they lie. Emulated: no KVM needed, and
+# 20 to 100 times slower. Output of the command on standard output, its exit status is ours; 77 where it cannot run.
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+cache=${UDS_VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/libuds-vm}
+timeout=${UDS_VM_TIMEOUT:-600}
+
+skip() {
+    echo "skipped: $*" >&2
+    exit 77
+}
+
+[ $# -eq 2 ] || { echo "usage: tests/vm/vm.sh 6.1|6.12 COMMAND" >&2; exit 2; }
+case $1 in
+6.1) meta=linux-image-amd64 ;;
+6.12) meta=linux-image-6.12-amd64 ;;
+*) echo "vm.sh: $1: 6.1 or 6.12" >&2; exit 2 ;;
+esac
+[ "$(uname -m)" = x86_64 ] || skip "guests are for x86_64"
+for tool in qemu-system-x86_64 busybox cpio xz lz4 zstd gcc python3; do
+    command -v $tool >/dev/null || skip "$tool is missing: tests/setup.sh --long installs it"
+done
+
+# The newest kernel package that the meta package or, where the archive has none, a name of its version stands for.
+kernel_package() {
+    apt-cache depends --important "$meta" 2>/dev/null | tail -n +2 | grep -oE 'linux-image-[0-9][^ ]*-amd64' | head -n 1 |
+        grep . || apt-cache search --names-only "^linux-image-${1//./\\.}\..*-amd64\$" |
+        grep -oE '^linux-image-[^ ]+' | grep -vE 'rt-amd64|cloud|unsigned|dbg' | sort -V | tail -n 1
+}
+
+# add_module NAME: those it needs first, then itself; built-in ones have no line.
+add_module() {
+    local line dependency file
+    line=$(grep -E "(^|/)$1\.ko(\.xz)?:" "$modules/modules.dep" | head -n 1)
+    [ -n "$line" ] || return 0
+    for dependency in ${line#*:}; do
+        dependency=${dependency##*/}
+        add_module "${dependency%%.ko*}"
+    done
+    file=$modules/${line%%:*}
+    local name=${file##*/}
+    name=${name%.xz}
+    grep -qx "$name" "$root/modules/list" && return 0
+    case $file in
+    *.xz) xz -dc "$file" >"$root/modules/$name" ;;
+    *) cp "$file" "$root/modules/$name" ;;
+    esac
+    echo "$name" >>"$root/modules/list"
+}
+
+# The kernel and its initramfs, made once per package and whenever these scripts change.
+prepare() {
+    local package=$1 dir=$2 version
+    mkdir -p "$dir" || return 1
+    if [ ! -d "$dir/deb/boot" ]; then
+        (cd "$dir" && apt-get download "$package" >/dev/null 2>&1 && dpkg -x ./"$package"_*.deb deb.part && mv deb.part deb && rm -f ./*.deb) ||
+            { echo "vm.sh: $package: cannot be downloaded" >&2; return 1; }
+    fi
+    version=$(basename "$dir"/deb/lib/modules/*)
+    [ -s "$dir/vmlinux" ] || python3 "$here/unpack-kernel.py" "$dir/deb/boot/vmlinuz-$version" "$dir/vmlinux" || return 1
+    modules=$dir/deb/lib/modules/$version root=$dir/root
+    [ -s "$modules/modules.dep" ] || busybox depmod -b "$dir/deb" "$version"
+    rm -rf "$root" && mkdir -p "$root"/{bin,modules,proc,sys,dev}
+    cp "$(command -v busybox)" "$root/bin/busybox"
+    gcc -Os -static -D_GNU_SOURCE -o "$root/bin/vmexit" "$here/vmexit.c" || return 1
+    cp "$here/init.sh" "$root/init" && chmod +x "$root/init"
+    : >"$root/modules/list"
+    for module in virtio_pci virtio_blk overlay 9p 9pnet_virtio; do
+        add_module $module
+    done
+    (cd "$root" && find . | cpio -o -H newc --quiet -R 0:0) >"$dir/initrd.part" && mv "$dir/initrd.part" "$dir/initrd"
+}
+
+package=$(kernel_package "$1")
+[ -n "$package" ] || skip "no kernel $1 in the package lists: apt-get update?"
+dir=$cache/$package
+exec 8>"$(mkdir -p "$cache" && echo "$cache/lock")"
+flock 8
+stamp=$(cat "$here"/init.sh "$here"/vmexit.c "$here"/vm.sh | sha256sum)
+if [ "$(cat "$dir/stamp" 2>/dev/null)" != "$stamp" ]; then
+    prepare "$package" "$dir" || exit 1
+    echo "$stamp" >"$dir/stamp"
+fi
+flock -u 8
+
+run=$(mktemp -d "${TMPDIR:-/var/tmp}/uds-vm.XXXXXX") || exit 1
+trap 'rm -rf "$run"' EXIT
+printf '%s\n' "$2" >"$run/command"
+truncate -s 64M "$run/disk"
+timeout -k 5 "$timeout" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -M q35 -smp 2 -m "${UDS_VM_MEMORY:-1536}" \
+    -nodefaults -no-user-config -display none -no-reboot -nic none -kernel "$dir/vmlinux" -initrd "$dir/initrd" \
+    -append "console=ttyS0 quiet panic=-1 tsc=unstable mitigations=off nokaslr random.trust_cpu=1 no_timer_check psi=1 rcupdate.rcu_expedited=1 vm.run=$run" \
+    -serial "file:$run/console" -chardev stdio,id=out,signal=off -serial chardev:out \
+    -fsdev local,id=root,path=/,security_model=none,readonly=on,multidevs=remap -device virtio-9p-pci,fsdev=root,mount_tag=root \
+    -fsdev local,id=run,path="$run",security_model=none -device virtio-9p-pci,fsdev=run,mount_tag=run \
+    -drive if=none,id=disk,format=raw,file="$run/disk",cache=unsafe -device virtio-blk-pci,drive=disk \
+    -object rng-random,id=rng,filename=/dev/urandom -device virtio-rng-pci,rng=rng \
+    -device isa-debug-exit,iobase=0xf4,iosize=4 </dev/null 2>"$run/qemu"
+status=$?
+if [ -s "$run/status" ]; then
+    exit "$(cat "$run/status")"
+fi
+[ $status = 124 ] && echo "vm.sh: the guest did not end within $timeout s" >&2 || echo "vm.sh: the guest died (qemu: $status)" >&2
+tail -n 20 "$run/qemu" "$run/console" >&2
+exit 1
