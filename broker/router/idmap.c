@@ -10,6 +10,8 @@
 
 #include <stdio.h>
 
+#include <uds/cred.h>
+
 #define OVERFLOW_ID 65534u
 
 static bool complete;             /* all ids are mapped: what we see is what is */
@@ -30,6 +32,7 @@ static bool maps_all(const char *path)
 void idmap_probe(void)
 {
     complete = maps_all("/proc/self/uid_map") && maps_all("/proc/self/gid_map");
+    (void)uds_cred_init(); /* without it 65534 stays unknown, which is the safe side */
 }
 
 uint32_t idmap_choose(enum idmap_kind kind, uint32_t id)

@@ -23,8 +23,10 @@ enum uds_cred_fact {
         1u
         << 0, /* as seen from our pid namespace; a peer that is not visible there has it unknown */
     UDS_CRED_UID =
-        1u << 1, /* effective, as seen from our user namespace (overflow uid when not mapped) */
-    UDS_CRED_GID = 1u << 2,
+        1u
+        << 1, /* effective, as seen from our user namespace. Unknown when it may be the overflow id (65534), which the
+                    kernel shows for every id that has no number in our namespace: see uds_cred_init() */
+    UDS_CRED_GID = 1u << 2,       /* the same */
     UDS_CRED_GROUPS = 1u << 3,    /* SO_PEERGROUPS, 4.13 */
     UDS_CRED_LABEL = 1u << 4,     /* SO_PEERSEC, when an LSM gives one */
     UDS_CRED_PIDFD = 1u << 5,     /* SO_PEERPIDFD, 6.5 */
@@ -61,6 +63,17 @@ struct uds_cred {
     uint64_t cgroup_id;
     uint64_t ns[UDS_NS_COUNT]; /* inode numbers, 0 where not readable */
 };
+
+/**
+ * uds_cred_init() - note what the calls below would otherwise read from /proc/self, for a process that gives /proc up
+ *
+ * Whether 65534 is somebody, or anybody whom our user namespace does not map, is for /proc/self/uid_map and gid_map to say
+ * (user_namespaces(7), "Unmapped user and group IDs"). Without /proc and without this call the id 65534 is unknown.
+ *
+ * Ownership: none moves.   Errors: as open(2) of those files; then nothing is noted.   Blocking: reads of /proc.
+ * Threads: any; call it again after unshare(2) or setns(2) of a user namespace.   Since: 0.1.
+ */
+UDS_EXPORT int uds_cred_init(void);
 
 /**
  * uds_cred_from_socket() - ask the kernel who the peer of a connected socket is

@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -229,6 +230,69 @@ static int add_by_pidfd(struct uds_cred *cred, int pidfd, uint32_t facts)
     return facts & UDS_CRED_NS ? add_namespaces(cred, pidfd, proc_pid) : 0;
 }
 
+#define OVERFLOW_ID 65534u /* fs.overflowuid and overflowgid: nobody changes them */
+
+enum map {
+    MAP_UNSEEN = 0,
+    MAP_WHOLE, /* as in the first user namespace: every id has a number, 65534 is somebody */
+    MAP_PART,
+};
+static atomic_int noted_uid_map, noted_gid_map;
+
+/* Does /proc/self/uid_map or gid_map give every id a number? MAP_UNSEEN and errno if it cannot be read. */
+static enum map read_map(const char *path)
+{
+    unsigned inside, outside, count;
+    char text[4096];
+    ssize_t n = read_small(path, text, sizeof(text));
+
+    if (n < 0 && n != -EFBIG) {
+        errno = (int)-n;
+        return MAP_UNSEEN;
+    }
+    if (n >= 0 && sscanf(text, "%u %u %u", &inside, &outside, &count) == 3 && inside == 0 &&
+        count == UINT32_MAX)
+        return MAP_WHOLE;
+    return MAP_PART;
+}
+
+int uds_cred_init(void)
+{
+    enum map uid_map = read_map("/proc/self/uid_map");
+    enum map gid_map = uid_map == MAP_UNSEEN ? MAP_UNSEEN : read_map("/proc/self/gid_map");
+
+    if (gid_map == MAP_UNSEEN)
+        return -errno;
+    noted_uid_map = (int)uid_map;
+    noted_gid_map = (int)gid_map;
+    return 0;
+}
+
+/* Is this a number that names one id? */
+static bool names_somebody(uint32_t id, const char *path, atomic_int *noted)
+{
+    enum map map;
+
+    if (id == UINT32_MAX)
+        return false;
+    if (id != OVERFLOW_ID)
+        return true;
+    map = read_map(path);
+    return (map != MAP_UNSEEN ? map : (enum map)atomic_load(noted)) == MAP_WHOLE;
+}
+
+static void set_ids(struct uds_cred *cred, uid_t uid, gid_t gid)
+{
+    if (names_somebody(uid, "/proc/self/uid_map", &noted_uid_map)) {
+        cred->uid = uid;
+        cred->known |= UDS_CRED_UID;
+    }
+    if (names_somebody(gid, "/proc/self/gid_map", &noted_gid_map)) {
+        cred->gid = gid;
+        cred->known |= UDS_CRED_GID;
+    }
+}
+
 static void add_groups(struct uds_cred *cred, int fd)
 {
     socklen_t len = sizeof(cred->groups);
@@ -237,6 +301,10 @@ static void add_groups(struct uds_cred *cred, int fd)
     if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, cred->groups, &len) < 0)
         return;
     cred->ngroups = len / sizeof(gid_t);
+    for (size_t i = 0; i < cred->ngroups; i++) {
+        if (!names_somebody(cred->groups[i], "/proc/self/gid_map", &noted_gid_map))
+            return;
+    }
     cred->known |= UDS_CRED_GROUPS;
 }
 
@@ -304,11 +372,7 @@ int uds_cred_from_socket(int fd, uint32_t facts, struct uds_cred *ret)
         cred.pid = peer.pid;
         cred.known |= UDS_CRED_PID;
     }
-    if (peer.uid != (uid_t)-1) {
-        cred.uid = peer.uid;
-        cred.gid = peer.gid;
-        cred.known |= (uint32_t)UDS_CRED_UID | (uint32_t)UDS_CRED_GID;
-    }
+    set_ids(&cred, peer.uid, peer.gid);
     if (facts & UDS_CRED_GROUPS)
         add_groups(&cred, fd);
     if (facts & UDS_CRED_LABEL)
@@ -360,6 +424,7 @@ static int add_ids_by_proc(struct uds_cred *cred, int pidfd, int proc_pid, uint3
     char path[64];
     const size_t size = 65536 + 4096; /* a list of groups can be that long */
     struct uds_cred found = *cred;
+    uint32_t uid, gid;
     _cleanup_free_ char *status = malloc(size);
 
     if (!status)
@@ -368,9 +433,9 @@ static int add_ids_by_proc(struct uds_cred *cred, int pidfd, int proc_pid, uint3
     ssize_t n = read_small(path, status, size);
     if (n < 0)
         return out_of_fds((int)-n) ? (int)n : 0;
-    if (!(found.known & UDS_CRED_UID) && status_id(status, "\nUid:", &found.uid) &&
-        status_id(status, "\nGid:", &found.gid))
-        found.known |= (uint32_t)UDS_CRED_UID | (uint32_t)UDS_CRED_GID;
+    if (!(found.known & UDS_CRED_UID) && status_id(status, "\nUid:", &uid) &&
+        status_id(status, "\nGid:", &gid))
+        set_ids(&found, uid, gid);
     if ((facts & UDS_CRED_GROUPS) && status_groups(status, &found))
         found.known |= UDS_CRED_GROUPS;
     if (facts & UDS_CRED_LABEL) {
@@ -397,11 +462,8 @@ static int add_ids(struct uds_cred *cred, int pidfd, uint32_t facts)
         cred->pid = proc_pid;
     if (cred->pid > 0)
         cred->known |= UDS_CRED_PID;
-    if (got & UDSI_PIDFD_INFO_CREDS) {
-        cred->uid = info.euid;
-        cred->gid = info.egid;
-        cred->known |= (uint32_t)UDS_CRED_UID | (uint32_t)UDS_CRED_GID;
-    }
+    if (got & UDSI_PIDFD_INFO_CREDS)
+        set_ids(cred, info.euid, info.egid);
     bool more = (facts & (UDS_CRED_GROUPS | UDS_CRED_LABEL)) || !(cred->known & UDS_CRED_UID);
     if (proc_pid < 0 && out_of_fds(-proc_pid))
         return proc_pid;

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -205,6 +206,116 @@ Test(cred, of_another_user_is_that_user)
     for (size_t i = 0; i < cred.ngroups; i++)
         found = found || cred.groups[i] == 4711;
     cr_expect(found);
+    uds_cred_clear(&cred);
+    close(fd);
+    scene_reap(&scene);
+    (void)uds_listener_free(scene.listener);
+}
+
+/* Root in a namespace of its own, where it is number 0. */
+static int become_root_of_a_user_namespace(void)
+{
+    int fd;
+
+    if (setresuid(65533, 65533, 65533) < 0 || prctl(PR_SET_DUMPABLE, 1) < 0 ||
+        unshare(CLONE_NEWUSER) < 0)
+        return -1;
+    fd = open("/proc/self/uid_map", O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, "0 65533 1", 9) != 9)
+        return -1;
+    close(fd);
+    return getuid() == 0 ? 0 : -1;
+}
+
+Test(cred, of_a_peer_in_another_user_namespace_is_what_it_is_here)
+{
+    UDS_TEST_GUARD;
+    struct uds_cred cred;
+    struct scene scene;
+
+    if (geteuid() != 0)
+        cr_skip_test("needs root to become somebody else");
+    scene_make(&scene);
+    int fd = scene_connect(&scene, become_root_of_a_user_namespace, true);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(uds_cred_from_socket(fd, ALL, &cred), 0);
+    cr_assert(cred.known & UDS_CRED_UID);
+    cr_expect_eq(cred.uid, 65533);
+    if (cred.known & UDS_CRED_NS)
+        cr_expect_neq(cred.ns[UDS_NS_USER], own_ns("user"));
+    uds_cred_clear(&cred);
+    close(fd);
+    scene_reap(&scene);
+    (void)uds_listener_free(scene.listener);
+}
+
+/* In a namespace that maps only ourselves, our parent is 65534, and so would be anybody else. */
+static int look_from_a_user_namespace(int fd)
+{
+    struct uds_cred cred;
+
+    if (become_root_of_a_user_namespace() < 0)
+        return 77;
+    if (uds_cred_from_socket(fd, ALL, &cred) < 0)
+        return 2;
+    if ((cred.known & (UDS_CRED_UID | UDS_CRED_GID)) ||
+        ((cred.known & UDS_CRED_GROUPS) && cred.ngroups > 0))
+        return 3;
+    if (!(cred.known & UDS_CRED_PID) || cred.uid != (uid_t)-1)
+        return 4;
+    uds_cred_clear(&cred);
+    return 0;
+}
+
+Test(cred, of_a_peer_without_a_number_in_our_user_namespace_has_no_uid)
+{
+    UDS_TEST_GUARD;
+    int pair[2], status = -1;
+
+    if (geteuid() != 0)
+        cr_skip_test("needs root to become somebody else");
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    pid_t child = fork();
+    cr_assert_geq(child, 0);
+    if (child == 0)
+        _exit(look_from_a_user_namespace(pair[0]));
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    close(pair[0]);
+    close(pair[1]);
+    cr_assert(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 77)
+        cr_skip_test("user namespaces cannot be made here");
+    cr_expect_eq(WEXITSTATUS(status), 0, "step %d", WEXITSTATUS(status));
+}
+
+/* Whoever called listen(2) is what a client sees, whoever serves (socket activation: pid 1). */
+Test(cred, of_a_server_is_the_one_who_made_the_listener)
+{
+    UDS_TEST_GUARD;
+    struct uds_cred cred;
+    struct scene scene;
+    int pipe_fds[2];
+
+    cr_assert_eq(pipe2(pipe_fds, O_CLOEXEC), 0);
+    scene_make(&scene);
+    scene.child = fork();
+    cr_assert_geq(scene.child, 0);
+    if (scene.child == 0) {
+        struct pollfd p = {.fd = uds_listener_get_fd(scene.listener), .events = POLLIN};
+        char c;
+
+        close(pipe_fds[1]);
+        if (poll(&p, 1, 5000) <= 0 || uds_listener_accept(scene.listener) < 0)
+            _exit(1);
+        (void)!read(pipe_fds[0], &c, 1);
+        _exit(0);
+    }
+    close(pipe_fds[0]);
+    scene.hold = pipe_fds[1];
+    int fd = udsi_connect(&scene.addr, 5000);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(uds_cred_from_socket(fd, UDS_CRED_PID, &cred), 0);
+    cr_expect_eq(cred.pid, getpid(), "not the child, which accepts");
     uds_cred_clear(&cred);
     close(fd);
     scene_reap(&scene);
