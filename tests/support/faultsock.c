@@ -104,9 +104,37 @@ static ssize_t fault_recvmsg(int fd, struct msghdr *msg, int flags)
         return n;
     if (fault->what == FAULT_CTRUNC)
         close_rights(&short_msg);
+    msg->msg_namelen = short_msg.msg_namelen;
     msg->msg_controllen = short_msg.msg_controllen;
     msg->msg_flags = short_msg.msg_flags;
     return n;
+}
+
+/* Many datagrams are one after the other, each by the script; what the kernel says to a failure after the first, too. */
+static int fault_sendmmsg(int fd, struct mmsghdr *msgs, unsigned count, int flags)
+{
+    for (unsigned i = 0; i < count; i++) {
+        ssize_t n = fault_sendmsg(fd, &msgs[i].msg_hdr, flags);
+
+        if (n < 0)
+            return i > 0 ? (int)i : -1;
+        msgs[i].msg_len = (unsigned)n;
+    }
+    return (int)count;
+}
+
+static int
+fault_recvmmsg(int fd, struct mmsghdr *msgs, unsigned count, int flags, struct timespec *timeout)
+{
+    (void)timeout;
+    for (unsigned i = 0; i < count; i++) {
+        ssize_t n = fault_recvmsg(fd, &msgs[i].msg_hdr, flags);
+
+        if (n < 0)
+            return i > 0 ? (int)i : -1;
+        msgs[i].msg_len = (unsigned)n;
+    }
+    return (int)count;
 }
 
 void faultsock_install(struct fault *faults, size_t count)
@@ -114,13 +142,17 @@ void faultsock_install(struct fault *faults, size_t count)
     script.faults = faults;
     script.count = count;
     script.sends = script.receives = 0;
-    udsi_io_hooks = (struct udsi_io_hooks){.sendmsg = fault_sendmsg, .recvmsg = fault_recvmsg};
+    udsi_io_hooks = (struct udsi_io_hooks){.sendmsg = fault_sendmsg,
+                                           .recvmsg = fault_recvmsg,
+                                           .sendmmsg = fault_sendmmsg,
+                                           .recvmmsg = fault_recvmmsg};
 }
 
 void faultsock_remove(void)
 {
     script.count = 0;
-    udsi_io_hooks = (struct udsi_io_hooks){.sendmsg = sendmsg, .recvmsg = recvmsg};
+    udsi_io_hooks = (struct udsi_io_hooks){
+        .sendmsg = sendmsg, .recvmsg = recvmsg, .sendmmsg = sendmmsg, .recvmmsg = recvmmsg};
 }
 
 unsigned faultsock_sends(void)

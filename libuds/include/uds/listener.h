@@ -26,6 +26,9 @@ struct uds_listener_options {
     mode_t mode; /* of the socket file; 0 = 0600 */
     uid_t owner; /* (uid_t)-1 = leave */
     gid_t group; /* (gid_t)-1 = leave */
+    bool
+        refuse_fds; /* no connection of it takes descriptors: the kernel (6.16) refuses them from the first byte on, before
+                       accept, and whatever a uds_conn made of it wants. Before 6.16 max_fds = 0 of the uds_conn does what can be done */
 };
 #define UDS_LISTENER_OPTIONS_INIT                                                           \
     {                                                                                       \

@@ -164,3 +164,30 @@ void udsi_sockaddr_fill_fd(int path_fd, struct sockaddr_un *ret, socklen_t *ret_
     (void)snprintf(ret->sun_path, sizeof(ret->sun_path), "/proc/self/fd/%d", path_fd);
     *ret_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(ret->sun_path) + 1);
 }
+
+bool udsi_sockaddr_read(const struct sockaddr_un *sa,
+                        socklen_t len,
+                        int sock_type,
+                        struct uds_addr *ret)
+{
+    size_t room = len > offsetof(struct sockaddr_un, sun_path)
+                      ? len - offsetof(struct sockaddr_un, sun_path)
+                      : 0;
+    bool abstract = room > 0 && sa->sun_path[0] == '\0';
+
+    if (room > sizeof(sa->sun_path))
+        room = sizeof(sa->sun_path);
+    ret->kind = (enum uds_addr_kind)0;
+    ret->sock_type = sock_type;
+    ret->fd = -1;
+    ret->name_len = 0;
+    ret->name[0] = '\0';
+    if (room == 0)
+        return false;
+    /* A path of 108 bytes has no NUL (unix(7)); an abstract name may hold some and has none at its end. */
+    ret->kind = abstract ? UDS_ADDR_ABSTRACT : UDS_ADDR_PATH;
+    ret->name_len = abstract ? room - 1 : strnlen(sa->sun_path, room);
+    memcpy(ret->name, sa->sun_path + (abstract ? 1 : 0), ret->name_len);
+    ret->name[ret->name_len] = '\0';
+    return true;
+}

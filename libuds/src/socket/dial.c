@@ -50,18 +50,31 @@ static int connect_deadline(int fd, const struct sockaddr_un *sa, socklen_t len,
     return timeout_ms > 0 ? set_send_timeout(fd, 0) : 0;
 }
 
-static int connect_long_path(int fd, const struct uds_addr *addr, int timeout_ms)
+int udsi_target_open(const struct uds_addr *addr, struct udsi_target *ret)
 {
-    struct sockaddr_un sa;
-    socklen_t len;
-    _cleanup_close_ int file = open(addr->name, O_PATH | O_CLOEXEC);
+    int r;
 
-    if (file < 0)
+    if (addr->kind != UDS_ADDR_PATH && addr->kind != UDS_ADDR_ABSTRACT)
+        return -EINVAL;
+    ret->file = -1;
+    r = udsi_sockaddr_fill(addr, &ret->sa, &ret->len);
+    if (r != -ENAMETOOLONG || addr->kind != UDS_ADDR_PATH)
+        return r;
+    ret->file = open(addr->name, O_PATH | O_CLOEXEC);
+    if (ret->file < 0)
         return -errno;
-    udsi_sockaddr_fill_fd(file, &sa, &len);
-    int r = connect_deadline(fd, &sa, len, timeout_ms);
-    /* The file is held open, so only a missing /proc can be ENOENT. */
-    return r == -ENOENT ? -ENAMETOOLONG : r;
+    udsi_sockaddr_fill_fd(ret->file, &ret->sa, &ret->len);
+    return 0;
+}
+
+void udsi_target_close(struct udsi_target *target)
+{
+    udsi_close(udsi_take_fd(&target->file));
+}
+
+int udsi_target_error(const struct udsi_target *target, int error)
+{
+    return error == -ENOENT && target->file >= 0 ? -ENAMETOOLONG : error;
 }
 
 /* An inherited connection: the duplicate is ours, the number stays the environment's. */
@@ -78,8 +91,8 @@ static int adopt(int number)
 
 int udsi_connect(const struct uds_addr *addr, int timeout_ms)
 {
-    struct sockaddr_un sa;
-    socklen_t len;
+    struct udsi_target target;
+    int r;
 
     if (addr->kind == UDS_ADDR_FD)
         return adopt(addr->fd);
@@ -88,11 +101,10 @@ int udsi_connect(const struct uds_addr *addr, int timeout_ms)
     _cleanup_close_ int fd = socket(AF_UNIX, addr->sock_type | flags, 0);
     if (fd < 0)
         return -errno;
-
-    int r = udsi_sockaddr_fill(addr, &sa, &len);
-    if (r == -ENAMETOOLONG)
-        r = connect_long_path(fd, addr, timeout_ms);
-    else
-        r = connect_deadline(fd, &sa, len, timeout_ms);
+    r = udsi_target_open(addr, &target);
+    if (r < 0)
+        return r;
+    r = udsi_target_error(&target, connect_deadline(fd, &target.sa, target.len, timeout_ms));
+    udsi_target_close(&target);
     return r < 0 ? r : udsi_take_fd(&fd);
 }

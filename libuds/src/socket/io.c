@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * The one place in the tree that calls sendmsg(2) and recvmsg(2).
+ * The one place in the tree that calls sendmsg(2), recvmsg(2) and their forms for many datagrams.
  *
  * What the kernel does with fds on a stream (net/unix/af_unix.c, unix_stream_read_generic):
  *  - they hang on the first byte of the sendmsg that brought them; whoever receives that byte gets them;
@@ -23,16 +23,16 @@
 #include "cleanup.h"
 #include "socket/kernel.h"
 
-struct udsi_io_hooks udsi_io_hooks = {.sendmsg = sendmsg, .recvmsg = recvmsg};
+struct udsi_io_hooks udsi_io_hooks = {
+    .sendmsg = sendmsg, .recvmsg = recvmsg, .sendmmsg = sendmmsg, .recvmmsg = recvmmsg};
 
 #define LABEL_ROOM 256 /* SCM_SECURITY, if somebody asked for it */
 #define CONTROL_SIZE                                                            \
     (CMSG_SPACE(sizeof(int) * UDS_FDS_MAX) + CMSG_SPACE(sizeof(struct ucred)) + \
      CMSG_SPACE(sizeof(int)) + CMSG_SPACE(LABEL_ROOM))
 
-union control {
-    struct cmsghdr align;
-    uint8_t bytes[CONTROL_SIZE];
+struct control {
+    _Alignas(struct cmsghdr) uint8_t bytes[CONTROL_SIZE];
 };
 
 void udsi_ancillary_clear(struct udsi_ancillary *ancillary)
@@ -88,10 +88,25 @@ static void take_control(struct udsi_ancillary *ancillary, struct msghdr *msg)
     }
 }
 
+/* What came beside @n bytes, after a receive that succeeded. */
+static void take_ancillary(struct msghdr *msg, size_t n, struct udsi_ancillary *ret)
+{
+    ret->nfds = 0;
+    ret->pidfd = -1;
+    ret->truncated = (msg->msg_flags & MSG_CTRUNC) != 0;
+    ret->record_truncated = (msg->msg_flags & MSG_TRUNC) != 0;
+    ret->has_cred = false;
+    if (msg->msg_controllen > 0)
+        take_control(ret, msg);
+    /* Some of the fds are worse than none: nobody can tell which are missing (CVE-2020-12049 leaked them). */
+    if (ret->truncated || n == 0)
+        udsi_ancillary_clear(ret);
+}
+
 ssize_t
 udsi_recv(int fd, const struct iovec *iov, size_t niov, int flags, struct udsi_ancillary *ret)
 {
-    union control control;
+    struct control control;
     union {
         const struct iovec *in;
         struct iovec *out;
@@ -110,16 +125,35 @@ udsi_recv(int fd, const struct iovec *iov, size_t niov, int flags, struct udsi_a
     if (n < 0)
         return -errno;
 
-    ret->nfds = 0;
-    ret->pidfd = -1;
-    ret->truncated = (msg.msg_flags & MSG_CTRUNC) != 0;
-    ret->record_truncated = (msg.msg_flags & MSG_TRUNC) != 0;
-    ret->has_cred = false;
-    if (msg.msg_controllen > 0)
-        take_control(ret, &msg);
-    /* Some of the fds are worse than none: nobody can tell which are missing (CVE-2020-12049 leaked them). */
-    if (ret->truncated || n == 0)
-        udsi_ancillary_clear(ret);
+    take_ancillary(&msg, (size_t)n, ret);
+    return n;
+}
+
+int udsi_recv_records(int fd, struct udsi_record *records, unsigned count)
+{
+    struct control control[UDSI_RECORDS_MAX];
+    struct mmsghdr msgs[UDSI_RECORDS_MAX];
+    int n;
+
+    if (count > UDSI_RECORDS_MAX)
+        count = UDSI_RECORDS_MAX;
+    for (unsigned i = 0; i < count; i++)
+        msgs[i] = (struct mmsghdr){.msg_hdr = {.msg_name = &records[i].from,
+                                               .msg_namelen = sizeof(records[i].from),
+                                               .msg_iov = &records[i].room,
+                                               .msg_iovlen = 1,
+                                               .msg_control = control[i].bytes,
+                                               .msg_controllen = sizeof(control[i].bytes)}};
+    do {
+        n = udsi_io_hooks.recvmmsg(fd, msgs, count, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return -errno;
+    for (int i = 0; i < n; i++) {
+        records[i].len = msgs[i].msg_len;
+        records[i].from_len = msgs[i].msg_hdr.msg_namelen;
+        take_ancillary(&msgs[i].msg_hdr, msgs[i].msg_len, &records[i].ancillary);
+    }
     return n;
 }
 
@@ -134,9 +168,26 @@ ssize_t udsi_peek_length(int fd)
     return n < 0 ? -errno : n;
 }
 
+/* All fds in one SCM_RIGHTS, in a control buffer that lives until the call is over. */
+static void put_rights(struct msghdr *msg, struct control *control, const int *fds, size_t nfds)
+{
+    struct cmsghdr *cmsg = (struct cmsghdr *)(void *)control->bytes;
+
+    if (nfds == 0)
+        return;
+    msg->msg_control = control->bytes;
+    msg->msg_controllen = CMSG_SPACE(sizeof(int) * nfds);
+    /* The padding after an odd number of fds goes to the kernel too. */
+    memset(control->bytes, 0, msg->msg_controllen);
+    cmsg->cmsg_level = SOL_SOCKET;
+    cmsg->cmsg_type = SCM_RIGHTS;
+    cmsg->cmsg_len = CMSG_LEN(sizeof(int) * nfds);
+    memcpy(CMSG_DATA(cmsg), fds, sizeof(int) * nfds);
+}
+
 ssize_t udsi_send(int fd, const struct iovec *iov, size_t niov, const int *fds, size_t nfds)
 {
-    union control control;
+    struct control control;
     union {
         const struct iovec *in;
         struct iovec *out;
@@ -146,21 +197,45 @@ ssize_t udsi_send(int fd, const struct iovec *iov, size_t niov, const int *fds, 
 
     if (nfds > UDS_FDS_MAX)
         return -E2BIG;
-    if (nfds > 0) {
-        struct cmsghdr *cmsg;
-
-        msg.msg_control = control.bytes;
-        msg.msg_controllen = CMSG_SPACE(sizeof(int) * nfds);
-        /* The padding after an odd number of fds goes to the kernel too. */
-        memset(control.bytes, 0, msg.msg_controllen);
-        cmsg = CMSG_FIRSTHDR(&msg);
-        cmsg->cmsg_level = SOL_SOCKET;
-        cmsg->cmsg_type = SCM_RIGHTS;
-        cmsg->cmsg_len = CMSG_LEN(sizeof(int) * nfds);
-        memcpy(CMSG_DATA(cmsg), fds, sizeof(int) * nfds);
-    }
+    put_rights(&msg, &control, fds, nfds);
     do {
         n = udsi_io_hooks.sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+    } while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
+int udsi_send_records(int fd,
+                      const struct sockaddr_un *to,
+                      socklen_t to_len,
+                      const struct udsi_parcel *parcels,
+                      unsigned count)
+{
+    struct control control[UDSI_RECORDS_MAX];
+    struct mmsghdr msgs[UDSI_RECORDS_MAX];
+    union {
+        const struct sockaddr_un *in;
+        struct sockaddr_un *out;
+    } name = {.in = to};
+    int n;
+
+    if (count > UDSI_RECORDS_MAX)
+        count = UDSI_RECORDS_MAX;
+    for (unsigned i = 0; i < count; i++) {
+        union {
+            const struct iovec *in;
+            struct iovec *out;
+        } vector = {.in = parcels[i].iov};
+
+        if (parcels[i].nfds > UDS_FDS_MAX)
+            return -E2BIG;
+        msgs[i] = (struct mmsghdr){.msg_hdr = {.msg_name = name.out,
+                                               .msg_namelen = to ? to_len : 0,
+                                               .msg_iov = vector.out,
+                                               .msg_iovlen = parcels[i].niov}};
+        put_rights(&msgs[i].msg_hdr, &control[i], parcels[i].fds, parcels[i].nfds);
+    }
+    do {
+        n = udsi_io_hooks.sendmmsg(fd, msgs, count, MSG_NOSIGNAL | MSG_DONTWAIT);
     } while (n < 0 && errno == EINTR);
     return n < 0 ? -errno : n;
 }

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 
 #include <uds/fdset.h>
 
@@ -41,6 +42,43 @@ udsi_recv(int fd, const struct iovec *iov, size_t niov, int flags, struct udsi_a
  */
 ssize_t udsi_send(int fd, const struct iovec *iov, size_t niov, const int *fds, size_t nfds);
 
+#define UDSI_RECORDS_MAX 16 /* in one call: what a system call costs is a tenth then */
+
+/* A datagram that came: the caller gives @room, the rest is written. */
+struct udsi_record {
+    struct iovec room;
+    size_t len; /* bytes in @room, 0 for an empty one; those that did not fit are lost */
+    struct sockaddr_un
+        from; /* as the sender bound itself, in its own namespaces; sun_path may lack its NUL */
+    socklen_t from_len; /* 0 or sizeof(sa_family_t): it has no name */
+    struct udsi_ancillary ancillary;
+};
+
+/*
+ * As many datagrams as wait, at most @count (<= UDSI_RECORDS_MAX), in one call that never blocks. Returns how many, at
+ * least 1, or -errno: -EAGAIN none waits.
+ */
+int udsi_recv_records(int fd, struct udsi_record *records, unsigned count);
+
+/* A datagram to send. What it names stays the caller's. */
+struct udsi_parcel {
+    const struct iovec *iov;
+    size_t niov;
+    const int *fds;
+    size_t nfds;
+};
+
+/*
+ * Sends datagrams in order, at most @count (<= UDSI_RECORDS_MAX), to @to, or where the socket is connected to if that is
+ * NULL. Returns how many the kernel took, at least 1, or the -errno of the first: as udsi_send(), and -EMSGSIZE,
+ * -ECONNREFUSED, -ENOTCONN. Each goes whole or not at all.
+ */
+int udsi_send_records(int fd,
+                      const struct sockaddr_un *to,
+                      socklen_t to_len,
+                      const struct udsi_parcel *parcels,
+                      unsigned count);
+
 /* Length of the next record of a SEQPACKET socket, 0 at the end (or an empty record), -EAGAIN, -errno. */
 ssize_t udsi_peek_length(int fd);
 
@@ -50,10 +88,13 @@ int udsi_recv_fd(int fd);
 /* Closes what @ancillary still owns. */
 void udsi_ancillary_clear(struct udsi_ancillary *ancillary);
 
-/* The two system calls behind all this, replaceable by tests (tests/support/faultsock.c). */
+/* The system calls behind all this, replaceable by tests (tests/support/faultsock.c). */
 struct udsi_io_hooks {
     ssize_t (*sendmsg)(int fd, const struct msghdr *msg, int flags);
     ssize_t (*recvmsg)(int fd, struct msghdr *msg, int flags);
+    int (*sendmmsg)(int fd, struct mmsghdr *msgs, unsigned count, int flags);
+    int (*recvmmsg)(
+        int fd, struct mmsghdr *msgs, unsigned count, int flags, struct timespec *timeout);
 };
 extern struct udsi_io_hooks udsi_io_hooks;
 

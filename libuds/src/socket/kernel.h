@@ -18,8 +18,16 @@
 #define SCM_SECURITY 0x03 /* include/linux/socket.h, 2.6.18; not exported by glibc */
 #endif
 
+#ifndef SO_PASSPIDFD
+#define SO_PASSPIDFD 76 /* include/uapi/asm-generic/socket.h, 6.5 */
+#endif
+
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77 /* include/uapi/asm-generic/socket.h, 6.5 */
+#endif
+
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83 /* include/uapi/asm-generic/socket.h, 6.16 */
 #endif
 
 /* File system magics, include/uapi/linux/magic.h. */

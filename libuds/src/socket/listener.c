@@ -15,30 +15,24 @@
 #include "cleanup.h"
 #include "socket/path.h"
 #include "socket/sockaddr.h"
+#include "socket/sockopt.h"
 
 struct uds_listener {
     int fd;
     struct udsi_path path;
 };
 
-static int get_int(int fd, int option)
-{
-    int value;
-    socklen_t len = sizeof(value);
-
-    return getsockopt(fd, SOL_SOCKET, option, &value, &len) < 0 ? -errno : value;
-}
-
 /* The duplicate shares its description: O_NONBLOCK is in force for the original, too. */
 static int adopt(int number)
 {
-    int domain = get_int(number, SO_DOMAIN);
+    int domain, listens;
+    int r = udsi_sockopt_get(number, SO_DOMAIN, &domain);
 
-    if (domain < 0)
-        return domain;
+    if (r < 0)
+        return r;
     if (domain != AF_UNIX)
         return -EAFNOSUPPORT;
-    if (get_int(number, SO_ACCEPTCONN) != 1)
+    if (udsi_sockopt_get(number, SO_ACCEPTCONN, &listens) < 0 || listens != 1)
         return -EINVAL;
 
     _cleanup_close_ int fd = fcntl(number, F_DUPFD_CLOEXEC, 3);
@@ -63,20 +57,39 @@ static int listen_abstract(int fd, const struct uds_addr *addr, int backlog)
     return listen(fd, backlog > 0 ? backlog : SOMAXCONN) < 0 ? -errno : 0;
 }
 
+static int open_socket(const struct uds_addr *addr)
+{
+    int fd = socket(AF_UNIX, addr->sock_type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    return fd < 0 ? -errno : fd;
+}
+
 static int open_and_listen(const struct uds_addr *addr,
                            const struct uds_listener_options *options,
                            struct udsi_path *path)
 {
-    if (addr->kind == UDS_ADDR_FD)
-        return adopt(addr->fd);
-    if (addr->sock_type != SOCK_STREAM && addr->sock_type != SOCK_SEQPACKET)
+    const struct udsi_path_options file = {.mode = options->mode,
+                                           .owner = options->owner,
+                                           .group = options->group,
+                                           .backlog = options->backlog};
+
+    if (addr->kind != UDS_ADDR_FD && addr->sock_type != SOCK_STREAM &&
+        addr->sock_type != SOCK_SEQPACKET)
         return -EPROTOTYPE;
 
-    _cleanup_close_ int fd = socket(AF_UNIX, addr->sock_type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    _cleanup_close_ int fd = addr->kind == UDS_ADDR_FD ? adopt(addr->fd) : open_socket(addr);
     if (fd < 0)
-        return -errno;
-    int r = addr->kind == UDS_ADDR_ABSTRACT ? listen_abstract(fd, addr, options->backlog)
-                                            : udsi_path_listen(fd, addr, options, path);
+        return fd;
+    /* Before anybody can connect: what is accepted inherits it, and a peer may send before it is accepted. */
+    int r = options->refuse_fds ? udsi_sockopt_refuse_fds(fd) : 0;
+    if (r < 0 && r != -ENOPROTOOPT)
+        return r;
+    if (addr->kind == UDS_ADDR_ABSTRACT)
+        r = listen_abstract(fd, addr, options->backlog);
+    else if (addr->kind == UDS_ADDR_PATH)
+        r = udsi_path_bind(fd, addr, &file, path);
+    else
+        r = 0;
     return r < 0 ? r : udsi_take_fd(&fd);
 }
 

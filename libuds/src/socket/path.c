@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The socket file of a listener, from bind(2) to unlink(2).
+ * The socket file of a listener or a datagram socket, from bind(2) to unlink(2).
  *
  * Between bind and listen the file exists and connect(2) says ECONNREFUSED, just as for a stale file. So that nobody of
  * us takes a socket that is being born for a dead one, everything from looking to listen(2) happens under flock(2) on
- * "<name>.lock" beside it. The lock file is unlinked by its holder; whoever waited for it checks that the file it has
+ * "<name>.lock" beside it. A datagram socket is never refused while it lives: for it only the look and the bind matter. The lock file is unlinked by its holder; whoever waited for it checks that the file it has
  * locked is still the one in the directory.
  *
  * Invariants:
  *  1. A file that is no socket, or that somebody listens on, is never touched.
- *  2. Nobody can connect before mode, owner and group are in force: they are set before listen(2).
+ *  2. Nobody can connect before owner, group and mode are in force: they are set before listen(2). A datagram socket is
+ *     open to all that may write its file from bind(2) on: its file is born with mode 0, gets its ids, then its mode.
  *  3. Only the inode that we made is unlinked.
  * All names are relative to an O_PATH fd of the directory, so that chdir(2) and long paths do not matter.
  */
@@ -24,6 +25,7 @@
 
 #include <sys/file.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "cleanup.h"
@@ -107,7 +109,10 @@ static int open_directory(const char *path, struct udsi_path *ret)
     return ret->dir_fd < 0 ? -errno : 0;
 }
 
-/* Does nobody listen on the socket behind @file? Only ECONNREFUSED says so; whatever else it is, it is not ours. */
+/*
+ * Is there no socket behind @file, or one that nobody listens on? Only ECONNREFUSED says so; whatever else it is, it is
+ * not ours. A datagram socket of another type is EPROTOTYPE, one that speaks with somebody else only is EPERM.
+ */
 static bool is_stale(int file, int sock_type)
 {
     struct sockaddr_un sa;
@@ -158,9 +163,8 @@ static int change_mode(int file, mode_t mode)
     return chmod(name, mode) < 0 ? -errno : 0;
 }
 
-/* Mode, owner, group; and from now on we know our inode. @name is where the file is for the moment. */
-static int
-dress(struct udsi_path *path, const char *name, const struct uds_listener_options *options)
+/* Owner, group, then mode, for only the mode lets others in; and from now on we know our inode. @name is where the file is for the moment. */
+static int dress(struct udsi_path *path, const char *name, const struct udsi_path_options *options)
 {
     mode_t mode = options->mode ? options->mode & 0777 : 0600;
     struct stat st;
@@ -170,17 +174,12 @@ dress(struct udsi_path *path, const char *name, const struct uds_listener_option
         return -errno;
     if (!S_ISSOCK(st.st_mode))
         return -EADDRINUSE;
-    if ((st.st_mode & 0777) != mode) {
-        int r = change_mode(file, mode);
-        if (r < 0)
-            return r;
-    }
+    path->dev = st.st_dev;
+    path->ino = st.st_ino;
     if ((options->owner != (uid_t)-1 || options->group != (gid_t)-1) &&
         fchownat(file, "", options->owner, options->group, AT_EMPTY_PATH) < 0)
         return -errno;
-    path->dev = st.st_dev;
-    path->ino = st.st_ino;
-    return 0;
+    return (st.st_mode & 0777) != mode ? change_mode(file, mode) : 0;
 }
 
 /*
@@ -208,7 +207,7 @@ static int bind_long(int fd, const struct udsi_path *path, char *name, size_t si
 
 static int bind_and_listen(int fd,
                            const struct uds_addr *addr,
-                           const struct uds_listener_options *options,
+                           const struct udsi_path_options *options,
                            struct udsi_path *path)
 {
     char name[NAME_MAX + 1];
@@ -229,7 +228,7 @@ static int bind_and_listen(int fd,
         r = renameat2(path->dir_fd, name, path->dir_fd, path->base, RENAME_NOREPLACE) < 0
                 ? (errno == EEXIST ? -EADDRINUSE : -errno)
                 : 0;
-    if (r == 0)
+    if (r == 0 && addr->sock_type != SOCK_DGRAM)
         r = listen(fd, options->backlog > 0 ? options->backlog : SOMAXCONN) < 0 ? -errno : 0;
     if (r < 0) {
         (void)unlinkat(path->dir_fd, name, 0);
@@ -239,11 +238,12 @@ static int bind_and_listen(int fd,
     return r;
 }
 
-int udsi_path_listen(int fd,
-                     const struct uds_addr *addr,
-                     const struct uds_listener_options *options,
-                     struct udsi_path *ret)
+int udsi_path_bind(int fd,
+                   const struct uds_addr *addr,
+                   const struct udsi_path_options *options,
+                   struct udsi_path *ret)
 {
+    mode_t born = addr->sock_type == SOCK_DGRAM ? 0 : options->mode ? options->mode & 0777 : 0600;
     struct udsi_path path = {.dir_fd = -1};
     int r = open_directory(addr->name, &path);
     if (r < 0)
@@ -259,7 +259,7 @@ int udsi_path_listen(int fd,
         return r;
 
     /* The mode of an AF_UNIX file at birth is that of its socket's inode, less umask: never more open than asked. */
-    if (fchmod(fd, options->mode ? options->mode & 0777 : 0600) < 0)
+    if (fchmod(fd, born) < 0)
         return -errno;
     r = bind_and_listen(fd, addr, options, &path);
     if (r < 0)

@@ -8,9 +8,8 @@
 #include <sys/types.h>
 
 #include <uds/addr.h>
-#include <uds/listener.h>
 
-/* The socket file of a listener: where it is, and which inode it was when we made it. */
+/* The socket file of a listener or a datagram socket: where it is, and which inode it was when we made it. */
 struct udsi_path {
     int dir_fd; /* O_PATH of the directory; -1 when the address is no path */
     char base[NAME_MAX + 1];
@@ -18,14 +17,22 @@ struct udsi_path {
     ino_t ino;
 };
 
+struct udsi_path_options {
+    mode_t mode; /* of the file; 0 = 0600 */
+    uid_t owner; /* (uid_t)-1 = leave */
+    gid_t group; /* (gid_t)-1 = leave */
+    int backlog; /* of listen(2), 0 = SOMAXCONN; unused for datagrams */
+};
+
 /*
- * Binds and listens at @addr (kind path) with the file's mode and ids in force before listen(2). Writes @ret on success
- * only; the caller owns ret->dir_fd. Errors as uds_listener_new().
+ * Binds at @addr (kind path) and, unless it is for datagrams, listens. The file's ids and mode are in force before
+ * anybody can connect, or send a datagram. Writes @ret on success only; the caller owns ret->dir_fd. Errors as
+ * uds_listener_new().
  */
-int udsi_path_listen(int fd,
-                     const struct uds_addr *addr,
-                     const struct uds_listener_options *options,
-                     struct udsi_path *ret);
+int udsi_path_bind(int fd,
+                   const struct uds_addr *addr,
+                   const struct udsi_path_options *options,
+                   struct udsi_path *ret);
 
 /* Unlinks the file if it still is the one that we made, and closes the directory. */
 void udsi_path_release(struct udsi_path *path, bool unlink_file);

@@ -2,6 +2,8 @@
 #ifndef UDSI_SOCKET_SOCKADDR_H
 #define UDSI_SOCKET_SOCKADDR_H
 
+#include <stdbool.h>
+
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -15,5 +17,11 @@ int udsi_sockaddr_fill(const struct uds_addr *addr, struct sockaddr_un *ret, soc
  * where /proc is mounted; without it the system calls say ENOENT, which callers turn into -ENAMETOOLONG.
  */
 void udsi_sockaddr_fill_fd(int path_fd, struct sockaddr_un *ret, socklen_t *ret_len);
+
+/* The reverse, of what the kernel wrote. False, and a @ret of kind 0, when the socket has no name. @ret keeps no other bytes. */
+bool udsi_sockaddr_read(const struct sockaddr_un *sa,
+                        socklen_t len,
+                        int sock_type,
+                        struct uds_addr *ret);
 
 #endif

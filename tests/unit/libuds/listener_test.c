@@ -23,7 +23,9 @@
 
 #include "cleanup.h"
 #include "guard.h"
+#include "rawpeer.h"
 #include "socket/dial.h"
+#include "socket/kernel.h"
 
 struct place {
     char dir[32];
@@ -335,6 +337,39 @@ Test(listener, has_abstract_names)
     cr_expect_eq(listen_result(&addr), -EADDRINUSE);
     (void)uds_listener_free(listener);
     cr_expect_eq(udsi_connect(&addr, 0), -ECONNREFUSED);
+}
+
+/* A peer may send before it is accepted: what is refused must be refused by what it connected to. */
+Test(listener, has_the_kernel_refuse_fds_before_accept)
+{
+    UDS_TEST_GUARD;
+    static const char *const schemes[] = {"unix", "seqpacket"};
+    struct uds_listener_options options = UDS_LISTENER_OPTIONS_INIT;
+    struct place place;
+
+    place_make(&place);
+    for (size_t i = 0; i < 4; i++) {
+        uds_listener *listener;
+        int fd, value;
+        socklen_t len = sizeof(value);
+
+        place_at(&place, schemes[i % 2], "s");
+        options.refuse_fds = i < 2;
+        cr_assert_eq(uds_listener_new(&listener, &place.addr, &options), 0);
+        fd = uds_listener_get_fd(listener);
+        if (getsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &value, &len) < 0) {
+            (void)uds_listener_free(listener);
+            place_clear(&place);
+            cr_skip_test("this kernel has no SO_PASSRIGHTS");
+        }
+        fd = udsi_connect(&place.addr, 0);
+        cr_assert_geq(fd, 0);
+        cr_expect_eq(raw_send(fd, "x", 1, 0, 1), options.refuse_fds ? -EPERM : 1);
+        cr_expect_eq(raw_send(fd, "x", 1, -1, 0), 1);
+        close(fd);
+        (void)uds_listener_free(listener);
+    }
+    place_clear(&place);
 }
 
 /* Many processes race for one stale file: one gets it, and what the others do does not take it away again. */
