@@ -4,11 +4,12 @@
 
 #include <uds/client.h>
 #include <uds/conn.h>
+#include <uds/dgram.h>
 #include <uds/listener.h>
 #include <uds/rpc.h>
 #include <uds/version.h>
 
-/* libuds-event: drives connections, calls, clients and listeners from a libevent 2.1 loop. */
+/* libuds-event: drives connections, calls, clients, listeners and datagram sockets from a libevent 2.1 loop. */
 
 struct event_base;
 
@@ -40,6 +41,16 @@ UDS_EXPORT UDS_NODISCARD int
 uds_event_attach_rpc(uds_event **ret, uds_rpc *rpc, struct event_base *base);
 UDS_EXPORT UDS_NODISCARD int
 uds_event_attach_client(uds_event **ret, uds_client *client, struct event_base *base);
+/**
+ * uds_event_attach_dgram() - the same for a datagram socket
+ * @dgram: a reference is taken until detached
+ *
+ * Errors of receiving are told by on_error only, and end nothing.
+ *
+ * Ownership, errors and threads as uds_event_attach(). Blocking: never. Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int
+uds_event_attach_dgram(uds_event **ret, uds_dgram *dgram, struct event_base *base);
 /**
  * uds_event_listen() - accept in the loop
  * @ret:       written on success only

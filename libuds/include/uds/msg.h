@@ -102,6 +102,9 @@ UDS_EXPORT enum uds_msg_type uds_msg_get_type(const uds_msg *msg);
 /** uds_msg_get_id() - the correlation id; 0 where the type needs none. Since: 0.1. */
 UDS_EXPORT uint64_t uds_msg_get_id(const uds_msg *msg);
 
+/** uds_msg_get_size() - bytes that it takes as a frame: the header's 24, head and body. Since: 0.1. */
+UDS_EXPORT size_t uds_msg_get_size(const uds_msg *msg);
+
 /** uds_msg_peek_body() - borrow the body. @ret_len may be NULL. Never NULL itself, also for an empty body. Since: 0.1. */
 UDS_EXPORT const void *uds_msg_peek_body(const uds_msg *msg, size_t *ret_len);
 

@@ -51,7 +51,7 @@ int udsi_msg_alloc(uds_msg **ret, uint8_t type, uint64_t id, size_t head_cap, si
     return 0;
 }
 
-static bool may_be_made(enum uds_msg_type type)
+bool udsi_msg_is_free_type(uint8_t type)
 {
     return type == UDS_MSG_MESSAGE || (type >= UDS_MSG_REQUEST && type <= UDS_MSG_CANCEL) ||
            (type >= UDS_MSG_SUBSCRIBE && type <= UDS_MSG_NOTICE);
@@ -62,7 +62,8 @@ int uds_msg_new(uds_msg **ret, enum uds_msg_type type, uint64_t id, const void *
     uds_msg *msg;
     int r;
 
-    if (!may_be_made(type) || (!body && len > 0) || len > UINT32_MAX - UDS_HEAD_MAX)
+    if ((unsigned)type > UINT8_MAX || !udsi_msg_is_free_type((uint8_t)type) || (!body && len > 0) ||
+        len > UINT32_MAX - UDS_HEAD_MAX)
         return -EINVAL;
     r = udsi_msg_alloc(&msg, (uint8_t)type, id, HEAD_ROOM, len);
     if (r < 0)
@@ -149,6 +150,11 @@ enum uds_msg_type uds_msg_get_type(const uds_msg *msg)
 uint64_t uds_msg_get_id(const uds_msg *msg)
 {
     return msg->id;
+}
+
+size_t uds_msg_get_size(const uds_msg *msg)
+{
+    return UDSI_HEADER_SIZE + (size_t)msg->head_len + msg->body_len;
 }
 
 const void *uds_msg_peek_body(const uds_msg *msg, size_t *ret_len)

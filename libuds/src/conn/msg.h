@@ -50,6 +50,9 @@ int udsi_msg_grow_body(uds_msg *msg, size_t cap);
 /* Copies of @nfds fd numbers become the message's; on failure they stay the caller's. 0 or -ENOMEM. */
 int udsi_msg_adopt_fds(uds_msg *msg, const int *fds, size_t nfds);
 
+/* Does a frame of this type mean something outside a connection's life? Not HELLO, GOODBYE, nor what needs a feature. */
+bool udsi_msg_is_free_type(uint8_t type);
+
 /* Are all fds still in place? Otherwise the message cannot go out with them. */
 bool udsi_msg_has_all_fds(const uds_msg *msg);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A connection, rpc or client ("the source") in a libevent loop.
+ * A connection, rpc, client or datagram socket ("the source") in a libevent loop.
  *
  * Four events: read and write on the source's fd, a timer for its deadlines, and one without an fd, "flush", that is
  * activated by hand. A message that is queued outside process() makes the source call its hook; the first hook of a loop
@@ -43,6 +43,7 @@ struct driver {
     uds_conn *conn; /* reference; NULL for a client */
     uds_rpc *rpc;
     uds_client *client;
+    uds_dgram *dgram; /* reference */
 
     unsigned refs;
     bool live;    /* ATTACHED */
@@ -55,7 +56,7 @@ struct driver {
 
 #define NO_TIMER INT64_MAX
 
-/* ---- the three kinds of source ---- */
+/* ---- the kinds of source ---- */
 
 static int conn_get_fd(const struct driver *d)
 {
@@ -163,6 +164,49 @@ static const struct source client_source = {
     .unhook = client_unhook,
 };
 
+static int dgram_get_fd(const struct driver *d)
+{
+    return uds_dgram_get_fd(d->dgram);
+}
+
+static short dgram_get_events(const struct driver *d)
+{
+    return uds_dgram_get_events(d->dgram);
+}
+
+static int dgram_get_timeout(const struct driver *d)
+{
+    return uds_dgram_get_timeout(d->dgram);
+}
+
+/* An error is no end: on_error has told it. */
+static int dgram_process(struct driver *d)
+{
+    int r = uds_dgram_process(d->dgram);
+
+    return r < 0 ? 0 : r;
+}
+
+static int dgram_flush(struct driver *d)
+{
+    (void)d;
+    return 0; /* nothing is ever queued */
+}
+
+static void dgram_unhook(struct driver *d)
+{
+    uds_dgram_set_loop_hook(d->dgram, NULL, NULL);
+}
+
+static const struct source dgram_source = {
+    .get_fd = dgram_get_fd,
+    .get_events = dgram_get_events,
+    .get_timeout = dgram_get_timeout,
+    .process = dgram_process,
+    .flush = dgram_flush,
+    .unhook = dgram_unhook,
+};
+
 /* ---- what the loop waits for ---- */
 
 static void disarm_fd(struct driver *d)
@@ -243,6 +287,7 @@ static void driver_unref(struct driver *d)
     if (--d->refs > 0)
         return;
     uds_conn_unref(d->conn);
+    uds_dgram_unref(d->dgram);
     free(d);
 }
 
@@ -312,6 +357,12 @@ static void rearm(struct driver *d)
 static void conn_rearm(uds_conn *conn, void *arg)
 {
     (void)conn;
+    rearm(arg);
+}
+
+static void dgram_rearm(uds_dgram *dgram, void *arg)
+{
+    (void)dgram;
     rearm(arg);
 }
 
@@ -391,6 +442,19 @@ int uds_event_attach_client(uds_event **ret, uds_client *client, struct event_ba
         return -ENOMEM;
     d->client = client;
     uds_client_set_loop_hook(client, client_rearm, d);
+    driver_start(d);
+    *ret = &d->event;
+    return 0;
+}
+
+int uds_event_attach_dgram(uds_event **ret, uds_dgram *dgram, struct event_base *base)
+{
+    struct driver *d = driver_new(&dgram_source, base);
+
+    if (!d)
+        return -ENOMEM;
+    d->dgram = uds_dgram_ref(dgram);
+    uds_dgram_set_loop_hook(dgram, dgram_rearm, d);
     driver_start(d);
     *ret = &d->event;
     return 0;

@@ -39,6 +39,8 @@ static const char *const rule_texts[] = {
     [UDSI_RULE_HEARTBEAT_TURN] = "P-34: one PING at a time, and one PONG of its id for each",
     [UDSI_RULE_FINISH_PLAIN] = "P-35: FINISH has id 0, no head, no body and no fds",
     [UDSI_RULE_FINISH_LAST] = "P-36: no message follows FINISH",
+    [UDSI_RULE_DATAGRAM] = "P-70: a datagram is exactly one frame",
+    [UDSI_RULE_DATAGRAM_TYPE] = "P-71: a datagram is no HELLO and no GOODBYE",
 };
 _Static_assert(sizeof(rule_texts) / sizeof(rule_texts[0]) == UDSI_RULE_COUNT, "a text per rule");
 

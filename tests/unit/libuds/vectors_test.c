@@ -16,9 +16,11 @@
 #include <sys/socket.h>
 
 #include <uds/conn.h>
+#include <uds/dgram.h>
 #include <uds/msg.h>
 
 #include "guard.h"
+#include "socket/kernel.h"
 #include "wire/frame.h"
 
 #define BYTES_MAX   20000
@@ -28,7 +30,8 @@
 enum outcome {
     OUTCOME_OPEN,
     OUTCOME_END,
-    OUTCOME_CLOSE
+    OUTCOME_CLOSE,
+    OUTCOME_DROP
 };
 
 struct seen {
@@ -47,7 +50,7 @@ struct vector {
     struct seen messages[EXPECTS_MAX];
     size_t nmessages;
     enum outcome outcome;
-    unsigned rule; /* OUTCOME_CLOSE */
+    unsigned rule; /* OUTCOME_CLOSE, OUTCOME_DROP */
     uint8_t bytes[BYTES_MAX];
     size_t len;
 };
@@ -65,12 +68,16 @@ static void read_key(struct vector *v, const char *line)
 
     if (strcmp(line, "# socket: seqpacket\n") == 0)
         v->socket_type = SOCK_SEQPACKET;
+    else if (strcmp(line, "# socket: dgram\n") == 0)
+        v->socket_type = SOCK_DGRAM;
     else if (strcmp(line, "# hello: none\n") == 0)
         v->hello = false;
     else if (strcmp(line, "# expect: end\n") == 0)
         v->outcome = OUTCOME_END;
     else if (sscanf(line, "# expect: close P-%u", &v->rule) == 1)
         v->outcome = OUTCOME_CLOSE;
+    else if (sscanf(line, "# expect: drop P-%u", &v->rule) == 1)
+        v->outcome = OUTCOME_DROP;
     else if (sscanf(line, "# fds: %zu", &v->fds) == 1)
         return;
     else if (sscanf(line, "# features: %llu", &v->features) == 1)
@@ -138,10 +145,12 @@ static void for_each_vector(void (*run)(const struct vector *v))
             continue;
         read_vector(&v, entry->d_name);
         if (strncmp(v.name, "bad-", 4) == 0) {
-            cr_assert_eq(v.outcome, OUTCOME_CLOSE, "%s expects no rule to be broken", v.name);
+            cr_assert_eq(v.outcome, v.socket_type == SOCK_DGRAM ? OUTCOME_DROP : OUTCOME_CLOSE,
+                         "%s expects no rule to be broken", v.name);
             bad++;
         } else {
-            cr_assert_neq(v.outcome, OUTCOME_CLOSE, "%s expects a rule to be broken", v.name);
+            cr_assert(v.outcome == OUTCOME_OPEN || v.outcome == OUTCOME_END,
+                      "%s expects a rule to be broken", v.name);
             ok++;
         }
         run(&v);
@@ -299,6 +308,8 @@ static void check_outcome(const struct vector *v, const struct bench *b)
                            "%s: \"%s\" does not name %s", v->name, uds_conn_get_error_text(b->conn),
                            rule);
         break;
+    case OUTCOME_DROP:
+        break; /* run_datagram() */
     }
 }
 
@@ -306,6 +317,8 @@ static void run_at_once(const struct vector *v)
 {
     struct bench b;
 
+    if (v->socket_type == SOCK_DGRAM)
+        return;
     bench_open(&b, v->socket_type, v->max_body, v->max_fds);
     if (v->hello)
         send_hello(v, b.raw);
@@ -349,7 +362,8 @@ static void run_header(const struct vector *v)
     if (v->len < UDSI_HEADER_SIZE)
         return;
     rule = udsi_header_decode(v->bytes, &limits, &header);
-    if (v->outcome == OUTCOME_CLOSE && v->rule <= UDSI_RULE_FD_COUNT) {
+    if ((v->outcome == OUTCOME_CLOSE || v->outcome == OUTCOME_DROP) &&
+        v->rule <= UDSI_RULE_FD_COUNT) {
         cr_assert_eq((unsigned)rule, v->rule, "%s: P-%u", v->name, (unsigned)rule);
     } else {
         cr_assert_eq(rule, UDSI_RULE_NONE, "%s: %s", v->name, udsi_rule_text(rule));
@@ -409,6 +423,46 @@ static size_t raw_receive(int fd, uint8_t *buf, size_t size, size_t *ret_nfds)
     return (size_t)n;
 }
 
+static void run_datagram(const struct vector *v)
+{
+    struct uds_dgram_options options = UDS_DGRAM_OPTIONS_INIT;
+    uds_dgram *to, *from;
+    char rule[16];
+    struct bench b = {0};
+    int on = 1;
+
+    if (v->socket_type != SOCK_DGRAM)
+        return;
+    options.max_body = v->max_body;
+    options.max_fds = v->max_fds;
+    cr_assert_eq(uds_dgram_pair(&to, &from, &options), 0);
+    /* So that the receiver has to refuse fds itself, as before 6.16. */
+    (void)setsockopt(uds_dgram_get_fd(to), SOL_SOCKET, SO_PASSRIGHTS, &on, sizeof(on));
+    raw_send(uds_dgram_get_fd(from), v->bytes, v->len, v->fds);
+    while (uds_dgram_receive(to, &b.messages[b.nmessages], NULL) == 1)
+        b.nmessages++;
+    snprintf(rule, sizeof(rule), "P-%u:", v->rule);
+    check_messages(v, &b);
+    if (v->outcome == OUTCOME_DROP)
+        cr_assert_not_null(strstr(uds_dgram_get_drop_text(to), rule), "%s: \"%s\" does not name %s",
+                           v->name, uds_dgram_get_drop_text(to), rule);
+    if (v->nmessages == 1) {
+        uint8_t buf[BYTES_MAX];
+        uds_msg *copy = rebuild(b.messages[0]);
+        size_t nfds;
+
+        cr_assert_eq(uds_dgram_send(to, NULL, copy), 0);
+        cr_assert_eq(raw_receive(uds_dgram_get_fd(from), buf, sizeof(buf), &nfds), v->len);
+        cr_assert_eq(memcmp(buf, v->bytes, v->len), 0, "%s: our encoder differs", v->name);
+        cr_assert_eq(nfds, v->fds);
+        uds_msg_unref(copy);
+    }
+    for (size_t i = 0; i < b.nmessages; i++)
+        uds_msg_unref(b.messages[i]);
+    uds_dgram_unref(to);
+    uds_dgram_unref(from);
+}
+
 static void run_encoder(const struct vector *v)
 {
     uint8_t buf[BYTES_MAX];
@@ -416,8 +470,8 @@ static void run_encoder(const struct vector *v)
     size_t n, nfds;
     uds_msg *copy;
 
-    if (v->nmessages != 1 || !begins_with_message(v) || v->features != 0 ||
-        v->outcome != OUTCOME_OPEN)
+    if (v->socket_type == SOCK_DGRAM || v->nmessages != 1 || !begins_with_message(v) ||
+        v->features != 0 || v->outcome != OUTCOME_OPEN)
         return;
     bench_open(&b, v->socket_type, v->max_body, v->max_fds);
     send_hello(v, b.raw);
@@ -469,7 +523,7 @@ static bool rule_has_vector[UDSI_RULE_COUNT];
 
 static void note_rule(const struct vector *v)
 {
-    if (v->outcome == OUTCOME_CLOSE) {
+    if (v->outcome == OUTCOME_CLOSE || v->outcome == OUTCOME_DROP) {
         cr_assert_lt(v->rule, UDSI_RULE_COUNT, "%s: P-%u is no rule of a receiver", v->name,
                      v->rule);
         rule_has_vector[v->rule] = true;
@@ -483,4 +537,11 @@ Test(vectors, each_rule_of_the_receiver_is_broken_by_one)
     for (unsigned rule = 1; rule < UDSI_RULE_COUNT; rule++)
         cr_assert(rule_has_vector[rule] || udsi_rule_text((enum udsi_rule)rule)[0] == '\0',
                   "no vector breaks %s", udsi_rule_text((enum udsi_rule)rule));
+}
+
+/* P-72 */
+Test(vectors, of_datagrams_are_taken_or_dropped)
+{
+    UDS_TEST_GUARD;
+    for_each_vector(run_datagram);
 }
