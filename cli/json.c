@@ -3,6 +3,7 @@
 #include "json.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 /* Length of the well-formed sequence at @p (RFC 3629: no surrogates, nothing overlong, up to U+10FFFF), 0 if none. */
@@ -159,6 +160,16 @@ void json_int(struct json *json, int64_t value)
 {
     before_value(json);
     (void)fprintf(json->out, "%" PRId64, value);
+}
+
+void json_double(struct json *json, double value)
+{
+    if (!isfinite(value)) {
+        json_null(json);
+        return;
+    }
+    before_value(json);
+    (void)fprintf(json->out, "%.6g", value);
 }
 
 void json_bool(struct json *json, bool value)

@@ -28,6 +28,7 @@ void json_bytes(struct json *json, const void *data, size_t len);
 void json_base64(struct json *json, const void *data, size_t len);
 void json_uint(struct json *json, uint64_t value);
 void json_int(struct json *json, int64_t value);
+void json_double(struct json *json, double value); /* 6 digits; null if it is no number */
 void json_bool(struct json *json, bool value);
 void json_null(struct json *json);
 void json_end(

@@ -5,12 +5,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Values of options as users write them, and the body of a message. */
+#include "value.h"
 
-/* "500ms", "10s", "1.5m", "2h"; a bare number is seconds. 0, -EINVAL, -ERANGE (over 24 days: INT_MAX ms). */
-int parse_duration(const char *text, int *ret_ms);
-/* A decimal number from @min to @max. 0, -EINVAL, -ERANGE. */
-int parse_number(const char *text, unsigned long min, unsigned long max, unsigned long *ret);
+/* What options bring: the body of a message, and descriptors. */
 
 /* The bytes that go out with a message. */
 struct body {
