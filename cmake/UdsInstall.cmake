@@ -49,6 +49,9 @@ uds_pkg_config(libuds-event "libuds driven by libevent" "libuds, libevent_core >
 uds_pkg_config(libuds-pb "protobuf-c services over libuds" "libuds, libprotobuf-c >= 1.4" "-luds-pb")
 
 install(TARGETS uds-cli uds-broker RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT programs)
+if(TARGET uds-bench)
+  install(TARGETS uds-bench RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT programs)
+endif()
 install(TARGETS uds-router uds-sandbox-init uds-cleaner
   RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/uds COMPONENT programs)
 foreach(section 1 3 5 7 8)

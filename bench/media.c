@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of media. A new one is a file in media/ and a line here. */
+#include "media.h"
+
+#include <string.h>
+
+const struct medium *const media[] = {
+    &medium_uds_stream,   &medium_uds_seqpacket, &medium_uds_dgram, &medium_tcp,
+    &medium_pipe,         &medium_cacheline,     &medium_libuds,    &medium_libuds_seqpacket,
+    &medium_libuds_event, &medium_zeromq,
+};
+const size_t media_count = sizeof(media) / sizeof(media[0]);
+
+const struct medium *media_find(const char *name)
+{
+    for (size_t i = 0; i < media_count; i++)
+        if (strcmp(media[i]->name, name) == 0)
+            return media[i];
+    return NULL;
+}

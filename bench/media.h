@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BENCH_MEDIA_H
+#define BENCH_MEDIA_H
+
+#include <stddef.h>
+
+#include "link.h"
+
+extern const struct medium medium_uds_stream, medium_uds_seqpacket, medium_uds_dgram, medium_tcp,
+    medium_pipe, medium_cacheline, medium_libuds, medium_libuds_seqpacket, medium_libuds_event,
+    medium_zeromq;
+
+/* All media in the order in which they are printed, those that this build lacks included. */
+extern const struct medium *const media[];
+extern const size_t media_count;
+
+/* NULL: there is none of that name. */
+const struct medium *media_find(const char *name);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of workloads. */
+#include "workload.h"
+
+#include <string.h>
+
+const struct workload workloads[] = {
+    {
+        .name = "rtt",
+        .summary = "round trips: a message goes, one of the same size comes back",
+        .usual = true,
+        .sizes = "64,4K,64K,1M",
+        .media = "uds-stream,tcp,libuds",
+        .drive = roundtrip_drive,
+        .serve = roundtrip_serve,
+    },
+    {
+        .name = "oneway",
+        .summary = "one way, as fast as it goes, each message by itself and in batches",
+        .one_way = true,
+        .usual = true,
+        .sizes = "64,4K,64K,1M",
+        .media = "uds-stream,tcp,libuds",
+        .drive = oneway_drive,
+        .serve = oneway_serve,
+    },
+    {
+        .name = "bulk",
+        .summary = "a large message goes, 8 bytes come back",
+        .reply_size = 8,
+        .sizes = "64K,1M",
+        .media = "uds-stream,tcp,libuds",
+        .drive = roundtrip_drive,
+        .serve = roundtrip_serve,
+    },
+    {
+        .name = "fd",
+        .summary = "round trips that hand a descriptor over each way",
+        .with_fd = true,
+        .sizes = "64",
+        .media = "uds-stream,libuds",
+        .drive = roundtrip_drive,
+        .serve = roundtrip_serve,
+    },
+};
+const size_t workload_count = sizeof(workloads) / sizeof(workloads[0]);
+
+const struct workload *workload_find(const char *name)
+{
+    for (size_t i = 0; i < workload_count; i++)
+        if (strcmp(workloads[i].name, name) == 0)
+            return &workloads[i];
+    return NULL;
+}
+
+const char *workload_refuses(const struct workload *workload, const struct medium *medium)
+{
+    if (medium->absent)
+        return medium->absent;
+    if (workload->with_fd && !(medium->traits & MEDIUM_CARRIES_FDS))
+        return "carries no descriptors";
+    if (medium->traits & MEDIUM_OWNS_ITS_LOOP &&
+        (workload->one_way || workload->with_fd || workload->reply_size > 0))
+        return "does plain round trips only";
+    return NULL;
+}
