@@ -13,7 +13,7 @@ misbehaves, and what the broker saw. Works as root and as an ordinary user.
 
   IMAGE...     PNG or JPEG files (default: a few that come with the example)
   --out DIR    keep the thumbnails there
-  --json       one JSON document instead of text
+  --json       one JSON document instead of text; "output" names what --out keeps
 
 $UDS_BIN: a directory of built programs to use instead of building.
 
@@ -111,7 +111,8 @@ degrade=
 sed -e "s|@RUN_DIR@|$dir/run|" -e "s|@DECODER@|$(readlink -f "$bin/thumbnail-decoder")|" -e "s|@UID@|$uid|" \
     -e "s|@DEGRADE@|$degrade|" "$root/examples/thumbnail/stack.yaml.in" >"$dir/stack.yaml"
 export UDS_BROKER="unix:$dir/run/broker.sock"
-mkdir -p "${out:=$dir/out}" || exit 1
+keep=$out # without it the thumbnails go when the demo does, and are not named
+mkdir -p -- "${out:=$dir/out}" || exit 1
 
 client() { run "$bin/thumbnail-client" ${json:+--json} --out "$out" "$@"; }
 
@@ -170,7 +171,7 @@ left_behind() {
 # ---- the show ----
 
 section "1  Thumbnails: descriptors of images go in, sealed memory comes out"
-client "${images[@]}" >"$dir/thumbnails"
+client -- "${images[@]}" >"$dir/thumbnails"
 code=$?
 [ -n "$json" ] || cat "$dir/thumbnails"
 [ $code = 0 ] || problem "an image failed"
@@ -199,7 +200,7 @@ fi
 [ "$good" = 2 ] || problem "bombs: $good of 2 images after them succeeded"
 
 section "4  A decoder that misbehaves, and what refuses it"
-client --subject rogue --misbehave "${images[0]}" >"$dir/misbehaviour"
+client --subject rogue --misbehave "$small" >"$dir/misbehaviour"
 code=$?
 [ -n "$json" ] || cat "$dir/misbehaviour"
 [ $code = 0 ] || problem "an attempt was not refused"
@@ -216,9 +217,12 @@ if [ -z "$json" ]; then
     say ""
     [ -s "$dir/left" ] || say "Ended: no process, cgroup, mount or socket is left."
 else
+    [ -n "$keep" ] || sed -i 's/, "output": "\([^"\\]\|\\.\)*"//' "$dir/thumbnails"
+    sed -i 's/, "output": "\([^"\\]\|\\.\)*"//' "$dir/bombs"
+    part() { grep . "$1" || echo null; } # a step that failed may have said nothing
     printf '{"uid": %s, "thumbnails": %s, "view": %s, "bombs": %s, "misbehaviour": %s, "broker": %s, ' "$uid" \
-        "$(cat "$dir/thumbnails")" "$(cat "$dir/view")" "$(cat "$dir/bombs")" "$(cat "$dir/misbehaviour")" \
-        "$(cat "$dir/list")"
+        "$(part "$dir/thumbnails")" "$(part "$dir/view")" "$(part "$dir/bombs")" "$(part "$dir/misbehaviour")" \
+        "$(part "$dir/list")"
     printf '"left": %s, "problems": %s}\n' "$(wc -l <"$dir/left")" "$problems"
 fi
 [ "$problems" = 0 ]

@@ -118,7 +118,9 @@ print_json(const struct made *made, const char *path, const char *output, double
             made->source_width, made->source_height, made->picture.width, made->picture.height);
         json_member(stdout, "output", output);
     } else {
-        json_member(stdout, "status", uds_status_name(session->status));
+        /* "failed": on this side, where no status says it: a file that cannot be opened or written. */
+        json_member(stdout, "status",
+                    session->status == UDS_STATUS_OK ? "failed" : uds_status_name(session->status));
         (void)printf(", \"value\": %llu, ", (unsigned long long)session->value);
         json_member(stdout, "error", made->error);
     }

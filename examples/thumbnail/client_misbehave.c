@@ -125,7 +125,7 @@ int client_misbehave(struct session *session, const char *path)
     static const char *const whats[] = {"open-passwd",       "connect-network", "fork-without-end",
                                         "send-directory-fd", "reopen-image-rw", "fchmod-image",
                                         "publish-ungranted", "ask-admin"};
-    int image = open(path, O_RDONLY | O_CLOEXEC);
+    int image = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     int code = CLIENT_OK, sock;
     uint32_t port = 0;
 

@@ -64,7 +64,26 @@ assert len(demo["misbehaviour"]) == 8
 for attempt in demo["misbehaviour"]:
     assert attempt["refused"] and attempt["refused_by"], attempt
 PY
-# What it makes below $TMPDIR is gone, of both runs.
+# What is no image fails by itself, whatever it is called; the rest of the demo does not depend on it.
+mkdir "$dir/odd"
+mkfifo "$dir/odd/fifo.png"
+echo text >"$dir/odd/text.png"
+cp "$UDS_BUILD/examples/thumbnail/images/palette.png" "$dir/odd/-one two.png"
+(cd "$dir/odd" && timeout 60 "$UDS_SOURCE/examples/demo.sh" --json -- fifo.png -one\ two.png missing.png text.png .) \
+    >"$dir/json" 2>"$dir/errors"
+code=$?
+[ $code = 1 ] || bad "odd images: exit $code: $(cat "$dir/errors")"
+[ "$(cat "$dir/errors")" = "demo: an image failed" ] || bad "odd images: stderr: $(cat "$dir/errors")"
+python3 - "$dir/json" <<'PY' || bad "odd images: $(cat "$dir/json")"
+import json, sys
+demo = json.load(open(sys.argv[1]))
+assert demo["problems"] == 1 and demo["left"] == 0
+assert [t.get("status", "ok") for t in demo["thumbnails"]] == ["fd-refused", "ok", "failed", "bad-request", "fd-refused"]
+assert not any("output" in t for t in demo["thumbnails"] + demo["bombs"]), "a file that is gone is named"
+assert len(demo["misbehaviour"]) == 8 and all(a["refused"] for a in demo["misbehaviour"])
+assert [a["outcome"] for a in demo["misbehaviour"]].count("fd-refused") == 1
+PY
+# What it makes below $TMPDIR is gone, of all runs.
 [ -z "$(find "$dir" -maxdepth 1 -name 'uds-demo.*')" ] || bad "left: $(ls "$dir")"
 [ $failed = 0 ] || cat "$dir/text"
 [ $failed = 0 ]
