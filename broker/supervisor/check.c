@@ -24,7 +24,6 @@ int check_sandboxes(const struct stack *stack, FILE *out, struct sbx_error *erro
         return -errno;
     for (size_t i = 0; i < stack->nsandboxes; i++) {
         sbx_plan *plan = NULL;
-        char text[sizeof(error->text)];
         int r;
 
         launch.entry = &stack->sandboxes[i];
@@ -33,8 +32,7 @@ int check_sandboxes(const struct stack *stack, FILE *out, struct sbx_error *erro
             return r;
         r = launch_plan(&plan, &launch, error);
         if (r < 0) {
-            snprintf(text, sizeof(text), "sandbox %s: %.900s", launch.entry->name, error->text);
-            memcpy(error->text, text, sizeof(text));
+            launch_name_sandbox(launch.entry, error);
             return r;
         }
         if (out)
@@ -93,9 +91,10 @@ int supervisor_check(const struct supervisor_options *options, FILE *out, struct
         fprintf(out, "listen: %s\n", options->nlisten ? options->listen[i] : stack->listen.v[i]);
     if (n == 0)
         fprintf(out, "listen: unix:%s/broker.sock\n", chosen);
-    if (!stack->has_policy)
-        fprintf(out, "policy: none given: uid %u and root may do everything\n",
-                (unsigned)geteuid());
+    if (!stack->has_policy && geteuid() == 0)
+        fputs("policy: none given: root may do everything\n", out);
+    else if (!stack->has_policy)
+        fprintf(out, "policy: none given: uid %u may do everything\n", (unsigned)geteuid());
     else
         fprintf(out, "policy: %zu rules\n", stack->nrules);
     return check_sandboxes(stack, out, error);

@@ -35,6 +35,16 @@ static int refuse(struct sbx_error *error,
     return -err;
 }
 
+void launch_name_sandbox(const struct stack_sandbox *entry, struct sbx_error *error)
+{
+    char text[sizeof(error->text)];
+
+    if (strncmp(error->text, "sandbox ", strlen("sandbox ")) == 0)
+        return;
+    snprintf(text, sizeof(text), "sandbox %s: %.900s", entry->name, error->text);
+    memcpy(error->text, text, sizeof(text));
+}
+
 static bool is_jailed(const struct stack_sandbox *entry, const char *path)
 {
     for (size_t i = 0; i < entry->jail.n; i++)

@@ -22,6 +22,9 @@ struct launch {
         nofile; /* the limit that we were started with: ours is raised, the payload's is not */
 };
 
+/* Makes the error say which sandbox it is about, if it does not yet. */
+void launch_name_sandbox(const struct stack_sandbox *entry, struct sbx_error *error);
+
 /* Are the files that the entry names there? Looks, touches nothing. */
 int launch_check(const struct stack *stack,
                  const struct stack_sandbox *entry,

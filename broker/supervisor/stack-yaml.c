@@ -46,7 +46,7 @@ static const char *check_address(const char *text)
         return "is too long for a socket address";
     if (r < 0 || addr.sock_type == SOCK_DGRAM)
         return "is no address to listen on; unix:/PATH, unix:@NAME, seqpacket:/PATH or fd:N";
-    return NULL;
+    return addr.kind == UDS_ADDR_PATH && addr.name[0] != '/' ? check_absolute(addr.name) : NULL;
 }
 
 static const char *check_sandbox_name(const char *text)
@@ -83,6 +83,12 @@ static int read_command(struct reader *r, const struct node *node, void *field, 
     return 0;
 }
 
+/* What the broker sets itself: whichever of two came first would count. */
+static bool is_reserved(const char *name)
+{
+    return strcmp(name, "UDS_BROKER") == 0 || strcmp(name, "UDS_BROKER_REDIAL") == 0;
+}
+
 static int read_env(struct reader *r, const struct node *node, void *field, const void *arg)
 {
     struct texts *env = field;
@@ -97,6 +103,8 @@ static int read_env(struct reader *r, const struct node *node, void *field, cons
 
         if (name[0] == 0 || strchr(name, '='))
             return schema_fail(r, node->keys[i], "is no name for an environment variable");
+        if (is_reserved(name))
+            return schema_fail(r, node->keys[i], "is set by the broker; remove it");
         if (node->items[i]->kind != NODE_SCALAR)
             return schema_fail(r, node->items[i], "must be one text");
         if (texts_add(env, name, "=", node->items[i]->text) < 0)
@@ -130,6 +138,16 @@ static int read_bytes(struct reader *r, const struct node *node, void *field, co
                            node->text ? node->text : "");
     *(uint64_t *)field = bytes;
     return 0;
+}
+
+static int read_memory(struct reader *r, const struct node *node, void *field, const void *arg)
+{
+    int result = read_bytes(r, node, field, arg);
+
+    if (result == 0 && *(uint64_t *)field < SBX_MEMORY_MIN)
+        return schema_fail(r, node, "'%.64s' is too little for any process; at least 1M",
+                           node->text);
+    return result;
 }
 
 static int read_duration(struct reader *r, const struct node *node, void *field, const void *arg)
@@ -223,7 +241,7 @@ static const struct schema_map broker_map = WORDS(broker_fields);
 static const struct schema_field limit_fields[] = {
     {"cpu", read_percent, offsetof(struct sbx_limits, cpu_percent), NULL, false},
     FIELD(struct sbx_limits, cpu_weight, schema_read_u32, &weight),
-    {"memory", read_bytes, offsetof(struct sbx_limits, memory_bytes), NULL, false},
+    {"memory", read_memory, offsetof(struct sbx_limits, memory_bytes), NULL, false},
     FIELD(struct sbx_limits, pids, schema_read_number, &pids),
 };
 static const struct schema_map limits_map = WORDS(limit_fields);

@@ -32,6 +32,7 @@
 #include <sys/un.h>
 
 #include "check.h"
+#include "launch.h"
 #include "notify.h"
 #include "place.h"
 #include "policy.h"
@@ -166,9 +167,8 @@ static void on_start_cells(evutil_socket_t fd, short what, void *arg)
         int r = cell_start(&s->cells[i], &error);
 
         if (r < 0) {
-            s->error->err = error.err;
-            snprintf(s->error->text, sizeof(s->error->text), "sandbox %s: %.900s",
-                     s->cells[i].member.entry->name, error.text);
+            *s->error = error;
+            launch_name_sandbox(s->cells[i].member.entry, s->error);
             supervisor_give_up(s, r);
             return;
         }

@@ -29,6 +29,7 @@ struct sbx_plan {
     uint32_t degraded; /* omissions that are certain before anything is tried */
     bool privileged;   /* CAP_SYS_ADMIN: the launcher opens host paths */
     bool range;        /* a user namespace with an id range of its own */
+    bool jail;         /* the root holds only what is named */
     bool seccomp;      /* a filter is loaded */
     bool guarded;      /* Landlock against re-opening, and seccomp that goes with it */
     uid_t uid;         /* payload's, inside */

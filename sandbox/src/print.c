@@ -50,8 +50,30 @@ static const struct words {
     [SBXI_FDS] = {"close all but the passed descriptors", "", ""},
     [SBXI_SECCOMP] = {"load seccomp filter", "", ""},
     [SBXI_EXEC] = {"exec", "it is not executable for the payload's uid",
-                   "add it to the jail, or name an existing program"},
+                   "name an existing program"},
 };
+
+/* As `uds run --rlimit` names them. */
+static const char *const rlimit_names[RLIM_NLIMITS] = {
+    [RLIMIT_AS] = "as",           [RLIMIT_CORE] = "core",
+    [RLIMIT_CPU] = "cpu",         [RLIMIT_DATA] = "data",
+    [RLIMIT_FSIZE] = "fsize",     [RLIMIT_LOCKS] = "locks",
+    [RLIMIT_MEMLOCK] = "memlock", [RLIMIT_MSGQUEUE] = "msgqueue",
+    [RLIMIT_NICE] = "nice",       [RLIMIT_NOFILE] = "nofile",
+    [RLIMIT_NPROC] = "nproc",     [RLIMIT_RSS] = "rss",
+    [RLIMIT_RTPRIO] = "rtprio",   [RLIMIT_RTTIME] = "rttime",
+    [RLIMIT_STACK] = "stack",     [RLIMIT_SIGPENDING] = "sigpending",
+};
+
+static void describe_rlimit(
+    char *ret, size_t size, const char *what, unsigned long long resource, unsigned long long value)
+{
+    const char *name = resource < RLIM_NLIMITS ? rlimit_names[resource] : "?";
+    if (value == RLIM_INFINITY)
+        snprintf(ret, size, "%s %s to unlimited", what, name);
+    else
+        snprintf(ret, size, "%s %s to %llu", what, name, value);
+}
 
 void sbxi_step_describe(const struct sbxi_plan_step *step, char *ret, size_t size)
 {
@@ -65,7 +87,7 @@ void sbxi_step_describe(const struct sbxi_plan_step *step, char *ret, size_t siz
         snprintf(ret, size, "%s %s (mode %llo)", what, (char *)step->a, x);
         break;
     case SBXI_RLIMIT:
-        snprintf(ret, size, "%s %llu to %llu", what, x, y);
+        describe_rlimit(ret, size, what, x, y);
         break;
     case SBXI_OOM_SCORE:
     case SBXI_FDS:

@@ -57,6 +57,18 @@ static const char *child_advice(int err)
     return "";
 }
 
+/* A file that cannot be found inside may be there on the host. */
+static const char *missing_advice(const sbx_plan *plan, const char *file)
+{
+    if (plan->jail)
+        return "add it to the jail, or name an existing program";
+    if (access(file, F_OK) == 0)
+        return "only the host has it there, a sandbox has its own /tmp, /run and /dev: name it in "
+               "a "
+               "jail, or put it elsewhere";
+    return "name an existing program";
+}
+
 int sbxi_report_failure(const sbx_plan *plan,
                         const struct sbxi_event *event,
                         struct sbx_error *error)
@@ -69,7 +81,9 @@ int sbxi_report_failure(const sbx_plan *plan,
         return sbxi_error(error, event->err, "sandbox %s: set-up: %s", plan->name,
                           strerror(event->err));
     const struct sbxi_plan_step *step = &plan->steps[event->step];
-    const char *advice = sbxi_step_advice(step, event->err);
+    const char *advice = step->op == SBXI_EXEC && event->err == ENOENT
+                             ? missing_advice(plan, event->detail)
+                             : sbxi_step_advice(step, event->err);
     if (step->op == SBXI_EXEC && event->detail[0])
         snprintf(text, sizeof text, "exec"); /* init names the file that it was about */
     else

@@ -80,6 +80,7 @@ static int check_identity(sbx_plan *plan, const struct sbx_spec *spec, struct sb
                           plan->name);
     }
     plan->isolate = isolate;
+    plan->jail = spec->root == SBX_ROOT_JAIL;
     plan->range = plan->privileged && (isolate & SBX_NS_USER);
     bool fixed = !plan->privileged;
     plan->uid = spec->uid != (uid_t)-1 ? spec->uid : fixed ? geteuid() : plan->range ? 1000 : 0;
@@ -156,7 +157,7 @@ static int check_limits(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_
 {
     if (spec->limits.cpu_weight > 10000)
         return sbxi_error(error, EINVAL, "sandbox %s: cpu_weight: use 1 to 10000", plan->name);
-    if (spec->limits.memory_bytes && spec->limits.memory_bytes < 1u << 20)
+    if (spec->limits.memory_bytes && spec->limits.memory_bytes < SBX_MEMORY_MIN)
         return sbxi_error(error, EINVAL, "sandbox %s: memory: a process needs at least 1M",
                           plan->name);
     plan->limits = spec->limits;

@@ -4,6 +4,7 @@
 nothing left."""
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -61,6 +62,11 @@ def sandboxes():
            *config("sandboxes:\n  a: {command: [/bin/sleep, '100']}\n  b: {command: [/nonexistent/bin]}\n"))
     refuse("no program", 1, "sandbox a: command: /etc/passwd: is no executable file",
            *config("sandboxes: {a: {command: [/etc/passwd]}}\n"))
+    program = scene.dir / "true"
+    shutil.copy("/bin/true", program)
+    refuse("only on the host", 1, f"^uds-broker: sandbox a: exec: {re.escape(str(program))}: No such .*only the host has it",
+           *config(f"sandboxes: {{a: {{command: [{program}]}}}}\n"))
+    program.unlink()
     refuse("missing in the jail", 1, "root.jail: /nonexistent: No such file",
            *config("sandboxes: {a: {command: [/bin/true], root: {jail: [/bin/true, /nonexistent]}}}\n"))
     refuse("command outside the jail", 1, "/bin/true: is the command, but the jail does not hold it",

@@ -85,6 +85,8 @@ struct sbx_rlimit {
     uint64_t soft, hard;
 };
 
+#define SBX_MEMORY_MIN (1u << 20) /* of a memory limit: below that nothing starts */
+
 struct sbx_limits {
     uint32_t cpu_percent;  /* of one CPU; 0 = none */
     uint32_t cpu_weight;   /* 1–10000; 0 = none */
