@@ -122,13 +122,12 @@ static int push(struct run_list *list, const void *item, size_t size)
     return CLI_OK;
 }
 
-static int push_text(struct run_list *list, const char *text)
+int run_push_text(struct run_list *list, const char *text)
 {
     return push(list, &text, sizeof text);
 }
 
-/* A string that lives as long as the options. NULL: no memory. */
-static char *own(struct run_options *o, char *text)
+char *run_own(struct run_options *o, char *text)
 {
     if (text == NULL || push(&o->owned, &text, sizeof text) != CLI_OK) {
         free(text);
@@ -157,7 +156,7 @@ static int add_bind(struct run_options *o, const char *source, const char *targe
         return bad(option, target, "where it goes must be an absolute path");
     struct sbx_bind bind = {.source = source, .target = target, .writable = writable};
     if (source[0] != '/') {
-        bind.source = own(o, realpath(source, NULL));
+        bind.source = run_own(o, realpath(source, NULL));
         if (bind.source == NULL)
             return bad(option, source, strerror(errno));
     }
@@ -212,7 +211,7 @@ static int add_fd(struct run_options *o, const char *text)
         return bad("fd", text, "is not NAME=N, N the number of an open descriptor");
     if (fcntl((int)number, F_GETFD) < 0)
         return bad("fd", text, "is not open here; open it in the shell, as in `uds run … 5<file`");
-    char *name = own(o, strndup(text, (size_t)(equals - text)));
+    char *name = run_own(o, strndup(text, (size_t)(equals - text)));
     if (name == NULL)
         return no_memory();
     struct sbx_named_fd fd = {.name = name, .fd = (int)number};
@@ -224,9 +223,9 @@ static int add_env(struct run_options *o, const char *key, const char *value)
     char *text;
     if (value == NULL || key[0] == '\0' || strchr(key, '='))
         return bad("setenv", key, "needs a name and a value, as two words");
-    if (asprintf(&text, "%s=%s", key, value) < 0 || (text = own(o, text)) == NULL)
+    if (asprintf(&text, "%s=%s", key, value) < 0 || (text = run_own(o, text)) == NULL)
         return no_memory();
-    return push_text(&o->env, text);
+    return run_push_text(&o->env, text);
 }
 
 static int add_degrade(struct run_options *o, const char *list)
@@ -281,9 +280,12 @@ static int set_limit(struct run_options *o, int c, const char *text)
 
 static int set_root(struct run_options *o, const char *text)
 {
-    if (strcmp(text, "host") == 0)
+    if (strcmp(text, "host") == 0) {
+        if (o->jail.count > 0)
+            return bad("root", text, "contradicts --jail and --jail-add");
+        o->root_is_host = true;
         o->spec.root = SBX_ROOT_HOST_RO;
-    else if (strcmp(text, "jail") == 0)
+    } else if (strcmp(text, "jail") == 0)
         o->spec.root = SBX_ROOT_JAIL;
     else
         return bad("root", text, "is not host or jail");
@@ -292,14 +294,16 @@ static int set_root(struct run_options *o, const char *text)
 
 static int add_jail(struct run_options *o, const char *path)
 {
+    if (o->root_is_host)
+        return bad("jail", path, "contradicts --root host");
     o->spec.root = SBX_ROOT_JAIL;
     if (path[0] == '/')
-        return push_text(&o->jail, path);
+        return run_push_text(&o->jail, path);
     char *whole = realpath(path, NULL);
     if (whole == NULL)
         return bad("jail", path, strerror(errno));
-    whole = own(o, whole);
-    return whole ? push_text(&o->jail, whole) : no_memory();
+    whole = run_own(o, whole);
+    return whole ? run_push_text(&o->jail, whole) : no_memory();
 }
 
 /* Options that need more than a store. */
@@ -333,11 +337,11 @@ static int handle_value(struct run_options *o, int c, int argc, char **argv)
     case OPT_GID:
         return set_id("gid", optarg, &o->spec.gid);
     case OPT_TIMEOUT:
-        return parse_duration(optarg, &o->spec.timeout_ms) < 0
-                   ? bad("timeout", optarg, "is not a duration, as 10s or 500ms")
+        return parse_duration(optarg, &o->spec.timeout_ms) < 0 || o->spec.timeout_ms == 0
+                   ? bad("timeout", optarg, "is not a duration above 0, as 10s or 500ms")
                    : CLI_OK;
     case OPT_MASK:
-        return push_text(&o->masks, optarg);
+        return run_push_text(&o->masks, optarg);
     case OPT_DEGRADE:
         return add_degrade(o, optarg);
     default:
@@ -383,46 +387,6 @@ static int handle(struct run_options *o, int c, int argc, char **argv)
     return handle_value(o, c, argc, argv);
 }
 
-/* Where a command without a slash is: the PATH that it will have inside is not ours to know, the usual one is. */
-static bool find_program(struct run_options *o, const char *command)
-{
-    static const char *const dirs[] = {"/usr/local/bin",  "/usr/bin",  "/bin",
-                                       "/usr/local/sbin", "/usr/sbin", "/sbin"};
-    if (strchr(command, '/'))
-        return false;
-    for (size_t i = 0; i < sizeof dirs / sizeof dirs[0]; i++) {
-        (void)snprintf(o->program, sizeof o->program, "%s/%s", dirs[i], command);
-        if (access(o->program, X_OK) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* A jail holds at least the command. */
-static int add_command_to_jail(struct run_options *o, const char *command)
-{
-    if (o->spec.root != SBX_ROOT_JAIL)
-        return CLI_OK;
-    if (command[0] == '/')
-        return push_text(&o->jail, command);
-    return find_program(o, command) ? push_text(&o->jail, o->program) : CLI_OK;
-}
-
-static void make_name(struct run_options *o, const char *command)
-{
-    const char *slash = strrchr(command, '/'), *base = slash ? slash + 1 : command;
-    size_t n = 0;
-    for (; *base && n < sizeof o->name - 1; base++)
-        o->name[n++] = (*base >= 'a' && *base <= 'z') || (*base >= 'A' && *base <= 'Z') ||
-                               (*base >= '0' && *base <= '9') || *base == '_'
-                           ? *base
-                           : '-';
-    if (n == 0)
-        o->name[n++] = '-';
-    o->name[n] = '\0';
-    o->spec.name = o->name;
-}
-
 /* Does --setenv name the variable of @entry? */
 static bool is_set(const struct run_options *o, const char *entry)
 {
@@ -439,7 +403,7 @@ static int keep_environment(struct run_options *o)
     int r = CLI_OK;
     for (char **e = environ; r == CLI_OK && o->keep_env && *e; e++)
         if (!is_set(o, *e))
-            r = push_text(&o->env, *e);
+            r = run_push_text(&o->env, *e);
     return r;
 }
 
@@ -450,9 +414,7 @@ static int finish(struct run_options *o, int argc, char **argv)
     o->spec.argv = (const char *const *)(argv + optind);
     if (o->spec.host_root)
         o->spec.isolate &= ~(uint32_t)SBX_NS_USER;
-    if (o->spec.name == NULL)
-        make_name(o, argv[optind]);
-    int r = add_command_to_jail(o, argv[optind]);
+    int r = run_command_find(o, &argv[optind]);
     if (r == CLI_OK)
         r = keep_environment(o);
     o->spec.jail = o->jail.items;

@@ -43,7 +43,7 @@ const struct verb verb_run = {
         "limits:\n"
         "  --cpu 50%            of one CPU; --cpu-weight 1–10000 (100 is usual)\n"
         "  --memory 64M         K, M, G; swap included\n"
-        "  --pids N             processes and threads\n"
+        "  --pids N             processes and threads, its init not counted\n"
         "  --rlimit NAME=SOFT[:HARD]   nofile, core, fsize, …; \"unlimited\"\n"
         "  --timeout 10s        wall clock\n"
         "isolation:\n"
@@ -81,6 +81,31 @@ static int refuse(const struct sbx_error *error, int r)
 {
     cli_error("%s", error->text[0] ? error->text : strerror(-r));
     return RUN_REFUSED;
+}
+
+/* It never ran. */
+static int refuse_start(const struct run_options *o, const struct sbx_error *error, int r)
+{
+    struct json json = {.out = stderr};
+    int code = refuse(error, r);
+    if (o->json) {
+        json_open(&json, '{');
+        json_key(&json, "name");
+        json_string(&json, o->spec.name);
+        json_key(&json, "outcome");
+        json_string(&json, "refused");
+        json_key(&json, "value");
+        json_uint(&json, (uint64_t)-r);
+        json_key(&json, "error");
+        json_string(&json, error->text[0] ? error->text : strerror(-r));
+        json_key(&json, "stats");
+        json_null(&json);
+        json_key(&json, "report");
+        json_null(&json);
+        json_close(&json, '}');
+        json_end(&json);
+    }
+    return error->exec ? RUN_EXEC_FAILED : code;
 }
 
 static int open_signals(void)
@@ -270,15 +295,26 @@ static void print_stats(const struct run_options *o, const struct sbx_stats *sta
     (void)table_free(table);
 }
 
-/* Permitted or not asked for: it is said either way. */
+/* Permitted or not asked for: it is said either way, and what it means. */
 static void say_omissions(const struct run_options *o, const struct sbx_report *report)
 {
-    for (uint32_t bit = 1; bit <= SBX_DEGRADE_STATS; bit <<= 1)
-        if ((report->degraded & bit) && (bit != SBX_DEGRADE_STATS || o->stats))
-            cli_error("%s: started without %s%s", o->spec.name, sbx_degrade_name(bit),
-                      bit == SBX_DEGRADE_CGROUP && report->memory_is_rlimit
-                          ? "; the memory limit is RLIMIT_DATA"
-                          : "");
+    const struct sbx_limits *limits = &o->spec.limits;
+    uint32_t degraded = report->degraded;
+    if (degraded & SBX_DEGRADE_CGROUP) {
+        cli_error("%s: started without cgroup%s%s%s", o->spec.name,
+                  limits->memory_bytes ? "; the memory limit is RLIMIT_DATA" : "",
+                  limits->pids ? "; the pids limit is RLIMIT_NPROC" : "",
+                  limits->cpu_percent || limits->cpu_weight ? "; cpu has no limit" : "");
+        degraded |= SBX_DEGRADE_STATS;
+    }
+    if (degraded & SBX_DEGRADE_CPU)
+        cli_error("%s: started without cpu limit", o->spec.name);
+    if (degraded & SBX_DEGRADE_ID_RANGE)
+        cli_error("%s: started without id-range; on the host it has your id", o->spec.name);
+    if (degraded & SBX_DEGRADE_LANDLOCK)
+        cli_error("%s: started without landlock", o->spec.name);
+    if ((degraded & SBX_DEGRADE_STATS) && o->stats)
+        cli_error("%s: started without stats; it has no cgroup to count in", o->spec.name);
 }
 
 static int supervise(const struct run_options *o, sbx *s, int signals)
@@ -311,13 +347,11 @@ static int act(const struct run_options *o, const sbx_plan *plan)
         return refuse(&error, signals);
     int code, r = sbx_cleaner_new(&cleaner, o->run_dir, &error);
     if (r < 0) {
-        code = refuse(&error, r);
+        code = refuse_start(o, &error, r);
     } else {
         r = sbx_start(&s, plan, cleaner, &error);
         if (r < 0) {
-            code = refuse(&error, r);
-            if (error.exec)
-                code = RUN_EXEC_FAILED;
+            code = refuse_start(o, &error, r);
         } else {
             code = supervise(o, s, signals);
             (void)sbx_free(s);
@@ -334,7 +368,7 @@ static int run_parsed(const struct run_options *o)
     sbx_plan *plan;
     int r = sbx_plan_new(&plan, &o->spec, &error);
     if (r < 0)
-        return refuse(&error, r);
+        return refuse_start(o, &error, r);
     int code = CLI_OK;
     if (o->dry_run)
         sbx_plan_print(plan, stdout);
@@ -353,7 +387,7 @@ static int run(int argc, char **argv)
         code = cli_help(&verb_run);
     else
         /* 2 could be the command's own. */
-        code = code == CLI_OK ? run_parsed(&options) : RUN_REFUSED;
+        code = code == CLI_OK ? run_parsed(&options) : code == CLI_USAGE ? RUN_REFUSED : code;
     run_options_free(&options);
     return code;
 }

@@ -25,6 +25,7 @@ struct run_list {
 struct run_options {
     struct sbx_spec spec;
     bool dry_run, stats, json, keep_env;
+    bool root_is_host; /* said, not by default */
     const char *run_dir;
     char name[49];                    /* made from the command if none is given */
     char program[4096];               /* the command's file, for a jail */
@@ -36,5 +37,14 @@ struct run_options {
 /* CLI_OK, or what to exit with after saying what is wrong; *@ret_help: --help was asked for. */
 int run_options_parse(struct run_options *options, int argc, char **argv, bool *ret_help);
 void run_options_free(struct run_options *options);
+
+/* ---- between the files that read the command line ---- */
+
+/* run-command.c: *@command as the sandbox will find it, a name made from it, and the program for a jail. CLI_OK or
+ * what to exit with after saying what is wrong. */
+int run_command_find(struct run_options *options, char **command);
+/* A string that lives as long as the options; NULL: @text is NULL or no memory, it is freed. */
+char *run_own(struct run_options *options, char *text);
+int run_push_text(struct run_list *list, const char *text);
 
 #endif

@@ -111,8 +111,10 @@ static int check_access(const struct sbxi_cgroup_layout *layout,
 /* What an error becomes where an omission is permitted: 0 with its bit in @degraded, otherwise the error. */
 static int omit(int r, const struct sbx_limits *limits, uint32_t degrade, uint32_t *degraded)
 {
-    if (!limits->cpu_percent && !limits->cpu_weight && !limits->memory_bytes && !limits->pids) {
-        *degraded = SBX_DEGRADE_STATS; /* nothing was asked of it but numbers */
+    bool cpu = limits->cpu_percent || limits->cpu_weight;
+    if (!limits->memory_bytes && !limits->pids && (!cpu || (degrade & SBX_DEGRADE_CPU))) {
+        *degraded = SBX_DEGRADE_STATS; /* nothing else was asked of it but numbers */
+        *degraded |= cpu ? (uint32_t)SBX_DEGRADE_CPU : 0;
         return 0;
     }
     if (degrade & SBX_DEGRADE_CGROUP) {

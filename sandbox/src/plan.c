@@ -146,11 +146,28 @@ static void block_add(struct block *block, const char *key, const char *value)
     block->count++;
 }
 
+/* A variable that we set: of two in an environment the first counts, and theirs would come first. */
+static bool is_ours(const struct sbx_spec *spec, const char *entry)
+{
+    static const char *const listen[] = {"LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID"};
+    size_t length = strcspn(entry, "=");
+    for (size_t i = 0; i < spec->nenv_fds; i++)
+        if (strlen(spec->env_fds[i].name) == length &&
+            strncmp(entry, spec->env_fds[i].name, length) == 0)
+            return true;
+    for (size_t i = 0; spec->nfds && i < sizeof listen / sizeof listen[0]; i++)
+        if (strlen(listen[i]) == length && strncmp(entry, listen[i], length) == 0)
+            return true;
+    return false;
+}
+
 static void add_environment(struct block *block, const struct sbx_spec *spec)
 {
     char number[32];
     bool path = false;
     for (const char *const *e = spec->env; e && *e; e++) {
+        if (is_ours(spec, *e))
+            continue;
         path |= strncmp(*e, "PATH=", 5) == 0;
         block_add(block, "", *e);
     }

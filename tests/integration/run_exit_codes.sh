@@ -34,10 +34,32 @@ expect "cgroup parent" 121 '/no/such' $r --cgroup-parent /no/such -- true
 mkdir -m 777 "$dir/open"
 chmod 777 "$dir/open"
 expect "run directory that others may write" 121 'writable by others' "$uds" run --run-dir "$dir/open" -- true
+expect "timeout of nothing" 121 'duration above 0' $r --timeout 0 -- true
+expect "a jail and not" 121 'contradicts --root host' $r --root host --jail /bin/ls -- true
+expect "a jail after all" 121 'contradicts --jail' $r --jail /bin/ls --root host -- true
+expect "refused, as JSON" 121 '"outcome": *"refused".*"error": *".*/nonexistent' $r --json --chdir /nonexistent -- true
+expect "not executable, as JSON" 122 '"outcome": *"refused"' $r --json -- /nonexistent/program
+
+# A path is meant from here, whatever directory it runs in.
+cp /bin/cat "$dir/tool"
+chmod 755 "$dir"
+(cd "$dir" && exec $r --root jail -- ./tool /proc/self/cmdline) >"$dir/out" 2>"$dir/err" || fail "relative command: $(cat "$dir/err")"
+check "a relative command becomes absolute" grep -qa "^$dir/tool" "$dir/out"
+expect "relative command that is nowhere" 122 'no/such/tool: No such file' $r -- no/such/tool
+expect "only on the host" 122 'only the host has it' $r -- "$dir/tool"
+
+# Of two variables of one name the first counts: a stale one must not hide ours.
+LISTEN_FDS=9 LISTEN_PID=9 $r --keep-env --fd a=5 -- env 5</dev/null >"$dir/out" || fail "env"
+check "LISTEN_FDS of the caller is not in the way" [ "$(grep '^LISTEN_FD' "$dir/out" | sort | paste -sd' ')" = \
+    "LISTEN_FDNAMES=a LISTEN_FDS=1" ]
+check "LISTEN_PID comes once" [ "$(grep -c '^LISTEN_PID=' "$dir/out")" = 1 ]
+
 expect "help" 0 '' "$uds" run --help
 check "help has examples" grep -q '^examples:' "$dir/out"
 expect "dry run" 0 '' $r --dry-run --memory 64M -- true
 check "dry run prints steps" grep -q cgroup "$dir/out"
+expect "dry run with a rlimit" 0 '' $r --dry-run --rlimit nofile=7 -- true
+check "dry run names rlimits" grep -q '^payload: set rlimit nofile to 7$' "$dir/out"
 check "dry run makes nothing" nothing_left
 
 # ran_by PID: PID 1, the command, and what the command started

@@ -541,6 +541,20 @@ Test(cgroup_check, names_the_control_and_the_backend)
     end();
 }
 
+Test(cgroup_check, makes_none_for_a_cpu_limit_that_may_be_left_out)
+{
+    UDS_TEST_GUARD;
+    struct sbxi_cgroup_layout layout = {0}; /* no backend: nothing is mounted */
+    struct sbx_error error = {0};
+    struct sbx_limits limits = {.cpu_percent = 50};
+    uint32_t degraded = 0;
+    cr_assert_lt(sbxi_cgroup_check(&layout, &limits, SBX_DEGRADE_STATS, &degraded, &error), 0);
+    cr_assert_eq(sbxi_cgroup_check(&layout, &limits, SBX_DEGRADE_CPU, &degraded, &error), 0);
+    cr_assert_eq(degraded, SBX_DEGRADE_CPU | SBX_DEGRADE_STATS);
+    limits.pids = 8;
+    cr_assert_lt(sbxi_cgroup_check(&layout, &limits, SBX_DEGRADE_CPU, &degraded, &error), 0);
+}
+
 Test(cgroup_check, drops_cpu_alone_where_that_is_permitted)
 {
     UDS_TEST_GUARD;
