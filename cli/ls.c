@@ -29,6 +29,7 @@ static const char help[] =
     "sandboxes: messages and descriptors are counted at the broker, IN is what came from the\n"
     "sandbox; CPU, MEMORY PEAK and OOM come from its cgroup, over all its starts; DENIED is\n"
     "what policy refused it; WITHOUT is what the kernel did not grant and `degrade:` permits.\n"
+    "The time after `up` is that of the router, which starts anew when it was killed.\n"
     "\n"
     "examples:\n"
     "  uds ls\n"
@@ -187,6 +188,25 @@ static struct table *sandbox_table(const Uds__Admin__ListReply *reply)
     return table;
 }
 
+/* Oldest first: the broker's tables have no order. */
+static int by_id(const void *a, const void *b)
+{
+    const Uds__Admin__ConnectionRow *const *left = a, *const *right = b;
+
+    return ((*left)->id > (*right)->id) - ((*left)->id < (*right)->id);
+}
+
+static int by_subject(const void *a, const void *b)
+{
+    const Uds__Admin__SubscriptionRow *const *left = a, *const *right = b;
+    int order = strcmp((*left)->subject, (*right)->subject);
+
+    if (order != 0)
+        return order;
+    return ((*left)->connection > (*right)->connection) -
+           ((*left)->connection < (*right)->connection);
+}
+
 static struct table *connection_table(const Uds__Admin__ListReply *reply)
 {
     static const struct table_column columns[] = {
@@ -198,6 +218,8 @@ static struct table *connection_table(const Uds__Admin__ListReply *reply)
     struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
     char text[32];
 
+    if (reply->n_connections > 1)
+        qsort(reply->connections, reply->n_connections, sizeof(reply->connections[0]), by_id);
     for (size_t i = 0; i < reply->n_connections; i++) {
         const Uds__Admin__ConnectionRow *row = reply->connections[i];
 
@@ -230,6 +252,9 @@ static struct table *subscription_table(const Uds__Admin__ListReply *reply)
                                                   {"DROPPED", "dropped", true, false}};
     struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
 
+    if (reply->n_subscriptions > 1)
+        qsort(reply->subscriptions, reply->n_subscriptions, sizeof(reply->subscriptions[0]),
+              by_subject);
     for (size_t i = 0; i < reply->n_subscriptions; i++) {
         const Uds__Admin__SubscriptionRow *row = reply->subscriptions[i];
 

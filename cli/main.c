@@ -107,9 +107,33 @@ static bool fill_standard_fds(void)
     return true;
 }
 
+static const struct verb *find_verb(const char *name)
+{
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+        if (strcmp(verbs[i]->name, name) == 0)
+            return verbs[i];
+    return NULL;
+}
+
+static int run_verb(const struct verb *verb, int argc, char **argv)
+{
+    int code;
+
+    cli_set_verb(verb->name);
+    opterr = 0; /* see cli_bad_option() */
+    code = verb->run(argc, argv);
+    /* A full disk or a closed pipe must not look like success. */
+    if ((fflush(stdout) != 0 || ferror(stdout)) && code == CLI_OK) {
+        cli_error("standard output: cannot write");
+        code = CLI_FAILED;
+    }
+    return code;
+}
+
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "";
+    const struct verb *verb;
 
     if (!fill_standard_fds())
         return CLI_FAILED;
@@ -118,26 +142,18 @@ int main(int argc, char **argv)
         return CLI_USAGE;
     }
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+        verb = argc > 2 ? find_verb(argv[2]) : NULL; /* `uds help run` */
+        if (verb != NULL)
+            return cli_help(verb);
         print_help(stdout);
         return CLI_OK;
     }
-    if (strcmp(name, "--version") == 0)
+    if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
         name = "version";
-    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
-        int code;
-
-        if (strcmp(verbs[i]->name, name) != 0)
-            continue;
-        cli_set_verb(verbs[i]->name);
-        opterr = 0; /* see cli_bad_option() */
-        code = verbs[i]->run(argc - 1, argv + 1);
-        /* A full disk or a closed pipe must not look like success. */
-        if ((fflush(stdout) != 0 || ferror(stdout)) && code == CLI_OK) {
-            cli_error("standard output: cannot write");
-            code = CLI_FAILED;
-        }
-        return code;
+    verb = find_verb(name);
+    if (verb == NULL) {
+        (void)fprintf(stderr, "uds: %s: no such verb: see uds --help\n", name);
+        return CLI_USAGE;
     }
-    (void)fprintf(stderr, "uds: %s: no such verb: see uds --help\n", name);
-    return CLI_USAGE;
+    return run_verb(verb, argc - 1, argv + 1);
 }

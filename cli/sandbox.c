@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* `uds sandbox gc`: removes what was left when a launcher and its cleaner were both killed. */
+#include <errno.h>
 #include <getopt.h>
 #include <sbx/sandbox.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "json.h"
 #include "verbs.h"
@@ -24,8 +26,8 @@ const struct verb verb_sandbox = {
             "  --run-dir DIR   default /run/uds; rootless $XDG_RUNTIME_DIR/uds or /tmp/uds-UID\n"
             "  --json          print {\"removed\": N}\n"
             "\n"
-            "exit codes: 0 done, also with nothing to do; 1 a run directory that is refused or\n"
-            "cannot be read; 2 wrong usage.\n"
+            "exit codes: 0 done, also with nothing to do; 1 a run directory that is refused, is\n"
+            "not there although named, or cannot be read; 2 wrong usage.\n"
             "\n"
             "examples:\n"
             "  uds sandbox gc\n"
@@ -36,6 +38,11 @@ const struct verb verb_sandbox = {
 static int gc(const char *run_dir, bool as_json)
 {
     struct sbx_error error = {0};
+    /* The default one need not exist yet; one that is named and does not is a slip. */
+    if (run_dir != NULL && access(run_dir, F_OK) < 0) {
+        cli_error("run directory: %s: %s", run_dir, strerror(errno));
+        return CLI_FAILED;
+    }
     int removed = sbx_gc(run_dir, stderr, &error);
     if (removed < 0) {
         cli_error("%s", error.text[0] ? error.text : strerror(-removed));

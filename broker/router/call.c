@@ -234,6 +234,7 @@ static void call_send(struct call *call, struct sub *sub, const struct head *hea
     call->callee = sub->peer;
     call->sub = sub;
     sub->pending++;
+    sub->delivered++;
     sub->turn = ++call->router->turn;
     TAILQ_INSERT_TAIL(&sub->peer->answering, call, by_callee);
     if (call->deadline_usec != 0)

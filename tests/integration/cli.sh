@@ -50,6 +50,9 @@ expect "help" 0 '^exit codes:' "$uds" --help
 expect "no verb" 2 '^usage:' "$uds"
 expect "unknown verb" 2 '^uds: frobnicate: no such verb' "$uds" frobnicate
 expect "version" 0 '^uds [0-9]+\.' "$uds" version
+expect "-V" 0 '^uds [0-9]+\.' "$uds" -V
+expect "help of a verb" 0 '^usage: uds run' "$uds" help run
+expect "gc of nothing" 1 '^uds sandbox: run directory: /nonexistent: No such file' "$uds" sandbox gc --run-dir /nonexistent
 expect "no broker" 3 "^uds pub: connect: unix:$dir/b.sock: nobody listens there" "$uds" pub a b
 expect "a file where the socket should be" 1 'address in use: what is there is no socket; ' "$UDS_BIN/uds-broker" --run-dir "$dir/run" --listen "$uds"
 expect "bad address" 2 '^uds pub: address: smtp:x: not an address' "$uds" pub --to smtp:x a b
@@ -138,7 +141,17 @@ serve() {
 serve greeting hello
 expect "request" 0 '^hello$' "$uds" request greeting
 expect "no responders" 4 '^uds request: nobody: no-responders: ' "$uds" request nobody
-expect "ls subscriptions" 0 '^greeting +serves +uid:' "$uds" ls subscriptions
+expect "ls subscriptions counts what came to a server" 0 '^greeting +serves +uid:[0-9]+ +[0-9]+ +1 +0$' "$uds" ls subscriptions
+for i in 8 7 6 5 4 3 2 1; do
+    "$uds" sub --verbose "order.$i" 2>"$dir/order.$i" >&2 &
+    jobs+=("$!")
+    await "$dir/order.$i" subscribed "sub order.$i"
+done
+"$uds" ls --json | python3 -c 'import json,sys
+d = json.load(sys.stdin)
+ids, subjects = [c["id"] for c in d["connections"]], [s["subject"] for s in d["subscriptions"]]
+assert len(ids) >= 8 and ids == sorted(ids) and subjects == sorted(subjects), (ids, subjects)' || bad "ls has no order"
+kill "${jobs[@]: -8}"
 "$uds" ls --json | python3 -c 'import json,sys; d=json.load(sys.stdin); assert d["subscriptions"][0]["serve"] and d["connections"] and d["sandboxes"] == []' ||
     bad "ls --json"
 kill "$server"
