@@ -24,6 +24,7 @@ bad() {
 expect() {
     local name=$1 code=$2 pattern=$3 got text
     shift 3
+    echo "- $name" # seen where the test fails: also where it was when its time was over
     text=$("$@" 2>&1 </dev/null)
     got=$?
     [ "$got" = "$code" ] || bad "$name: exit $got, not $code: $text"
@@ -33,6 +34,7 @@ expect() {
 # Until a file has a line that matches: no verb says anything before it is true.
 await() {
     local deadline=$((SECONDS + 20))
+    echo "- await $3"
     until grep -qsE -- "$2" "$1"; do
         [ $SECONDS -lt $deadline ] || { bad "$3: waited for '$2' in vain: $(cat "$1" 2>/dev/null)"; return 1; }
         read -r -t 0.02 <>"$dir/never"
