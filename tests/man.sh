@@ -1,10 +1,30 @@
 #!/bin/sh
-# Man pages are clean mdoc.
+# Man pages are clean mdoc; every public header has one, whose functions are all of the header's and whose examples compile.
+# $UDS_BUILD: where the tree is built; without it only the hand-written pages are looked at.
 set -eu
-cd "$(dirname "$0")/../docs/man"
+root=$(cd "$(dirname "$0")/.." && pwd)
+made=${UDS_BUILD:+$UDS_BUILD/man}
 status=0
-for page in *.[1-8]; do
+for page in "$root"/docs/man/*.[1-8] ${made:+"$made"/*.3}; do
     warnings=$(groff -mdoc -ww -Tascii -z "$page" 2>&1) || true
     [ -z "$warnings" ] || { echo "$page: $warnings"; status=1; }
+done
+[ -n "$made" ] || exit $status
+
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+for header in "$root"/libuds/include/uds/*.h; do
+    name=uds_$(basename "$header" .h)
+    [ -s "$made/$name.3" ] || { echo "$name(3) is missing: docs/man/$name.3.in"; status=1; continue; }
+    python3 - "$made/$name.3" "$dir/$name.c" <<'PY'
+import re, sys
+page = open(sys.argv[1]).read()
+examples = page.split(".Sh EXAMPLES", 1)
+code = re.findall(r"^\.Bd -literal[^\n]*\n(.*?)^\.Ed$", examples[1], re.S | re.M) if len(examples) == 2 else []
+open(sys.argv[2], "w").write("\n".join(code).replace(r"\&", "").replace(r"\e", "\\"))
+PY
+    [ -s "$dir/$name.c" ] || { echo "$name(3) has no example"; status=1; continue; }
+    cc -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -fsyntax-only -I"$root/libuds/include" "$dir/$name.c" ||
+        { echo "$name(3): its example does not compile"; status=1; }
 done
 exit $status
