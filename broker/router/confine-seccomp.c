@@ -60,6 +60,7 @@ static const int plain_calls[] = {
     SCMP_SYS(memfd_create),
     SCMP_SYS(ftruncate),
     SCMP_SYS(dup),
+    SCMP_SYS(setitimer), /* uds_fd_limit_closing() */
     SCMP_SYS(name_to_handle_at),
     SCMP_SYS(fanotify_mark),
     /* memory, time, the process itself */

@@ -24,6 +24,8 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#include <uds/fdset.h>
+
 struct fdcopy {
     struct event turn;
     uds_msg *msg;
@@ -77,7 +79,7 @@ static int rebuild(struct fdcopy *copy, uds_msg **ret)
         if (i == copy->index && r == 0)
             copy->memfd = -1;
         else if (r < 0 && fd >= 0 && i != copy->index)
-            close(fd);
+            uds_fd_close(fd);
     }
     if (r < 0) {
         uds_msg_unref(msg);

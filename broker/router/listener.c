@@ -14,6 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <uds/fdset.h>
+
 #include "identity.h"
 #include "peer.h"
 #include "router.h"
@@ -26,9 +28,7 @@ static void shed(struct listener *listener)
     if (router->spare_fd < 0)
         return;
     close(router->spare_fd);
-    int fd = uds_listener_accept(listener->socket);
-    if (fd >= 0)
-        close(fd);
+    uds_fd_close(uds_listener_accept(listener->socket));
     router->spare_fd = fcntl(uds_listener_get_fd(listener->socket), F_DUPFD_CLOEXEC, 3);
 }
 
@@ -75,13 +75,13 @@ static void on_accept(int fd, void *arg)
         identity_sandbox(&identity, listener->sandbox_id, sandbox->info->generation,
                          sandbox->info->name);
     } else if (identify(router, fd, &identity) < 0) {
-        close(fd); /* it is gone already, or nobody can say who it is */
+        uds_fd_close(fd); /* it is gone already, or nobody can say who it is */
         return;
     }
     struct account *account;
     if (account_get(&router->quota, &identity, &account) < 0) {
         identity_deinit(&identity);
-        close(fd);
+        uds_fd_close(fd);
         return;
     }
     if (peer_new(router, fd, &identity, listener->id, &peer) == -EDQUOT)

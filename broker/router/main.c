@@ -10,9 +10,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <uds/fdset.h>
+
 #include "confine.h"
 #include "control.h"
 #include "router.h"
+
+#define CLOSING_USEC 100 /* for a descriptor that a peer sent */
 
 #ifdef UDS_SANITIZED
 /* LSan starts a thread that ptraces us and reads /proc: neither exists in here. */
@@ -30,6 +34,12 @@ static int run(struct event_base *base, int control_fd)
     int r = router_new(&router, base);
     if (r < 0) {
         fprintf(stderr, "uds-router: make the router: %s\n", strerror(-r));
+        return 1;
+    }
+    r = uds_fd_limit_closing(CLOSING_USEC);
+    if (r < 0) {
+        fprintf(stderr, "uds-router: limit what closing may take: %s\n", strerror(-r));
+        router_free(router);
         return 1;
     }
     r = control_new(&control, router, control_fd);

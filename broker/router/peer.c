@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include <uds/error.h>
+#include <uds/fdset.h>
 
 #include "call.h"
 #include "greeting.h"
@@ -187,7 +188,7 @@ int peer_new(struct router *router,
     struct peer *peer;
     int r = peer_alloc(router, identity, false, &peer);
     if (r < 0) {
-        close(fd);
+        uds_fd_close(fd);
         identity_deinit(identity);
         return r;
     }
@@ -203,7 +204,7 @@ int peer_new(struct router *router,
         backlog_init(&peer->backlog, peer->account, uds_conn_get_queued_bytes(peer->conn));
         r = peer_enter(peer);
     } else {
-        close(fd);
+        uds_fd_close(fd);
     }
     if (r < 0) {
         peer_free(peer);

@@ -38,8 +38,7 @@ static void add_timer(struct event *event, int ms)
 
 static void close_fd(int *fd)
 {
-    if (*fd >= 0)
-        close(*fd);
+    uds_fd_close(*fd); /* the payload may have sent what waits in it */
     *fd = -1;
 }
 
@@ -209,7 +208,7 @@ int cell_start(struct cell *cell, struct sbx_error *error)
     }
     cell->env->on_changed(cell, -1, cell->env->arg);
     cell->env->on_link(cell, link, cell->env->arg);
-    close(link);
+    uds_fd_close(link);
     return 0;
 }
 
@@ -233,7 +232,7 @@ void cell_relink(struct cell *cell)
      */
     if (uds_fd_send(cell->redial, link[1]) == 0)
         cell->env->on_link(cell, link[0], cell->env->arg);
-    close(link[0]);
+    uds_fd_close(link[0]);
     close(link[1]);
 }
 

@@ -20,6 +20,7 @@
 
 #include <uds/cred.h>
 #include <uds/error.h>
+#include <uds/fdset.h>
 #include <uds/pb.h>
 
 #include "clock.h"
@@ -102,8 +103,7 @@ static void on_attest(Uds__Supervisor__Supervisor_Service *service,
     }
     fd = uds_pb_call_take_fd(call, 0);
     r = fd < 0 ? fd : uds_cred_from_pidfd(fd, input->facts, &cred);
-    if (fd >= 0)
-        close(fd);
+    uds_fd_close(fd);
     if (r < 0) {
         uds_pb_call_fail(call, UDS_STATUS_BAD_REQUEST, (uint64_t)-r,
                          r == -ESRCH ? "the process is gone" : "not a pidfd");

@@ -31,6 +31,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <uds/fdset.h>
+
 #include "check.h"
 #include "launch.h"
 #include "notify.h"
@@ -42,6 +44,7 @@
 
 #define STOP_GRACE_MS   2000
 #define ROUTER_GRACE_MS 1000
+#define CLOSING_USEC    100 /* for a descriptor that the router or a payload sent */
 
 void supervisor_add_timer(struct event *event, int ms)
 {
@@ -410,6 +413,9 @@ static int make(struct supervisor *s)
     if (r < 0)
         return r;
     raise_nofile(s);
+    r = uds_fd_limit_closing(CLOSING_USEC);
+    if (r < 0)
+        return r;
     control_init(&s->control, &table, s);
     r = sbx_cleaner_new(&s->cleaner, s->run_dir, s->error);
     if (r == 0 && geteuid() == 0)

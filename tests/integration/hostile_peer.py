@@ -7,6 +7,7 @@ the memory that it had before.
 """
 import ctypes
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -17,9 +18,10 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import wire
-from wire import Peer
+from wire import Peer, lingering, wrapped
 
 BIN = os.environ["UDS_BIN"]
+ROUTER = 0
 
 
 def children(pid):
@@ -237,6 +239,56 @@ def attack_never_reads(path):
     return p  # kept open: the pair must go on beside it
 
 
+def publish_and_close(p, sock, ident=1):
+    """The broker has the last reference: it keeps the socket while the frame is not whole."""
+    data = wire.frame(wire.PUBLISH, ident, wire.field(wire.F_SUBJECT, "nobody"), b"x", nfds=1)
+    p.send(data[:-1], [sock.fileno()])
+    sock.close()
+    p.send(data[-1:])
+
+
+def attack_socket_that_lingers(path):
+    """What the broker closes last must not be waited for, whatever its sender has set."""
+    p = Peer(path)
+    sock, far = lingering()
+    publish_and_close(p, sock)
+    p.expect(wire.ACK)
+    p.close()
+    far.close()
+
+
+def attack_socket_that_lingers_in_a_socket(path):
+    p = Peer(path)
+    far = []
+    for ident in range(1, 200):
+        sock, other = lingering()
+        far.append(other)
+        outer = wrapped(sock)
+        sock.close()
+        publish_and_close(p, outer, ident)
+    while p.recv().id != ident:
+        pass
+    p.close()
+    for sock in far:
+        sock.close()
+
+
+def attack_connection_with_one_that_lingers(path):
+    """It lies unread in the connection's queue when the broker closes that, for its garbage."""
+    p = Peer(path)
+    sock, far = lingering()
+    os.kill(ROUTER, signal.SIGSTOP)  # as one that is busy, but surely
+    (other,) = memfds(1)
+    p.send(b"\0" * 24, [other])
+    p.send(b"\0" * 24, [sock.fileno()])
+    sock.close()
+    os.close(other)
+    os.kill(ROUTER, signal.SIGCONT)
+    p.wait_closed()
+    p.close()
+    return far  # while it does not read, the socket lingers
+
+
 def attack_half_frame_and_silence(path):
     p = Peer(path)
     p.send(wire.frame(wire.PUBLISH, 1, wire.field(wire.F_SUBJECT, "x"), b"B" * 100)[:40])
@@ -284,6 +336,7 @@ def count_fds(pid):
 
 
 def main():
+    global ROUTER
     with tempfile.TemporaryDirectory(prefix="uds-hostile.") as tmp:
         path = f"{tmp}/b.sock"
         ready_r, ready_w = os.pipe()
@@ -293,6 +346,7 @@ def main():
         try:
             assert os.read(ready_r, 1), "the broker did not become ready"
             router = router_of(broker.pid)
+            ROUTER = router
             pair = Pair(path)
             pair.call()
             check_watches_copies(router)

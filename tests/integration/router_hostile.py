@@ -31,6 +31,7 @@ EXPECTED = {
     "attest a process": OK,
     "attest garbage": BAD_REQUEST,
     "attest deep": BAD_REQUEST,
+    "attest what lingers": BAD_REQUEST,
     "stats of 0": BAD_REQUEST,
     "stats of 2^32-1": BAD_REQUEST,
     "stats of 99": BAD_REQUEST,

@@ -132,3 +132,27 @@ class Peer:
             os.close(fd)
         self.fds = []
         self.sock.close()
+
+
+def lingering(seconds=60):
+    """A TCP socket whose last close(2) waits: SO_LINGER, and bytes that nobody takes."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    sock = socket.create_connection(listener.getsockname())
+    far, _ = listener.accept()
+    listener.close()
+    sock.setblocking(False)
+    try:
+        while True:
+            sock.send(bytes(1 << 16))
+    except BlockingIOError:
+        pass
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, seconds))
+    return sock, far
+
+
+def wrapped(sock):
+    """A socket in whose queue another one lies: closing this one closes that one."""
+    near, far = socket.socketpair()
+    socket.send_fds(near, [b"x"], [sock.fileno()])
+    near.close()
+    return far

@@ -103,6 +103,33 @@ UDS_EXPORT UDS_NODISCARD int uds_memfd_check(int fd, uint64_t limit_bytes, uint6
  */
 UDS_EXPORT UDS_NODISCARD int uds_fd_send(int socket, int fd);
 
+/**
+ * uds_fd_close() - close a descriptor that came from a stranger
+ * @fd: its owner gives it up; < 0 does nothing
+ *
+ * close(2) of the last reference waits where the owner of a TCP socket has set SO_LINGER, for as long as he has set.
+ * This switches lingering off first. The library closes so whatever came with messages and nobody took, and its
+ * connections; close in this way what you took. Two cases remain: somebody who shares the socket switches lingering on
+ * again at the right moment, and an AF_UNIX socket in whose queue such sockets lie. See uds_fd_limit_closing().
+ *
+ * Ownership: @fd is closed.   Errors: none; errno is left as it was.
+ * Blocking:  see above; and a file whose file system does not answer (FUSE, network) may wait in any close(2).
+ * Threads:   any.   Since: 0.1.   See: socket(7) SO_LINGER.
+ */
+UDS_EXPORT void uds_fd_close(int fd);
+
+/**
+ * uds_fd_limit_closing() - let no peer hold up this process by what it makes us close
+ * @usec: about how long one closing may wait, 1–999999; 0: no limit, as at the start
+ *
+ * For a single-threaded program that must go on whatever its peers send, as the broker must. Takes SIGALRM and
+ * ITIMER_REAL for itself: a timer runs during each uds_fd_close() and during each closing of the library's own.
+ *
+ * Errors:  -EINVAL out of range; otherwise as sigaction(2).
+ * Blocking: never.   Threads: before any connection is made, by the only thread.   Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int uds_fd_limit_closing(uint32_t usec);
+
 UDS_END_DECLS
 
 #endif

@@ -25,6 +25,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "cleanup.h"
@@ -160,7 +161,7 @@ uds_conn *uds_conn_unref(uds_conn *conn)
         return NULL;
     conn->refs = 1; /* a release hook that looks at us must not free us again */
     conn->state = UDSI_CONN_CLOSED;
-    udsi_close(udsi_take_fd(&conn->fd));
+    uds_fd_close(udsi_take_fd(&conn->fd));
     drop_queues(conn);
     free(conn);
     return NULL;
@@ -341,6 +342,20 @@ int udsi_conn_next(uds_conn *conn, unsigned *budget, uds_msg **ret)
     }
 }
 
+/*
+ * What lies unread in the queue of a socket goes with it, descriptors too. After udsi_conn_fail() has shut it down nobody
+ * can add to that, so an empty queue stays empty. An empty record is told from none by nobody, hence streams only.
+ */
+static void close_socket(uds_conn *conn)
+{
+    int unread = 0;
+
+    if (!conn->in.records && ioctl(conn->fd, FIONREAD, &unread) == 0 && unread == 0)
+        udsi_close(udsi_take_fd(&conn->fd));
+    else
+        uds_fd_close(udsi_take_fd(&conn->fd));
+}
+
 void udsi_conn_report(uds_conn *conn)
 {
     if (conn->state != UDSI_CONN_CLOSED || conn->reported)
@@ -348,7 +363,7 @@ void udsi_conn_report(uds_conn *conn)
     conn->reported = true;
     if (conn->loop_hook || conn->callbacks.on_rearm)
         udsi_conn_rearm(conn);
-    udsi_close(udsi_take_fd(&conn->fd));
+    close_socket(conn);
     if (conn->callbacks.on_close)
         conn->callbacks.on_close(conn, conn->error, conn->arg);
 }

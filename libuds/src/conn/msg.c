@@ -127,7 +127,7 @@ uds_msg *uds_msg_unref(uds_msg *msg)
     if (!msg || --msg->refs > 0)
         return NULL;
     for (size_t i = 0; i < msg->nfds; i++)
-        udsi_close(msg->fds[i]);
+        uds_fd_close(msg->fds[i]);
     if (msg->fds != msg->inline_fds)
         udsi_block_free(msg->fds, msg->fds_cap * sizeof(int));
     if (msg->owns_head)

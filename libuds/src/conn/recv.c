@@ -38,7 +38,7 @@ static int broken(struct udsi_receiver *rx, enum udsi_rule rule)
 static void drop_batch(struct udsi_batch *batch)
 {
     for (size_t i = 0; i < batch->nfds; i++)
-        udsi_close(batch->fds[i]);
+        uds_fd_close(batch->fds[i]);
     udsi_block_free(batch->fds, batch->room * sizeof(int));
     *batch = (struct udsi_batch){0};
 }

@@ -38,7 +38,7 @@ struct control {
 void udsi_ancillary_clear(struct udsi_ancillary *ancillary)
 {
     for (size_t i = 0; i < ancillary->nfds; i++)
-        udsi_close(ancillary->fds[i]);
+        uds_fd_close(ancillary->fds[i]);
     ancillary->nfds = 0;
     udsi_close(ancillary->pidfd);
     ancillary->pidfd = -1;
@@ -60,7 +60,7 @@ static void take_rights(struct udsi_ancillary *ancillary, const struct cmsghdr *
         if (ancillary->nfds < UDS_FDS_MAX) {
             ancillary->fds[ancillary->nfds++] = fd;
         } else {
-            udsi_close(fd);
+            uds_fd_close(fd);
             ancillary->truncated = true;
         }
     }

@@ -121,7 +121,7 @@ static uds_listener *release(uds_listener *listener, bool unlink_file)
         return NULL;
     /* First the file, then the socket: a client that still finds the file shall not be refused by nobody. */
     udsi_path_release(&listener->path, unlink_file);
-    udsi_close(listener->fd);
+    uds_fd_close(listener->fd); /* with those who have not been accepted */
     free(listener);
     return NULL;
 }

@@ -54,6 +54,22 @@ class Router(wire.Peer):
         return self.obey(lambda f: f.kind == wire.REPLY and f.id == self.next)
 
 
+def attest_what_lingers(r, facts):
+    """A descriptor whose last close(2) waits for a minute, and the supervisor has the last."""
+    sock, far = wire.lingering()
+    outer = wire.wrapped(sock)
+    sock.close()
+    r.next += 1
+    data = wire.frame(wire.REQUEST, r.next, wire.field(wire.F_METHOD, SUPERVISOR + "Attest"), facts, 1)
+    r.send(data[:-1], [outer.fileno()])
+    outer.close()
+    r.send(data[-1:])
+    r.obey(lambda f: f.kind == wire.REPLY and f.id == r.next)
+    status = r.ask(SUPERVISOR + "Attest", facts).status  # is anybody there?
+    far.close()
+    return status
+
+
 def questions(r):
     read_end, write_end = os.pipe()
     directory = os.open("/", os.O_RDONLY)
@@ -87,6 +103,7 @@ def questions(r):
         ("no verb", "", b"", []),
     ):
         say(f"attack {name}:", r.ask(SUPERVISOR + method, body, fds).status)
+    say("attack attest what lingers:", attest_what_lingers(r, facts))
     say("attack our own service:", r.ask("uds.supervisor.Router/Configure").status)
     say("attack no method:", r.ask("").status)
 

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Closing what came from a stranger. close(2) of the last reference runs the release of whatever it is, in our context,
+ * and that may wait: a TCP socket with SO_LINGER and unsent bytes waits as long as its owner has set, hours if he likes
+ * (inet_release(), measured: one such descriptor in one message stopped a broker). It need not be the descriptor itself:
+ * an AF_UNIX socket takes those with it that lie unread in its queue, and so does a connection of ours.
+ *
+ *  1. Lingering is switched off first. That is enough for the plain case and no more: whoever shares the description may
+ *     switch it on again, and what lies in queues is out of reach.
+ *  2. A program that must not be stopped sets a limit (uds_fd_limit_closing()): a timer signal comes while the release
+ *     waits, and tcp_close() gives up waiting when a signal is pending. So do the other waits of this kind.
+ *
+ * What waits uninterruptibly cannot be helped here: the flush of a file on a FUSE file system that its server does not
+ * answer (fuse_flush(), FR_FORCE). Who is not granted /dev/fuse and user namespaces cannot make one.
+ */
+
+#include <errno.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include <uds/fdset.h>
+
+#include "clock.h"
+
+/* After one closing that was cut short others get less patience for a while: a flood must cost no more than messages do. */
+#define SHORT_USEC   5
+#define IMPATIENT_MS 100
+
+static uint32_t limit_usec;
+static uint64_t impatient_until;
+static volatile sig_atomic_t rang;
+
+static void on_alarm(int signo)
+{
+    (void)signo;
+    rang = 1;
+}
+
+int uds_fd_limit_closing(uint32_t usec)
+{
+    struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+
+    if (usec >= 1000000)
+        return -EINVAL;
+    if (usec > 0 && sigaction(SIGALRM, &action, NULL) < 0)
+        return -errno;
+    limit_usec = usec;
+    return 0;
+}
+
+/* False: it is no socket. */
+static bool stop_lingering(int fd)
+{
+    struct linger linger = {0};
+    socklen_t len = sizeof(linger);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &len) < 0)
+        return false;
+    if (linger.l_onoff == 0 || linger.l_linger == 0) /* 0 is an abort, which waits for nobody */
+        return true;
+    linger = (struct linger){0};
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+    return true;
+}
+
+static void close_in_time(int fd)
+{
+    /* Again and again: the first signal may come before close(2) has got as far as to wait. */
+    struct itimerval timer = {.it_interval.tv_usec = (suseconds_t)limit_usec,
+                              .it_value.tv_usec = (suseconds_t)limit_usec};
+    static const struct itimerval none;
+    bool impatient = impatient_until != 0 && udsi_now_ms() < impatient_until;
+
+    if (impatient)
+        timer.it_value.tv_usec = SHORT_USEC;
+    rang = 0;
+    (void)setitimer(ITIMER_REAL, &timer, NULL);
+    (void)close(fd);
+    (void)setitimer(ITIMER_REAL, &none, NULL);
+    if (!impatient)
+        impatient_until = rang ? udsi_now_ms() + IMPATIENT_MS : 0;
+}
+
+void uds_fd_close(int fd)
+{
+    int saved = errno;
+
+    if (fd < 0)
+        return;
+    /* Only sockets: setting a timer twice costs a hundred times what closing a file does (measured in a guest: 33 µs). */
+    if (stop_lingering(fd) && limit_usec > 0)
+        close_in_time(fd);
+    else
+        (void)close(fd);
+    errno = saved;
+}
