@@ -67,7 +67,7 @@ static void on_message(uds_conn *conn, uds_msg *msg, void *arg)
     count_in(peer, msg);
     if (peer->pending != NULL)
         pending_add(peer, msg, NULL);
-    else if (turn_is_over(peer->account))
+    else if (turn_is_over(peer))
         turn_defer(peer, msg);
     else
         peer_dispatch(peer, msg, NULL);
@@ -350,6 +350,7 @@ static void dispatch_damaged(struct peer *peer, uds_msg *msg)
 void peer_dispatch(struct peer *peer, uds_msg *msg, const struct fdpolicy_copies *copies)
 {
     uint64_t before = peer->router->steps;
+    size_t fds = uds_msg_get_fd_count(msg);
     if (uds_msg_get_error(msg) != 0) {
         dispatch_damaged(peer, msg);
         uds_msg_unref(msg);
@@ -387,7 +388,7 @@ void peer_dispatch(struct peer *peer, uds_msg *msg, const struct fdpolicy_copies
         peer_kick(peer, UDS_STATUS_BAD_REQUEST, "a client does not send this type of frame");
         break;
     }
-    turn_spend(peer, peer->router->steps - before);
+    turn_spend(peer, fds, peer->router->steps - before);
     uds_msg_unref(msg);
 }
 

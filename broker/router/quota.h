@@ -40,8 +40,8 @@ struct account {
     uint64_t settled_usec;           /* when all their queues were last looked at */
     uint64_t tokens;                 /* rate, in 1/1000000 messages */
     uint64_t tokens_at_usec;
-    uint64_t steps; /* of work in this turn of the loop (turn.c) */
-    LIST_ENTRY(account) by_busy;
+    uint64_t turn, steps;           /* work in a turn of the loop, and which one (turn.c) */
+    unsigned tired;                 /* peers that wait for the next */
     LIST_ENTRY(account) by_resting; /* refs 0, and the bucket not full */
     uint64_t denied;    /* counters for listings; kept while somebody holds the account */
     uint64_t told_usec; /* last limit event */

@@ -96,7 +96,6 @@ int router_new(struct router **ret, struct event_base *base)
     STAILQ_INIT(&router->dead);
     STAILQ_INIT(&router->notes);
     TAILQ_INIT(&router->tired);
-    LIST_INIT(&router->busy);
     TAILQ_INIT(&router->strangers);
     router->greeting_usec = GREETING_USEC;
     router->quota.fds = router->fd_limit;
@@ -124,7 +123,6 @@ struct router *router_free(struct router *router)
     call_free_all(router);
     for (size_t pos = 0; (peer = table_next(&router->peers, &pos)) != NULL;)
         peer_lose(peer);
-    turn_clear(router);
     while ((peer = STAILQ_FIRST(&router->dead)) != NULL) {
         STAILQ_REMOVE_HEAD(&router->dead, next_dead);
         peer_free(peer);

@@ -65,9 +65,9 @@ struct router {
     size_t note_count;
     struct event *end_of_turn;
 
-    uint64_t steps;                    /* of matching, ever (turn.c) */
+    uint64_t turns;                    /* that were ended on purpose (turn.c) */
+    uint64_t steps;                    /* of matching, ever */
     TAILQ_HEAD(peer_list, peer) tired; /* have had their account's share of the turn */
-    LIST_HEAD(, account) busy;         /* have used some of it */
 
     TAILQ_HEAD(, peer) strangers; /* have not greeted yet, the oldest first (greeting.c) */
     struct event *greeting_timer;

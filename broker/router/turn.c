@@ -1,51 +1,74 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Turns of the loop, shared out by work instead of by messages. One message may cost as much as thousands: it is matched
- * against every pattern that begins like it and goes to all who want it, and who subscribes and who publishes may be the
- * same peer. So what a message costs beyond the ordinary is added up for its account (all connections of a sandbox or
- * uid), and an account that has had its share waits for the next turn while the others are served.
+ * Turns of the loop, shared out by work and by account (all connections of a sandbox or uid): who opens a thousand
+ * connections, or sends messages of which each costs as much as thousands, takes no more of a turn than anybody else.
+ * What a message costs is a few steps for itself and its descriptors, and one for each node and receiver that it was
+ * matched against. An account that has had its share waits for the next turn while the others are served.
  *
  *   peer:  none ── a message comes, and the account's share is used up ──▶ tired ── its turn comes ──▶ none
  *
- * The message that found the share used up stands in the peer's line (pending.c), and its connection is not read.
+ * The message that found the share used up stands in the peer's line (pending.c), and its connection is not read. While
+ * an account has tired peers, all that its other connections bring waits behind those.
  *
- * Invariants: an account is in router->busy exactly while its steps are not 0, and held by it; a peer is in router->tired
- * exactly while it is marked so. While either list has members, the end of the turn is due.
+ * Shares begin anew at the end of the turn, if somebody has used enough to call for it, or when libevent's time has gone
+ * on (by its coarse clock, some milliseconds): a broker that is not overloaded sets no timer for this.
+ *
+ * Invariants: a peer is in router->tired exactly while it is marked so, and account->tired counts those of the account.
+ * While the list has members, the end of the turn is due.
  */
 #include "turn.h"
+
+#include <event2/event.h>
 
 #include "peer.h"
 #include "pending.h"
 #include "quota.h"
 #include "router.h"
 
-#define ORDINARY 32u    /* steps of a message that nobody counts */
-#define SHARE    16384u /* steps of one account in one turn: a few milliseconds at most */
+#define MESSAGE_STEPS 4u     /* to receive a message, parse it and answer */
+#define FD_STEPS      128u   /* to find out what a descriptor is, and to close it */
+#define SHARE         16384u /* of one account in one turn: a few milliseconds at most */
 
-void turn_spend(struct peer *peer, size_t steps)
+/* Another number when either has gone on. */
+static uint64_t this_turn(const struct router *router)
 {
-    struct account *account = peer->account;
-    if (steps <= ORDINARY)
-        return;
-    if (account->steps == 0) {
-        (void)account_ref(account);
-        LIST_INSERT_HEAD(&peer->router->busy, account, by_busy);
-        router_end_turn(peer->router);
-    }
-    account->steps += steps;
+    struct timeval tv;
+    event_base_gettimeofday_cached(router->base, &tv);
+    return (uint64_t)tv.tv_sec * 1000000 + (uint64_t)tv.tv_usec + router->turns;
 }
 
-bool turn_is_over(const struct account *account)
+static bool has_had_its_share(struct account *account, const struct router *router)
 {
+    uint64_t turn = this_turn(router);
+    if (account->turn != turn) {
+        account->turn = turn;
+        account->steps = 0;
+    }
     return account->steps >= SHARE;
+}
+
+void turn_spend(struct peer *peer, size_t fds, uint64_t matching)
+{
+    peer->account->steps += MESSAGE_STEPS + fds * FD_STEPS + matching;
+    if (peer->account->steps >= SHARE / 4)
+        router_end_turn(peer->router);
+}
+
+bool turn_is_over(const struct peer *peer)
+{
+    return peer->account->tired > 0 || has_had_its_share(peer->account, peer->router);
 }
 
 void turn_defer(struct peer *peer, uds_msg *msg)
 {
     if (!peer->tired) {
         peer->tired = true;
+        peer->account->tired++;
         TAILQ_INSERT_TAIL(&peer->router->tired, peer, by_tired);
+        router_end_turn(peer->router);
     }
+    /* It is whole now, and charged as such: not twice, or who is heard last would be cut off for it. */
+    charge_release(&peer->unfinished_bytes);
     pending_hold(peer, msg);
 }
 
@@ -54,27 +77,18 @@ void turn_forget(struct peer *peer)
     if (!peer->tired)
         return;
     peer->tired = false;
+    peer->account->tired--;
     TAILQ_REMOVE(&peer->router->tired, peer, by_tired);
-}
-
-void turn_clear(struct router *router)
-{
-    struct account *account;
-    while ((account = LIST_FIRST(&router->busy)) != NULL) {
-        LIST_REMOVE(account, by_busy);
-        account->steps = 0;
-        account_unref(account);
-    }
 }
 
 void turn_renew(struct router *router)
 {
     struct peer *peer, *last = TAILQ_LAST(&router->tired, peer_list), *next;
-    turn_clear(router);
+    router->turns++;
     for (peer = TAILQ_FIRST(&router->tired); peer != NULL; peer = next) {
         next = peer != last ? TAILQ_NEXT(peer, by_tired) : NULL;
-        if (turn_is_over(peer->account))
-            continue; /* a sibling has used it up again */
+        if (has_had_its_share(peer->account, router))
+            continue; /* siblings have used it up again */
         turn_forget(peer);
         pending_run(peer);
     }

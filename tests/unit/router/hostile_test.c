@@ -340,7 +340,7 @@ Test(hostile, an_account_waits_when_its_messages_have_cost_enough_for_this_turn)
     cr_assert(once > 0 && once <= 10000, "%lu deliveries in one turn", once);
     cr_assert(peer->tired, "it waits, and is not lost");
     WAIT_FOR(&w, peer->counters.messages_out - before == 100000);
-    WAIT_FOR(&w, !peer->tired && peer->account->steps == 0);
+    WAIT_FOR(&w, !peer->tired && peer->account->tired == 0);
     uds_conn_unref(greedy);
     WAIT_FOR(&w, world_is_empty(&w));
     check_alive(&w);
@@ -368,6 +368,44 @@ Test(hostile, a_peer_that_goes_while_it_waits_for_its_turn_leaves_nothing)
     peer_kick(peer, UDS_STATUS_INTERNAL, "test");
     WAIT_FOR(&w, world_is_empty(&w));
     uds_conn_unref(greedy);
+    world_close(&w);
+}
+
+Test(hostile, many_connections_get_no_more_of_a_turn_than_one)
+{
+    UDS_TEST_GUARD;
+    struct world w;
+    struct world_config c;
+    open_world(&w, &c);
+    uds_conn *greedy[40];
+    c.quota.connections = 64;
+    cr_assert_eq(router_configure(w.router, &c.configuration), 0);
+    for (size_t k = 0; k < 40; k++) {
+        greedy[k] = world_link(&w, 1, 1);
+        world_subscribe(&w, greedy[k], 1000, "greeted", 0);
+    }
+    for (size_t k = 0; k < 40; k++) {
+        for (uint64_t i = 1; i <= 250; i++) {
+            uds_msg *msg = world_msg(UDS_MSG_PUBLISH, i, "nobody.listens", NULL);
+            cr_assert_eq(uds_conn_send(greedy[k], msg), 0);
+            uds_msg_unref(msg);
+        }
+        cr_assert_geq(uds_conn_flush(greedy[k]), 0);
+    }
+    struct peer *peer = table_get(&w.router->peers, w.router->next_peer);
+    struct account *account = account_ref(peer->account);
+    event_base_loop(w.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    cr_assert_leq(account->steps, 20000, "%lu steps in one turn", account->steps);
+    cr_assert_gt(account->tired, 5, "the others wait");
+    for (size_t k = 0; k < 40; k++) {
+        for (uint64_t i = 1; i <= 250; i++) /* all are answered, each connection in order */
+            uds_msg_unref(world_expect(&w, greedy[k], UDS_MSG_ACK, i));
+        uds_conn_unref(greedy[k]);
+    }
+    cr_assert_eq(account->tired, 0);
+    account_unref(account);
+    WAIT_FOR(&w, world_is_empty(&w));
+    check_alive(&w);
     world_close(&w);
 }
 
