@@ -51,6 +51,7 @@ cgroups() { find /sys/fs/cgroup -type d 2>/dev/null | sort; }
 attempt() {
     local deadline=$((SECONDS + 60)) entries left
     cgroups >"$dir/cgroups.before"
+    : >"$dir/text" # what the last one printed would be taken for this one's until the child has emptied it
     # A job in the background starts with SIGINT ignored, and a shell cannot trap what it found ignored.
     setsid env --default-signal=INT "$UDS_SOURCE/examples/demo.sh" >"$dir/text" 2>"$dir/errors" &
     demo=$!
