@@ -127,4 +127,5 @@ def programs_find_their_helpers(installed):
 
 
 run_parts(files_are_all_there_and_no_others, no_file_remembers_where_it_was_built, headers_compile_alone,
-          pkg_config_leads_to_it, cmake_leads_to_it, cmake_refuses_what_it_is_not, programs_find_their_helpers)
+          pkg_config_leads_to_it, cmake_leads_to_it, cmake_refuses_what_it_is_not, programs_find_their_helpers,
+          name="a prefix")  # a space is what the newcomer's $(pkg-config …) cannot bear, and everything else must

@@ -14,12 +14,12 @@ STRICT = "-Wall -Wextra -Wpedantic -Werror"
 
 
 class Installed:
-    def __init__(self):
+    def __init__(self, name):
         self.work = pathlib.Path(tempfile.mkdtemp(prefix="uds-package."))
         stage = self.work / "stage"
         run(["cmake", "--install", BUILD], env={**os.environ, "DESTDIR": str(stage)})
         prefix = pathlib.Path(cached("CMAKE_INSTALL_PREFIX"))
-        self.prefix = self.work / "moved here"  # a space is a place, too
+        self.prefix = self.work / name
         shutil.move(stage / prefix.relative_to("/"), self.prefix)
         self.stage = stage
         self.libdir = next(self.prefix.glob("lib*/**/libuds.a")).parent
@@ -69,9 +69,9 @@ def run(command, **options):
     return done.stdout
 
 
-def run_parts(*parts):
+def run_parts(*parts, name="prefix"):
     failed = 0
-    with Installed() as installed:
+    with Installed(name) as installed:
         for part in parts:
             try:
                 part(installed)
