@@ -62,6 +62,11 @@ class Frame:
             os.close(self.fds.pop())
 
 
+def default_address():
+    local = os.path.join(os.environ.get("XDG_RUNTIME_DIR") or "/nonexistent", "uds/broker.sock")
+    return os.environ.get("UDS_BROKER") or (local if os.path.exists(local) else "/run/uds/broker.sock")
+
+
 def connect(address):
     scheme, _, name = address.partition(":") if ":" in address else ("unix", "", address)
     if scheme == "fd":
@@ -73,15 +78,17 @@ def connect(address):
 
 class Client:
     def __init__(self, address=None, max_body=16 << 20, max_fds=16):
-        self.sock = connect(address or os.environ.get("UDS_BROKER") or "/run/uds/broker.sock")
+        self.sock = connect(address or default_address())
         self.max_body, self.max_fds = max_body, max_fds
         self.data, self.fds = b"", []  # received, not yet of a frame
         self.last_id, self.handlers, self.waiting = 0, {}, {}
         self.on_message = self.on_notice = lambda frame: None
         self.send(HELLO, head=u32(MAX_BODY, max_body) + u32(MAX_FDS, max_fds))
         hello = self.receive()  # P-31: nothing else is sent before it
-        if hello.kind != HELLO or len(hello.get(MAX_BODY)) != 4 or len(hello.get(MAX_FDS)) != 4:
-            raise ProtocolError("P-12 or P-15: no good HELLO")
+        if hello.kind != HELLO or hello.id or hello.body or hello.fds:
+            raise ProtocolError("P-12 or P-14: no HELLO")
+        if len(hello.get(MAX_BODY)) != 4 or len(hello.get(MAX_FDS)) != 4 or hello.number(MAX_FDS) > 253:
+            raise ProtocolError("P-15: no good HELLO")
         self.peer_max_body, self.peer_max_fds = hello.number(MAX_BODY), hello.number(MAX_FDS)
 
     def send(self, kind, ident=0, head=b"", body=b"", fds=()):

@@ -255,6 +255,38 @@ def request_and_serve(address):
     server.close()
 
 
+def default_address(directory):
+    saved = dict(os.environ)
+    socket_file = pathlib.Path(directory, "uds/broker.sock")
+    try:
+        os.environ.pop("UDS_BROKER", None)
+        os.environ["XDG_RUNTIME_DIR"] = directory
+        expect("the system's broker", uds.default_address() == "/run/uds/broker.sock")
+        socket_file.parent.mkdir()
+        socket_file.touch()
+        expect("the user's broker", uds.default_address() == str(socket_file))
+        os.environ["UDS_BROKER"] = "unix:@named"
+        expect("the broker that was named", uds.default_address() == "unix:@named")
+    finally:
+        os.environ.clear()
+        os.environ.update(saved)
+
+
+def poor_hellos():
+    """What the C side never sends: refused, with the rule's number."""
+    good = uds.u32(uds.MAX_BODY, 1 << 20) + uds.u32(uds.MAX_FDS, 16)
+    for head, ident, kind, rule in ((good, 0, uds.MESSAGE, "P-12"), (good, 1, uds.HELLO, "P-14"), (b"", 0, uds.HELLO, "P-15"),
+                                    (uds.u32(uds.MAX_BODY, 1 << 20) + uds.u32(uds.MAX_FDS, 254), 0, uds.HELLO, "P-15")):
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            theirs.sendall(uds.FORMAT.pack(0xD5, 1, kind, 0, 0, len(head), 0, 0, ident) + head)
+            try:
+                uds.Client(f"fd:{ours.fileno()}")
+                raise AssertionError(f"{rule} was not seen")
+            except uds.ProtocolError as error:
+                expect(f"{rule}, not {error}", rule in str(error))
+
+
 def with_broker(directory):
     if not (BIN / "uds-broker").exists():
         return "uds-broker is not built"
@@ -294,6 +326,8 @@ def main():
         with_echo(f"seqpacket:{directory}/echo.sock")
         with_echo(f"unix:@uds-py-{os.getpid()}")
         expect("no socket is left", os.listdir(directory) == [])
+        poor_hellos()
+        default_address(directory)
         missing = with_broker(directory)
     expect(f"no fd is left: {before} {open_fds()}", open_fds() == before)
     if missing:
