@@ -60,6 +60,7 @@ def files_are_all_there_and_no_others(installed):
     expected |= {str(p.relative_to(installed.prefix)) for p in installed.libdir.glob("cmake/libuds/*-targets*.cmake")}
     expected |= {"bin/uds", "bin/uds-bench", "bin/uds-broker"} | {f"libexec/uds/uds-{p}" for p in ("router", "sandbox-init", "cleaner")}
     expected |= {f"share/man/man{p.suffix[1:]}/{p.name}" for p in (SOURCE / "docs/man").glob("*.[1-8]")}
+    expected |= {f"share/man/man3/{p.stem}" for p in (SOURCE / "docs/man").glob("*.3.in")}
     expect(f"missing {expected - found}, too much {found - expected}", expected == found)
     expect("something outside the prefix", not [p for p in installed.stage.rglob("*") if not p.is_dir()])
 
