@@ -228,6 +228,11 @@ UDS_EXPORT UDS_NODISCARD int uds_client_request_wait(uds_client *client,
                                                      struct uds_rpc_reply *ret_reply);
 /** uds_client_cancel() - as uds_rpc_cancel(). Errors: -ENOENT. Since: 0.1. */
 UDS_EXPORT int uds_client_cancel(uds_client *client, uint64_t id);
+/** uds_client_grant() - as uds_rpc_grant(). Since: 0.1. */
+UDS_EXPORT UDS_NODISCARD int uds_client_grant(uds_client *client, uint64_t id, uint32_t n);
+/** uds_client_set_limits() - what callers of everything that it serves may make us hold, as uds_rpc_set_limits(); for later links, too. Errors: -EINVAL. Since: 0.1. */
+UDS_EXPORT UDS_NODISCARD int uds_client_set_limits(uds_client *client,
+                                                   const struct uds_rpc_limits *limits);
 
 /**
  * uds_subject_is_valid() - may this be a subject? NATS rules: tokens non-empty, printable ASCII without space, 255 bytes at most

@@ -35,7 +35,9 @@ enum uds_msg_type {
     UDS_MSG_MESSAGE = 8,  /* a message between the two ends of a connection */
     UDS_MSG_REQUEST = 16, /* wants exactly one REPLY with the same id */
     UDS_MSG_REPLY = 17,
-    UDS_MSG_CANCEL = 18,    /* the caller of that id does not want the REPLY any more */
+    UDS_MSG_CANCEL = 18, /* the caller of that id does not want the REPLY any more */
+    UDS_MSG_PART = 19,   /* callee → caller: one response of many; needs UDS_FEATURE_STREAMING */
+    UDS_MSG_CREDIT = 20, /* caller → callee: so many more PARTs; needs the same */
     UDS_MSG_SUBSCRIBE = 32, /* client → broker: id names the subscription from now on */
     UDS_MSG_UNSUBSCRIBE = 33,
     UDS_MSG_PUBLISH = 34, /* client → broker; with id ≠ 0 an ACK is wanted */
@@ -62,6 +64,8 @@ enum uds_field {
     UDS_FIELD_HEADER = 12,  /* "name\0value": the application's; may repeat, kept in order */
     UDS_FIELD_RULE =
         13, /* string: what decided a DENIED or FD_REFUSED ("policy rule 3", "default deny", "fd policy") */
+    UDS_FIELD_WINDOW =
+        14, /* u32: how many PARTs may come: on a REQUEST to begin with, on a CREDIT in addition */
 };
 
 #define UDS_HEAD_MAX     8192u       /* bytes of head in one frame */

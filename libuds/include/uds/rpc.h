@@ -2,6 +2,7 @@
 #ifndef UDS_RPC_H
 #define UDS_RPC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,6 +17,11 @@
  *
  * Every call ends exactly once: with a reply, or with a status of our own (DEADLINE, CALLEE_LOST …).
  *
+ * A *stream* is a call whose request has on_part: before the reply come any number of parts. The callee sends no more of
+ * them than the caller has given credit for: the window of the request, and again one for each part that was handled. So
+ * a caller that does not keep up stops the callee, and neither queues without bound. Both ends must know it
+ * (UDS_FEATURE_STREAMING); of a broker and the server behind it the same is true.
+ *
  * Unless a comment says otherwise: pointers are not NULL, nothing changes owner, there are no errors, blocking: never,
  * threads: the one that owns the connection, since: 0.1.
  */
@@ -24,6 +30,13 @@ UDS_BEGIN_DECLS
 
 typedef struct uds_rpc uds_rpc;
 typedef struct uds_rpc_call uds_rpc_call; /* an incoming call that waits for our answer */
+
+/* One part of a streamed answer to call @id, borrowed (ref it to keep it; fds may be taken out). May do anything, uds_rpc_cancel() of
+ * this call included. */
+typedef void (*uds_rpc_part_fn)(uint64_t id, uds_msg *part, void *arg);
+
+#define UDS_RPC_WINDOW_DEFAULT 16u
+#define UDS_RPC_WINDOW_MAX     (1u << 20)
 
 struct uds_rpc_request {
     size_t
@@ -34,7 +47,13 @@ struct uds_rpc_request {
     size_t body_len;
     const int *fds; /* duplicated */
     size_t nfds;
-    int timeout_ms; /* -1 = none */
+    int timeout_ms; /* -1 = none; of a stream: for all of it */
+    uds_rpc_part_fn
+        on_part; /* NULL: one reply. Else the callee may answer in parts, before the reply that ends the call */
+    uint32_t
+        window; /* with on_part: how many parts may be on their way, 1 … UDS_RPC_WINDOW_MAX; 0 = 16 */
+    bool
+        credit_by_hand; /* false: a part that on_part has handled is asked for again. true: uds_rpc_grant() asks */
 };
 #define UDS_RPC_REQUEST_INIT                                     \
     {                                                            \
@@ -53,6 +72,20 @@ struct uds_rpc_reply {
 typedef void (*uds_rpc_reply_fn)(const struct uds_rpc_reply *reply, void *arg);
 /* The handler owns @call and answers it now or later, once, by uds_rpc_call_reply() or …_fail(). */
 typedef void (*uds_rpc_handler_fn)(uds_rpc_call *call, void *arg);
+
+/* What callers may make us hold; a request over a bound is answered QUOTA. A call counts until we have answered it, cancelled or not. */
+struct uds_rpc_limits {
+    size_t
+        size; /* sizeof(struct uds_rpc_limits), as UDS_RPC_LIMITS_INIT sets it; anything else is -EINVAL */
+    size_t calls; /* open at once; 0 = 1024 */
+    size_t
+        bytes; /* of memory for open requests; 0 = 64 MiB. One always fits when no other is open, the same below */
+    size_t fds; /* descriptors that came with open requests; 0 = 256 */
+};
+#define UDS_RPC_LIMITS_INIT                   \
+    {                                         \
+        .size = sizeof(struct uds_rpc_limits) \
+    }
 
 /**
  * uds_rpc_new() - put calls on a connection
@@ -82,7 +115,7 @@ UDS_EXPORT uds_conn *uds_rpc_get_conn(uds_rpc *rpc);
  * uds_rpc_set_handler() - who answers incoming calls
  * @handler:   owns each call that it gets; NULL: they get UNIMPLEMENTED
  * @arg:       its last argument
- * @max_calls: how many may be open at once, more get QUOTA; 0 = 1024
+ * @max_calls: how many may be open at once, more get QUOTA; 0 = as it was, 1024 at the beginning
  *
  * Calls that are open stay with whom they were given to. Since: 0.1.
  */
@@ -90,13 +123,23 @@ UDS_EXPORT void
 uds_rpc_set_handler(uds_rpc *rpc, uds_rpc_handler_fn handler, void *arg, size_t max_calls);
 
 /**
+ * uds_rpc_set_limits() - what callers may make us hold
+ * @limits: copied; calls that are open already stay
+ *
+ * Errors: -EINVAL the size. Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int uds_rpc_set_limits(uds_rpc *rpc, const struct uds_rpc_limits *limits);
+
+/**
  * uds_rpc_request() - start a call
- * @on_reply: called exactly once, never from inside this function
+ * @on_reply: called exactly once, never from inside this function; after it no on_part comes any more
  * @ret_id:   for uds_rpc_cancel(); may be NULL; written on success only
  *
  * Ownership: everything in @request is copied, its fds are duplicated.
- * Errors:    as uds_conn_send(); -EINVAL the size, or a subject or method of 0 or over 255 bytes; -ENOTCONN; -EBADF, -EMFILE an
- *            fd cannot be duplicated; -ENOSPC over UDS_FDS_MAX of them; -ENOMEM. Then on_reply is not called.   Since: 0.1.
+ * Errors:    as uds_conn_send(); -EINVAL the size, a subject or method of 0 or over 255 bytes, a window over its maximum or
+ *            without on_part; -EOPNOTSUPP a stream, and the peer does not know streams (before its HELLO has come nobody knows: then
+ *            the call ends with UNIMPLEMENTED); -ENOTCONN; -EBADF, -EMFILE an fd cannot be duplicated; -ENOSPC over UDS_FDS_MAX
+ *            of them; -ENOMEM. Then on_reply is not called.   Since: 0.1.
  */
 UDS_EXPORT UDS_NODISCARD int uds_rpc_request(uds_rpc *rpc,
                                              const struct uds_rpc_request *request,
@@ -128,6 +171,16 @@ UDS_EXPORT UDS_NODISCARD int uds_rpc_request_wait(uds_rpc *rpc,
  */
 UDS_EXPORT int uds_rpc_cancel(uds_rpc *rpc, uint64_t id);
 
+/**
+ * uds_rpc_grant() - let the callee of a stream send more parts, when its request said credit_by_hand
+ * @id: from uds_rpc_request()
+ * @n:  how many more, at least 1
+ *
+ * Errors: -ENOENT there is no such call, or it has ended; -EINVAL it is no such stream, @n is 0, or more than UDS_RPC_WINDOW_MAX
+ * would be open; as uds_conn_send(): then nothing was granted. Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int uds_rpc_grant(uds_rpc *rpc, uint64_t id, uint32_t n);
+
 /** uds_rpc_get_timeout() - ms until the next deadline of a call; 0 one is due, -1 there is none. Since: 0.1. */
 UDS_EXPORT int uds_rpc_get_timeout(const uds_rpc *rpc);
 /** uds_rpc_process_timeouts() - end the calls whose deadline is over: their on_reply runs with DEADLINE. For a loop, after uds_conn_process(). Since: 0.1. */
@@ -150,6 +203,40 @@ uds_rpc_call_get_timeout(const uds_rpc_call *call); /* ms that are left; -1 none
 UDS_EXPORT int uds_rpc_call_is_cancelled(
     const uds_rpc_call
         *call); /* the caller went away or took it back; an answer is still due and is discarded */
+
+struct uds_rpc_call_callbacks {
+    /* Once: the caller took it back, its time is over, or it went away. An answer is still due and may be given here; it is discarded. */
+    void (*on_cancel)(uds_rpc_call *call, void *arg);
+    /* Parts can be sent again, after uds_rpc_call_send_part() has said -EAGAIN. */
+    void (*on_credit)(uds_rpc_call *call, void *arg);
+};
+/**
+ * uds_rpc_call_set_callbacks() - hear what happens to a call until it is answered
+ * @callbacks: copied; each may be NULL; NULL removes them
+ * @arg:       their last argument
+ *
+ * They run inside uds_conn_process(), on_cancel also inside uds_rpc_free(). A call that is cancelled already gets none. Since: 0.1.
+ */
+UDS_EXPORT void uds_rpc_call_set_callbacks(uds_rpc_call *call,
+                                           const struct uds_rpc_call_callbacks *callbacks,
+                                           void *arg);
+
+/** uds_rpc_call_is_streaming() - may it be answered in parts? Since: 0.1. */
+UDS_EXPORT int uds_rpc_call_is_streaming(const uds_rpc_call *call);
+/** uds_rpc_call_get_credit() - how many parts the caller waits for; 0 also of a cancelled call. Since: 0.1. */
+UDS_EXPORT uint32_t uds_rpc_call_get_credit(const uds_rpc_call *call);
+/**
+ * uds_rpc_call_send_part() - one part of a streamed answer; uds_rpc_call_reply() or …_fail() ends the stream
+ * @body: @len bytes, copied; may be NULL when @len is 0
+ * @fds:  @nfds descriptors; may be NULL when @nfds is 0
+ *
+ * Ownership: @call stays the application's; success moves @fds, failure leaves them.
+ * Errors:    -EAGAIN the caller has given no credit, or the send queue is above its high-water mark: on_credit tells when to go on;
+ *            -ECANCELED nobody wants it any more; -EOPNOTSUPP the request did not ask for a stream; as uds_conn_send() but -ENOBUFS;
+ *            -EINVAL a bad fd.   Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int uds_rpc_call_send_part(
+    uds_rpc_call *call, const void *body, size_t len, const int *fds, size_t nfds);
 
 /**
  * uds_rpc_call_reply() - answer with a body and fds

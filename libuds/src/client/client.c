@@ -38,8 +38,11 @@ void udsi_client_ref(uds_client *client)
 
 void udsi_client_unref(uds_client *client)
 {
-    if (--client->refs == 0)
-        free(client);
+    if (--client->refs > 0)
+        return;
+    udsi_ids_deinit(&client->subs);
+    udsi_ids_deinit(&client->publishes);
+    free(client);
 }
 
 void udsi_client_rearm(uds_client *client)
@@ -121,6 +124,7 @@ int uds_client_new(uds_client **ret,
     client->retry_at = UDSI_DEADLINE_NONE;
     client->backoff_ms = FIRST_BACKOFF_MS;
     client->next_id = client->next_call_id = 1;
+    client->limits = (struct uds_rpc_limits)UDS_RPC_LIMITS_INIT;
     int r = choose_address(client, addr);
     if (r < 0)
         return r;

@@ -10,13 +10,13 @@
 
 #include "rpc/answer.h"
 #include "rpc/deadline.h"
-#include "rpc/hash.h"
+#include "rpc/ids.h"
 #include "rpc/rpc.h"
 
 /* A subscription or a service: what is sent again after every reconnect. */
 struct udsi_sub {
-    uint64_t id;
-    unsigned refs; /* the table's, and one while its callback runs */
+    struct udsi_id id; /* first: the table hands out this */
+    unsigned refs;     /* the table's, and one while its callback runs */
     bool serve;
     bool acked; /* the application knows that it was accepted once */
     char *subject, *queue;
@@ -24,15 +24,13 @@ struct udsi_sub {
     uds_rpc_handler_fn handler;
     uds_ack_fn on_ack;
     void *arg;
-    UT_hash_handle hh;
 };
 
 /* A confirmed publish that waits for its ACK. */
 struct udsi_publish {
-    uint64_t id;
+    struct udsi_id id; /* first, as above */
     uds_ack_fn on_ack;
     void *arg;
-    UT_hash_handle hh;
 };
 
 /*
@@ -66,8 +64,8 @@ struct uds_client {
 
     uint64_t next_id;      /* of subscriptions and publishes: one space, as their ACKs share one */
     uint64_t next_call_id; /* goes on over reconnects */
-    struct udsi_sub *subs;
-    struct udsi_publish *publishes;
+    struct udsi_ids subs, publishes;
+    struct uds_rpc_limits limits; /* of every rpc that it makes */
 };
 
 void udsi_client_ref(uds_client *client);

@@ -116,6 +116,8 @@ int udsi_link_up(uds_client *client, uds_conn *conn)
     }
     udsi_rpc_set_next_id(rpc, client->next_call_id);
     uds_rpc_set_handler(rpc, udsi_sub_serve, client, 0);
+    r = uds_rpc_set_limits(rpc, &client->limits);
+    (void)r;
     client->conn = conn;
     client->rpc = rpc;
     client->announced = client->lost = false;

@@ -67,13 +67,13 @@ static int publish(
     entry = calloc(1, sizeof(*entry));
     if (!entry)
         return -ENOMEM;
-    *entry = (struct udsi_publish){.id = id, .on_ack = on_ack, .arg = arg};
-    HASH_ADD(hh, client->publishes, id, sizeof(entry->id), entry);
-    if (!entry->hh.tbl)
-        return -ENOMEM;
+    *entry = (struct udsi_publish){.id.id = id, .on_ack = on_ack, .arg = arg};
+    r = udsi_ids_add(&client->publishes, &entry->id);
+    if (r < 0)
+        return r;
     r = uds_conn_send(client->conn, msg);
     if (r < 0) {
-        HASH_DEL(client->publishes, entry);
+        udsi_ids_remove(&client->publishes, &entry->id);
         return r;
     }
     client->next_id++;
@@ -94,11 +94,10 @@ int uds_client_publish(uds_client *client,
 
 static struct udsi_publish *take_entry(uds_client *client, uint64_t id)
 {
-    struct udsi_publish *entry;
+    struct udsi_publish *entry = udsi_ids_find(&client->publishes, id);
 
-    HASH_FIND(hh, client->publishes, &id, sizeof(id), entry);
     if (entry)
-        HASH_DEL(client->publishes, entry);
+        udsi_ids_remove(&client->publishes, &entry->id);
     return entry;
 }
 
@@ -113,8 +112,8 @@ void udsi_publish_ack(uds_client *client, uint64_t id, const struct udsi_answer 
 void udsi_publish_end_all(uds_client *client, enum uds_status status, const char *detail)
 {
     /* Without a link none can be added, so this ends. */
-    while (client->publishes) {
-        _cleanup_free_ struct udsi_publish *entry = take_entry(client, client->publishes->id);
+    while (client->publishes.first) {
+        _cleanup_free_ struct udsi_publish *entry = take_entry(client, client->publishes.first->id);
 
         if (!entry)
             return;

@@ -48,3 +48,16 @@ int uds_client_cancel(uds_client *client, uint64_t id)
 {
     return client->rpc ? uds_rpc_cancel(client->rpc, id) : -ENOENT;
 }
+
+int uds_client_grant(uds_client *client, uint64_t id, uint32_t n)
+{
+    return client->rpc ? uds_rpc_grant(client->rpc, id, n) : -ENOENT;
+}
+
+int uds_client_set_limits(uds_client *client, const struct uds_rpc_limits *limits)
+{
+    if (limits->size != sizeof(*limits))
+        return -EINVAL;
+    client->limits = *limits;
+    return client->rpc ? uds_rpc_set_limits(client->rpc, limits) : 0;
+}

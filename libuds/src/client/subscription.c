@@ -20,10 +20,7 @@
 
 static struct udsi_sub *find_sub(uds_client *client, uint64_t id)
 {
-    struct udsi_sub *sub;
-
-    HASH_FIND(hh, client->subs, &id, sizeof(id), sub);
-    return sub;
+    return udsi_ids_find(&client->subs, id);
 }
 
 static void sub_unref(struct udsi_sub *sub)
@@ -45,7 +42,7 @@ static void sub_unrefp(struct udsi_sub **sub)
 static int send_sub(uds_client *client, const struct udsi_sub *sub)
 {
     _cleanup_msg_ uds_msg *msg = NULL;
-    int r = uds_msg_new(&msg, UDS_MSG_SUBSCRIBE, sub->id, NULL, 0);
+    int r = uds_msg_new(&msg, UDS_MSG_SUBSCRIBE, sub->id.id, NULL, 0);
 
     if (r == 0)
         r = uds_msg_add_string(msg, UDS_FIELD_SUBJECT, sub->subject);
@@ -67,11 +64,10 @@ static void tell(uds_client *client, const struct udsi_sub *sub, const char *why
 
 void udsi_sub_send_all(uds_client *client)
 {
-    struct udsi_sub *sub, *next;
-
-    HASH_ITER(hh, client->subs, sub, next)
-    {
+    for (struct udsi_id *item = client->subs.first; item; item = item->next) {
+        const struct udsi_sub *sub = (const struct udsi_sub *)item;
         int r = send_sub(client, sub);
+
         if (r == 0)
             continue;
         /* The queue is full of subscriptions alone. A callback could change the table under us: say it once. */
@@ -89,7 +85,7 @@ static int add_sub(uds_client *client, struct udsi_sub *template, uint64_t *ret_
         return -ENOMEM;
     *sub = *template;
     sub->refs = 1;
-    sub->id = client->next_id;
+    sub->id.id = client->next_id;
     sub->subject = strdup(template->subject);
     sub->queue = template->queue ? strdup(template->queue) : NULL;
     if (!sub->subject || (template->queue && !sub->queue))
@@ -100,12 +96,12 @@ static int add_sub(uds_client *client, struct udsi_sub *template, uint64_t *ret_
         if (r < 0 && r != -ENOTCONN)
             return r;
     }
-    HASH_ADD(hh, client->subs, id, sizeof(sub->id), sub);
-    if (!sub->hh.tbl)
-        return -ENOMEM;
+    int r = udsi_ids_add(&client->subs, &sub->id);
+    if (r < 0)
+        return r;
     client->next_id++;
     if (ret_id)
-        *ret_id = sub->id;
+        *ret_id = sub->id.id;
     (void)UDSI_TAKE(sub);
     return 0;
 }
@@ -157,7 +153,7 @@ int uds_client_unsubscribe(uds_client *client, uint64_t id)
 
     if (!sub)
         return -ENOENT;
-    HASH_DEL(client->subs, sub);
+    udsi_ids_remove(&client->subs, &sub->id);
     sub_unref(sub);
     if (client->conn) {
         r = uds_msg_new(&msg, UDS_MSG_UNSUBSCRIBE, id, NULL, 0);
@@ -230,11 +226,10 @@ void udsi_sub_serve(uds_rpc_call *call, void *arg)
 
 void udsi_sub_free_all(uds_client *client)
 {
-    struct udsi_sub *sub, *next;
+    while (client->subs.first) {
+        struct udsi_sub *sub = (struct udsi_sub *)client->subs.first;
 
-    HASH_ITER(hh, client->subs, sub, next)
-    {
-        HASH_DEL(client->subs, sub);
+        udsi_ids_remove(&client->subs, &sub->id);
         sub_unref(sub);
     }
 }

@@ -112,7 +112,7 @@ int uds_conn_new(uds_conn **ret, int fd, const struct uds_conn_options *options)
     if (conn->low_water > conn->high_water)
         conn->low_water = conn->high_water;
     conn->beat.interval_ms = options->heartbeat_ms;
-    conn->features = UDS_FEATURE_HEARTBEAT | UDS_FEATURE_FINISH;
+    conn->features = UDS_FEATURE_HEARTBEAT | UDS_FEATURE_FINISH | UDS_FEATURE_STREAMING;
     udsi_hello_make(conn);
     *ret = conn;
     return 0;

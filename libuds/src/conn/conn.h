@@ -80,6 +80,9 @@ void udsi_conn_fail_rule(uds_conn *conn, enum udsi_rule rule);
 /* Is there reason to read? */
 bool udsi_conn_wants_input(const uds_conn *conn);
 
+/* on_writable is due when the queue has fallen to the low-water mark, also if it never was above the high one. */
+void udsi_conn_want_writable(uds_conn *conn);
+
 /* Would POLLOUT help? */
 bool udsi_conn_wants_output(const uds_conn *conn);
 

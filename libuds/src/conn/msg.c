@@ -53,7 +53,7 @@ int udsi_msg_alloc(uds_msg **ret, uint8_t type, uint64_t id, size_t head_cap, si
 
 bool udsi_msg_is_free_type(uint8_t type)
 {
-    return type == UDS_MSG_MESSAGE || (type >= UDS_MSG_REQUEST && type <= UDS_MSG_CANCEL) ||
+    return type == UDS_MSG_MESSAGE || (type >= UDS_MSG_REQUEST && type <= UDS_MSG_CREDIT) ||
            (type >= UDS_MSG_SUBSCRIBE && type <= UDS_MSG_NOTICE);
 }
 

@@ -18,6 +18,11 @@ bool udsi_conn_wants_output(const uds_conn *conn)
     return conn->retry_at == 0 && conn->send_error == 0 && udsi_sendq_has_work(&conn->out);
 }
 
+void udsi_conn_want_writable(uds_conn *conn)
+{
+    conn->above_high = true;
+}
+
 /* Sending is over. What the peer sent before it went is still worth reading, unless it said GOODBYE. */
 static void end_sending(uds_conn *conn, int error)
 {

@@ -3,10 +3,10 @@
  * A call that came in, from its REQUEST to our one answer.
  *
  *   received ──▶ handler ──▶ answered (REPLY queued, forgotten)
- *                   └──▶ cancelled by CANCEL, lost connection or freed rpc ──▶ answered (discarded)
+ *                   └──▶ cancelled by CANCEL, lost connection or freed rpc (on_cancel) ──▶ answered (discarded)
  *
- * The application owns it until it answers; only then is the id free again. The table of open calls is bounded; what is
- * over the bound is refused at once with QUOTA. An answer that cannot even be refused, because our send queue is full
+ * The application owns it until it answers; only then is the id free again. The open calls are bounded in number, bytes
+ * and fds, the cancelled ones among them: they are still worked on. What is over a bound is refused at once with QUOTA. An answer that cannot even be refused, because our send queue is full
  * of answers that the peer does not read, ends the connection: that way the peer's calls end, too.
  */
 
@@ -20,33 +20,29 @@
 #include "clock.h"
 #include "rpc/rpc.h"
 
-struct uds_rpc_call {
-    uds_rpc *rpc; /* NULL: nobody waits for the answer any more and it is in no table */
-    uint64_t id;
-    bool cancelled;
-    uint64_t deadline;
-    uint64_t subscription;
-    uds_msg *msg;
-    char subject[UDSI_NAME_MAX + 1];
-    char method[UDSI_NAME_MAX + 1];
-    char sender[UDSI_NAME_MAX + 1];
-    UT_hash_handle hh;
-};
-
-static uds_rpc_call *find_call(uds_rpc *rpc, uint64_t id)
+/* Out of the table: from here on nobody waits for the answer. */
+static void leave(uds_rpc_call *call)
 {
-    uds_rpc_call *call;
+    uds_rpc *rpc = call->rpc;
 
-    HASH_FIND(hh, rpc->calls, &id, sizeof(id), call);
-    return call;
+    udsi_stream_leave_line(call);
+    udsi_ids_remove(&rpc->calls, &call->id);
+    rpc->call_bytes -= call->bytes;
+    rpc->call_fds -= call->fds;
+    call->rpc = NULL;
 }
 
 static void call_free(uds_rpc_call *call)
 {
-    if (call->rpc)
-        HASH_DEL(call->rpc->calls, call);
+    uds_rpc *rpc = call->rpc;
+
+    if (rpc)
+        leave(call);
     (void)uds_msg_unref(call->msg);
-    free(call);
+    if (rpc)
+        udsi_spare_give(&rpc->spare_calls, call);
+    else
+        free(call);
 }
 
 static int
@@ -67,8 +63,8 @@ build_failure(uds_msg **ret, uint64_t id, uint32_t status, uint64_t value, const
     return 0;
 }
 
-/* Every REQUEST ends with this at the latest. */
-static int refuse(uds_conn *conn, uint64_t id, uint32_t status, uint64_t value, const char *detail)
+int udsi_call_refuse(
+    uds_conn *conn, uint64_t id, uint32_t status, uint64_t value, const char *detail)
 {
     _cleanup_msg_ uds_msg *msg = NULL;
     int r = build_failure(&msg, id, status, value, detail);
@@ -90,10 +86,15 @@ static bool get_name(const uds_msg *msg, uint16_t tag, char name[UDSI_NAME_MAX +
 }
 
 /* Reads the head. Returns NULL, or what is wrong with it. */
-static const char *parse(uds_rpc_call *call, const uds_msg *msg)
+static const char *parse(uds_rpc_call *call, const uds_msg *msg, bool streams)
 {
-    static const uint16_t known[] = {UDS_FIELD_SUBJECT, UDS_FIELD_METHOD, UDS_FIELD_TIMEOUT_MS,
-                                     UDS_FIELD_SENDER,  UDS_FIELD_HEADER, 0};
+    static const uint16_t known[] = {UDS_FIELD_SUBJECT,
+                                     UDS_FIELD_METHOD,
+                                     UDS_FIELD_TIMEOUT_MS,
+                                     UDS_FIELD_SENDER,
+                                     UDS_FIELD_HEADER,
+                                     UDS_FIELD_WINDOW,
+                                     0};
     uint32_t timeout_ms;
 
     if (!udsi_text_fields_known(msg, known))
@@ -111,34 +112,74 @@ static const char *parse(uds_rpc_call *call, const uds_msg *msg)
     if (r == -EBADMSG)
         return "the timeout is not 4 bytes";
     call->deadline = r == 0 ? udsi_now_ms() + timeout_ms : UDSI_DEADLINE_NONE;
+
+    r = uds_msg_get_u32(msg, UDS_FIELD_WINDOW, &call->credit);
+    if (r == -EBADMSG || call->credit > UDS_RPC_WINDOW_MAX)
+        return "the window is not 4 bytes or over 1048576";
+    if (r == 0 && !streams)
+        return "a window on a connection whose HELLOs do not both offer streaming";
+    call->streaming = r == 0;
     return NULL;
+}
+
+/* The first bound that one more request of this size would be over; 0 none. */
+static size_t over_limit(const uds_rpc *rpc, size_t bytes, size_t fds, const char **ret_what)
+{
+    const struct uds_rpc_limits *limits = &rpc->limits;
+
+    *ret_what = "calls are open";
+    if (rpc->calls.count >= limits->calls)
+        return limits->calls;
+    if (rpc->calls.count == 0)
+        return 0; /* one is always taken */
+    *ret_what = "bytes of requests are open";
+    if (rpc->call_bytes >= limits->bytes || bytes > limits->bytes - rpc->call_bytes)
+        return limits->bytes;
+    *ret_what = "descriptors of requests are open";
+    if (fds > 0 && (rpc->call_fds >= limits->fds || fds > limits->fds - rpc->call_fds))
+        return limits->fds;
+    return 0;
+}
+
+static size_t bytes_of(const uds_msg *msg)
+{
+    size_t head, body;
+
+    (void)uds_msg_peek_head(msg, &head);
+    (void)uds_msg_peek_body(msg, &body);
+    return sizeof(uds_rpc_call) + head + body;
 }
 
 /* May a call with this id be opened now? Answers the peer if not. */
 static bool admit(uds_rpc *rpc, uds_msg *msg)
 {
     uint64_t id = uds_msg_get_id(msg);
+    const char *what;
+    size_t limit;
     char text[80];
 
-    if (id == 0 || find_call(rpc, id)) {
+    if (id == 0 || udsi_ids_find(&rpc->calls, id)) {
         /* Any answer would be taken for that of another call. */
         (void)snprintf(text, sizeof(text), "request id %llu is 0 or in use",
                        (unsigned long long)id);
         (void)uds_conn_shutdown(rpc->conn, UDS_STATUS_BAD_REQUEST, text);
         return false;
     }
-    if (HASH_COUNT(rpc->calls) >= rpc->max_calls) {
-        (void)snprintf(text, sizeof(text), "more than %zu calls are open", rpc->max_calls);
-        (void)refuse(rpc->conn, id, UDS_STATUS_QUOTA, rpc->max_calls, text);
+    limit = over_limit(rpc, bytes_of(msg), uds_msg_get_fd_count(msg), &what);
+    if (limit > 0) {
+        (void)snprintf(text, sizeof(text), "more than %zu %s", limit, what);
+        (void)udsi_call_refuse(rpc->conn, id, UDS_STATUS_QUOTA, limit, text);
         return false;
     }
     if (!rpc->handler) {
-        (void)refuse(rpc->conn, id, UDS_STATUS_UNIMPLEMENTED, 0, "nothing is served here");
+        (void)udsi_call_refuse(rpc->conn, id, UDS_STATUS_UNIMPLEMENTED, 0,
+                               "nothing is served here");
         return false;
     }
     if (uds_msg_get_error(msg) < 0) {
-        (void)refuse(rpc->conn, id, UDS_STATUS_UNAVAILABLE, 0,
-                     "descriptors of the request were lost: the callee has too many open files");
+        (void)udsi_call_refuse(
+            rpc->conn, id, UDS_STATUS_UNAVAILABLE, 0,
+            "descriptors of the request were lost: the callee has too many open files");
         return false;
     }
     return true;
@@ -151,44 +192,64 @@ void udsi_call_receive(uds_rpc *rpc, uds_msg *msg)
     if (rpc->closed || !rpc->conn || !admit(rpc, msg))
         return;
 
-    uds_rpc_call *call = calloc(1, sizeof(*call));
-    const char *wrong = call ? parse(call, msg) : NULL;
-    if (!call || wrong) {
-        (void)refuse(rpc->conn, id, wrong ? UDS_STATUS_BAD_REQUEST : UDS_STATUS_UNAVAILABLE, 0,
-                     wrong ? wrong : "out of memory");
-        free(call);
-        return;
-    }
-    call->id = id;
-    HASH_ADD(hh, rpc->calls, id, sizeof(call->id), call);
-    if (!call->hh.tbl) {
-        free(call);
-        (void)refuse(rpc->conn, id, UDS_STATUS_UNAVAILABLE, 0, "out of memory");
+    uds_rpc_call *call = udsi_spare_take(&rpc->spare_calls, sizeof(*call));
+    const char *wrong = call ? parse(call, msg, udsi_stream_is_known(rpc)) : NULL;
+    if (call)
+        call->id.id = id;
+    if (!call || wrong || udsi_ids_add(&rpc->calls, &call->id) < 0) {
+        (void)udsi_call_refuse(rpc->conn, id,
+                               wrong ? UDS_STATUS_BAD_REQUEST : UDS_STATUS_UNAVAILABLE, 0,
+                               wrong ? wrong : "out of memory");
+        if (call)
+            udsi_spare_give(&rpc->spare_calls, call);
         return;
     }
     call->rpc = rpc;
+    call->bytes = bytes_of(msg);
+    call->fds = uds_msg_get_fd_count(msg);
+    rpc->call_bytes += call->bytes;
+    rpc->call_fds += call->fds;
     call->msg = uds_msg_ref(msg);
     rpc->handler(call, rpc->handler_arg);
 }
 
-void udsi_call_cancel(uds_rpc *rpc, uint64_t id)
+void udsi_call_drop(uds_rpc_call *call)
 {
-    uds_rpc_call *call = find_call(rpc, id);
+    bool known = call->cancelled;
 
-    if (call)
-        call->cancelled = true;
+    call->cancelled = true;
+    call->wants_credit = false;
+    if (call->rpc)
+        udsi_stream_leave_line(call);
+    if (!known && call->callbacks.on_cancel)
+        call->callbacks.on_cancel(call, call->arg);
 }
 
-void udsi_call_detach_all(uds_rpc *rpc)
+void udsi_call_cancel(uds_rpc *rpc, uint64_t id)
 {
-    uds_rpc_call *call, *next;
+    uds_rpc_call *call = udsi_ids_find(&rpc->calls, id);
 
-    HASH_ITER(hh, rpc->calls, call, next)
-    {
-        HASH_DEL(rpc->calls, call);
-        call->rpc = NULL;
-        call->cancelled = true;
+    if (call)
+        udsi_call_drop(call);
+}
+
+void udsi_call_drop_all(uds_rpc *rpc)
+{
+    /* No call comes in any more: each turn takes one out. */
+    while (rpc->calls.first) {
+        uds_rpc_call *call = (uds_rpc_call *)rpc->calls.first;
+
+        leave(call);
+        udsi_call_drop(call);
     }
+}
+
+void uds_rpc_call_set_callbacks(uds_rpc_call *call,
+                                const struct uds_rpc_call_callbacks *callbacks,
+                                void *arg)
+{
+    call->callbacks = callbacks ? *callbacks : (struct uds_rpc_call_callbacks){0};
+    call->arg = arg;
 }
 
 const char *uds_rpc_call_get_method(const uds_rpc_call *call)
@@ -234,7 +295,7 @@ static int send_reply(uds_rpc_call *call, const void *body, size_t len, const in
 {
     _cleanup_msg_ uds_msg *msg = NULL;
     size_t pushed = 0;
-    int r = uds_msg_new(&msg, UDS_MSG_REPLY, call->id, body, len);
+    int r = uds_msg_new(&msg, UDS_MSG_REPLY, call->id.id, body, len);
 
     if (r < 0)
         return r;
@@ -266,7 +327,7 @@ int uds_rpc_call_reply(
             char text[80];
             (void)snprintf(text, sizeof(text), "the answer could not be sent: %s",
                            strerrordesc_np(-r));
-            (void)refuse(call->rpc->conn, call->id, UDS_STATUS_INTERNAL, 0, text);
+            (void)udsi_call_refuse(call->rpc->conn, call->id.id, UDS_STATUS_INTERNAL, 0, text);
         }
     }
     call_free(call);
@@ -280,7 +341,7 @@ int uds_rpc_call_fail(uds_rpc_call *call, uint32_t status, uint64_t value, const
     if (status == UDS_STATUS_OK)
         status = UDS_STATUS_INTERNAL;
     if (!call->cancelled)
-        r = refuse(call->rpc->conn, call->id, status, value, detail);
+        r = udsi_call_refuse(call->rpc->conn, call->id.id, status, value, detail);
     call_free(call);
     return r;
 }

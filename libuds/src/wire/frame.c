@@ -56,6 +56,8 @@ static bool is_known_type(uint8_t type, uint64_t features)
         return (features & UDS_FEATURE_HEARTBEAT) != 0;
     if (type == UDS_MSG_FINISH)
         return (features & UDS_FEATURE_FINISH) != 0;
+    if (type == UDS_MSG_PART || type == UDS_MSG_CREDIT)
+        return (features & UDS_FEATURE_STREAMING) != 0;
     return type == UDS_MSG_HELLO || type == UDS_MSG_GOODBYE || type == UDS_MSG_MESSAGE ||
            (type >= UDS_MSG_REQUEST && type <= UDS_MSG_CANCEL) ||
            (type >= UDS_MSG_SUBSCRIBE && type <= UDS_MSG_NOTICE);
