@@ -21,6 +21,9 @@ void call_serialise(const struct call *call, uds_snapshot *s)
     uds_snapshot_put_u32(s, call->generation);
     uds_snapshot_put_u64(s, call->deadline_usec);
     uds_snapshot_put_u64(s, call->patience_usec);
+    uds_snapshot_put_u32(s, call->streaming);
+    uds_snapshot_put_u32(s, call->credit);
+    uds_snapshot_put_u32(s, call->told);
     message_serialise(call->msg, s);
 }
 
@@ -70,6 +73,11 @@ int call_restore(struct router *router, uds_snapshot *s)
     call->generation = uds_snapshot_get_u32(s);
     call->deadline_usec = uds_snapshot_get_u64(s);
     uint64_t patience = uds_snapshot_get_u64(s);
+    call->streaming = uds_snapshot_get_u32(s) != 0;
+    call->credit = uds_snapshot_get_u32(s);
+    call->told = uds_snapshot_get_u32(s);
+    if (call->told > call->credit || call->credit > CALL_WINDOW_MAX)
+        return -EBADMSG;
     int r = message_restore(&call->msg, s);
     return r < 0 ? r : reattach(call, callee, sub_id, patience);
 }

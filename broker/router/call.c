@@ -15,7 +15,7 @@
  * Invariants: caller is never NULL; in caller->calls and caller->made always; SENT: in callee->answering; HELD, LOST: in
  * router->parked.
  *
- * Replies are in reply.c, the way into the next process in call-state.c.
+ * Replies are in reply.c, replies in parts in stream.c, the way into the next process in call-state.c.
  */
 #include <errno.h>
 #include <event2/event.h>
@@ -37,13 +37,15 @@
 #include "start.h"
 #include "sub.h"
 #include "sysevent.h"
+#include "waiting.h"
 
 #define REQUEST_FIELDS                                                               \
     (1u << UDS_FIELD_SUBJECT | 1u << UDS_FIELD_METHOD | 1u << UDS_FIELD_TIMEOUT_MS | \
-     1u << UDS_FIELD_HEADER)
+     1u << UDS_FIELD_HEADER | 1u << UDS_FIELD_WINDOW)
 #define HOLD_USEC  5000000u /* for a server that is starting */
 #define CAUSE_USEC 2000000u /* for the supervisor's word about a dead one */
-#define HELD_MAX   256u     /* calls for one sandbox */
+#define NO_STREAMS "whoever serves this knows no streaming replies"
+#define HELD_MAX   256u /* calls for one sandbox */
 
 static void on_timer(evutil_socket_t fd, short what, void *arg);
 
@@ -124,6 +126,8 @@ void call_fail(
 {
     struct peer *caller = call->caller;
     uint64_t id = call->caller_id;
+    if (call->streaming)
+        waiting_drop_parts(caller, id);
     call_end(call);
     peer_reply(caller, id, status, value, detail, rule);
 }
@@ -164,8 +168,15 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 struct choice {
     const char *subject;
+    bool streaming;
+    bool unable; /* one was passed over because it knows no streams */
     struct sub *best;
 };
+
+static bool knows_streams(const struct peer *peer)
+{
+    return (uds_conn_get_features(peer->conn) & UDS_FEATURE_STREAMING) != 0;
+}
 
 static void choose(struct route_entry *entry, void *arg)
 {
@@ -173,6 +184,10 @@ static void choose(struct route_entry *entry, void *arg)
     struct sub *sub = (struct sub *)entry, *best = choice->best;
     if (sub->peer->doomed || !sub_may_have(sub, choice->subject))
         return;
+    if (choice->streaming && !knows_streams(sub->peer)) {
+        choice->unable = true;
+        return;
+    }
     if (best != NULL) {
         bool full = peer_is_full(sub->peer), best_full = peer_is_full(best->peer);
         if (full != best_full) {
@@ -186,10 +201,12 @@ static void choose(struct route_entry *entry, void *arg)
     choice->best = sub;
 }
 
-static struct sub *find_server(struct router *router, const char *subject)
+static struct sub *
+find_server(struct router *router, const char *subject, bool streaming, bool *ret_unable)
 {
-    struct choice choice = {subject, NULL};
+    struct choice choice = {.subject = subject, .streaming = streaming};
     router->steps += route_match(router->served, subject, choose, &choice);
+    *ret_unable = choice.unable && choice.best == NULL;
     return choice.best;
 }
 
@@ -208,6 +225,8 @@ static void request_head(struct head_out *out,
         uint64_t left = call->deadline_usec > now ? (call->deadline_usec - now + 999) / 1000 : 0;
         head_u32(out, UDS_FIELD_TIMEOUT_MS, left < UINT32_MAX ? (uint32_t)left : UINT32_MAX);
     }
+    if (call->streaming)
+        head_u32(out, UDS_FIELD_WINDOW, call->credit);
     head_string(out, UDS_FIELD_SENDER, call->caller->identity.name);
     head_u64(out, HEAD_FIELD_SUBSCRIPTION, sub->id);
     head_headers(out, msg);
@@ -231,6 +250,7 @@ static void call_send(struct call *call, struct sub *sub, const struct head *hea
     }
     call_detach(call);
     call->state = CALL_SENT;
+    call->told = call->credit;
     call->callee = sub->peer;
     call->sub = sub;
     sub->pending++;
@@ -320,6 +340,11 @@ static int admit(struct peer *peer, uds_msg *msg, struct head *head)
         peer_reply(peer, id, UDS_STATUS_BAD_REQUEST, 0, "the subject is not valid", NULL);
         return 0;
     }
+    if (head->has_window && (head->window > CALL_WINDOW_MAX || !knows_streams(peer))) {
+        peer_reply(peer, id, UDS_STATUS_BAD_REQUEST, 0,
+                   "a WINDOW over 1048576, or without streaming in both HELLOs", NULL);
+        return 0;
+    }
     if (!account_spend(peer->account, router_now_usec())) {
         sysevent_rate(peer->router, peer->account);
         peer_reply(peer, id, UDS_STATUS_QUOTA, peer->router->quota.rate,
@@ -355,6 +380,8 @@ static struct call *make(struct peer *peer, uint64_t id, const struct head *head
         return NULL;
     }
     call->charge = charge;
+    call->streaming = head->has_window;
+    call->credit = head->window;
     if (head->has_timeout)
         call->deadline_usec = router_now_usec() + (uint64_t)head->timeout_ms * 1000;
     return call;
@@ -368,7 +395,12 @@ void call_on_request(struct peer *peer, uds_msg *msg, const struct fdpolicy_copi
     uint64_t id = uds_msg_get_id(msg);
     if (admit(peer, msg, &head) == 0)
         return;
-    struct sub *sub = find_server(router, head.subject);
+    bool unable;
+    struct sub *sub = find_server(router, head.subject, head.has_window, &unable);
+    if (unable) {
+        peer_reply(peer, id, UDS_STATUS_UNIMPLEMENTED, 0, NO_STREAMS, NULL);
+        return;
+    }
     if (sub == NULL)
         sandbox = sandbox_find_server(router, head.subject, router_now_usec());
     if (sub == NULL && sandbox == NULL) {
@@ -395,6 +427,8 @@ void call_on_cancel(struct peer *peer, uds_msg *msg)
         return; /* it crossed the reply */
     if (call->state == CALL_SENT)
         peer_cancel(call->callee, call->id);
+    if (call->streaming)
+        waiting_drop_parts(peer, call->caller_id);
     call_end(call);
 }
 
@@ -447,11 +481,14 @@ static void call_retry(struct call *call)
 {
     struct head head;
     const char *problem;
+    bool unable;
     uds_msg *msg = uds_msg_ref(call->msg);
     struct sandbox *sandbox = sandbox_get(call->router, call->sandbox_id);
     (void)head_parse(msg, REQUEST_FIELDS, &head, &problem); /* it was parsed before */
-    struct sub *sub = find_server(call->router, head.subject);
-    if (sub != NULL) {
+    struct sub *sub = find_server(call->router, head.subject, call->streaming, &unable);
+    if (unable) {
+        call_fail(call, UDS_STATUS_UNIMPLEMENTED, 0, NO_STREAMS, NULL);
+    } else if (sub != NULL) {
         struct fdpolicy_receiver receiver = peer_receiver(sub->peer);
         /* Checked against the sandbox when it was held; another server may have come instead. */
         bool same =

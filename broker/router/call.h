@@ -3,6 +3,7 @@
 #define ROUTER_CALL_H
 
 #include <event2/event_struct.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <sys/queue.h>
@@ -37,6 +38,9 @@ struct call {
     uds_msg *msg;           /* HELD */
     uint64_t deadline_usec; /* the caller's, 0 none */
     uint64_t patience_usec; /* HELD, LOST: ours */
+    bool streaming;         /* answered in parts: stream.c */
+    uint32_t credit;        /* PARTs that the caller waits for */
+    uint32_t told;          /* of these, how many the callee knows of */
     struct event timer;
     struct charge charge;
     struct charge held_bytes, held_fds; /* HELD: the message that waits with it */
@@ -49,6 +53,14 @@ void call_on_cancel(struct peer *peer, uds_msg *msg);
 /** call_reply_refused() - the reply of callee @peer to call @id does not go on: the caller hears why, the callee too. */
 void call_reply_refused(
     struct peer *peer, uint64_t id, uint32_t status, const char *detail, const char *rule);
+/** stream.c: a PART on its way back, and a CREDIT on its way out. */
+void call_on_part(struct peer *peer, uds_msg *msg, const struct fdpolicy_copies *copies);
+void call_on_credit(struct peer *peer, uds_msg *msg);
+/** call_part_refused() - a PART of callee @peer for call @id does not go on: the call ends, both hear why. */
+void call_part_refused(
+    struct peer *peer, uint64_t id, uint32_t status, const char *detail, const char *rule);
+/** call_tell_credit() - @peer can be told of credit again that its calls were given meanwhile. */
+void call_tell_credit(struct peer *peer);
 void call_peer_lost(struct peer *peer);
 void call_sub_ended(struct sub *sub);
 /** call_retry_parked() - a server came, or a sandbox changed: send, fail or explain what waits. */

@@ -84,6 +84,9 @@ take_field(struct head *head, uint16_t tag, const void *data, size_t len, const 
     case UDS_FIELD_VALUE:
         head->has_value = true;
         return copy_u64(&head->value, data, len, ret_problem);
+    case UDS_FIELD_WINDOW:
+        head->has_window = true;
+        return copy_u32(&head->window, data, len, ret_problem);
     case UDS_FIELD_HEADER:
         return check_header(data, len, ret_problem);
     default:
@@ -97,8 +100,8 @@ int head_parse(const uds_msg *msg, uint32_t fields, struct head *ret, const char
     size_t pos = 0, len;
     uint16_t tag;
     const void *data;
-    ret->has_timeout = ret->has_value = false;
-    ret->timeout_ms = ret->mode = ret->status = 0;
+    ret->has_timeout = ret->has_value = ret->has_window = false;
+    ret->timeout_ms = ret->mode = ret->status = ret->window = 0;
     ret->value = 0;
     ret->subject[0] = ret->queue[0] = ret->method[0] = ret->detail[0] = '\0';
     while (uds_msg_next(msg, &pos, &tag, &data, &len) > 0) {

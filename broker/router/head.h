@@ -19,7 +19,8 @@ struct head {
     bool has_timeout;
     uint32_t timeout_ms, mode, status;
     uint64_t value;
-    bool has_value;
+    bool has_value, has_window;
+    uint32_t window;
     char subject[SUBJECT_MAX + 1]; /* "" when absent, the same below */
     char queue[SUBJECT_MAX + 1];
     char method[SUBJECT_MAX + 1];

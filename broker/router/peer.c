@@ -84,8 +84,11 @@ static void on_writable(uds_conn *conn, void *arg)
 {
     (void)conn;
     struct peer *peer = arg;
+    if (peer->dead)
+        return;
+    sub_tell_drops(peer);
     if (!peer->dead)
-        sub_tell_drops(peer);
+        call_tell_credit(peer);
 }
 
 static int charge_unfinished(struct peer *peer, size_t bytes, size_t fds)
@@ -343,6 +346,8 @@ static void dispatch_damaged(struct peer *peer, uds_msg *msg)
         peer_reply(peer, id, UDS_STATUS_UNAVAILABLE, 0, detail, NULL);
     else if (uds_msg_get_type(msg) == UDS_MSG_REPLY)
         call_reply_refused(peer, id, UDS_STATUS_UNAVAILABLE, detail, NULL);
+    else if (uds_msg_get_type(msg) == UDS_MSG_PART)
+        call_part_refused(peer, id, UDS_STATUS_UNAVAILABLE, detail, NULL);
     else
         peer_ack(peer, id, UDS_STATUS_UNAVAILABLE, 0, detail, NULL);
 }
@@ -365,6 +370,12 @@ void peer_dispatch(struct peer *peer, uds_msg *msg, const struct fdpolicy_copies
         break;
     case UDS_MSG_CANCEL:
         call_on_cancel(peer, msg);
+        break;
+    case UDS_MSG_PART:
+        call_on_part(peer, msg, copies);
+        break;
+    case UDS_MSG_CREDIT:
+        call_on_credit(peer, msg);
         break;
     case UDS_MSG_PUBLISH:
         publish_on_message(peer, msg, copies);

@@ -36,6 +36,8 @@ void publish_refuse(
         peer_reply(peer, id, status, 0, detail, rule);
     else if (uds_msg_get_type(msg) == UDS_MSG_REPLY)
         call_reply_refused(peer, id, status, detail, rule);
+    else if (uds_msg_get_type(msg) == UDS_MSG_PART)
+        call_part_refused(peer, id, status, detail, rule);
     else
         peer_ack(peer, id, status, 0, detail, rule);
 }

@@ -23,8 +23,7 @@
     (1u << UDS_FIELD_STATUS | 1u << UDS_FIELD_VALUE | 1u << UDS_FIELD_DETAIL | \
      1u << UDS_FIELD_RULE | 1u << UDS_FIELD_HEADER)
 
-/* The call that @peer answers; NULL if there is none (it was cancelled, timed out, or answered before). */
-static struct call *answered_by(struct peer *peer, uint64_t id)
+struct call *call_answered_by(struct peer *peer, uint64_t id)
 {
     struct call *call = table_get(&peer->router->calls, id);
     return call != NULL && call->state == CALL_SENT && call->callee == peer ? call : NULL;
@@ -33,7 +32,7 @@ static struct call *answered_by(struct peer *peer, uint64_t id)
 void call_reply_refused(
     struct peer *peer, uint64_t id, uint32_t status, const char *detail, const char *rule)
 {
-    struct call *call = answered_by(peer, id);
+    struct call *call = call_answered_by(peer, id);
     if (call == NULL)
         return;
     call_fail(call, status, 0, detail, rule);
@@ -64,7 +63,7 @@ void call_on_reply(struct peer *peer, uds_msg *msg, const struct fdpolicy_copies
     struct head head;
     struct head_out out;
     const char *problem;
-    struct call *call = answered_by(peer, uds_msg_get_id(msg));
+    struct call *call = call_answered_by(peer, uds_msg_get_id(msg));
     if (call == NULL)
         return;
     if (head_parse(msg, REPLY_FIELDS, &head, &problem) < 0) {

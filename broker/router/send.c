@@ -232,6 +232,18 @@ void peer_cancel(struct peer *peer, uint64_t id)
     own_frame(peer, UDS_MSG_CANCEL, id, &head, NULL);
 }
 
+/* Unlike a CANCEL it must not be lost, nor overtake the REQUEST that it is for. */
+bool peer_credit(struct peer *peer, uint64_t id, uint32_t n)
+{
+    struct head_out head;
+    if (peer_is_full(peer) || waiting_must_wait(peer, 0))
+        return false;
+    head_begin(&head);
+    head_u32(&head, UDS_FIELD_WINDOW, n);
+    own_frame(peer, UDS_MSG_CREDIT, id, &head, NULL);
+    return true;
+}
+
 void peer_answer(struct peer *peer, uint64_t id, const void *body, size_t len)
 {
     struct head_out head;

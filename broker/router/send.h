@@ -62,6 +62,8 @@ void peer_notice(struct peer *peer,
 bool peer_tell_drops(struct peer *peer, uint64_t id, uint64_t dropped);
 /** peer_cancel() - nobody waits for call @id any more; if its queue is full, it will answer in vain. */
 void peer_cancel(struct peer *peer, uint64_t id);
+/** peer_credit() - call @id may have @n more parts; false: not now. */
+bool peer_credit(struct peer *peer, uint64_t id, uint32_t n);
 /** peer_answer() - a REPLY of our own with a body. */
 void peer_answer(struct peer *peer, uint64_t id, const void *body, size_t len);
 

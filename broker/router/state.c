@@ -25,7 +25,7 @@
 #include "sub.h"
 
 #define STATE_MAGIC   0x52534455u /* "UDSR" */
-#define STATE_VERSION 2u
+#define STATE_VERSION 3u
 
 static void put_configuration(const struct router *router, uds_snapshot *s)
 {

@@ -21,6 +21,7 @@
 #include <uds/conn.h>
 #include <uds/error.h>
 
+#include "call.h"
 #include "message.h"
 #include "peer.h"
 #include "router.h"
@@ -108,8 +109,12 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
     while (!peer->dead && !STAILQ_EMPTY(&peer->waiting) &&
            has_room(peer, STAILQ_FIRST(&peer->waiting)->fds))
         send_first(peer);
-    if (!peer->dead && !STAILQ_EMPTY(&peer->waiting))
+    if (peer->dead)
+        return;
+    if (!STAILQ_EMPTY(&peer->waiting))
         arm(peer);
+    else
+        call_tell_credit(peer);
 }
 
 /* Makes an entry and its charge. */
@@ -160,6 +165,18 @@ int waiting_add(struct peer *peer,
                                     .fds = fds,
                                     .head_len = head->len};
     return enqueue(peer, &waiting, head->data, false);
+}
+
+void waiting_drop_parts(struct peer *peer, uint64_t id)
+{
+    struct waiting *waiting, *next;
+    for (waiting = STAILQ_FIRST(&peer->waiting); waiting != NULL; waiting = next) {
+        next = STAILQ_NEXT(waiting, next);
+        if (waiting->type != UDS_MSG_PART || waiting->id != id)
+            continue;
+        STAILQ_REMOVE(&peer->waiting, waiting, waiting, next);
+        waiting_free(peer, waiting);
+    }
 }
 
 void waiting_clear(struct peer *peer)

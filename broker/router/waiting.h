@@ -26,6 +26,8 @@ int waiting_add(struct peer *peer,
                 bool with_fds,
                 size_t bytes,
                 size_t fds);
+/** waiting_drop_parts() - PARTs of the peer's own call @id that wait: the word that it ended would overtake them. */
+void waiting_drop_parts(struct peer *peer, uint64_t id);
 void waiting_clear(struct peer *peer);
 void waiting_serialise(const struct peer *peer, uds_snapshot *s);
 int waiting_restore(struct peer *peer, uds_snapshot *s);

@@ -118,6 +118,50 @@ Test(state, moves_subscriptions_groups_sequences_and_calls)
     world_close(&w);
 }
 
+Test(state, moves_streams_with_their_credit)
+{
+    UDS_TEST_GUARD;
+    struct world w;
+    struct world_config c;
+    uint32_t window = 0;
+    open_world(&w, &c);
+    uds_conn *server = world_link(&w, 2, 1), *client = world_connect(&w);
+    world_subscribe(&w, server, 3, "svc", 1);
+    uds_msg *msg = world_msg(UDS_MSG_REQUEST, 9, "svc", "");
+    cr_assert_eq(uds_msg_add_u32(msg, UDS_FIELD_WINDOW, 3), 0);
+    world_send(client, msg);
+    msg = world_receive(&w, server);
+    uint64_t id = uds_msg_get_id(msg);
+    uds_msg_unref(msg);
+    world_send(server, world_msg(UDS_MSG_PART, id, NULL, "one"));
+    uds_msg_unref(world_expect(&w, client, UDS_MSG_PART, 9));
+    msg = world_msg(UDS_MSG_CREDIT, 9, NULL, NULL);
+    cr_assert_eq(uds_msg_add_u32(msg, UDS_FIELD_WINDOW, 1), 0);
+    world_send(client, msg);
+    WAIT_FOR(&w, ((struct call *)table_get(&w.router->calls, id))->credit == 3);
+
+    move_world(&w);
+
+    struct call *call = table_get(&w.router->calls, id);
+    cr_assert(call->streaming);
+    cr_assert_eq(call->credit, 3);
+    cr_assert_eq(call->told, 2);
+    world_send(server, world_msg(UDS_MSG_PART, id, NULL, "two"));
+    uds_msg_unref(world_expect(&w, client, UDS_MSG_PART, 9));
+    msg = world_expect(&w, server, UDS_MSG_CREDIT, id);
+    cr_assert_eq(uds_msg_get_u32(msg, UDS_FIELD_WINDOW, &window), 0);
+    cr_assert_eq(window, 1);
+    uds_msg_unref(msg);
+    for (int i = 0; i < 3; i++)
+        world_send(server, world_msg(UDS_MSG_PART, id, NULL, "more"));
+    uds_msg_unref(world_expect(&w, client, UDS_MSG_PART, 9));
+    uds_msg_unref(world_expect(&w, client, UDS_MSG_PART, 9));
+    cr_assert_eq(world_answer(&w, client, UDS_MSG_REPLY, 9), UDS_STATUS_INTERNAL);
+    uds_conn_unref(server);
+    uds_conn_unref(client);
+    world_close(&w);
+}
+
 Test(state, moves_held_and_lost_calls_with_their_descriptors)
 {
     UDS_TEST_GUARD;
