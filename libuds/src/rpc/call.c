@@ -71,7 +71,7 @@ int udsi_call_refuse(
 
     if (r == 0)
         r = uds_conn_send(conn, msg);
-    if (r < 0 && r != -ENOTCONN)
+    if (r < 0 && r != -ENOTCONN && r != -EPIPE)
         (void)uds_conn_shutdown(conn, UDS_STATUS_SLOW_CONSUMER, "answers are not read");
     return r;
 }

@@ -22,6 +22,7 @@
 
 #define DETAIL_CANCELLED  "the call was taken back"
 #define DETAIL_DEADLINE   "no answer came in time"
+#define DETAIL_FINISHED   "the other side has finished: no answer will come"
 #define DETAIL_LOST       "the connection ended before the answer came"
 
 #define DETAIL_NO_STREAMS "the other side does not know streaming replies"
@@ -192,6 +193,19 @@ static void on_unfinished(uds_conn *conn, size_t bytes, size_t fds, void *arg)
         rpc->fallback.on_unfinished(conn, bytes, fds, rpc->fallback_arg);
 }
 
+/* The peer sends nothing any more: no answer to what we asked. What it asked can still be answered. */
+static void on_finish(uds_conn *conn, void *arg)
+{
+    uds_rpc *rpc = arg;
+
+    udsi_rpc_ref(rpc);
+    rpc->peer_finished = true;
+    end_all_pending(rpc, UDS_STATUS_CALLEE_LOST, DETAIL_FINISHED);
+    if (rpc->conn && rpc->fallback.on_finish)
+        rpc->fallback.on_finish(conn, rpc->fallback_arg);
+    udsi_rpc_unref(rpc);
+}
+
 int uds_rpc_new(uds_rpc **ret, uds_conn *conn, const struct uds_conn_callbacks *fallback, void *arg)
 {
     static const struct uds_conn_callbacks callbacks = {
@@ -200,6 +214,7 @@ int uds_rpc_new(uds_rpc **ret, uds_conn *conn, const struct uds_conn_callbacks *
         .on_writable = on_writable,
         .on_rearm = on_rearm,
         .on_unfinished = on_unfinished,
+        .on_finish = on_finish,
     };
     uds_rpc *rpc = calloc(1, sizeof(*rpc));
 
@@ -335,7 +350,7 @@ int uds_rpc_request(uds_rpc *rpc,
 
     if (request->size != sizeof(*request))
         return -EINVAL;
-    if (!rpc->conn || rpc->closed)
+    if (!rpc->conn || rpc->closed || rpc->peer_finished)
         return -ENOTCONN;
     int r = check_stream(rpc, request);
     if (r == 0)

@@ -70,7 +70,8 @@ struct uds_rpc {
     unsigned refs; /* the owner's and one for each function that runs callbacks */
     uds_conn *conn;
     bool closed;
-    bool credit_late; /* a CREDIT found our queue full: said when that has drained */
+    bool peer_finished; /* no answer of its will come any more */
+    bool credit_late;   /* a CREDIT found our queue full: said when that has drained */
     int close_error;
     uint64_t next_id;
     struct udsi_ids pending;

@@ -589,6 +589,31 @@ Test(rpc_call, over_the_limit_of_open_calls_gets_quota)
     scene_end(&scene);
 }
 
+Test(rpc_request, ends_when_the_other_side_finishes_and_may_not_begin_after_that)
+{
+    UDS_TEST_GUARD;
+    struct uds_rpc_request plain = UDS_RPC_REQUEST_INIT;
+    struct scene scene;
+    struct seen seen;
+
+    scene_make(&scene, &seen);
+    uds_rpc_set_handler(scene.rpc, on_call, &seen, 0);
+    (void)request(&scene, &seen, -1);
+    send_request(&scene, 5, 0, NULL);
+    cr_assert_eq(uds_conn_finish(scene.peer), 0);
+    turn(&scene);
+    cr_expect_eq(seen.replies, 1);
+    cr_expect_eq(seen.status, UDS_STATUS_CALLEE_LOST);
+    cr_expect_eq(uds_rpc_request(scene.rpc, &plain, on_reply, &seen, NULL), -ENOTCONN);
+    cr_assert_eq(seen.calls, 1);
+    cr_expect_eq(uds_rpc_call_is_cancelled(seen.call), 0, "what it asked can be answered");
+    cr_expect_eq(uds_rpc_call_reply(seen.call, NULL, 0, NULL, 0), 0);
+    uint64_t id;
+    cr_expect_eq(peer_receive_type(&scene, &id), UDS_MSG_REQUEST);
+    cr_expect_eq(peer_reply(&scene, 5, NULL, 0), UDS_STATUS_OK);
+    scene_end(&scene);
+}
+
 Test(rpc_call, with_an_id_that_is_in_use_ends_the_connection)
 {
     UDS_TEST_GUARD;
