@@ -18,6 +18,8 @@
  * Server: fill a generated service struct, uds_pb_serve() it. In a method, uds_pb_call_from(closure_data) is the call:
  * take its fds, push fds onto the reply, or fail it with a status; then call the closure (with NULL after a fail), at once or
  * later. The method's input is valid until the method returns; a method whose pointer is NULL is answered UNIMPLEMENTED.
+ * Streams: a caller that said uds_pb_stub_next_stream() takes any number of output messages: the method sends them by
+ * uds_pb_call_send(), each with the fds that were pushed before it, and calls the closure at the end (NULL: nothing more to say).
  * Client: uds_pb_stub_new() gives a ProtobufCService* for the generated stub functions; options for the next call (deadline, fds) are set
  * on the stub; in the closure the outcome (status, detail, fds) is read from it. Each call runs its closure exactly once; one that
  * cannot even be queued (TOO_LARGE, QUOTA, CALLEE_LOST) runs it before the stub function returns.
@@ -43,16 +45,46 @@ UDS_EXPORT UDS_NODISCARD int uds_pb_scan(const ProtobufCMessageDescriptor *desc,
                                          size_t max_fields);
 
 /**
- * uds_pb_unpack() - scan (depth UDS_PB_DEPTH_MAX, 65536 fields), then unpack
+ * uds_pb_unpack() - uds_pb_unpack_limited() with the default limits
  * @ret: written on success only
  *
  * Ownership: the caller frees @ret by protobuf_c_message_free_unpacked(m, NULL); @data is borrowed.
- * Errors:    as uds_pb_scan(); -EBADMSG also when protobuf-c refuses it; -ENOMEM.   Blocking: never.   Threads: any.   Since: 0.1.
+ * Errors:    as there.   Blocking: never.   Threads: any.   Since: 0.1.
  */
 UDS_EXPORT UDS_NODISCARD int uds_pb_unpack(const ProtobufCMessageDescriptor *desc,
                                            const void *data,
                                            size_t len,
                                            ProtobufCMessage **ret);
+
+/* What one message of a peer may cost. */
+struct uds_pb_limits {
+    size_t
+        size; /* sizeof(struct uds_pb_limits), as UDS_PB_LIMITS_INIT sets it; anything else is -EINVAL */
+    unsigned depth; /* levels of nesting; 0 = UDS_PB_DEPTH_MAX */
+    size_t fields;  /* in all levels together; 0 = 65536 */
+    size_t
+        memory; /* bytes that unpacking may ask for, temporary ones included; 0 = 64 MiB. A few bytes on the wire can be a
+                       hundred unpacked */
+};
+#define UDS_PB_LIMITS_INIT                   \
+    {                                        \
+        .size = sizeof(struct uds_pb_limits) \
+    }
+
+/**
+ * uds_pb_unpack_limited() - scan, then unpack within a budget of memory
+ * @limits: NULL for the defaults
+ * @ret:    written on success only
+ *
+ * Ownership: the caller frees @ret by protobuf_c_message_free_unpacked(m, NULL); @data (@len bytes, may be NULL when 0) is borrowed.
+ * Errors:    as uds_pb_scan(); -EBADMSG also when protobuf-c refuses it; -E2BIG also over the budget; -EINVAL the size of @limits;
+ *            -ENOMEM.   Blocking: never.   Threads: any.   Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int uds_pb_unpack_limited(const ProtobufCMessageDescriptor *desc,
+                                                   const void *data,
+                                                   size_t len,
+                                                   const struct uds_pb_limits *limits,
+                                                   ProtobufCMessage **ret);
 
 /** uds_pb_is_acyclic() - true if no message type reachable from @desc contains itself. False also when memory is short. Threads: any. Since: 0.1. */
 UDS_EXPORT bool uds_pb_is_acyclic(const ProtobufCMessageDescriptor *desc);
@@ -93,6 +125,15 @@ UDS_EXPORT UDS_NODISCARD int uds_pb_serve_subject(uds_pb_server **ret,
  */
 UDS_EXPORT uds_pb_server *uds_pb_server_free(uds_pb_server *server);
 
+/**
+ * uds_pb_server_set_limits() - what one request may cost; more is answered TOO_LARGE or BAD_REQUEST
+ * @limits: copied; NULL for the defaults
+ *
+ * How many requests are open at once is the rpc's or the client's to limit. Errors: -EINVAL the size. Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int uds_pb_server_set_limits(uds_pb_server *server,
+                                                      const struct uds_pb_limits *limits);
+
 /*
  * Inside a method, and later until its closure is called. The call is the closure's: never freed by hand. Blocking: never.
  * Threads: the server's.
@@ -115,6 +156,40 @@ UDS_EXPORT UDS_NODISCARD int uds_pb_call_push_fd(uds_pb_call *call, int fd);
 UDS_EXPORT const char *uds_pb_call_get_sender(const uds_pb_call *call);
 /** uds_pb_call_get_timeout() - ms that are left; -1 no deadline, 0 it is over. Since: 0.1. */
 UDS_EXPORT int uds_pb_call_get_timeout(const uds_pb_call *call);
+/** uds_pb_call_is_cancelled() - the caller took it back, is gone, or the server was freed: an answer is due and discarded. Since: 0.1. */
+UDS_EXPORT bool uds_pb_call_is_cancelled(const uds_pb_call *call);
+
+struct uds_pb_call_callbacks {
+    /* Once, when it becomes cancelled. The closure is still to be called, and may be here. */
+    void (*on_cancel)(uds_pb_call *call, void *arg);
+    /* More can be sent, after uds_pb_call_send() has said -EAGAIN. */
+    void (*on_credit)(uds_pb_call *call, void *arg);
+};
+/**
+ * uds_pb_call_set_callbacks() - hear what happens to a call until its closure is called
+ * @callbacks: copied; each may be NULL; NULL removes them
+ * @arg:       their last argument
+ *
+ * They run inside process(), on_cancel also inside uds_pb_server_free() and uds_rpc_free(). Since: 0.1.
+ */
+UDS_EXPORT void uds_pb_call_set_callbacks(uds_pb_call *call,
+                                          const struct uds_pb_call_callbacks *callbacks,
+                                          void *arg);
+
+/** uds_pb_call_is_streaming() - may uds_pb_call_send() be used? Since: 0.1. */
+UDS_EXPORT bool uds_pb_call_is_streaming(const uds_pb_call *call);
+/** uds_pb_call_get_credit() - how many more messages the caller waits for; 0 also of a cancelled call. Since: 0.1. */
+UDS_EXPORT uint32_t uds_pb_call_get_credit(const uds_pb_call *call);
+/**
+ * uds_pb_call_send() - one message of many, with the fds that were pushed since the last one
+ * @message: of the method's output type
+ *
+ * Ownership: success moves the fds that were pushed; otherwise they stay the call's for the next attempt.
+ * Errors:    -EAGAIN not now: on_credit tells when; -ECANCELED nobody wants it any more; -EOPNOTSUPP the caller did not ask for a stream;
+ *            -EINVAL another type; as uds_rpc_call_send_part().   Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int uds_pb_call_send(uds_pb_call *call, const ProtobufCMessage *message);
+
 /**
  * uds_pb_call_fail() - the reply will be a failure; the closure must still be called, its message is ignored (NULL is fine)
  * @status: enum uds_status; OK becomes INTERNAL
@@ -159,6 +234,33 @@ UDS_EXPORT void uds_pb_stub_next_timeout(uds_pb_stub *stub, int timeout_ms);
  * Since: 0.1.
  */
 UDS_EXPORT void uds_pb_stub_next_fds(uds_pb_stub *stub, const int *fds, size_t nfds);
+
+typedef void (*uds_pb_message_fn)(uds_pb_stub *stub, const ProtobufCMessage *message, void *arg);
+/**
+ * uds_pb_stub_next_stream() - the next call on the stub alone is answered by many messages
+ * @on_message: runs for each, before the closure; the message is borrowed until it returns, its fds are taken by
+ *              uds_pb_stub_take_fd(). It may call anything here, uds_pb_stub_free() and uds_pb_stub_cancel() included
+ * @arg:        its last argument
+ * @window:     how many may be on their way, 0 = UDS_RPC_WINDOW_DEFAULT
+ *
+ * The closure ends the stream. With status OK its message is NULL unless the method gave a last one. A message that cannot be
+ * unpacked ends the stream with INTERNAL. Whoever is called and cannot stream: the call ends with UNIMPLEMENTED. Since: 0.1.
+ */
+UDS_EXPORT void uds_pb_stub_next_stream(uds_pb_stub *stub,
+                                        uds_pb_message_fn on_message,
+                                        void *arg,
+                                        uint32_t window);
+/** uds_pb_stub_get_call() - for uds_pb_stub_cancel(): inside on_message the call that it belongs to, else the one that was made last; 0 if that could not be queued. Since: 0.1. */
+UDS_EXPORT uint64_t uds_pb_stub_get_call(const uds_pb_stub *stub);
+/** uds_pb_stub_cancel() - take a call back: its closure runs with CANCELLED before this returns. Errors: -ENOENT it has ended. Since: 0.1. */
+UDS_EXPORT int uds_pb_stub_cancel(uds_pb_stub *stub, uint64_t id);
+/**
+ * uds_pb_stub_set_limits() - what one answer may cost; a call with more ends with INTERNAL
+ * @limits: copied; NULL for the defaults
+ * Errors: -EINVAL the size. Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int uds_pb_stub_set_limits(uds_pb_stub *stub,
+                                                    const struct uds_pb_limits *limits);
 
 /* Inside a closure: how this call ended. A NULL message in the closure goes with a status other than OK. */
 

@@ -19,7 +19,6 @@
 #include <uds/pb.h>
 
 #define UDSI_PB_DEPTH_CEILING 256u /* entries of the stack below, 4 KiB */
-#define UDSI_PB_FIELDS_MAX    65536u
 
 struct cursor {
     const uint8_t *data;
@@ -147,44 +146,6 @@ int uds_pb_scan(const ProtobufCMessageDescriptor *desc,
         open[depth].desc = inner;
         open[depth].end = c.at + inner_len;
     }
-}
-
-/* unpack() says NULL for bytes that it refuses and for memory that it did not get: the allocator tells them apart. */
-static void *remember_failure(void *failed, size_t size)
-{
-    void *p = malloc(size);
-
-    if (!p)
-        *(int *)failed = 1;
-    return p;
-}
-
-static void release(void *failed, void *p)
-{
-    (void)failed;
-    free(p);
-}
-
-int uds_pb_unpack(const ProtobufCMessageDescriptor *desc,
-                  const void *data,
-                  size_t len,
-                  ProtobufCMessage **ret)
-{
-    int failed = 0;
-    /* malloc and free underneath, as in protobuf-c's default: the caller may free with a NULL allocator. */
-    ProtobufCAllocator allocator = {
-        .alloc = remember_failure, .free = release, .allocator_data = &failed};
-    ProtobufCMessage *message;
-    int r;
-
-    r = uds_pb_scan(desc, data, len, UDS_PB_DEPTH_MAX, UDSI_PB_FIELDS_MAX);
-    if (r < 0)
-        return r;
-    message = protobuf_c_message_unpack(desc, &allocator, len, data);
-    if (!message)
-        return failed ? -ENOMEM : -EBADMSG;
-    *ret = message;
-    return 0;
 }
 
 /* The message types that can be reached from one, each once, in the order in which they were found. */

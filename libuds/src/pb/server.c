@@ -22,6 +22,8 @@
 #include <uds/error.h>
 #include <uds/pb.h>
 
+#include "pb/pack.h"
+
 struct uds_pb_server {
     ProtobufCService *service;
     uds_rpc *rpc;       /* one of these two, borrowed */
@@ -30,6 +32,8 @@ struct uds_pb_server {
     uds_ack_fn on_ack;  /* may be NULL */
     void *ack_arg;
     uds_pb_call *calls;
+    struct uds_pb_limits limits;
+    struct udsi_pb_buffer buffer;
 };
 
 struct uds_pb_call {
@@ -42,6 +46,8 @@ struct uds_pb_call {
     uint32_t status; /* OK: reply with the closure's message */
     uint64_t value;
     char *detail; /* NULL = none */
+    struct uds_pb_call_callbacks callbacks;
+    void *arg;
 };
 
 static void call_unlink(uds_pb_call *call)
@@ -74,20 +80,19 @@ static void call_free(uds_pb_call *call)
     free(call);
 }
 
-/* The fds move into the reply on success; otherwise call_free() closes them. */
-static void call_send(uds_pb_call *call, uds_rpc_call *rpc, const ProtobufCMessage *message)
+/* The fds move into the reply on success; otherwise call_free() closes them. NULL: an empty body. */
+static void call_send(uds_pb_call *call, uds_pb_server *server, const ProtobufCMessage *message)
 {
-    size_t len = protobuf_c_message_get_packed_size(message);
-    uint8_t *body = malloc(len ? len : 1);
+    size_t len = 0;
+    const uint8_t *body = message ? udsi_pb_pack(&server->buffer, message, &len) : NULL;
 
-    if (!body) {
-        (void)uds_rpc_call_fail(rpc, UDS_STATUS_INTERNAL, 0, "no memory for the reply");
+    if (message && !body) {
+        (void)uds_rpc_call_fail(call->rpc, UDS_STATUS_INTERNAL, 0, "no memory for the reply");
         return;
     }
-    protobuf_c_message_pack(message, body);
-    if (uds_rpc_call_reply(rpc, body, len, call->fds, call->nfds) == 0)
+    if (uds_rpc_call_reply(call->rpc, body, len, call->fds, call->nfds) == 0)
         call->nfds = 0;
-    free(body);
+    udsi_pb_settle(&server->buffer);
 }
 
 /* The closure that methods get. */
@@ -96,19 +101,17 @@ static void call_finish(const ProtobufCMessage *message, void *closure_data)
     uds_pb_call *call = closure_data;
     uds_rpc_call *rpc = call->rpc;
 
-    call_unlink(call);
-    call->rpc = NULL;
     if (!rpc) {
         /* An orphan: its answer went out when the server was freed. */
     } else if (call->status != UDS_STATUS_OK) {
         (void)uds_rpc_call_fail(rpc, call->status, call->value, call->detail);
-    } else if (!message) {
+    } else if (!message && !uds_rpc_call_is_streaming(rpc)) {
         (void)uds_rpc_call_fail(rpc, UDS_STATUS_INTERNAL, 0, "the method gave no answer");
-    } else if (message->descriptor != call->method->output) {
+    } else if (message && message->descriptor != call->method->output) {
         (void)uds_rpc_call_fail(rpc, UDS_STATUS_INTERNAL, 0,
                                 "the method answered with another type than its own");
     } else {
-        call_send(call, rpc, message);
+        call_send(call, call->server, message);
     }
     call_free(call);
 }
@@ -154,7 +157,7 @@ static const char *unpack_error(int error)
     case -ELOOP:
         return "the request is nested too deep";
     case -E2BIG:
-        return "the request has too many fields";
+        return "the request has too many fields or would take too much memory";
     default:
         return "the request is not a valid message of the method's type";
     }
@@ -186,15 +189,18 @@ static void on_call(uds_rpc_call *rpc, void *arg)
     }
 
     body = uds_msg_peek_body(uds_rpc_call_peek_msg(rpc), &len);
-    r = uds_pb_unpack(method->input, body, len, &input);
+    r = uds_pb_unpack_limited(method->input, body, len, &server->limits, &input);
     call = r < 0 ? NULL : calloc(1, sizeof(*call));
     if (!call) {
         bool memory = r == 0 || r == -ENOMEM;
 
         if (input)
             protobuf_c_message_free_unpacked(input, NULL);
-        (void)uds_rpc_call_fail(rpc, memory ? UDS_STATUS_INTERNAL : UDS_STATUS_BAD_REQUEST, 0,
-                                memory ? "no memory for the request" : unpack_error(r));
+        (void)uds_rpc_call_fail(rpc,
+                                memory        ? UDS_STATUS_INTERNAL
+                                : r == -E2BIG ? UDS_STATUS_TOO_LARGE
+                                              : UDS_STATUS_BAD_REQUEST,
+                                0, memory ? "no memory for the request" : unpack_error(r));
         return;
     }
     call->rpc = rpc;
@@ -210,8 +216,10 @@ static uds_pb_server *server_new(ProtobufCService *service)
 {
     uds_pb_server *server = calloc(1, sizeof(*server));
 
-    if (server)
-        server->service = service;
+    if (!server)
+        return NULL;
+    server->service = service;
+    (void)udsi_pb_limits_set(&server->limits, NULL);
     return server;
 }
 
@@ -273,12 +281,22 @@ uds_pb_server *uds_pb_server_free(uds_pb_server *server)
         uds_pb_call *call = server->calls;
         uds_rpc_call *rpc = call->rpc;
 
+        bool known = uds_rpc_call_is_cancelled(rpc);
+
         call_unlink(call);
         call->rpc = NULL;
         (void)uds_rpc_call_fail(rpc, UDS_STATUS_UNAVAILABLE, 0, "the server stops");
+        if (!known && call->callbacks.on_cancel)
+            call->callbacks.on_cancel(call, call->arg);
     }
+    free(server->buffer.data);
     free(server);
     return NULL;
+}
+
+int uds_pb_server_set_limits(uds_pb_server *server, const struct uds_pb_limits *limits)
+{
+    return udsi_pb_limits_set(&server->limits, limits);
 }
 
 uds_pb_call *uds_pb_call_from(void *closure_data)
@@ -320,6 +338,72 @@ const char *uds_pb_call_get_sender(const uds_pb_call *call)
 int uds_pb_call_get_timeout(const uds_pb_call *call)
 {
     return call->rpc ? uds_rpc_call_get_timeout(call->rpc) : 0;
+}
+
+bool uds_pb_call_is_cancelled(const uds_pb_call *call)
+{
+    return !call->rpc || uds_rpc_call_is_cancelled(call->rpc);
+}
+
+static void on_cancel(uds_rpc_call *rpc, void *arg)
+{
+    uds_pb_call *call = arg;
+
+    (void)rpc;
+    if (call->callbacks.on_cancel)
+        call->callbacks.on_cancel(call, call->arg);
+}
+
+static void on_credit(uds_rpc_call *rpc, void *arg)
+{
+    uds_pb_call *call = arg;
+
+    (void)rpc;
+    if (call->callbacks.on_credit)
+        call->callbacks.on_credit(call, call->arg);
+}
+
+void uds_pb_call_set_callbacks(uds_pb_call *call,
+                               const struct uds_pb_call_callbacks *callbacks,
+                               void *arg)
+{
+    static const struct uds_rpc_call_callbacks below = {.on_cancel = on_cancel,
+                                                        .on_credit = on_credit};
+
+    call->callbacks = callbacks ? *callbacks : (struct uds_pb_call_callbacks){0};
+    call->arg = arg;
+    if (call->rpc)
+        uds_rpc_call_set_callbacks(call->rpc, callbacks ? &below : NULL, call);
+}
+
+bool uds_pb_call_is_streaming(const uds_pb_call *call)
+{
+    return call->rpc && uds_rpc_call_is_streaming(call->rpc);
+}
+
+uint32_t uds_pb_call_get_credit(const uds_pb_call *call)
+{
+    return call->rpc ? uds_rpc_call_get_credit(call->rpc) : 0;
+}
+
+int uds_pb_call_send(uds_pb_call *call, const ProtobufCMessage *message)
+{
+    const uint8_t *body;
+    size_t len;
+    int r;
+
+    if (message->descriptor != call->method->output)
+        return -EINVAL;
+    if (!call->rpc)
+        return -ECANCELED;
+    body = udsi_pb_pack(&call->server->buffer, message, &len);
+    if (!body)
+        return -ENOMEM;
+    r = uds_rpc_call_send_part(call->rpc, body, len, call->fds, call->nfds);
+    udsi_pb_settle(&call->server->buffer);
+    if (r == 0)
+        call->nfds = 0;
+    return r;
 }
 
 void uds_pb_call_fail(uds_pb_call *call, uint32_t status, uint64_t value, const char *detail)

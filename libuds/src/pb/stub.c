@@ -3,11 +3,13 @@
  * What the generated stub functions call: a ProtobufCService whose invoke() sends a request.
  *
  *   generated function ──▶ stub_invoke(): packed, queued ──▶ on_reply(): unpacked ──▶ closure, call freed
+ *                               │          └─ on_part(): unpacked ──▶ on_message, any number of times before
  *                               └─ could not be queued: closure(NULL) at once, before the function returns
  *
  *   1. every call that entered stub_invoke() leaves through its closure exactly once;
  *   2. a call is in the stub's list while the rpc or client below knows it;
- *   3. @outcome is the reply of the innermost closure that runs, and an empty one outside closures;
+ *   3. @outcome is the reply of the innermost closure that runs, or the part of the innermost on_message, and an empty one
+ *      outside;
  *   4. the memory of a stub lives until the last of its closures has returned, also when that closure freed the stub.
  */
 #include <errno.h>
@@ -20,6 +22,7 @@
 #include <uds/pb.h>
 
 #include "clock.h"
+#include "pb/pack.h"
 
 struct call {
     uds_pb_stub *stub;
@@ -28,6 +31,9 @@ struct call {
     ProtobufCClosure closure;
     void *closure_data;
     uint64_t id;
+    uds_pb_message_fn on_message; /* NULL: one answer */
+    void *message_arg;
+    const char *broken; /* why we took it back ourselves, NULL: we did not */
 };
 
 struct uds_pb_stub {
@@ -42,6 +48,14 @@ struct uds_pb_stub {
     int next_timeout_ms;
     size_t next_nfds; /* UDS_FDS_MAX + 1: more than can be */
     int next_fds[UDS_FDS_MAX];
+    uds_pb_message_fn next_on_message;
+    void *next_arg;
+    uint32_t next_window;
+    uint64_t last, current; /* ids: of the call made last, and of the one whose on_message runs */
+    struct uds_pb_limits limits;
+    struct udsi_pb_buffer buffer;
+    struct call *spare; /* the memory of one that has ended, for the next */
+    char **names;       /* "package.Service/Method", made when first used */
 };
 
 static const struct uds_rpc_reply no_outcome = {.detail = "", .rule = ""};
@@ -50,6 +64,11 @@ static void stub_unref(uds_pb_stub *stub)
 {
     if (--stub->refs > 0)
         return;
+    for (unsigned i = 0; stub->names && i < stub->service.descriptor->n_methods; i++)
+        free(stub->names[i]);
+    free(stub->names);
+    free(stub->buffer.data);
+    free(stub->spare);
     free(stub->subject);
     free(stub);
 }
@@ -64,14 +83,28 @@ static void call_link(struct call *call, uds_pb_stub *stub)
     stub->calls = call;
 }
 
-static void call_free(struct call *call)
+static void call_free(uds_pb_stub *stub, struct call *call)
 {
     if (call->link) {
         *call->link = call->next;
         if (call->next)
             call->next->link = call->link;
     }
-    free(call);
+    if (stub->spare)
+        free(call);
+    else
+        stub->spare = call;
+}
+
+static struct call *call_new(uds_pb_stub *stub)
+{
+    struct call *call = stub->spare;
+
+    if (!call)
+        return calloc(1, sizeof(*call));
+    stub->spare = NULL;
+    memset(call, 0, sizeof(*call));
+    return call;
 }
 
 /* The one place where closures run. */
@@ -90,6 +123,52 @@ static void run_closure(uds_pb_stub *stub,
     stub_unref(stub);
 }
 
+static const char *unpack_error(int error)
+{
+    switch (error) {
+    case -ENOMEM:
+        return "no memory for the answer";
+    case -ELOOP:
+        return "the answer is nested too deep";
+    case -E2BIG:
+        return "the answer has too many fields or would take too much memory";
+    default:
+        return "the answer is not a valid message of its type";
+    }
+}
+
+static int cancel(uds_pb_stub *stub, uint64_t id)
+{
+    return stub->rpc ? uds_rpc_cancel(stub->rpc, id) : uds_client_cancel(stub->client, id);
+}
+
+static void on_part(uint64_t id, uds_msg *part, void *arg)
+{
+    struct call *call = arg;
+    uds_pb_stub *stub = call->stub;
+    const struct uds_rpc_reply outcome = {.detail = "", .rule = "", .msg = part}, *outer;
+    uint64_t outer_id = stub->current;
+    ProtobufCMessage *message = NULL;
+    size_t len;
+    const void *body = uds_msg_peek_body(part, &len);
+    int r = uds_pb_unpack_limited(call->output, body, len, &stub->limits, &message);
+
+    if (r < 0) {
+        call->broken = unpack_error(r);
+        (void)cancel(stub, id); /* its closure runs here */
+        return;
+    }
+    stub->refs++;
+    outer = stub->outcome;
+    stub->outcome = &outcome;
+    stub->current = id;
+    call->on_message(stub, message, call->message_arg);
+    stub->outcome = outer;
+    stub->current = outer_id;
+    stub_unref(stub);
+    protobuf_c_message_free_unpacked(message, NULL);
+}
+
 static void on_reply(const struct uds_rpc_reply *reply, void *arg)
 {
     struct call *call = arg;
@@ -99,20 +178,22 @@ static void on_reply(const struct uds_rpc_reply *reply, void *arg)
     void *closure_data = call->closure_data;
     struct uds_rpc_reply outcome = *reply;
     ProtobufCMessage *message = NULL;
+    bool streaming = call->on_message != NULL;
+    const void *body = "";
+    size_t len = 0;
 
-    call_free(call);
-    if (outcome.status == UDS_STATUS_OK) {
-        const void *body = "";
-        size_t len = 0;
-        int r;
+    if (call->broken)
+        outcome = (struct uds_rpc_reply){
+            .status = UDS_STATUS_INTERNAL, .detail = call->broken, .rule = ""};
+    call_free(stub, call);
+    if (outcome.msg)
+        body = uds_msg_peek_body(outcome.msg, &len);
+    if (outcome.status == UDS_STATUS_OK && (len > 0 || !streaming)) {
+        int r = uds_pb_unpack_limited(output, body, len, &stub->limits, &message);
 
-        if (outcome.msg)
-            body = uds_msg_peek_body(outcome.msg, &len);
-        r = uds_pb_unpack(output, body, len, &message);
         if (r < 0) {
             outcome.status = UDS_STATUS_INTERNAL;
-            outcome.detail = r == -ENOMEM ? "no memory for the reply"
-                                          : "the reply is not a valid message of its type";
+            outcome.detail = unpack_error(r);
         }
     }
     run_closure(stub, &outcome, message, closure, closure_data);
@@ -132,46 +213,52 @@ static uint32_t status_of(int error)
         return UDS_STATUS_CALLEE_LOST;
     case -ECANCELED:
         return UDS_STATUS_CANCELLED;
+    case -EOPNOTSUPP:
+        return UDS_STATUS_UNIMPLEMENTED;
     default:
         return UDS_STATUS_INTERNAL;
     }
 }
 
+/* The method's full name, the stub's; NULL without memory. */
+static const char *method_name(uds_pb_stub *stub, unsigned index)
+{
+    const ProtobufCServiceDescriptor *desc = stub->service.descriptor;
+
+    if (!stub->names)
+        stub->names = calloc(desc->n_methods, sizeof(char *));
+    if (stub->names && !stub->names[index] &&
+        asprintf(&stub->names[index], "%s/%s", desc->name, desc->methods[index].name) < 0)
+        stub->names[index] = NULL;
+    return stub->names ? stub->names[index] : NULL;
+}
+
 static int
 submit(uds_pb_stub *stub, struct call *call, unsigned method_index, const ProtobufCMessage *input)
 {
-    const ProtobufCServiceDescriptor *desc = stub->service.descriptor;
     struct uds_rpc_request request = UDS_RPC_REQUEST_INIT;
-    char *method = NULL;
-    uint8_t *body;
     int r;
 
     if (stub->freed)
         return -ECANCELED; /* from a closure that the free runs */
     if (stub->next_nfds > UDS_FDS_MAX)
         return -E2BIG;
-    if (asprintf(&method, "%s/%s", desc->name, desc->methods[method_index].name) < 0)
+    request.method = method_name(stub, method_index);
+    request.body = udsi_pb_pack(&stub->buffer, input, &request.body_len);
+    if (!request.method || !request.body)
         return -ENOMEM;
-    request.body_len = protobuf_c_message_get_packed_size(input);
-    body = malloc(request.body_len ? request.body_len : 1);
-    if (!body) {
-        free(method);
-        return -ENOMEM;
-    }
-    protobuf_c_message_pack(input, body);
 
     request.subject = stub->subject;
-    request.method = method;
-    request.body = body;
     request.fds = stub->next_fds;
     request.nfds = stub->next_nfds;
     request.timeout_ms = stub->next_timeout_ms;
+    request.on_part = call->on_message ? on_part : NULL;
+    request.window = stub->next_window;
     if (stub->rpc)
         r = uds_rpc_request(stub->rpc, &request, on_reply, call, &call->id);
     else
         r = uds_client_request(stub->client, &request, on_reply, call, &call->id);
-    free(body);
-    free(method);
+    udsi_pb_settle(&stub->buffer);
     return r;
 }
 
@@ -182,23 +269,29 @@ static void stub_invoke(ProtobufCService *service,
                         void *closure_data)
 {
     uds_pb_stub *stub = (uds_pb_stub *)service;
-    struct call *call = calloc(1, sizeof(*call));
+    struct call *call = call_new(stub);
     int r = -ENOMEM;
 
     if (call) {
         call->output = service->descriptor->methods[method_index].output;
         call->closure = closure;
         call->closure_data = closure_data;
+        call->on_message = stub->next_on_message;
+        call->message_arg = stub->next_arg;
         r = submit(stub, call, method_index, input);
     }
     stub->next_timeout_ms = -1;
     stub->next_nfds = 0;
+    stub->next_on_message = NULL;
+    stub->next_window = 0;
+    stub->last = r == 0 ? call->id : 0;
     if (r == 0) {
         call_link(call, stub);
     } else {
         struct uds_rpc_reply outcome = {.status = status_of(r), .detail = strerror(-r), .rule = ""};
 
-        free(call);
+        if (call)
+            call_free(stub, call);
         run_closure(stub, &outcome, NULL, closure, closure_data);
     }
 }
@@ -222,6 +315,7 @@ int uds_pb_stub_new(uds_pb_stub **ret,
     stub->service.descriptor = desc;
     stub->service.invoke = stub_invoke;
     stub->outcome = &no_outcome;
+    (void)udsi_pb_limits_set(&stub->limits, NULL);
     stub->next_timeout_ms = -1;
     if (subject && !(stub->subject = strdup(subject))) {
         free(stub);
@@ -238,8 +332,7 @@ uds_pb_stub *uds_pb_stub_free(uds_pb_stub *stub)
     stub->freed = true;
     while (stub->calls) {
         struct call *call = stub->calls;
-        int r = stub->rpc ? uds_rpc_cancel(stub->rpc, call->id)
-                          : uds_client_cancel(stub->client, call->id);
+        int r = cancel(stub, call->id);
 
         if (r < 0 && call == stub->calls) {
             /* Unknown below, which breaks invariant 2: end it here rather than never. */
@@ -268,6 +361,35 @@ void uds_pb_stub_next_fds(uds_pb_stub *stub, const int *fds, size_t nfds)
     stub->next_nfds = nfds > UDS_FDS_MAX ? UDS_FDS_MAX + 1u : nfds;
     if (nfds > 0 && nfds <= UDS_FDS_MAX)
         memcpy(stub->next_fds, fds, nfds * sizeof(*fds));
+}
+
+void uds_pb_stub_next_stream(uds_pb_stub *stub,
+                             uds_pb_message_fn on_message,
+                             void *arg,
+                             uint32_t window)
+{
+    stub->next_on_message = on_message;
+    stub->next_arg = arg;
+    stub->next_window = window;
+}
+
+uint64_t uds_pb_stub_get_call(const uds_pb_stub *stub)
+{
+    return stub->current != 0 ? stub->current : stub->last;
+}
+
+int uds_pb_stub_cancel(uds_pb_stub *stub, uint64_t id)
+{
+    struct call *call = stub->calls;
+
+    while (call && call->id != id)
+        call = call->next;
+    return call ? cancel(stub, id) : -ENOENT;
+}
+
+int uds_pb_stub_set_limits(uds_pb_stub *stub, const struct uds_pb_limits *limits)
+{
+    return udsi_pb_limits_set(&stub->limits, limits);
 }
 
 uint32_t uds_pb_stub_get_status(const uds_pb_stub *stub)

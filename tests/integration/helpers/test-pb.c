@@ -4,6 +4,8 @@
  * call "echo", call "nobody", and nothing else. Prints what went wrong; exit status 0 when nothing did.
  */
 #include <errno.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +13,7 @@
 #include <unistd.h>
 
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include <uds/error.h>
 #include <uds/pb.h>
@@ -80,11 +83,61 @@ static void later(Uds__Test__Echo_Service *service,
     served.closure_data = closure_data;
 }
 
+/* A stream of 1 … number, or without an end if that is 0. */
+static struct {
+    uds_pb_call *call;
+    Uds__Test__Leaf_Closure closure;
+    void *closure_data;
+    uint32_t next, last;
+    unsigned cancels;
+} counting;
+
+static void count_on(uds_pb_call *call, void *arg)
+{
+    Uds__Test__Leaf leaf;
+
+    (void)arg;
+    uds__test__leaf__init(&leaf);
+    for (; counting.last == 0 || counting.next <= counting.last; counting.next++) {
+        leaf.number = counting.next;
+        if (uds_pb_call_send(call, &leaf.base) < 0)
+            return;
+    }
+    counting.closure(NULL, counting.closure_data);
+}
+
+static void count_cancelled(uds_pb_call *call, void *arg)
+{
+    (void)call;
+    (void)arg;
+    counting.cancels++;
+    counting.closure(NULL, counting.closure_data);
+}
+
+static void count(Uds__Test__Echo_Service *service,
+                  const Uds__Test__Words *input,
+                  Uds__Test__Leaf_Closure closure,
+                  void *closure_data)
+{
+    static const struct uds_pb_call_callbacks callbacks = {.on_cancel = count_cancelled,
+                                                           .on_credit = count_on};
+
+    (void)service;
+    counting.call = uds_pb_call_from(closure_data);
+    counting.closure = closure;
+    counting.closure_data = closure_data;
+    counting.next = 1;
+    counting.last = (uint32_t)input->number;
+    uds_pb_call_set_callbacks(counting.call, &callbacks, NULL);
+    count_on(counting.call, NULL);
+}
+
 static Uds__Test__Echo_Service echo = {
     .base = {&uds__test__echo__descriptor, protobuf_c_service_invoke_internal, NULL},
     .say = say,
     .fail = fail,
     .later = later,
+    .count = count,
 };
 
 /* ---- both sides ---- */
@@ -298,12 +351,108 @@ static void shows_withdrawal(struct scene *scene)
     CHECK(o.status == UDS_STATUS_NO_RESPONDERS, "%s: %s", uds_status_name(o.status), o.detail);
 }
 
+struct leaves {
+    uds_pb_stub *stub;
+    unsigned count, ended;
+    uint64_t sum;
+    uint32_t status;
+    char detail[128];
+    unsigned cancel_at, kill_at;
+    pid_t kill_pid;
+};
+
+static void on_leaf(uds_pb_stub *stub, const ProtobufCMessage *message, void *arg)
+{
+    struct leaves *leaves = arg;
+
+    leaves->count++;
+    leaves->sum += ((const Uds__Test__Leaf *)message)->number;
+    if (leaves->count == leaves->cancel_at)
+        CHECK(uds_pb_stub_cancel(stub, uds_pb_stub_get_call(stub)) == 0, "cancel");
+    if (leaves->count == leaves->kill_at)
+        CHECK(kill(leaves->kill_pid, SIGKILL) == 0, "kill");
+}
+
+static void on_last(const Uds__Test__Leaf *message, void *closure_data)
+{
+    struct leaves *leaves = closure_data;
+
+    (void)message;
+    leaves->ended++;
+    leaves->status = uds_pb_stub_get_status(leaves->stub);
+    (void)snprintf(leaves->detail, sizeof(leaves->detail), "%s",
+                   uds_pb_stub_get_detail(leaves->stub));
+}
+
+static void stream(struct scene *scene, struct leaves *leaves, uint64_t number, int timeout_ms)
+{
+    Uds__Test__Words words = words_of("", number);
+
+    leaves->stub = scene->stub;
+    uds_pb_stub_next_timeout(scene->stub, timeout_ms);
+    uds_pb_stub_next_stream(scene->stub, on_leaf, leaves, 8);
+    uds__test__echo__count(uds_pb_stub_service(scene->stub), &words, on_last, leaves);
+    if (!run_until(scene, &leaves->ended, 1)) {
+        printf("a stream did not end: %u messages\n", leaves->count);
+        exit(1);
+    }
+}
+
+static void shows_streams(struct scene *scene)
+{
+    struct leaves all = {0}, some = {.cancel_at = 20}, timed = {0};
+
+    stream(scene, &all, 1000, DEADLINE_MS);
+    CHECK(all.status == UDS_STATUS_OK && all.count == 1000 && all.sum == 500500, "%u: %u %s",
+          all.count, all.status, all.detail);
+    stream(scene, &some, 0, DEADLINE_MS);
+    CHECK(some.status == UDS_STATUS_CANCELLED && some.count == 20, "%u: %u %s", some.count,
+          some.status, some.detail);
+    CHECK(run_until(scene, &counting.cancels, 1), "the method did not hear that it was taken back");
+    stream(scene, &timed, 0, 200);
+    CHECK(timed.status == UDS_STATUS_DEADLINE && timed.count > 0, "%u: %u %s", timed.count,
+          timed.status, timed.detail);
+    CHECK(run_until(scene, &counting.cancels, 2), "the method did not hear of the deadline");
+}
+
 static int connect_to(const char *address, uds_client **ret)
 {
     struct uds_addr addr;
     int r = uds_addr_parse(address, &addr);
 
     return r < 0 ? r : uds_client_new(ret, &addr, NULL, DEADLINE_MS);
+}
+
+/* A server of its own, until it is killed. */
+static pid_t start_server(const char *address)
+{
+    pid_t pid = fork();
+    uds_client *client;
+    uds_pb_server *server;
+
+    if (pid != 0)
+        return pid;
+    if (connect_to(address, &client) < 0 ||
+        uds_pb_serve_subject(&server, client, "echo", &echo.base, NULL, NULL) < 0)
+        _exit(1);
+    while (uds_client_wait(client, -1) >= 0)
+        ;
+    _exit(1);
+}
+
+static void shows_death(struct scene *scene, const char *address)
+{
+    struct leaves leaves = {.kill_at = 10};
+
+    leaves.kill_pid = start_server(address);
+    /* It is there when a call gets through. */
+    Uds__Test__Words words = words_of("", 0);
+    while (call(scene, uds__test__echo__say, &words).status == UDS_STATUS_NO_RESPONDERS)
+        (void)sched_yield();
+    stream(scene, &leaves, 0, DEADLINE_MS);
+    CHECK(leaves.status == UDS_STATUS_CALLEE_LOST && leaves.count >= 10, "%u: %u %s", leaves.count,
+          leaves.status, leaves.detail);
+    CHECK(waitpid(leaves.kill_pid, NULL, 0) == leaves.kill_pid, "wait");
 }
 
 int main(int argc, char **argv)
@@ -327,12 +476,14 @@ int main(int argc, char **argv)
     shows_answers(&scene);
     shows_failures(&scene);
     shows_deadlines(&scene);
+    shows_streams(&scene);
     shows_refusals(&scene);
     shows_absence(&scene, "nobody", UDS_STATUS_NO_RESPONDERS);
     shows_absence(&scene, "forbidden", UDS_STATUS_DENIED);
     CHECK(granted.count == 1, "acknowledged %u times", granted.count);
     server = uds_pb_server_free(server);
     shows_withdrawal(&scene);
+    shows_death(&scene, argv[1]);
     (void)uds_pb_stub_free(scene.stub);
     (void)uds_client_free(scene.caller);
     (void)uds_client_free(scene.server);
