@@ -195,6 +195,7 @@ int peer_new(struct router *router,
         identity_deinit(identity);
         return r;
     }
+    options.arena_bytes = 0; /* neither the filter nor the charges know of it */
     options.send_queue_bytes = queue_bytes(peer->account);
     options.high_water = options.send_queue_bytes / 4;
     options.low_water = options.send_queue_bytes / 16;
@@ -391,6 +392,8 @@ void peer_dispatch(struct peer *peer, uds_msg *msg, const struct fdpolicy_copies
     case UDS_MSG_PING:
     case UDS_MSG_PONG:
     case UDS_MSG_FINISH:
+    case UDS_MSG_ARENA:
+    case UDS_MSG_RELEASE:
     case UDS_MSG_MESSAGE:
     case UDS_MSG_DELIVER:
     case UDS_MSG_ACK:

@@ -268,6 +268,7 @@ static int connect_to(struct router *r, int socket, struct sbx_error *error)
 
     options.max_body = ROUTER_MAX_BODY;
     options.max_fds = 1;
+    options.arena_bytes = 0; /* no memory that the router can change under our eyes */
     options.send_queue_bytes = ROUTER_QUEUE;
     result = uds_conn_new(&r->conn, socket, &options);
     if (result < 0) {

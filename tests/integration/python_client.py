@@ -117,7 +117,8 @@ def fds_ride_on_first_bytes(address):
     for data, nfds in frames:
         socket.send_fds(sock, [data], [0] * nfds) if nfds else sock.sendall(data)
     # Its HELLO, then the frames back; a fd may come with the first byte of a frame that claims it, and nowhere else.
-    at, want = 0, [(0, 24 + 28)] + [(n, len(d)) for d, n in frames]
+    length = uds.FORMAT.unpack(sock.recv(24, socket.MSG_PEEK | socket.MSG_WAITALL))[5]
+    at, want = 0, [(0, 24 + length)] + [(n, len(d)) for d, n in frames]
     for nfds, length in want:
         for i in range(length):
             data, fds, flags, _ = socket.recv_fds(sock, 1, 253)

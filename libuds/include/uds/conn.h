@@ -48,11 +48,19 @@ struct uds_conn_options {
         heartbeat_ms; /* 0 = none. When nothing came from the peer for so long it is asked for a sign of life (PING), and given up
                          with -ETIMEDOUT when nothing comes for as long again. Only while we read, and while somebody drives
                          the connection; nothing happens with a peer that lacks UDS_FEATURE_HEARTBEAT. At most a day */
+    /* Bound of the shared memory for large bodies, bytes: of what we make of it, and of what we map of the peer's, which the
+     * peer pays for. 0 = none. Set by UDS_CONN_OPTIONS_INIT to UDS_ARENA_DEFAULT */
+    size_t arena_bytes;
 };
-#define UDS_CONN_OPTIONS_INIT                                               \
-    {                                                                       \
-        .size = sizeof(struct uds_conn_options), .max_fds = UDS_FDS_DEFAULT \
+#define UDS_CONN_OPTIONS_INIT                                                \
+    {                                                                        \
+        .size = sizeof(struct uds_conn_options), .max_fds = UDS_FDS_DEFAULT, \
+        .arena_bytes = UDS_ARENA_DEFAULT                                     \
     }
+
+/* Two slots for the largest bodies that were seen to gain much, 4 MiB. Nothing of it is made before a connection has sent
+ * several times as much in large bodies. */
+#define UDS_ARENA_DEFAULT ((size_t)8 << 20)
 
 /*
  * Abilities beyond the first frames of the protocol, bits of FEATURES in HELLO (docs/protocol.md, "Versions and
@@ -182,7 +190,9 @@ UDS_EXPORT int uds_conn_process(uds_conn *conn);
  * uds_conn_send() - queue a message
  * @msg: becomes immutable
  *
- * The message goes out at the next process() or flush(). Use one flush for many sends.
+ * The message goes out at the next process() or flush(). Use one flush for many sends. A large body is copied into shared memory
+ * that the peer reads (docs/protocol.md, "Large bodies") when both sides allow it and the connection sends many;
+ * otherwise, and always when no room is free there, it goes over the socket. Order is the same.
  *
  * Ownership: takes its own reference; the caller's stays.
  * Errors:    -EMSGSIZE body over the peer's limit, -E2BIG more fds than the peer takes, -ENOBUFS queue bound reached (nothing was queued),
@@ -192,12 +202,40 @@ UDS_EXPORT int uds_conn_process(uds_conn *conn);
 UDS_EXPORT UDS_NODISCARD int uds_conn_send(uds_conn *conn, uds_msg *msg);
 
 /**
+ * uds_conn_reserve_body() - room for a body where the peer will read it: a send without a copy
+ * @conn: the one that @msg will be sent on
+ * @msg:  not yet sent
+ * @len:  bytes; replaces the former body
+ * @ret_body: where to write; valid until the message is sent or its body replaced; written on success only
+ *
+ * As uds_msg_reserve_body(), which it falls back to: when arenas are not in use, the body is small, or no slot is free. There
+ * is nothing to commit: uds_conn_send() names the place instead of copying. uds_msg_reserve_body() with a smaller length keeps
+ * place and contents. A message that is not sent after all gives its slot back with its last reference; one that is sent on
+ * another connection is copied. Keep messages no longer than needed: while one lives, its slot serves no other.
+ *
+ * Ownership: the message's.   Errors: -EBUSY already sent, -EINVAL, -ENOMEM.   Blocking: never.   Threads: owner.   Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int
+uds_conn_reserve_body(uds_conn *conn, uds_msg *msg, size_t len, void **ret_body);
+
+/**
+ * uds_conn_trim_arenas() - give back the shared memory for large bodies that is not in use
+ *
+ * For a connection that will be idle for long: what it made for large bodies stays with it otherwise, up to arena_bytes. The
+ * peer is told with the next flush.
+ *
+ * Returns how many bytes were given back. Since: 0.1.
+ */
+UDS_EXPORT size_t uds_conn_trim_arenas(uds_conn *conn);
+
+/**
  * uds_conn_forward() - queue a new frame that shares a body (and fds) with a message that came from elsewhere
  * @type, @id: of the new frame
  * @head:      encoded head fields, copied; @head_len <= UDS_HEAD_MAX
  * @payload:   body to share; NULL = empty. Its fds go along if @with_fds. Becomes immutable
  *
- * What a router needs: one parsed message to many receivers without copying its body.
+ * What a router needs: one parsed message to many receivers without copying its body (but for one that lies in shared memory of
+ * another peer, which is copied: nobody sees memory of a third party).
  *
  * Ownership: takes its own reference of @payload.
  * Errors:    as uds_conn_send(); -EINVAL @head_len over UDS_HEAD_MAX, or no @head for it.   Since: 0.1.

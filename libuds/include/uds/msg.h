@@ -32,6 +32,8 @@ enum uds_msg_type {
     UDS_MSG_PING = 3,    /* does the peer live? PONG answers; both the library's own */
     UDS_MSG_PONG = 4,
     UDS_MSG_FINISH = 5,   /* its side has no more messages to send; the library's own */
+    UDS_MSG_ARENA = 6,    /* shared memory for large bodies; the library's own */
+    UDS_MSG_RELEASE = 7,  /* and what of it is free again; the library's own */
     UDS_MSG_MESSAGE = 8,  /* a message between the two ends of a connection */
     UDS_MSG_REQUEST = 16, /* wants exactly one REPLY with the same id */
     UDS_MSG_REPLY = 17,
@@ -109,8 +111,30 @@ UDS_EXPORT uint64_t uds_msg_get_id(const uds_msg *msg);
 /** uds_msg_get_size() - bytes that it takes as a frame: the header's 24, head and body. Since: 0.1. */
 UDS_EXPORT size_t uds_msg_get_size(const uds_msg *msg);
 
-/** uds_msg_peek_body() - borrow the body. @ret_len may be NULL. Never NULL itself, also for an empty body. Since: 0.1. */
+/**
+ * uds_msg_peek_body() - borrow the body
+ * @ret_len: may be NULL
+ *
+ * What it points to does not change until the last unref, whatever the sender does: a body that came in shared memory is copied
+ * out of it by the first call, and the sender gets his memory back then.
+ *
+ * Returns a pointer that is never NULL, also for an empty body. Since: 0.1.
+ */
 UDS_EXPORT const void *uds_msg_peek_body(const uds_msg *msg, size_t *ret_len);
+
+/**
+ * uds_msg_peek_body_shared() - borrow the body where it lies, without the copy
+ * @ret_len: may be NULL
+ *
+ * THE SENDER CAN CHANGE THESE BYTES AT ANY TIME, also between two reads of the same one, if the body came in shared memory. So
+ * whatever is checked must be copied first and used from the copy: a length or an index that was read here and found good may be
+ * another when it is read again, and the compiler may read again. For bytes that are only passed on, summed up, drawn,
+ * or that come from a peer who is trusted with this process anyway. What was not sent in shared memory is stable.
+ *
+ * Returns a pointer that is never NULL, valid until uds_msg_peek_body() is called on the message, or it is forwarded, or its last
+ * unref. The sender's memory is in use until then. Since: 0.1.
+ */
+UDS_EXPORT const void *uds_msg_peek_body_shared(const uds_msg *msg, size_t *ret_len);
 
 /** uds_msg_peek_head() - borrow the encoded head. @ret_len may be NULL. Since: 0.1. */
 UDS_EXPORT const void *uds_msg_peek_head(const uds_msg *msg, size_t *ret_len);

@@ -112,7 +112,9 @@ int uds_conn_new(uds_conn **ret, int fd, const struct uds_conn_options *options)
     if (conn->low_water > conn->high_water)
         conn->low_water = conn->high_water;
     conn->beat.interval_ms = options->heartbeat_ms;
-    conn->features = UDS_FEATURE_HEARTBEAT | UDS_FEATURE_FINISH | UDS_FEATURE_STREAMING;
+    conn->arena_bytes = options->arena_bytes;
+    conn->features = UDS_FEATURE_HEARTBEAT | UDS_FEATURE_FINISH | UDS_FEATURE_STREAMING |
+                     (options->arena_bytes > 0 ? UDS_FEATURE_ARENA : 0);
     udsi_hello_make(conn);
     *ret = conn;
     return 0;
@@ -153,6 +155,7 @@ static void drop_queues(uds_conn *conn)
     udsi_sendq_clear(&conn->out);
     udsi_receiver_clear(&conn->in);
     conn->ready = uds_msg_unref(conn->ready);
+    udsi_arenas_free(conn);
 }
 
 uds_conn *uds_conn_unref(uds_conn *conn)
@@ -261,7 +264,7 @@ int uds_conn_get_timeout(const uds_conn *conn)
 }
 
 /* The library's own frames; true if @msg was one. */
-static bool take_control_frame(uds_conn *conn, const uds_msg *msg)
+static bool take_control_frame(uds_conn *conn, uds_msg *msg)
 {
     if (msg->type == UDS_MSG_HELLO)
         udsi_hello_take(conn, msg);
@@ -275,6 +278,10 @@ static bool take_control_frame(uds_conn *conn, const uds_msg *msg)
         udsi_pong_take(conn, msg);
     else if (msg->type == UDS_MSG_FINISH)
         udsi_finish_take(conn, msg);
+    else if (msg->type == UDS_MSG_ARENA)
+        udsi_arena_take(conn, msg);
+    else if (msg->type == UDS_MSG_RELEASE)
+        udsi_release_take(conn, msg);
     else if (conn->peer_finished)
         udsi_conn_fail_rule(conn, UDSI_RULE_FINISH_LAST);
     else
@@ -315,14 +322,15 @@ int udsi_conn_next(uds_conn *conn, unsigned *budget, uds_msg **ret)
         if (r == 1) {
             _cleanup_msg_ uds_msg *owned = msg;
 
-            if (take_control_frame(conn, msg))
+            if (take_control_frame(conn, msg) ||
+                (msg->in_arena && !udsi_arena_open_body(conn, msg)))
                 continue;
             *ret = UDSI_TAKE(owned);
             return 1;
         }
         if (r == 0) {
             bool block = conn->may_block && !conn->in.records && !conn->peer_finished &&
-                         !udsi_sendq_has_work(&conn->out);
+                         !udsi_conn_has_work(conn);
 
             if (conn->drained && !block)
                 return 0;
@@ -483,7 +491,8 @@ const char *uds_conn_get_error_text(const uds_conn *conn)
 
 bool udsi_conn_check(const uds_conn *conn)
 {
-    if (!udsi_sendq_check(&conn->out) || !udsi_receiver_check(&conn->in))
+    if (!udsi_sendq_check(&conn->out) || !udsi_receiver_check(&conn->in) ||
+        !udsi_arenas_check(conn))
         return false;
     if (conn->reported && (conn->fd >= 0 || conn->state != UDSI_CONN_CLOSED))
         return false;

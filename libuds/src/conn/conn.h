@@ -8,6 +8,7 @@
 
 #include <uds/conn.h>
 
+#include "conn/arena.h"
 #include "conn/heartbeat.h"
 #include "conn/recv.h"
 #include "conn/sendq.h"
@@ -52,7 +53,9 @@ struct uds_conn {
     uint32_t paused;
     uint32_t peer_max_body, peer_max_fds;
     uint64_t features; /* that our HELLO offers; those in use are in.limits.features */
-    size_t record_max; /* SEQPACKET: the largest record, 0 otherwise */
+    uint64_t arena_bytes, peer_arena_bytes; /* what each side puts in arenas and maps of them */
+    struct udsi_arenas *arenas;             /* NULL: none yet */
+    size_t record_max;                      /* SEQPACKET: the largest record, 0 otherwise */
     size_t max_bytes, max_fds_queued, high_water, low_water;
 
     struct udsi_heartbeat beat;
@@ -85,6 +88,9 @@ void udsi_conn_want_writable(uds_conn *conn);
 
 /* Would POLLOUT help? */
 bool udsi_conn_wants_output(const uds_conn *conn);
+
+/* Is there anything to send, releases of slots that are worth it included? */
+bool udsi_conn_has_work(const uds_conn *conn);
 
 /* Sends until nothing is left or the socket is full. 0 all gone, 1 some is left, -errno once CLOSED. */
 int udsi_conn_pump_out(uds_conn *conn);

@@ -40,6 +40,7 @@ static void add(struct bundle *bundle, const uds_msg *msg)
 {
     unsigned i = bundle->count++;
 
+    (void)uds_msg_peek_body(msg, NULL); /* its own copy, if it lies in an arena */
     udsi_header_encode(&(struct udsi_header){.type = msg->type,
                                              .head_length = msg->head_len,
                                              .fd_count = msg->nfds,

@@ -18,14 +18,18 @@
 #include "conn/msg.h"
 #include "wire/head.h"
 
-#define HELLO_HEAD (3 * UDSI_FIELD_OVERHEAD + 4 + 4 + 8)
-_Static_assert(UDSI_HEADER_SIZE + HELLO_HEAD <= UDSI_HELLO_MAX, "room for HELLO");
+#define HELLO_HEAD       (3 * UDSI_FIELD_OVERHEAD + 4 + 4 + 8)
+#define HELLO_HEAD_ARENA (UDSI_FIELD_OVERHEAD + 8)
+_Static_assert(UDSI_HEADER_SIZE + HELLO_HEAD + HELLO_HEAD_ARENA <= UDSI_HELLO_MAX,
+               "room for HELLO");
 
 void udsi_hello_make(uds_conn *conn)
 {
     struct udsi_header header = {.type = UDS_MSG_HELLO, .head_length = HELLO_HEAD};
     uint8_t *at = conn->out.hello;
 
+    if (conn->features & UDS_FEATURE_ARENA)
+        header.head_length += HELLO_HEAD_ARENA;
     udsi_header_encode(&header, at);
     at += UDSI_HEADER_SIZE;
     udsi_head_put_u32(at, UDSI_FIELD_MAX_BODY, conn->in.limits.max_body);
@@ -33,7 +37,10 @@ void udsi_hello_make(uds_conn *conn)
     udsi_head_put_u32(at, UDSI_FIELD_MAX_FDS, conn->in.limits.max_fds);
     at += UDSI_FIELD_OVERHEAD + 4;
     udsi_head_put_u64(at, UDSI_FIELD_FEATURES, conn->features);
-    conn->out.hello_len = UDSI_HEADER_SIZE + HELLO_HEAD;
+    at += UDSI_FIELD_OVERHEAD + 8;
+    if (conn->features & UDS_FEATURE_ARENA)
+        udsi_head_put_u64(at, UDSI_FIELD_ARENA_MAX, conn->arena_bytes);
+    conn->out.hello_len = (uint8_t)(UDSI_HEADER_SIZE + header.head_length);
     conn->out.hello_sent = 0;
 }
 
@@ -71,7 +78,7 @@ static bool queue_keeps_limits(const uds_conn *conn)
 void udsi_hello_take(uds_conn *conn, const uds_msg *msg)
 {
     uint32_t max_body, max_fds;
-    uint64_t features = 0;
+    uint64_t features = 0, arena_max = 0;
 
     if (conn->peer_max_body != 0 || conn->out.released) {
         udsi_conn_fail_rule(conn, UDSI_RULE_HELLO_ONCE);
@@ -81,11 +88,13 @@ void udsi_hello_take(uds_conn *conn, const uds_msg *msg)
         udsi_conn_fail_rule(conn, UDSI_RULE_CRITICAL_FIELD);
     } else if (uds_msg_get_u32(msg, UDSI_FIELD_MAX_BODY, &max_body) < 0 ||
                uds_msg_get_u32(msg, UDSI_FIELD_MAX_FDS, &max_fds) < 0 || max_fds > UDS_FDS_MAX ||
-               uds_msg_get_u64(msg, UDSI_FIELD_FEATURES, &features) == -EBADMSG) {
+               uds_msg_get_u64(msg, UDSI_FIELD_FEATURES, &features) == -EBADMSG ||
+               uds_msg_get_u64(msg, UDSI_FIELD_ARENA_MAX, &arena_max) == -EBADMSG) {
         udsi_conn_fail_rule(conn, UDSI_RULE_HELLO_LIMITS);
     } else {
         conn->peer_max_body = max_body;
         conn->peer_max_fds = max_fds;
+        conn->peer_arena_bytes = arena_max;
         conn->in.limits.features = conn->features & features;
         conn->out.released = true;
         if (conn->state == UDSI_CONN_OPENING)

@@ -75,6 +75,22 @@ int uds_msg_new(uds_msg **ret, enum uds_msg_type type, uint64_t id, const void *
     return 0;
 }
 
+/* A received body that came by an arena has a block for its copy. */
+static void free_body(uds_msg *msg)
+{
+    if (msg->owns_body && msg->lease)
+        udsi_block_free(msg->body, msg->body_cap);
+    else if (msg->owns_body)
+        free(msg->body);
+    msg->owns_body = false;
+}
+
+static void drop_lease(uds_msg *msg)
+{
+    udsi_lease_free(msg->lease);
+    msg->lease = NULL;
+}
+
 int udsi_msg_grow_body(uds_msg *msg, size_t cap)
 {
     uint8_t *body;
@@ -93,6 +109,34 @@ int udsi_msg_grow_body(uds_msg *msg, size_t cap)
     msg->body = body;
     msg->owns_body = true;
     msg->body_cap = cap;
+    drop_lease(msg);
+    return 0;
+}
+
+void udsi_msg_build_in(uds_msg *msg, struct udsi_lease *lease, size_t len, size_t cap)
+{
+    free_body(msg);
+    drop_lease(msg);
+    msg->lease = lease;
+    msg->owns_body = false;
+    msg->body = lease->at;
+    msg->body_cap = cap;
+    msg->body_len = len;
+}
+
+/* The memory for the copy is had now, so that peeking at the body cannot fail; nothing touches it before. */
+int udsi_msg_lease_body(uds_msg *msg, struct udsi_lease *lease, size_t len)
+{
+    uint8_t *body = udsi_block_alloc(len);
+
+    if (!body)
+        return -ENOMEM;
+    free_body(msg);
+    msg->body = body;
+    msg->owns_body = true;
+    msg->body_len = msg->body_cap = len;
+    msg->lease = lease;
+    msg->in_arena = false;
     return 0;
 }
 
@@ -132,8 +176,8 @@ uds_msg *uds_msg_unref(uds_msg *msg)
         udsi_block_free(msg->fds, msg->fds_cap * sizeof(int));
     if (msg->owns_head)
         udsi_block_free(msg->head, msg->head_cap);
-    if (msg->owns_body)
-        free(msg->body);
+    free_body(msg);
+    drop_lease(msg);
     release = msg->release;
     arg = msg->release_arg;
     udsi_block_free(msg, msg->block);
@@ -161,7 +205,16 @@ const void *uds_msg_peek_body(const uds_msg *msg, size_t *ret_len)
 {
     if (ret_len)
         *ret_len = msg->body_len;
+    if (msg->lease && msg->lease->at != msg->body)
+        udsi_lease_copy_out(msg->lease, msg->body, msg->body_len);
     return msg->body;
+}
+
+const void *uds_msg_peek_body_shared(const uds_msg *msg, size_t *ret_len)
+{
+    if (ret_len)
+        *ret_len = msg->body_len;
+    return msg->lease && msg->lease->region ? msg->lease->at : msg->body;
 }
 
 const void *uds_msg_peek_head(const uds_msg *msg, size_t *ret_len)

@@ -8,14 +8,18 @@
 
 #include <uds/msg.h>
 
+#include "conn/region.h"
+
 #define UDSI_MSG_INLINE_FDS 4
 
 /*
  * I1  body_len <= body_cap, head_len <= head_cap, nfds <= fds_cap
  * I2  head and body point into inline_room, or into an allocation of their own (owns_head: a block of head_cap bytes;
- *     owns_body: malloc's); never NULL. fds point to inline_fds or to a block of fds_cap numbers
+ *     owns_body: malloc's, or a block of body_cap bytes if it came by an arena); never NULL. fds point to inline_fds or to a block of fds_cap numbers
  * I3  sealed: type, id, head, body and the set of fds no longer change; only fds may be taken out (-1)
  * I4  pins counts the send queues that still have to send the fds: while > 0 none may be taken out
+ * I5  a lease on a slot of ours: body is that slot. On a peer's: body is private memory, and means something only once
+ *     the lease was copied out
  */
 struct uds_msg {
     unsigned refs;
@@ -23,6 +27,8 @@ struct uds_msg {
     uint8_t type;
     bool sealed;
     bool owns_head, owns_body;
+    bool
+        in_arena; /* on its way in: the body is a reference (wire/bodyref.h) to where the real one lies */
     int error;
     uint64_t id;
     size_t block; /* bytes of the allocation that this struct begins */
@@ -33,6 +39,8 @@ struct uds_msg {
     size_t body_len, body_cap;
     uint16_t head_len, head_cap;
     uint16_t nfds, fds_cap;
+
+    struct udsi_lease *lease; /* owned; NULL: the body lies in no arena */
 
     void (*release)(void *arg);
     void *release_arg;
@@ -52,6 +60,11 @@ int udsi_msg_adopt_fds(uds_msg *msg, const int *fds, size_t nfds);
 
 /* Does a frame of this type mean something outside a connection's life? Not HELLO, GOODBYE, nor what needs a feature. */
 bool udsi_msg_is_free_type(uint8_t type);
+/* The body, empty, moves to a slot of ours with room for @cap bytes. The lease is the message's. */
+void udsi_msg_build_in(uds_msg *msg, struct udsi_lease *lease, size_t len, size_t cap);
+
+/* A body of @len bytes that lies in a peer's arena. Success takes the lease. 0 or -ENOMEM. */
+int udsi_msg_lease_body(uds_msg *msg, struct udsi_lease *lease, size_t len);
 
 /* Are all fds still in place? Otherwise the message cannot go out with them. */
 bool udsi_msg_has_all_fds(const uds_msg *msg);

@@ -131,6 +131,7 @@ static int begin_frame(struct udsi_receiver *rx)
     r = claim_batch(rx, position, header.fd_count, msg);
     if (r < 0)
         return r;
+    msg->in_arena = header.flags & UDSI_FLAG_ARENA;
     rx->start += UDSI_HEADER_SIZE;
     rx->header = header;
     rx->partial = UDSI_TAKE(msg);

@@ -15,7 +15,12 @@
 
 bool udsi_conn_wants_output(const uds_conn *conn)
 {
-    return conn->retry_at == 0 && conn->send_error == 0 && udsi_sendq_has_work(&conn->out);
+    return conn->retry_at == 0 && conn->send_error == 0 && udsi_conn_has_work(conn);
+}
+
+bool udsi_conn_has_work(const uds_conn *conn)
+{
+    return udsi_sendq_has_work(&conn->out) || udsi_arena_is_urgent(conn);
 }
 
 void udsi_conn_want_writable(uds_conn *conn)
@@ -51,17 +56,33 @@ void udsi_conn_end_if_finished(uds_conn *conn)
         udsi_conn_fail(conn, 0, NULL);
 }
 
-int udsi_conn_pump_out(uds_conn *conn)
+/* One after the other until the socket is full or nothing is left. What sendmsg said, 0 for the latter. */
+static int send_all(uds_conn *conn)
 {
     int r = 1;
+
+    while (r == 1 && conn->send_error == 0 && conn->state != UDSI_CONN_CLOSED) {
+        r = udsi_sendq_send(&conn->out, conn->fd);
+        /* An arena is no use to anybody yet, so it shall not hold up what would go without. */
+        if (r == -ETOOMANYREFS && udsi_arena_take_back(conn))
+            r = 1;
+    }
+    return r;
+}
+
+int udsi_conn_pump_out(uds_conn *conn)
+{
+    int r;
 
     if (conn->state == UDSI_CONN_CLOSED)
         return udsi_conn_result(conn);
     if (conn->retry_at != 0 && udsi_now_ms() < conn->retry_at)
         return 1;
     conn->retry_at = 0;
-    while (r == 1 && conn->send_error == 0 && conn->state != UDSI_CONN_CLOSED)
-        r = udsi_sendq_send(&conn->out, conn->fd);
+    (void)udsi_arena_queue_releases(conn);
+    do {
+        r = send_all(conn);
+    } while (r == 0 && udsi_arena_queue_releases(conn));
     if (r == -ETOOMANYREFS || r == -ENOBUFS || r == -ENOMEM)
         conn->retry_at = udsi_now_ms() + UDSI_RETRY_MS;
     else if (r == -EPIPE || r == -ECONNRESET)
@@ -88,8 +109,9 @@ int uds_conn_flush(uds_conn *conn)
     return r;
 }
 
-static int
-check_sendable(const uds_conn *conn, size_t head_len, const uds_msg *payload, bool with_fds)
+/* @in_arena: only a reference goes into the queue. A record must hold the whole body all the same, for slots come and go. */
+static int check_sendable(
+    const uds_conn *conn, size_t head_len, const uds_msg *payload, bool with_fds, bool in_arena)
 {
     size_t body_len = payload ? payload->body_len : 0;
     size_t nfds = payload && with_fds ? payload->nfds : 0;
@@ -109,6 +131,8 @@ check_sendable(const uds_conn *conn, size_t head_len, const uds_msg *payload, bo
         return -ESTALE;
     if (conn->out.count == 0)
         return 0;
+    if (in_arena)
+        size -= body_len - UDSI_BODYREF_SIZE;
     if (size > conn->max_bytes || conn->out.bytes > conn->max_bytes - size)
         return -ENOBUFS;
     if (nfds > 0 && (nfds > conn->max_fds_queued || conn->out.fds > conn->max_fds_queued - nfds))
@@ -124,19 +148,44 @@ static void after_queueing(uds_conn *conn, bool was_empty)
         udsi_conn_rearm(conn);
 }
 
-int uds_conn_send(uds_conn *conn, uds_msg *msg)
+/* @head NULL: the payload's own. */
+static int queue_frame(uds_conn *conn,
+                       uint8_t type,
+                       uint64_t id,
+                       const void *head,
+                       size_t head_len,
+                       uds_msg *payload,
+                       bool with_fds)
 {
     bool was_empty = conn->out.count == 0;
-    int r = check_sendable(conn, msg->head_len, msg, true);
+    uint8_t ref[UDSI_BODYREF_SIZE];
+    struct udsi_place place;
+    bool in_arena = udsi_arena_place(conn, payload, &place);
+    int r = check_sendable(conn, head_len, payload, with_fds, in_arena);
 
     if (r < 0)
         return r;
-    r = udsi_sendq_push(&conn->out, msg->type, msg->id, NULL, 0, msg, true);
+    if (in_arena) {
+        udsi_arena_reference(&place, payload->body_len, ref);
+        r = udsi_sendq_push_ref(&conn->out, type, id, head, head_len, payload, with_fds, ref);
+    } else {
+        if (payload)
+            (void)uds_msg_peek_body(payload, NULL); /* its own copy, if it lies in an arena */
+        r = udsi_sendq_push(&conn->out, type, id, head, head_len, payload, with_fds);
+    }
     if (r < 0)
         return r;
-    msg->sealed = true;
+    if (in_arena)
+        udsi_arena_fill(&place, payload);
+    if (payload)
+        payload->sealed = true;
     after_queueing(conn, was_empty);
     return 0;
+}
+
+int uds_conn_send(uds_conn *conn, uds_msg *msg)
+{
+    return queue_frame(conn, msg->type, msg->id, NULL, msg->head_len, msg, true);
 }
 
 int uds_conn_forward(uds_conn *conn,
@@ -147,22 +196,9 @@ int uds_conn_forward(uds_conn *conn,
                      uds_msg *payload,
                      bool with_fds)
 {
-    bool was_empty = conn->out.count == 0;
-    int r;
-
     if (head_len > UDS_HEAD_MAX || (!head && head_len > 0))
         return -EINVAL;
-    r = check_sendable(conn, head_len, payload, with_fds);
-    if (r < 0)
-        return r;
-    r = udsi_sendq_push(&conn->out, (uint8_t)type, id, head ? head : "", head_len, payload,
-                        with_fds);
-    if (r < 0)
-        return r;
-    if (payload)
-        payload->sealed = true;
-    after_queueing(conn, was_empty);
-    return 0;
+    return queue_frame(conn, (uint8_t)type, id, head ? head : "", head_len, payload, with_fds);
 }
 
 int uds_conn_shutdown(uds_conn *conn, uint32_t status, const char *reason)

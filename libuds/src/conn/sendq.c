@@ -58,6 +58,13 @@ const uint8_t *udsi_out_head(const struct udsi_out *out)
     return out->payload ? out->payload->head : NULL;
 }
 
+const uint8_t *udsi_out_body(const struct udsi_out *out)
+{
+    if (out->in_arena)
+        return out->own_head + out->head_len;
+    return out->payload ? out->payload->body : NULL;
+}
+
 /* All fds of a frame are on their way, or the frame is dropped. */
 static void unpin(struct udsi_sendq *queue, struct udsi_out *out)
 {
@@ -76,7 +83,7 @@ static void pop(struct udsi_sendq *queue)
 
     unpin(queue, out);
     queue->bytes -= udsi_out_size(out) - queue->sent;
-    udsi_block_free(out->own_head, out->head_len);
+    udsi_block_free(out->own_head, out->head_len + (out->in_arena ? out->body_len : 0));
     queue->first = (queue->first + 1) & (queue->cap - 1);
     queue->count--;
     queue->sent = 0;
@@ -117,6 +124,26 @@ static int grow_ring(struct udsi_sendq *queue)
     return 0;
 }
 
+/* Appends what @out says, which has no header yet; there is room in the ring. */
+static void append(struct udsi_sendq *queue, uint8_t type, uint64_t id, const struct udsi_out *out)
+{
+    struct udsi_out *at = udsi_sendq_at(queue, queue->count++);
+
+    *at = *out;
+    udsi_header_encode(&(struct udsi_header){.type = type,
+                                             .flags = out->in_arena ? UDSI_FLAG_ARENA : 0,
+                                             .head_length = out->head_len,
+                                             .fd_count = out->nfds,
+                                             .body_length = (uint32_t)out->body_len,
+                                             .id = id},
+                       at->header);
+    (void)uds_msg_ref(out->payload);
+    if (out->nfds > 0)
+        out->payload->pins++;
+    queue->bytes += udsi_out_size(out);
+    queue->fds += out->nfds;
+}
+
 int udsi_sendq_push(struct udsi_sendq *queue,
                     uint8_t type,
                     uint64_t id,
@@ -126,7 +153,6 @@ int udsi_sendq_push(struct udsi_sendq *queue,
                     bool with_fds)
 {
     uint8_t *own_head = NULL;
-    struct udsi_out *out;
     int r = grow_ring(queue);
 
     if (r < 0)
@@ -139,25 +165,57 @@ int udsi_sendq_push(struct udsi_sendq *queue,
     } else if (!head) {
         head_len = payload ? payload->head_len : 0;
     }
-    out = udsi_sendq_at(queue, queue->count++);
-    *out = (struct udsi_out){
-        .head_len = (uint16_t)head_len,
-        .nfds = with_fds && payload ? payload->nfds : 0,
-        .own_head = own_head,
-        .payload = uds_msg_ref(payload),
-        .body_len = payload ? payload->body_len : 0,
-    };
-    udsi_header_encode(&(struct udsi_header){.type = type,
-                                             .head_length = out->head_len,
-                                             .fd_count = out->nfds,
-                                             .body_length = (uint32_t)out->body_len,
-                                             .id = id},
-                       out->header);
-    if (out->nfds > 0)
-        payload->pins++;
-    queue->bytes += udsi_out_size(out);
-    queue->fds += out->nfds;
+    append(queue, type, id,
+           &(struct udsi_out){
+               .head_len = (uint16_t)head_len,
+               .nfds = with_fds && payload ? payload->nfds : 0,
+               .own_head = own_head,
+               .payload = payload,
+               .body_len = payload ? payload->body_len : 0,
+           });
     return 0;
+}
+
+int udsi_sendq_push_ref(struct udsi_sendq *queue,
+                        uint8_t type,
+                        uint64_t id,
+                        const void *head,
+                        size_t head_len,
+                        uds_msg *payload,
+                        bool with_fds,
+                        const uint8_t ref[UDSI_BODYREF_SIZE])
+{
+    size_t nfds = with_fds && payload ? payload->nfds : 0;
+    uint8_t *own_head;
+    int r = grow_ring(queue);
+
+    if (r < 0)
+        return r;
+    if (!head && payload) {
+        head = payload->head;
+        head_len = payload->head_len;
+    }
+    own_head = udsi_block_alloc(head_len + UDSI_BODYREF_SIZE);
+    if (!own_head)
+        return -ENOMEM;
+    if (head_len > 0)
+        memcpy(own_head, head, head_len);
+    memcpy(own_head + head_len, ref, UDSI_BODYREF_SIZE);
+    append(queue, type, id,
+           &(struct udsi_out){
+               .head_len = (uint16_t)head_len,
+               .nfds = (uint16_t)nfds,
+               .in_arena = true,
+               .own_head = own_head,
+               .payload = nfds > 0 ? payload : NULL,
+               .body_len = UDSI_BODYREF_SIZE,
+           });
+    return 0;
+}
+
+void udsi_sendq_drop_first(struct udsi_sendq *queue)
+{
+    pop(queue);
 }
 
 bool udsi_sendq_has_work(const struct udsi_sendq *queue)
@@ -218,7 +276,7 @@ static bool gather_frame(struct gather *gather, const struct udsi_out *out, size
     if (out->head_len > 0)
         gather_piece(gather, udsi_out_head(out), out->head_len, &skip, true);
     if (out->body_len > 0)
-        gather_piece(gather, out->payload->body, out->body_len, &skip, copy_body);
+        gather_piece(gather, udsi_out_body(out), out->body_len, &skip, copy_body);
     return true;
 }
 

@@ -8,17 +8,19 @@
 
 #include <uds/msg.h>
 
+#include "wire/bodyref.h"
 #include "wire/frame.h"
 
-#define UDSI_HELLO_MAX 64
+#define UDSI_HELLO_MAX 96
 
 /* One frame that waits. The head is the payload's own, or a copy (forwarded frames). */
 struct udsi_out {
     uint8_t header[UDSI_HEADER_SIZE];
     uint16_t head_len;
     uint16_t nfds;     /* still to be sent: 0 once the first byte has gone */
+    bool in_arena;     /* the body is the reference that follows own_head in its block */
     uint8_t *own_head; /* NULL: the payload's */
-    uds_msg *payload;  /* NULL: no body */
+    uds_msg *payload;  /* NULL: no body, or one in an arena and no fds */
     size_t body_len;
 };
 
@@ -50,6 +52,22 @@ int udsi_sendq_push(struct udsi_sendq *queue,
                     uds_msg *payload,
                     bool with_fds);
 
+/*
+ * The same for a body that lies in an arena: @ref stands for it. @payload gives the head, if @head is NULL, and the fds, and
+ * is kept for those alone.
+ */
+int udsi_sendq_push_ref(struct udsi_sendq *queue,
+                        uint8_t type,
+                        uint64_t id,
+                        const void *head,
+                        size_t head_len,
+                        uds_msg *payload,
+                        bool with_fds,
+                        const uint8_t ref[UDSI_BODYREF_SIZE]);
+
+/* Takes the front back, of which nothing has been sent. */
+void udsi_sendq_drop_first(struct udsi_sendq *queue);
+
 /* Anything that may be sent now? */
 bool udsi_sendq_has_work(const struct udsi_sendq *queue);
 
@@ -60,6 +78,7 @@ int udsi_sendq_send(struct udsi_sendq *queue, int fd);
 struct udsi_out *udsi_sendq_at(const struct udsi_sendq *queue, size_t index);
 size_t udsi_out_size(const struct udsi_out *out);
 const uint8_t *udsi_out_head(const struct udsi_out *out);
+const uint8_t *udsi_out_body(const struct udsi_out *out);
 
 bool udsi_sendq_check(const struct udsi_sendq *queue);
 

@@ -17,10 +17,14 @@
 #include "conn/msg.h"
 #include "wire/head.h"
 
-#define STATE_VERSION 3
+#define STATE_VERSION 4
 
+/* A body that lies in an arena of the peer's becomes an ordinary one. */
 static void put_msg(uds_snapshot *s, const uds_msg *msg, bool with_fds)
 {
+    const void *body;
+    size_t body_len;
+
     uds_snapshot_put_u32(s, msg != NULL);
     if (!msg)
         return;
@@ -28,7 +32,8 @@ static void put_msg(uds_snapshot *s, const uds_msg *msg, bool with_fds)
     uds_snapshot_put_u64(s, msg->id);
     uds_snapshot_put_u32(s, msg->error != 0);
     uds_snapshot_put_bytes(s, msg->head, msg->head_len);
-    uds_snapshot_put_bytes(s, msg->body, msg->body_len);
+    body = uds_msg_peek_body(msg, &body_len);
+    uds_snapshot_put_bytes(s, body, body_len);
     uds_snapshot_put_u32(s, with_fds ? msg->nfds : 0);
     for (size_t i = 0; with_fds && i < msg->nfds; i++)
         uds_snapshot_put_fd(s, msg->fds[i]);
@@ -104,6 +109,7 @@ static void put_receiver(uds_snapshot *s, const struct udsi_receiver *rx)
         for (size_t j = 0; j < batch->nfds; j++)
             uds_snapshot_put_fd(s, batch->fds[j]);
     }
+    uds_snapshot_put_u32(s, rx->header.flags);
     uds_snapshot_put_u32(s, rx->header.head_length);
     uds_snapshot_put_u32(s, rx->header.body_length);
     put_msg(s, rx->partial, true);
@@ -143,7 +149,7 @@ static int get_receiver(uds_snapshot *s, struct udsi_receiver *rx)
 {
     const void *data;
     size_t len;
-    uint32_t count, head_length, body_length;
+    uint32_t count, flags, head_length, body_length;
     int r = 0;
 
     rx->received = uds_snapshot_get_u64(s);
@@ -166,16 +172,20 @@ static int get_receiver(uds_snapshot *s, struct udsi_receiver *rx)
         r = get_batch(s, rx);
     if (r < 0)
         return r;
+    flags = uds_snapshot_get_u32(s);
     head_length = uds_snapshot_get_u32(s);
     body_length = uds_snapshot_get_u32(s);
-    if (head_length > UDS_HEAD_MAX || body_length > rx->limits.max_body)
+    if (flags > UINT8_MAX || head_length > UDS_HEAD_MAX || body_length > rx->limits.max_body ||
+        ((flags & UDSI_FLAG_ARENA) && body_length != UDSI_BODYREF_SIZE))
         return -EBADMSG;
+    rx->header.flags = (uint8_t)flags;
     rx->header.head_length = (uint16_t)head_length;
     rx->header.body_length = body_length;
     r = get_msg(s, head_length, 0, &rx->partial);
     if (r < 0 || !rx->partial)
         return r;
     rx->partial->sealed = false;
+    rx->partial->in_arena = flags & UDSI_FLAG_ARENA;
     rx->header.type = rx->partial->type;
     rx->header.id = rx->partial->id;
     if (rx->partial->head_len > head_length || rx->partial->body_len > body_length)
@@ -194,6 +204,8 @@ static void put_queue(uds_snapshot *s, const struct udsi_sendq *queue)
 
         uds_snapshot_put_bytes(s, out->header, sizeof(out->header));
         uds_snapshot_put_bytes(s, udsi_out_head(out), out->head_len);
+        uds_snapshot_put_bytes(s, out->in_arena ? udsi_out_body(out) : NULL,
+                               out->in_arena ? out->body_len : 0);
         uds_snapshot_put_u32(s, out->nfds > 0);
         put_msg(s, out->payload, out->nfds > 0);
     }
@@ -204,24 +216,29 @@ static int get_queued(uds_snapshot *s, struct udsi_sendq *queue)
     static const struct udsi_limits none = {
         .max_body = UINT32_MAX, .max_fds = UDS_FDS_MAX, .features = UINT64_MAX};
     _cleanup_msg_ uds_msg *payload = NULL;
-    const void *bytes, *head;
+    const void *bytes, *head, *ref;
     struct udsi_header header;
-    size_t len, head_len, body_len;
+    size_t len, head_len, ref_len, body_len;
     bool with_fds;
     int r;
 
     bytes = uds_snapshot_get_bytes(s, &len);
     head = uds_snapshot_get_bytes(s, &head_len);
+    ref = uds_snapshot_get_bytes(s, &ref_len);
     with_fds = uds_snapshot_get_u32(s) != 0;
     r = get_msg(s, 0, 0, &payload);
     if (r < 0)
         return r;
-    body_len = payload ? payload->body_len : 0;
+    body_len = ref_len > 0 ? ref_len : payload ? payload->body_len : 0;
     if (len != UDSI_HEADER_SIZE || udsi_header_decode(bytes, &none, &header) != UDSI_RULE_NONE ||
         header.head_length != head_len || header.body_length != body_len ||
+        (ref_len > 0) != ((header.flags & UDSI_FLAG_ARENA) != 0) ||
         (with_fds && (!payload || header.fd_count != payload->nfds || payload->nfds == 0)))
         return -EBADMSG;
-    r = udsi_sendq_push(queue, header.type, header.id, head, head_len, payload, with_fds);
+    r = ref_len > 0
+            ? udsi_sendq_push_ref(queue, header.type, header.id, head, head_len, payload, with_fds,
+                                  ref)
+            : udsi_sendq_push(queue, header.type, header.id, head, head_len, payload, with_fds);
     if (r < 0)
         return r;
     /* The fds of a frame that is partly out have gone, but its header still says how many there were. */
@@ -266,6 +283,7 @@ int uds_conn_serialise(uds_conn *conn, uds_snapshot *s)
     uds_snapshot_put_u64(s, conn->high_water);
     uds_snapshot_put_u64(s, conn->low_water);
     uds_snapshot_put_u32(s, conn->beat.interval_ms);
+    uds_snapshot_put_u64(s, conn->arena_bytes);
     uds_snapshot_put_u32(s, (uint32_t)conn->state);
     uds_snapshot_put_u32(s, conn->said_goodbye);
     uds_snapshot_put_u32(s, conn->said_finish);
@@ -286,6 +304,7 @@ int uds_conn_serialise(uds_conn *conn, uds_snapshot *s)
     put_receiver(s, &conn->in);
     put_queue(s, &conn->out);
     put_msg(s, conn->ready, true);
+    udsi_arenas_serialise(conn, s);
     return uds_snapshot_error(s);
 }
 
@@ -299,6 +318,7 @@ static int get_options(uds_snapshot *s, struct uds_conn_options *ret)
     ret->high_water = (size_t)uds_snapshot_get_u64(s);
     ret->low_water = (size_t)uds_snapshot_get_u64(s);
     ret->heartbeat_ms = uds_snapshot_get_u32(s);
+    ret->arena_bytes = (size_t)uds_snapshot_get_u64(s);
     return uds_snapshot_error(s);
 }
 
@@ -339,6 +359,8 @@ static int get_rest(uds_snapshot *s, uds_conn *conn)
         r = get_queue(s, &conn->out);
     if (r == 0)
         r = get_msg(s, 0, 0, &conn->ready);
+    if (r == 0)
+        r = udsi_arenas_restore(conn, s);
     if (r < 0)
         return r;
     conn->more = true; /* what the buffer holds does not wake poll */

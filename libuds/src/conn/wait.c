@@ -19,7 +19,7 @@ static int while_quiet(uds_conn *conn)
 {
     udsi_heartbeat_tick(conn);
     conn->finish_due = false;
-    if (udsi_sendq_has_work(&conn->out) || conn->peer_done)
+    if (udsi_conn_has_work(conn) || conn->peer_done)
         (void)udsi_conn_pump_out(conn);
     udsi_conn_end_if_finished(conn);
     if (conn->state == UDSI_CONN_CLOSED)
@@ -40,6 +40,9 @@ int uds_conn_receive(uds_conn *conn, uds_msg **ret)
     r = udsi_conn_next(conn, &budget, ret);
     if (r == 1)
         conn->more = true; /* the buffer may hold another, which does not wake poll */
+    if (r == 1 && udsi_arena_is_urgent(conn))
+        (void)udsi_conn_pump_out(
+            conn); /* who finds a message each time never comes to a quiet moment */
     if (r == 0)
         r = while_quiet(conn);
     if (r <= 0)
@@ -147,6 +150,12 @@ int uds_conn_send_wait(uds_conn *conn, uds_msg *msg, int timeout_ms)
     if (conn->reported)
         return udsi_conn_result(conn);
     for (;;) {
+        /* A slot that the peer has long released is worth a look. */
+        if (!queued && !conn->ready && udsi_arena_is_starved(conn, msg)) {
+            r = pump_in(conn);
+            if (r < 0)
+                return r;
+        }
         if (!queued) {
             r = uds_conn_send(conn, msg);
             if (r < 0 && r != -ENOBUFS)

@@ -74,6 +74,9 @@ struct udsi_pidfd_info {
 #define UDSI_PIDFD_GET_USER_NAMESPACE   _IO(0xff, 9)
 #define UDSI_PIDFD_GET_UTS_NAMESPACE    _IO(0xff, 10)
 
+#define UDSI_MFD_NOEXEC_SEAL            0x0008U /* include/uapi/linux/memfd.h, 6.3 */
+#define UDSI_MADV_POPULATE_WRITE        23      /* include/uapi/asm-generic/mman-common.h, 5.14 */
+
 #ifndef SYS_fchmodat2
 #define SYS_fchmodat2 452 /* 6.6, the same number on every architecture */
 #endif

@@ -12,6 +12,7 @@
 #include <uds/conn.h>
 #include <uds/msg.h>
 
+#include "wire/bodyref.h"
 #include "wire/cursor.h"
 
 static const char *const rule_texts[] = {
@@ -30,8 +31,8 @@ static const char *const rule_texts[] = {
     [UDSI_RULE_HELLO_FIRST] = "P-12: the first frame is HELLO",
     [UDSI_RULE_HELLO_ONCE] = "P-13: HELLO is sent once",
     [UDSI_RULE_HELLO_PLAIN] = "P-14: HELLO has id 0, no body and no fds",
-    [UDSI_RULE_HELLO_LIMITS] =
-        "P-15: HELLO carries MAX_BODY (u32) and MAX_FDS (u32, at most 253); FEATURES is u64",
+    [UDSI_RULE_HELLO_LIMITS] = "P-15: HELLO carries MAX_BODY (u32) and MAX_FDS (u32, at most 253); "
+                               "FEATURES and ARENA_MAX are u64",
     [UDSI_RULE_CRITICAL_FIELD] = "P-16: HELLO and GOODBYE carry no unknown field without bit 15",
     [UDSI_RULE_GOODBYE_PLAIN] = "P-17: GOODBYE has id 0, no body and no fds",
     [UDSI_RULE_RECORD] = "P-18: a record of a SEQPACKET socket is exactly one frame",
@@ -39,6 +40,21 @@ static const char *const rule_texts[] = {
     [UDSI_RULE_HEARTBEAT_TURN] = "P-34: one PING at a time, and one PONG of its id for each",
     [UDSI_RULE_FINISH_PLAIN] = "P-35: FINISH has id 0, no head, no body and no fds",
     [UDSI_RULE_FINISH_LAST] = "P-36: no message follows FINISH",
+    [UDSI_RULE_BODY_REF] = "P-40: a body that lies in an arena is 24 bytes on the wire",
+    [UDSI_RULE_ARENA_FRAME] = "P-41: ARENA announces a number above all before, with one fd and "
+                              "the slots' length, or withdraws a live one, with neither",
+    [UDSI_RULE_ARENA_SLOTS] =
+        "P-42: an arena is 1 to 64 slots, whose length is a power of two and at least 4096",
+    [UDSI_RULE_ARENA_MEMORY] = "P-43: an arena is memory on tmpfs, sealed against shrinking, "
+                               "growing and writing from now on, with every page there",
+    [UDSI_RULE_ARENA_LIMITS] =
+        "P-44: there are at most 16 arenas, together no larger than the receiver's ARENA_MAX",
+    [UDSI_RULE_BODY_PLACE] = "P-45: a body lies at the beginning of a slot of a live arena and is "
+                             "1 byte to a slot long, and no longer than MAX_BODY",
+    [UDSI_RULE_BODY_IN_HAND] = "P-46: a body lies in a slot that the receiver has released",
+    [UDSI_RULE_RELEASE] = "P-47: RELEASE names slots that its sender has, or none of an arena that "
+                          "it refuses at once",
+    [UDSI_RULE_ARENA_WITHDRAWN] = "P-48: an arena is withdrawn when all its slots are released",
     [UDSI_RULE_DATAGRAM] = "P-70: a datagram is exactly one frame",
     [UDSI_RULE_DATAGRAM_TYPE] = "P-71: a datagram is no HELLO and no GOODBYE",
 };
@@ -56,6 +72,8 @@ static bool is_known_type(uint8_t type, uint64_t features)
         return (features & UDS_FEATURE_HEARTBEAT) != 0;
     if (type == UDS_MSG_FINISH)
         return (features & UDS_FEATURE_FINISH) != 0;
+    if (type == UDS_MSG_ARENA || type == UDS_MSG_RELEASE)
+        return (features & UDS_FEATURE_ARENA) != 0;
     if (type == UDS_MSG_PART || type == UDS_MSG_CREDIT)
         return (features & UDS_FEATURE_STREAMING) != 0;
     return type == UDS_MSG_HELLO || type == UDS_MSG_GOODBYE || type == UDS_MSG_MESSAGE ||
@@ -66,9 +84,7 @@ static bool is_known_type(uint8_t type, uint64_t features)
 /* The flags that a frame of @type may have. */
 static uint8_t known_flags(uint8_t type, uint64_t features)
 {
-    (void)type; /* no feature has a flag yet */
-    (void)features;
-    return 0;
+    return (features & UDS_FEATURE_ARENA) && type >= UDS_MSG_MESSAGE ? UDSI_FLAG_ARENA : 0;
 }
 
 void udsi_header_encode(const struct udsi_header *header, uint8_t out[UDSI_HEADER_SIZE])
@@ -117,6 +133,8 @@ enum udsi_rule udsi_header_decode(const uint8_t bytes[UDSI_HEADER_SIZE],
         return UDSI_RULE_BODY_LENGTH;
     if (fd_count > limits->max_fds)
         return UDSI_RULE_FD_COUNT;
+    if ((flags & UDSI_FLAG_ARENA) && body_length != UDSI_BODYREF_SIZE)
+        return UDSI_RULE_BODY_REF;
     *ret = (struct udsi_header){
         .type = type,
         .flags = flags,

@@ -20,9 +20,12 @@
 #define UDSI_HEADER_SIZE   24
 
 /* Tags that only a HELLO may carry. */
-#define UDSI_FIELD_MAX_BODY 32 /* u32 */
-#define UDSI_FIELD_MAX_FDS  33 /* u32 */
-#define UDSI_FIELD_FEATURES 34 /* u64 */
+#define UDSI_FIELD_MAX_BODY  32     /* u32 */
+#define UDSI_FIELD_MAX_FDS   33     /* u32 */
+#define UDSI_FIELD_FEATURES  34     /* u64 */
+#define UDSI_FIELD_ARENA_MAX 0x8002 /* u64; who does not know arenas passes it over */
+
+#define UDSI_FLAG_ARENA      0x01 /* the body is a reference, wire/bodyref.h */
 
 /* What a peer may break; the number is the one in docs/protocol.md (P-1 …), the words are in udsi_rule_text(). Numbers that are missing are rules that no receiver of frames can see broken. */
 enum udsi_rule {
@@ -49,6 +52,15 @@ enum udsi_rule {
     UDSI_RULE_HEARTBEAT_TURN = 34,
     UDSI_RULE_FINISH_PLAIN = 35,
     UDSI_RULE_FINISH_LAST = 36,
+    UDSI_RULE_BODY_REF = 40,
+    UDSI_RULE_ARENA_FRAME = 41,
+    UDSI_RULE_ARENA_SLOTS = 42,
+    UDSI_RULE_ARENA_MEMORY = 43,
+    UDSI_RULE_ARENA_LIMITS = 44,
+    UDSI_RULE_BODY_PLACE = 45,
+    UDSI_RULE_BODY_IN_HAND = 46,
+    UDSI_RULE_RELEASE = 47,
+    UDSI_RULE_ARENA_WITHDRAWN = 48,
     UDSI_RULE_DATAGRAM = 70,
     UDSI_RULE_DATAGRAM_TYPE = 71,
     UDSI_RULE_COUNT
@@ -80,7 +92,7 @@ enum udsi_rule udsi_header_decode(const uint8_t bytes[UDSI_HEADER_SIZE],
                                   const struct udsi_limits *limits,
                                   struct udsi_header *ret);
 
-/* "P-7: a body is no longer than the receiver's MAX_BODY"; static string. */
+/* "P-7: a body is no longer than the receiver's MAX_BODY"; static string, "" for a number that is not in use. */
 const char *udsi_rule_text(enum udsi_rule rule);
 
 #endif

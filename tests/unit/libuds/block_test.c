@@ -133,7 +133,8 @@ static size_t allocations(size_t len, int burst, int fd)
     (void)uds_conn_process(a);
     (void)uds_conn_process(b);
     (void)uds_conn_process(a);
-    for (int i = 0; i < 200; i++) /* until buffers have the size that this flow needs */
+    for (int i = 0; i < 600;
+         i++) /* until buffers have the size that this flow needs, and arenas are there */
         exchange(a, b, len, burst, fd);
     before = heap_count();
     for (int i = 0; i < 200; i++)

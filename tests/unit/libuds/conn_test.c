@@ -94,7 +94,7 @@ Test(conn_open, holds_everything_back_until_the_peers_hello)
     send_one(conn, 1, 10);
     cr_assert_eq(uds_conn_process(conn), 0);
     cr_assert_eq(uds_conn_flush(conn), 1, "a message waits");
-    cr_assert_eq(recv(peer, buf, sizeof(buf), MSG_DONTWAIT), 52, "HELLO and nothing else");
+    cr_assert_eq(recv(peer, buf, sizeof(buf), MSG_DONTWAIT), 64, "HELLO and nothing else");
     cr_assert_eq(uds_conn_get_events(conn), POLLIN);
     cr_assert_not(uds_conn_is_open(conn));
     raw_send_hello(peer);

@@ -185,7 +185,7 @@ Test(event, sends_of_one_turn_go_out_together)
     cr_assert_eq(uds_event_attach(&event, turn.conn, base), 0);
     cr_assert_eq(write(turn.raw, hello, sizeof(hello)), (ssize_t)sizeof(hello));
     settle(base);
-    cr_assert_eq(recv(turn.raw, buf, sizeof(buf), 0), 52); /* its HELLO */
+    cr_assert_eq(recv(turn.raw, buf, sizeof(buf), 0), 64); /* its HELLO */
 
     one = event_new(base, -1, 0, send_twice, &turn);
     two = event_new(base, -1, 0, send_twice, &turn);

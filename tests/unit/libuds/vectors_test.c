@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include <uds/conn.h>
@@ -45,6 +46,8 @@ struct vector {
     int socket_type;
     bool hello;
     size_t fds;
+    bool whole;    /* only meant to arrive in one piece */
+    size_t memory; /* 0: the fds are of /dev/null; otherwise of so many bytes of memory */
     uint32_t max_body, max_fds;
     unsigned long long features;
     struct seen messages[EXPECTS_MAX];
@@ -79,6 +82,10 @@ static void read_key(struct vector *v, const char *line)
     else if (sscanf(line, "# expect: drop P-%u", &v->rule) == 1)
         v->outcome = OUTCOME_DROP;
     else if (sscanf(line, "# fds: %zu", &v->fds) == 1)
+        return;
+    else if (strcmp(line, "# arrives: whole\n") == 0)
+        v->whole = true;
+    else if (sscanf(line, "# memory: %zu", &v->memory) == 1)
         return;
     else if (sscanf(line, "# features: %llu", &v->features) == 1)
         return;
@@ -223,7 +230,20 @@ static void bench_close(struct bench *b)
     close(b->raw);
 }
 
-static void raw_send(int fd, const void *bytes, size_t len, size_t nfds)
+/* Memory of @size bytes that may be mapped: on tmpfs, sealed, every page written. */
+static int make_memory(size_t size)
+{
+    static const char page[4096];
+    int fd = memfd_create("vector", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+    cr_assert_geq(fd, 0);
+    for (size_t done = 0; done < size; done += sizeof(page))
+        cr_assert_eq(write(fd, page, sizeof(page)), (ssize_t)sizeof(page));
+    cr_assert_eq(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE), 0);
+    return fd;
+}
+
+static void raw_send(int fd, const void *bytes, size_t len, size_t nfds, size_t memory)
 {
     union {
         struct cmsghdr align;
@@ -244,7 +264,8 @@ static void raw_send(int fd, const void *bytes, size_t len, size_t nfds)
         cmsg->cmsg_type = SCM_RIGHTS;
         cmsg->cmsg_len = CMSG_LEN(nfds * sizeof(int));
         for (size_t i = 0; i < nfds; i++)
-            cr_assert_geq(fds[i] = open("/dev/null", O_RDONLY | O_CLOEXEC), 0);
+            cr_assert_geq(
+                fds[i] = memory ? make_memory(memory) : open("/dev/null", O_RDONLY | O_CLOEXEC), 0);
         memcpy(CMSG_DATA(cmsg), fds, nfds * sizeof(int));
     }
     n = sendmsg(fd, &msg, MSG_NOSIGNAL);
@@ -263,7 +284,7 @@ static void send_hello(const struct vector *v, int raw)
     memcpy(hello, hello_front, sizeof(hello_front));
     for (size_t i = 0; i < 8; i++)
         hello[sizeof(hello_front) + i] = (uint8_t)(v->features >> (8 * i));
-    raw_send(raw, hello, sizeof(hello), 0);
+    raw_send(raw, hello, sizeof(hello), 0, 0);
 }
 
 /* ---- what has to come of it ---- */
@@ -322,7 +343,7 @@ static void run_at_once(const struct vector *v)
     bench_open(&b, v->socket_type, v->max_body, v->max_fds);
     if (v->hello)
         send_hello(v, b.raw);
-    raw_send(b.raw, v->bytes, v->len, v->fds);
+    raw_send(b.raw, v->bytes, v->len, v->fds, v->memory);
     bench_run(&b);
     check_outcome(v, &b);
     bench_close(&b);
@@ -332,14 +353,14 @@ static void run_byte_by_byte(const struct vector *v)
 {
     struct bench b;
 
-    if (v->socket_type != SOCK_STREAM)
+    if (v->socket_type != SOCK_STREAM || v->whole)
         return;
     bench_open(&b, v->socket_type, v->max_body, v->max_fds);
     if (v->hello)
         send_hello(v, b.raw);
     bench_run(&b);
     for (size_t i = 0; i < v->len && !b.closed; i++) {
-        raw_send(b.raw, v->bytes + i, 1, i == 0 ? v->fds : 0);
+        raw_send(b.raw, v->bytes + i, 1, i == 0 ? v->fds : 0, v->memory);
         bench_run(&b);
     }
     check_outcome(v, &b);
@@ -363,7 +384,7 @@ static void run_header(const struct vector *v)
         return;
     rule = udsi_header_decode(v->bytes, &limits, &header);
     if ((v->outcome == OUTCOME_CLOSE || v->outcome == OUTCOME_DROP) &&
-        v->rule <= UDSI_RULE_FD_COUNT) {
+        (v->rule <= UDSI_RULE_FD_COUNT || v->rule == UDSI_RULE_BODY_REF)) {
         cr_assert_eq((unsigned)rule, v->rule, "%s: P-%u", v->name, (unsigned)rule);
     } else {
         cr_assert_eq(rule, UDSI_RULE_NONE, "%s: %s", v->name, udsi_rule_text(rule));
@@ -438,7 +459,7 @@ static void run_datagram(const struct vector *v)
     cr_assert_eq(uds_dgram_pair(&to, &from, &options), 0);
     /* So that the receiver has to refuse fds itself, as before 6.16. */
     (void)setsockopt(uds_dgram_get_fd(to), SOL_SOCKET, SO_PASSRIGHTS, &on, sizeof(on));
-    raw_send(uds_dgram_get_fd(from), v->bytes, v->len, v->fds);
+    raw_send(uds_dgram_get_fd(from), v->bytes, v->len, v->fds, v->memory);
     while (uds_dgram_receive(to, &b.messages[b.nmessages], NULL) == 1)
         b.nmessages++;
     snprintf(rule, sizeof(rule), "P-%u:", v->rule);
@@ -475,7 +496,7 @@ static void run_encoder(const struct vector *v)
         return;
     bench_open(&b, v->socket_type, v->max_body, v->max_fds);
     send_hello(v, b.raw);
-    raw_send(b.raw, v->bytes, v->len, v->fds);
+    raw_send(b.raw, v->bytes, v->len, v->fds, v->memory);
     bench_run(&b);
     check_outcome(v, &b);
     (void)raw_receive(b.raw, buf, sizeof(buf), &nfds); /* its HELLO */

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef UDSI_CONN_ARENA_H
+#define UDSI_CONN_ARENA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uds/conn.h>
+
+#include "conn/region.h"
+#include "conn/slots.h"
+#include "wire/bodyref.h"
+#include "wire/frame.h"
+
+/*
+ * The arenas of a connection: memory that one side owns, writes and announces, and the other maps for reading only. docs/
+ * protocol.md has the frames. A slot goes round like this, and its owner and its reader each know where it is:
+ *
+ *      owner                                                              reader
+ *   ┌─ out (the peer has it) ◀── ARENA: all of them ─────────────────▶ in hand ──┐
+ *   │                                                                            │ the message is gone
+ *   └──▶ free ◀───────────────── RELEASE ◀────────────────────────── let go ◀────┘
+ *          │ a message is built in it, or its body copied there
+ *          ▼
+ *        held ── the frame is queued: out, and held until the message itself goes
+ *
+ * Nothing ever waits for a slot: without a free one a body travels inside its frame.
+ */
+
+#define UDSI_ARENAS_MAX 16 /* live at a time, each way; the peer may not announce more */
+
+/* One of ours. I1 (out | held) is a subset of all. I2 region NULL: from a former image, only waits for what is out. */
+struct udsi_own_arena {
+    struct udsi_region *region;
+    uint64_t number;
+    uint64_t slot_size;
+    uint64_t all, out, held;
+    bool granted; /* the peer has released something: it took the arena */
+};
+
+/* One of the peer's. I3 let_go of its region is a subset of in_hand, which is one of all. */
+struct udsi_peer_arena {
+    struct udsi_region *region;
+    int fd; /* for another image of us; nothing else needs it once it is mapped */
+    uint64_t number;
+    uint64_t slot_size;
+    unsigned count;
+    uint64_t in_hand; /* what the peer may not name now */
+};
+
+/* Made when the first large body or the first ARENA comes. */
+struct udsi_arenas {
+    uint64_t own_bytes, peer_bytes; /* I4 the sums of sizes below */
+    uint64_t own_last, peer_last;   /* the highest number so far */
+    uint64_t rent[64]; /* bytes that went inside frames, by class, since that class got an arena */
+    unsigned refusals; /* arenas that the peer could not take */
+    unsigned nown, npeer;
+    struct udsi_own_arena own[UDSI_ARENAS_MAX];
+    struct udsi_peer_arena peer[UDSI_ARENAS_MAX];
+};
+
+/* Where a body will lie. Good until the next arena comes or goes. */
+struct udsi_place {
+    struct udsi_own_arena *arena;
+    uint64_t bit;
+};
+
+/* ---- arenas of ours (arena-own.c) ---- */
+
+/*
+ * Finds a free slot for the body of @msg, or the one that it was built in. False: it travels inside its frame. May
+ * announce a new arena, for later.
+ */
+bool udsi_arena_place(uds_conn *conn, const uds_msg *msg, struct udsi_place *ret);
+
+/* What the frame says instead of a body of @len bytes. */
+void udsi_arena_reference(const struct udsi_place *place,
+                          size_t len,
+                          uint8_t ret_ref[UDSI_BODYREF_SIZE]);
+
+/* The body moves there, unless it is there already, and the slot is the peer's. */
+void udsi_arena_fill(const struct udsi_place *place, const uds_msg *msg);
+
+/* The body of @msg would find a slot if only the peer's RELEASE were read. */
+bool udsi_arena_is_starved(const uds_conn *conn, const uds_msg *msg);
+
+/* The front of the queue is an ARENA that cannot go out now (too many fds in flight): it is taken back. False: it is not. */
+bool udsi_arena_take_back(uds_conn *conn);
+
+void udsi_release_take(uds_conn *conn, const uds_msg *msg);
+
+/* Withdraws arenas of a former image of which everything is back. 0 or -ENOMEM. */
+int udsi_arena_withdraw_former(uds_conn *conn);
+
+/* ---- arenas of the peer (arena-peer.c) ---- */
+
+void udsi_arena_take(uds_conn *conn, uds_msg *msg);
+
+/* The body of @msg is a reference: makes it a lease on the slot. False: the connection has failed. */
+bool udsi_arena_open_body(uds_conn *conn, uds_msg *msg);
+
+/* Queues RELEASE for all that was let go of, and withdraws what is of no use any more. True: there is more to send. */
+bool udsi_arena_queue_releases(uds_conn *conn);
+
+/* Is it worth a send of its own? So much was let go of that the peer may run out. */
+bool udsi_arena_is_urgent(const uds_conn *conn);
+
+/* ---- both (arena.c) ---- */
+
+/* conn->arenas, made if it is not there. NULL: no memory. */
+struct udsi_arenas *udsi_arenas_get(uds_conn *conn);
+
+/* A frame without fields: ARENA or RELEASE. @fd: −1 none; success takes it. 0 or -ENOMEM. */
+int udsi_arena_queue_frame(
+    uds_conn *conn, uint8_t type, uint64_t number, const void *body, size_t len, int fd);
+
+void udsi_arenas_free(uds_conn *conn);
+void udsi_arenas_serialise(uds_conn *conn, uds_snapshot *s);
+int udsi_arenas_restore(uds_conn *conn, uds_snapshot *s);
+bool udsi_arenas_check(const uds_conn *conn);
+
+/* Maps an arena of the peer's whose fd is @fd, which success takes. A rule, or 0 with @ret_error 0 or a local -errno. */
+enum udsi_rule udsi_arena_adopt(struct udsi_arenas *arenas,
+                                uint64_t limit,
+                                uint64_t number,
+                                uint64_t slot_size,
+                                int fd,
+                                int *ret_error);
+
+#endif

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Memory behind a descriptor: made so that a stranger may map it, and checked before a stranger's is mapped.
+ *
+ * Two things can go wrong for who maps foreign memory. SIGBUS, when a page cannot be had: the file was cut, or it lies in
+ * hugetlbfs whose pool is empty. And the bill: tmpfs charges a page to the cgroup of the process that touches it first,
+ * so a sparse file of 10 GiB costs its maker nothing and kills its reader. Both are out of the way when the file is on
+ * tmpfs, cannot shrink or grow, and has every page; and when no page can be taken out again.
+ *
+ * For the last, F_SEAL_FUTURE_WRITE is as good as F_SEAL_WRITE (mm/shmem.c, shmem_fallocate(), since 5.1; measured on 6.18):
+ * either makes fallocate(FALLOC_FL_PUNCH_HOLE), madvise(MADV_REMOVE) through a mapping that was writable before, write(2) and
+ * every new writable mapping -EPERM; so it does O_TRUNC and ftruncate(2) with the size seals. MADV_DONTNEED and
+ * MADV_PAGEOUT leave the pages the file's. What was swapped out is charged to who was charged before when it comes back.
+ */
+
+#include "socket/memfd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include <uds/fdset.h>
+
+#include "cleanup.h"
+#include "socket/kernel.h"
+
+#define SIZE_SEALS (F_SEAL_SHRINK | F_SEAL_GROW)
+
+/*
+ * Is every page there? st_blocks alone can be cheated: fallocate(2) with KEEP_SIZE puts pages behind the end, which are
+ * counted, while the file itself is one hole (measured). The offset belongs to everybody who shares the description,
+ * so it is put back.
+ */
+static int check_allocated(int fd, const struct stat *st)
+{
+    if (st->st_size == 0)
+        return 0;
+    if ((uint64_t)st->st_blocks * 512 < (uint64_t)st->st_size)
+        return -ENODATA;
+
+    off_t before = lseek(fd, 0, SEEK_CUR);
+    off_t hole = lseek(fd, 0, SEEK_HOLE);
+    if (before >= 0)
+        (void)lseek(fd, before, SEEK_SET);
+    return hole < st->st_size ? -ENODATA : 0;
+}
+
+/* The seals come first: without them whatever is found out next may have changed when it is told. */
+static bool has_seals(enum udsi_memfd_use use, int seals)
+{
+    if ((seals & SIZE_SEALS) != SIZE_SEALS)
+        return false;
+    return (seals & F_SEAL_WRITE) || (use == UDSI_MEMFD_ARENA && (seals & F_SEAL_FUTURE_WRITE));
+}
+
+int udsi_memfd_check(int fd, enum udsi_memfd_use use, uint64_t limit_bytes, uint64_t *ret_size)
+{
+    struct stat st;
+    struct statfs fs;
+    int seals = fcntl(fd, F_GET_SEALS);
+
+    if (seals < 0)
+        return errno == EBADF ? -EBADF : -EINVAL;
+    if (fstat(fd, &st) < 0 || fstatfs(fd, &fs) < 0)
+        return -errno;
+    if (((unsigned long)fs.f_type & 0xffffffffUL) != UDSI_MAGIC_TMPFS || !S_ISREG(st.st_mode))
+        return -EINVAL;
+    if (!has_seals(use, seals))
+        return st.st_nlink == 0 ? -EPERM : -EINVAL;
+    if (st.st_size < 0 || (uint64_t)st.st_size > limit_bytes)
+        return -EFBIG;
+
+    int r = check_allocated(fd, &st);
+    if (r < 0)
+        return r;
+    *ret_size = (uint64_t)st.st_size;
+    return 0;
+}
+
+int uds_memfd_check(int fd, uint64_t limit_bytes, uint64_t *ret_size)
+{
+    return udsi_memfd_check(fd, UDSI_MEMFD_CARGO, limit_bytes, ret_size);
+}
+
+/* Not executable for good where the kernel has that (6.3); an older one says EINVAL to the flag. */
+static int create(const char *name)
+{
+    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | UDSI_MFD_NOEXEC_SEAL);
+
+    if (fd < 0 && errno == EINVAL)
+        fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    return fd < 0 ? -errno : fd;
+}
+
+/* Pages that fallocate(2) has made count as a hole until somebody has touched them, so they are touched. */
+static int touch_all(void *base, size_t size)
+{
+    volatile uint8_t *at = base;
+
+    if (madvise(base, size, UDSI_MADV_POPULATE_WRITE) == 0)
+        return 0;
+    if (errno != EINVAL) /* -ENOMEM, -EFAULT: a limit; before 5.14 there is no such advice */
+        return -ENOMEM;
+    for (size_t i = 0; i < size; i += 4096)
+        at[i] = 0;
+    return 0;
+}
+
+int udsi_memfd_new_arena(size_t size, void **ret_base)
+{
+    _cleanup_close_ int fd = create("uds-arena");
+    void *base;
+    int r;
+
+    if (fd < 0)
+        return fd;
+    /* fallocate(2) fails where a page that is touched would kill: nothing is left to chance by the time of the mapping. */
+    if (ftruncate(fd, (off_t)size) < 0 || fallocate(fd, 0, 0, (off_t)size) < 0)
+        return errno == ENOSPC ? -ENOMEM : -errno;
+    base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (base == MAP_FAILED)
+        return -errno;
+    r = touch_all(base, size);
+    if (r == 0 && fcntl(fd, F_ADD_SEALS, SIZE_SEALS | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) < 0)
+        r = -errno;
+    if (r < 0) {
+        (void)munmap(base, size);
+        return r;
+    }
+    *ret_base = base;
+    return udsi_take_fd(&fd);
+}
+
+int udsi_memfd_map(int fd, size_t size, void **ret_base)
+{
+    void *base = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+
+    if (base == MAP_FAILED)
+        return -errno;
+    *ret_base = base;
+    return 0;
+}
+
+void udsi_memfd_unmap(void *base, size_t size)
+{
+    (void)munmap(base, size);
+}
