@@ -2,8 +2,9 @@
 /*
  * A file becomes a sealed memfd:  started ── a chunk per loop turn ──▶ sealed ──▶ done, freed by its owner
  *
- * The size is taken once; a file that shrinks meanwhile gives a shorter copy, one that grows is cut. The copy has the
- * file's offset, all four seals, and its pages are written, so it is what uds_memfd_check() wants to see.
+ * The size is what was charged, and is not asked for again: who owns the file may change it at any moment. One that
+ * shrinks meanwhile gives a shorter copy, one that grows is cut. The copy has the file's offset, all four seals, and its
+ * pages are written, so it is what uds_memfd_check() wants to see.
  *
  * Its pages are charged to the sandbox that it is for until the last who holds it lets go (copied.c), to the sender's
  * queue as well while it is being made (pending.c).
@@ -21,7 +22,6 @@
 
 #include <linux/magic.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/vfs.h>
 
 #include <uds/fdset.h>
@@ -144,17 +144,15 @@ int fdcopy_start(struct fdcopy **ret,
                  struct event_base *base,
                  uds_msg *msg,
                  size_t index,
+                 uint64_t size,
                  const struct fdpolicy_copies *copies,
                  fdcopy_done_fn done,
                  void *arg)
 {
-    struct stat st;
     int file = uds_msg_peek_fd(msg, index);
     if (file < 0)
         return file;
-    if (fstat(file, &st) < 0)
-        return -errno;
-    if (st.st_size < 0 || (uint64_t)st.st_size > FDCOPY_MAX)
+    if (size > FDCOPY_MAX)
         return -EFBIG;
     if (may_hang(file))
         return -EXDEV;
@@ -163,7 +161,7 @@ int fdcopy_start(struct fdcopy **ret,
         return -ENOMEM;
     copy->msg = uds_msg_ref(msg);
     copy->index = index;
-    copy->size = (uint64_t)st.st_size;
+    copy->size = size;
     copy->done = done;
     copy->arg = arg;
     if (copies != NULL)
@@ -171,7 +169,7 @@ int fdcopy_start(struct fdcopy **ret,
     event_assign(&copy->turn, base, -1, 0, on_turn, copy);
     copy->chunk = malloc(FDCOPY_CHUNK);
     copy->memfd = memfd_create("uds-file-copy", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (copy->chunk == NULL || copy->memfd < 0 || ftruncate(copy->memfd, st.st_size) < 0) {
+    if (copy->chunk == NULL || copy->memfd < 0 || ftruncate(copy->memfd, (off_t)size) < 0) {
         int r = copy->chunk == NULL ? -ENOMEM : -errno;
         fdcopy_free(copy);
         return r;

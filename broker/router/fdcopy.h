@@ -24,15 +24,17 @@ typedef void (*fdcopy_done_fn)(uds_msg *msg,
 
 /**
  * fdcopy_start() - replace descriptor @index of @msg
+ * @size: how much of the file, as it was charged
  * @copies: those of @msg that are copies already; NULL none
  * @done: called once from the loop, never from inside this function
- * Errors: -EFBIG the file is larger than FDCOPY_MAX; -EXDEV it lies on a filesystem whose reads may hang (network,
+ * Errors: -EFBIG @size is larger than FDCOPY_MAX; -EXDEV it lies on a filesystem whose reads may hang (network,
  *         FUSE); -EMFILE, -ENOMEM.
  */
 int fdcopy_start(struct fdcopy **ret,
                  struct event_base *base,
                  uds_msg *msg,
                  size_t index,
+                 uint64_t size,
                  const struct fdpolicy_copies *copies,
                  fdcopy_done_fn done,
                  void *arg);

@@ -186,7 +186,8 @@ int pending_copy(struct peer *peer,
     struct pending *pending = peer->pending;
     r = charge_copy(peer, msg, info.size);
     if (r == 0)
-        r = fdcopy_start(&pending->copy, peer->router->base, msg, index, copies, on_copied, peer);
+        r = fdcopy_start(&pending->copy, peer->router->base, msg, index, info.size, copies,
+                         on_copied, peer);
     if (r == 0)
         r = charge_copied(peer, info.size, receiver);
     if (r < 0) {

@@ -7,6 +7,7 @@
 
 #include <uds/fdset.h>
 
+#include "fdcopy.h"
 #include "fdpolicy.h"
 #include "world.h"
 
@@ -194,6 +195,33 @@ Test(fdpolicy, keeps_the_order_of_messages_behind_a_copy)
     uds_conn_unref(sub);
     uds_conn_unref(client);
     world_close(&w);
+}
+
+static void on_copied(uds_msg *msg, int error, const struct fdpolicy_copies *copies, void *arg)
+{
+    struct uds_fd_info *info = arg;
+    cr_assert_eq(error, 0);
+    cr_assert(fdpolicy_is_copy(copies, 0));
+    cr_assert_eq(uds_fd_classify(uds_msg_peek_fd(msg, 0), info), 0);
+    uds_msg_unref(msg);
+}
+
+Test(fdpolicy, copies_no_more_of_a_file_than_was_charged)
+{
+    UDS_TEST_GUARD;
+    struct event_base *base = event_base_new();
+    struct uds_fd_info info = {0};
+    struct fdcopy *copy;
+    uds_msg *msg = world_msg(UDS_MSG_REQUEST, 4, "thumb", NULL);
+    cr_assert_eq(uds_msg_push_fd(msg, make_file("it has grown since", 0644)), 0);
+    cr_assert_eq(fdcopy_start(&copy, base, msg, 0, 6, NULL, on_copied, &info), 0);
+    while (info.size == 0)
+        event_base_loop(base, EVLOOP_ONCE);
+    cr_expect_eq(info.kind, UDS_FD_MEMFD);
+    cr_expect_eq(info.size, 6);
+    fdcopy_free(copy);
+    uds_msg_unref(msg);
+    event_base_free(base);
 }
 
 Test(fdpolicy, refuses_a_file_that_is_too_large_to_copy)
