@@ -11,7 +11,8 @@
  *     waits, and tcp_close() gives up waiting when a signal is pending. So do the other waits of this kind.
  *
  * What waits uninterruptibly cannot be helped here: the flush of a file on a FUSE file system that its server does not
- * answer (fuse_flush(), FR_FORCE). Who is not granted /dev/fuse and user namespaces cannot make one.
+ * answer (fuse_flush(), FR_FORCE; measured: a broker waits for as long as that server lives, and whether it may read the
+ * file does not matter). Who is not granted /dev/fuse and user namespaces cannot make one.
  */
 
 #include <errno.h>
