@@ -170,12 +170,20 @@ static int shorter(int a, int b)
 
 int broker_turn(struct broker *broker)
 {
-    int wait_ms = uds_client_get_timeout(broker->client);
-    struct pollfd fds[2] = {
+    struct pollfd none = {.fd = -1};
+
+    return broker_turn_with(broker, &none, -1);
+}
+
+int broker_turn_with(struct broker *broker, struct pollfd *extra, int wait_ms)
+{
+    struct pollfd fds[3] = {
         {.fd = uds_client_get_fd(broker->client), .events = uds_client_get_events(broker->client)},
-        {.fd = broker->signal_fd, .events = POLLIN}};
+        {.fd = broker->signal_fd, .events = POLLIN},
+        *extra};
     int r;
 
+    wait_ms = shorter(wait_ms, uds_client_get_timeout(broker->client));
     if (broker->deadline_ms >= 0) {
         int64_t left = broker->deadline_ms - now_ms();
 
@@ -183,8 +191,9 @@ int broker_turn(struct broker *broker)
             return 0;
         wait_ms = shorter(wait_ms, (int)left);
     }
-    if (poll(fds, 2, wait_ms) < 0)
+    if (poll(fds, 3, wait_ms) < 0)
         return errno == EINTR ? 1 : -errno;
+    extra->revents = fds[2].revents;
     if (fds[1].revents != 0)
         return -EINTR;
     r = uds_client_process(broker->client);

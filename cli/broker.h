@@ -2,6 +2,7 @@
 #ifndef CLI_BROKER_H
 #define CLI_BROKER_H
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -27,6 +28,8 @@ void broker_close(struct broker *broker);
 void broker_set_timeout(struct broker *broker, int timeout_ms);
 /* Wait for something and handle it. 1 go on, 0 the time is over, -EINTR the user wants to end, -errno. */
 int broker_turn(struct broker *broker);
+/* The same, also for a descriptor of the caller's (-1: none), whose revents are set, and for at most @wait_ms (-1: any time). */
+int broker_turn_with(struct broker *broker, struct pollfd *extra, int wait_ms);
 
 /*
  * Print what the other side answered (a status that is not OK), on @thing. Returns the exit code: CLI_TIMEOUT for a

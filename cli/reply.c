@@ -1,29 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `uds reply`: serves a subject with a fixed body, or with what a command prints.
+ * `uds reply`: serves a subject with a fixed body, or with what a command prints, at its end or line by line.
  *
- * One request at a time: the command's standard input is a memfd with the request's body (so that neither side can
- * block the other), its standard output a pipe that is read to the end. The call's deadline ends the command.
+ * One command at a time; requests that come meanwhile stand in line. The call's deadline ends its command, and so does
+ * a caller that takes the call back or goes away. While a stream's caller gives no credit the command's output is not
+ * read, so that the command waits, too.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
-#include <sys/mman.h>
-#include <sys/wait.h>
+#include <sys/queue.h>
 
 #include <uds/client.h>
 #include <uds/error.h>
 
 #include "broker.h"
+#include "command.h"
 #include "options.h"
 #include "verbs.h"
 
@@ -36,224 +32,171 @@ static const char help[] =
     "subject share the requests.\n"
     "\n"
     "options:\n" BROKER_HELP "  --count N          end after N requests\n"
+    "  --stream           send each line that COMMAND prints as soon as it is there, to callers\n"
+    "                     that take a stream (uds request --stream); they get it without its end\n"
     "  --verbose          say on stderr when the broker has accepted us\n"
     "\n"
     "COMMAND gets UDS_SUBJECT, UDS_METHOD and UDS_SENDER, and descriptors of the request as\n"
     "3, 4, … with LISTEN_FDS. If it fails, the caller gets the status \"internal\" with its\n"
-    "exit code; if the caller's time is over, it is killed. One request at a time.\n"
+    "exit code; if the caller's time is over or it takes the request back, COMMAND is killed.\n"
+    "One request at a time.\n"
     "\n"
     "examples:\n"
     "  uds reply greeting hello\n"
     "  uds reply time.now -- date\n"
+    "  uds reply --stream log.follow -- journalctl --follow\n"
     "  uds reply checksum -- sh -c 'sha256sum <&3'\n"
     "\n"
     "exit: 0 ended by Ctrl-C or --count, 1 failed here, 2 usage, 3 no broker, 4 refused\n";
 
-#define REPLY_MAX (16u << 20)
+struct job {
+    uds_rpc_call *call;
+    STAILQ_ENTRY(job) next;
+};
 
 struct reply {
     const char *to, *subject, *body;
     char **command; /* NULL: answer with @body */
     unsigned long count, seen;
-    bool verbose, ended;
+    bool verbose, stream, ended;
     int code;
+
+    uds_rpc_call *call; /* whose command runs; NULL: none */
+    struct command run;
+    bool starved; /* a line waits for credit */
+    STAILQ_HEAD(, job) line;
 };
 
-/* What a command made of a request. */
-struct outcome {
-    char *output;
-    size_t len;
-    uint32_t status;
-    char detail[128];
-};
+/* ---- one request ---- */
 
-static int64_t now_ms(void)
+static void done(struct reply *reply, int error)
 {
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    if (error < 0)
+        cli_error("reply: %s: %s", reply->subject, strerror(-error));
+    if (++reply->seen == reply->count)
+        reply->ended = true;
 }
 
-/* ---- the child ---- */
-
-static int body_as_file(const uds_msg *msg)
+static bool streams(const struct reply *reply)
 {
-    size_t len, done = 0;
-    const char *body = uds_msg_peek_body(msg, &len);
-    int fd = memfd_create("request", MFD_CLOEXEC);
-
-    while (fd >= 0 && done < len) {
-        ssize_t n = write(fd, body + done, len - done);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) {
-            (void)close(fd);
-            return -1;
-        }
-        done += (size_t)n;
-    }
-    if (fd >= 0)
-        (void)lseek(fd, 0, SEEK_SET);
-    return fd;
+    return reply->stream && uds_rpc_call_is_streaming(reply->call);
 }
 
-/* Runs in the child. Descriptors are first moved above all targets: a target's number may be in use by another. */
-static void
-become_command(char **command, const uds_rpc_call *call, const uds_msg *msg, int in, int out)
+/* Lines that are whole, and the last one if it never will be. False: one must wait. */
+static bool send_lines(struct reply *reply)
 {
-    size_t count = msg == NULL ? 0 : uds_msg_get_fd_count(msg);
-    int first_free = 3 + (int)count, moved[UDS_FDS_MAX];
-    char text[32];
-    sigset_t none;
+    struct command *run = &reply->run;
+    size_t sent = 0;
+    int r = 0;
 
-    in = fcntl(in, F_DUPFD_CLOEXEC, first_free);
-    out = fcntl(out, F_DUPFD_CLOEXEC, first_free);
-    for (size_t i = 0; i < count; i++)
-        moved[i] = fcntl(uds_msg_peek_fd(msg, i), F_DUPFD_CLOEXEC, first_free);
-    for (size_t i = 0; i < count; i++)
-        if (dup2(moved[i], 3 + (int)i) < 0)
-            _exit(126);
-    if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0)
-        _exit(126);
-    if (count > 0) {
-        (void)snprintf(text, sizeof(text), "%zu", count);
-        (void)setenv("LISTEN_FDS", text, 1);
-        (void)snprintf(text, sizeof(text), "%d", getpid());
-        (void)setenv("LISTEN_PID", text, 1);
-    }
-    (void)setenv("UDS_SUBJECT", uds_rpc_call_get_subject(call), 1);
-    (void)setenv("UDS_METHOD", uds_rpc_call_get_method(call), 1);
-    (void)setenv("UDS_SENDER", uds_rpc_call_get_sender(call), 1);
-    (void)sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
-    (void)execvp(command[0], command);
-    cli_error("run: %s: %s", command[0], strerror(errno));
-    _exit(127);
-}
+    while (sent < run->len) {
+        const char *from = run->output + sent, *end = memchr(from, '\n', run->len - sent);
+        size_t len = end != NULL ? (size_t)(end - from) : run->len - sent;
 
-/* ---- the parent ---- */
-
-static void fail(struct outcome *outcome, uint32_t status, const char *detail)
-{
-    outcome->status = status;
-    (void)snprintf(outcome->detail, sizeof(outcome->detail), "%s", detail);
-}
-
-/* Reads the pipe to its end. False: the command must be killed, @outcome says why. */
-static bool read_output(int pipe_fd, int timeout_ms, struct outcome *outcome)
-{
-    int64_t end = timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
-    size_t room = 0;
-
-    for (;;) {
-        struct pollfd poll_fd = {.fd = pipe_fd, .events = POLLIN};
-        int64_t left = end < 0 ? -1 : end - now_ms();
-        ssize_t n;
-
-        if (end >= 0 && left <= 0) {
-            fail(outcome, UDS_STATUS_DEADLINE, "the command took too long");
-            return false;
-        }
-        if (poll(&poll_fd, 1, (int)left) <= 0)
-            continue;
-        if (outcome->len == room) {
-            size_t larger = room == 0 ? 65536 : room * 2;
-            char *output = larger > 2 * REPLY_MAX ? NULL : realloc(outcome->output, larger);
-
-            if (output == NULL) {
-                fail(outcome, UDS_STATUS_TOO_LARGE, "the command prints more than 16 MiB");
-                return false;
-            }
-            outcome->output = output;
-            room = larger;
-        }
-        n = read(pipe_fd, outcome->output + outcome->len, room - outcome->len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
+        if (end == NULL && command_is_running(run))
             break;
-        outcome->len += (size_t)n;
+        r = uds_rpc_call_send_part(reply->call, from, len, NULL, 0);
+        if (r < 0)
+            break;
+        sent += len + (end != NULL);
     }
-    if (outcome->len > REPLY_MAX)
-        fail(outcome, UDS_STATUS_TOO_LARGE, "the command prints more than 16 MiB");
-    return outcome->status == UDS_STATUS_OK;
+    command_drop(run, sent);
+    reply->starved = r == -EAGAIN;
+    if (r < 0 && r != -EAGAIN && r != -ECANCELED)
+        command_kill(run, UDS_STATUS_INTERNAL, "a line could not be sent");
+    return !reply->starved;
 }
 
-/* Waits at most until the deadline: a command may close its output and live on. */
-static void reap(pid_t pid, bool kill_first, struct outcome *outcome)
+static void on_cancel(uds_rpc_call *call, void *arg)
 {
-    int status;
+    struct reply *reply = arg;
 
-    if (kill_first)
-        (void)kill(pid, SIGKILL);
-    while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR)
-            return;
-    if (outcome->status != UDS_STATUS_OK)
+    if (call == reply->call)
+        command_kill(&reply->run, UDS_STATUS_CANCELLED, "");
+}
+
+static void on_credit(uds_rpc_call *call, void *arg)
+{
+    struct reply *reply = arg;
+
+    if (call == reply->call)
+        reply->starved = false; /* the loop goes on */
+}
+
+static void start(struct reply *reply, uds_rpc_call *call)
+{
+    static const struct uds_rpc_call_callbacks callbacks = {.on_cancel = on_cancel,
+                                                            .on_credit = on_credit};
+
+    reply->call = call;
+    reply->starved = false;
+    (void)command_start(&reply->run, reply->command, call);
+    uds_rpc_call_set_callbacks(call, &callbacks, reply);
+}
+
+static void answer(struct reply *reply)
+{
+    struct command *run = &reply->run;
+    uds_rpc_call *call = reply->call;
+    int r;
+
+    if (run->status != UDS_STATUS_OK)
+        r = uds_rpc_call_fail(call, run->status, 0, run->detail);
+    else
+        r = uds_rpc_call_reply(call, run->output, run->len, NULL, 0);
+    reply->call = NULL;
+    command_free(run);
+    done(reply, r);
+}
+
+/* Everything that can be done for the command that runs. */
+static void advance(struct reply *reply, bool ready)
+{
+    struct command *run = &reply->run;
+
+    if (uds_rpc_call_get_timeout(reply->call) == 0 && run->status == UDS_STATUS_OK)
+        command_kill(run, UDS_STATUS_DEADLINE, "the command took too long");
+    if (ready && command_is_running(run) && !reply->starved)
+        command_read(run);
+    if (streams(reply) && run->status == UDS_STATUS_OK && !send_lines(reply))
         return;
-    if (WIFSIGNALED(status)) {
-        fail(outcome, UDS_STATUS_INTERNAL, "");
-        (void)snprintf(outcome->detail, sizeof(outcome->detail),
-                       "the command was killed by signal %d", WTERMSIG(status));
-    } else if (WEXITSTATUS(status) != 0) {
-        fail(outcome, UDS_STATUS_INTERNAL, "");
-        (void)snprintf(outcome->detail, sizeof(outcome->detail), "the command exited with %d",
-                       WEXITSTATUS(status));
-    }
+    if (!command_is_running(run) && command_reap(run))
+        answer(reply);
 }
 
-static void run_command(char **command, uds_rpc_call *call, struct outcome *outcome)
+static void next_job(struct reply *reply)
 {
-    const uds_msg *msg = uds_rpc_call_peek_msg(call);
-    int in = msg == NULL ? open("/dev/null", O_RDONLY | O_CLOEXEC) : body_as_file(msg);
-    int out[2] = {-1, -1};
-    pid_t pid = -1;
+    struct job *job = STAILQ_FIRST(&reply->line);
+    uds_rpc_call *call;
 
-    if (in >= 0 && pipe2(out, O_CLOEXEC) == 0)
-        pid = fork();
-    if (pid == 0)
-        become_command(command, call, msg, in, out[1]);
-    if (in >= 0)
-        (void)close(in);
-    if (out[1] >= 0)
-        (void)close(out[1]);
-    if (pid < 0) {
-        cli_error("run: %s: %s", command[0], strerror(errno));
-        fail(outcome, UDS_STATUS_INTERNAL, "the command could not be started");
-    } else {
-        bool ok = read_output(out[0], uds_rpc_call_get_timeout(call), outcome);
-
-        reap(pid, !ok, outcome);
-    }
-    if (out[0] >= 0)
-        (void)close(out[0]);
+    if (job == NULL || reply->call != NULL)
+        return;
+    STAILQ_REMOVE_HEAD(&reply->line, next);
+    call = job->call;
+    free(job);
+    if (reply->ended)
+        (void)uds_rpc_call_fail(call, UDS_STATUS_UNAVAILABLE, 0, "the server is about to end");
+    else if (uds_rpc_call_is_cancelled(call) || uds_rpc_call_get_timeout(call) == 0)
+        (void)uds_rpc_call_fail(call, UDS_STATUS_DEADLINE, 0, "its time was over in the line");
+    else
+        start(reply, call);
 }
 
 static void on_request(uds_rpc_call *call, void *arg)
 {
     struct reply *reply = arg;
-    struct outcome outcome = {.status = UDS_STATUS_OK};
-    int r;
+    struct job *job;
 
     if (reply->ended) {
         (void)uds_rpc_call_fail(call, UDS_STATUS_UNAVAILABLE, 0, "the server is about to end");
-        return;
+    } else if (reply->command == NULL) {
+        done(reply, uds_rpc_call_reply(call, reply->body, strlen(reply->body), NULL, 0));
+    } else if ((job = malloc(sizeof(*job))) == NULL) {
+        (void)uds_rpc_call_fail(call, UDS_STATUS_UNAVAILABLE, 0, "out of memory");
+    } else {
+        job->call = call;
+        STAILQ_INSERT_TAIL(&reply->line, job, next);
     }
-    if (reply->command != NULL)
-        run_command(reply->command, call, &outcome);
-    if (outcome.status != UDS_STATUS_OK)
-        r = uds_rpc_call_fail(call, outcome.status, 0, outcome.detail);
-    else if (reply->command != NULL)
-        r = uds_rpc_call_reply(call, outcome.output, outcome.len, NULL, 0);
-    else
-        r = uds_rpc_call_reply(call, reply->body, strlen(reply->body), NULL, 0);
-    if (r < 0)
-        cli_error("reply: %s: %s", reply->subject, strerror(-r));
-    free(outcome.output);
-    if (++reply->seen == reply->count)
-        reply->ended = true;
 }
 
 static void
@@ -278,25 +221,39 @@ static int serve(struct broker *broker, struct reply *reply)
         return cli_usage("%s: not a subject: tokens with dots", reply->subject);
     if (r < 0)
         return broker_fail(broker, "serve", reply->subject, -r);
-    while (!reply->ended) {
-        r = broker_turn(broker);
-        if (r == -EINTR)
-            break;
-        if (r < 0)
-            return broker_fail(broker, "serve", reply->subject, -r);
+    while (!reply->ended && r >= 0) {
+        struct pollfd extra = {.fd = -1, .events = POLLIN};
+        int wait_ms = -1;
+
+        next_job(reply);
+        if (reply->call != NULL) {
+            wait_ms = uds_rpc_call_get_timeout(reply->call);
+            extra.fd =
+                reply->starved && reply->run.status == UDS_STATUS_OK ? -1 : command_fd(&reply->run);
+        }
+        r = broker_turn_with(broker, &extra, wait_ms);
+        if (r >= 0 && reply->call != NULL)
+            advance(reply, extra.revents != 0);
     }
     reply->ended = true;
+    if (reply->call != NULL) {
+        command_kill(&reply->run, UDS_STATUS_UNAVAILABLE, "the server ends");
+        answer(reply);
+    }
+    while (!STAILQ_EMPTY(&reply->line))
+        next_job(reply);
+    if (r < 0 && r != -EINTR)
+        return broker_fail(broker, "serve", reply->subject, -r);
     (void)uds_client_flush(broker->client, 5000); /* the last reply must be out before we go */
     return reply->code;
 }
 
 static int parse(int argc, char **argv, struct reply *reply)
 {
-    static const struct option options[] = {{"to", required_argument, NULL, 't'},
-                                            {"count", required_argument, NULL, 'c'},
-                                            {"verbose", no_argument, NULL, 'v'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"to", required_argument, NULL, 't'}, {"count", required_argument, NULL, 'c'},
+        {"stream", no_argument, NULL, 's'},   {"verbose", no_argument, NULL, 'v'},
+        {"help", no_argument, NULL, 'h'},     {NULL, 0, NULL, 0}};
     int c;
 
     while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
@@ -307,6 +264,9 @@ static int parse(int argc, char **argv, struct reply *reply)
         case 'c':
             if (parse_number(optarg, 1, UINT32_MAX, &reply->count) < 0)
                 return cli_usage("--count: %s: not a number from 1", optarg);
+            break;
+        case 's':
+            reply->stream = true;
             break;
         case 'v':
             reply->verbose = true;
@@ -325,6 +285,8 @@ static int parse(int argc, char **argv, struct reply *reply)
         return cli_usage("%s: what is the reply? BODY, or -- COMMAND", reply->subject);
     if (reply->command != NULL && argc - optind != 1)
         return cli_usage("%s: either BODY or -- COMMAND", reply->subject);
+    if (reply->stream && reply->command == NULL)
+        return cli_usage("--stream: of what? -- COMMAND");
     reply->body = reply->command == NULL ? argv[optind + 1] : NULL;
     return CLI_OK;
 }
@@ -335,6 +297,7 @@ static int run(int argc, char **argv)
     struct broker broker = {.signal_fd = -1};
     int code, words = 0;
 
+    STAILQ_INIT(&reply.line);
     /* "--" divides our words from the command's before getopt_long() can permute them. */
     while (words < argc && strcmp(argv[words], "--") != 0)
         words++;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* `uds request`: one call, one reply. */
+/* `uds request`: one call, one reply, or with --stream as many as come. */
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -24,6 +24,9 @@ static const char help[] =
     "\n"
     "options:\n" BROKER_HELP
     "  --timeout DUR      how long the reply may take: 500ms, 10s, 2m (default 5s)\n"
+    "  --stream           take the reply in parts and print each as it comes, on a line of its "
+    "own;\n"
+    "                     without --timeout for as long as it takes\n"
     "  --method NAME      method, as protobuf services want it: package.Service/Method\n"
     "  --file PATH        open PATH read-only and send the descriptor; more than once\n"
     "\n"
@@ -32,6 +35,7 @@ static const char help[] =
     "examples:\n"
     "  uds request time.now\n"
     "  echo 'SELECT 1' | uds request --timeout 30s db.query -\n"
+    "  uds request --stream log.follow | grep --line-buffered error\n"
     "  uds request --file /etc/hosts checksum\n"
     "\n"
     "exit: 0 replied, 1 failed here, 2 usage, 3 no broker, 4 refused or failed there,\n"
@@ -39,7 +43,8 @@ static const char help[] =
 
 struct call {
     const char *to, *method, *subject;
-    int timeout_ms;
+    int timeout_ms; /* -2: not given */
+    bool stream;
     struct fd_list fds;
     bool done;
     int code;
@@ -47,10 +52,13 @@ struct call {
 
 static int parse(int argc, char **argv, struct call *call)
 {
-    static const struct option options[] = {
-        {"to", required_argument, NULL, 't'},     {"timeout", required_argument, NULL, 'T'},
-        {"method", required_argument, NULL, 'm'}, {"file", required_argument, NULL, 'F'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"to", required_argument, NULL, 't'},
+                                            {"timeout", required_argument, NULL, 'T'},
+                                            {"method", required_argument, NULL, 'm'},
+                                            {"file", required_argument, NULL, 'F'},
+                                            {"stream", no_argument, NULL, 's'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
     int c, code = CLI_OK;
 
     while (code == CLI_OK && (c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
@@ -65,6 +73,9 @@ static int parse(int argc, char **argv, struct call *call)
         case 'm':
             call->method = optarg;
             break;
+        case 's':
+            call->stream = true;
+            break;
         case 'F':
             code = fd_list_add_file(&call->fds, optarg);
             break;
@@ -78,23 +89,45 @@ static int parse(int argc, char **argv, struct call *call)
     return code;
 }
 
-static void print_reply(const uds_msg *msg)
+/* @what: "reply" or "part". @line: ends with a newline in any case. */
+static void print_body(const uds_msg *msg, const char *what, bool line)
 {
     size_t len;
     const char *body = uds_msg_peek_body(msg, &len);
 
     (void)fwrite(body, 1, len, stdout);
-    if (len > 0 && body[len - 1] != '\n' && isatty(STDOUT_FILENO))
-        (void)putchar(
-            '\n'); /* the prompt belongs on a line of its own; in a pipe the bytes are the bytes */
+    /* The prompt belongs on a line of its own; in a pipe the bytes of a reply are the bytes. */
+    if (line ? len == 0 || body[len - 1] != '\n'
+             : len > 0 && body[len - 1] != '\n' && isatty(STDOUT_FILENO))
+        (void)putchar('\n');
     for (size_t i = 0; i < uds_msg_get_fd_count(msg); i++) {
         struct uds_fd_info info;
         int fd = uds_msg_peek_fd(msg, i);
 
         if (fd >= 0 && uds_fd_classify(fd, &info) == 0)
-            cli_error("descriptor %zu of the reply: %s, %" PRIu64 " bytes", i,
+            cli_error("descriptor %zu of the %s: %s, %" PRIu64 " bytes", i, what,
                       uds_fd_kind_name(info.kind), info.size);
     }
+}
+
+static bool has_body(const uds_msg *msg)
+{
+    size_t len;
+
+    (void)uds_msg_peek_body(msg, &len);
+    return len > 0;
+}
+
+/* Whoever reads us slowly stops the callee: a part is asked for again when it is written. */
+static void on_part(uint64_t id, uds_msg *part, void *arg)
+{
+    const struct call *call = arg;
+
+    (void)id;
+    if (call->done)
+        return;
+    print_body(part, "part", true);
+    (void)fflush(stdout);
 }
 
 static void on_reply(const struct uds_rpc_reply *reply, void *arg)
@@ -107,8 +140,8 @@ static void on_reply(const struct uds_rpc_reply *reply, void *arg)
     call->code = CLI_OK;
     if (reply->status != UDS_STATUS_OK)
         call->code = broker_report(call->subject, reply->status, reply->detail, reply->rule);
-    else if (reply->msg != NULL)
-        print_reply(reply->msg);
+    else if (reply->msg != NULL && (!call->stream || has_body(reply->msg)))
+        print_body(reply->msg, "reply", call->stream);
 }
 
 static int make_call(struct broker *broker, struct call *call, const struct body *body)
@@ -123,7 +156,12 @@ static int make_call(struct broker *broker, struct call *call, const struct body
     request.fds = call->fds.fds;
     request.nfds = call->fds.count;
     request.timeout_ms = call->timeout_ms;
+    request.on_part = call->stream ? on_part : NULL;
     r = uds_client_request(broker->client, &request, on_reply, call, NULL);
+    if (r == -EOPNOTSUPP) {
+        cli_error("--stream: %s: the broker knows no streaming replies", broker->address);
+        return CLI_FAILED;
+    }
     if (r == -EINVAL)
         return cli_usage("%s: not a subject to call (tokens with dots, no wildcards)",
                          call->subject);
@@ -141,7 +179,7 @@ static int make_call(struct broker *broker, struct call *call, const struct body
 
 static int run(int argc, char **argv)
 {
-    struct call call = {.timeout_ms = 5000, .code = CLI_FAILED};
+    struct call call = {.timeout_ms = -2, .code = CLI_FAILED};
     struct broker broker = {.signal_fd = -1};
     struct body body = {.bytes = ""};
     int code = parse(argc, argv, &call);
@@ -155,6 +193,8 @@ static int run(int argc, char **argv)
         code = broker_open(&broker, call.to);
     if (code == CLI_OK) {
         call.subject = argv[optind];
+        if (call.timeout_ms == -2)
+            call.timeout_ms = call.stream ? -1 : 5000;
         code = make_call(&broker, &call, &body);
     }
     call.done = true;

@@ -178,6 +178,49 @@ expect "a command that is not there" 4 'internal: the command exited with 127' "
 wait "$server"
 grep -q 'run: /nonexistent/command: No such file' "$dir/serve.err" || bad "reply does not say which command is missing"
 
+# ---- streams ----
+
+expect "--stream without a command" 2 'of what\?' "$uds" reply --stream a b
+serve count --stream -- sh -c 'seq 1 1000; printf end'
+[ "$("$uds" request --stream count)" = "$(seq 1 1000; echo end)" ] || bad "a stream"
+[ "$("$uds" request count)" = "$(seq 1 1000; printf end)" ] || bad "the same in one reply"
+kill "$server"
+wait "$server"
+# Nobody reads: the command stops where the window and the pipes are full, and does not print for ever.
+serve endless --stream --count 1 -- sh -c 'exec 9>"$0"; i=0; while echo $i; do i=$((i + 1)); echo $i >&9; done' "$dir/endless"
+mkfifo "$dir/fifo"
+"$uds" request --stream endless >"$dir/fifo" &
+request=$!
+jobs+=("$request")
+exec 8<"$dir/fifo"
+read -r first <&8
+[ "$first" = 0 ] || bad "the first part: $first"
+last=-1
+for _ in $(seq 100); do
+    now=$(tail -n 1 "$dir/endless")
+    [ "$now" = "$last" ] && break
+    last=$now
+    sleep 0.2
+done
+[ "$now" = "$last" ] || bad "a command that nobody reads goes on"
+# The caller goes away: its command ends.
+kill "$request"
+wait "$request"
+exec 8<&-
+wait "$server" || bad "the command of a caller that went away is not killed: exit $?"
+serve half --stream --count 1 -- sh -c 'echo one; echo two; exit 9'
+expect "a stream that fails" 4 '^uds request: half: internal: the command exited with 9' "$uds" request --stream half
+wait "$server"
+serve lost --stream -- sh -c 'echo one; sleep 60'
+"$uds" request --stream lost >"$dir/lost" 2>"$dir/lost.err" &
+request=$!
+jobs+=("$request")
+await "$dir/lost" one "the first part"
+kill -9 "$server"
+wait "$request"
+[ $? = 4 ] || bad "a server killed in the middle of a stream"
+grep -q 'lost: callee-lost' "$dir/lost.err" || bad "a server killed in the middle: $(cat "$dir/lost.err")"
+
 # ---- the broker goes away, and comes back ----
 
 "$uds" sub --verbose --count 1 back >"$dir/back" 2>"$dir/back.err" &
