@@ -5,6 +5,7 @@
     c.subscribe("sensor.>", lambda m: print(m.text(SUBJECT), m.body))
     c.publish("sensor.kitchen", b"21.5")
     print(c.request("thumbnail", b"...", fds=[0], timeout=5).body)
+    c.request("log.follow", on_part=lambda part: print(part.body))
     while c.process(): pass
 """
 import os
@@ -12,11 +13,12 @@ import socket
 import struct
 import time
 
-HELLO, GOODBYE, MESSAGE, REQUEST, REPLY, CANCEL = 1, 2, 8, 16, 17, 18
+HELLO, GOODBYE, MESSAGE, REQUEST, REPLY, CANCEL, PART, CREDIT = 1, 2, 8, 16, 17, 18, 19, 20
 SUBSCRIBE, UNSUBSCRIBE, PUBLISH, DELIVER, ACK, NOTICE = 32, 33, 34, 35, 36, 37
 TYPES = (HELLO, GOODBYE, MESSAGE, REQUEST, REPLY, CANCEL, *range(SUBSCRIBE, NOTICE + 1))
+STREAMING = 1 << 4  # of FEATURES: PART, CREDIT and WINDOW
 (SUBJECT, QUEUE, TIMEOUT_MS, STATUS, DETAIL, METHOD, SEQUENCE, DROPPED, SENDER, VALUE, MODE,
- HEADER, RULE) = range(1, 14)
+ HEADER, RULE, WINDOW) = range(1, 15)
 MAX_BODY, MAX_FDS, FEATURES, SUBSCRIPTION = 32, 33, 34, 0x8001
 OK, BAD_REQUEST, UNIMPLEMENTED = 0, 7, 8
 FORMAT = struct.Struct("<BBBBIHHIQ")  # magic version type flags body head fds reserved id
@@ -81,14 +83,15 @@ class Client:
         self.sock = connect(address or default_address())
         self.max_body, self.max_fds = max_body, max_fds
         self.data, self.fds = b"", []  # received, not yet of a frame
-        self.last_id, self.handlers, self.waiting = 0, {}, {}
+        self.last_id, self.handlers, self.waiting, self.streams, self.features = 0, {}, {}, {}, 0
         self.on_message = self.on_notice = lambda frame: None
-        self.send(HELLO, head=u32(MAX_BODY, max_body) + u32(MAX_FDS, max_fds))
+        self.send(HELLO, head=u32(MAX_BODY, max_body) + u32(MAX_FDS, max_fds) + field(FEATURES, struct.pack("<Q", STREAMING)))
         hello = self.receive()  # P-31: nothing else is sent before it
         if hello.kind != HELLO or hello.id or hello.body or hello.fds:
             raise ProtocolError("P-12 or P-14: no HELLO")
         if len(hello.get(MAX_BODY)) != 4 or len(hello.get(MAX_FDS)) != 4 or hello.number(MAX_FDS) > 253:
             raise ProtocolError("P-15: no good HELLO")
+        self.features = STREAMING & hello.number(FEATURES)  # in use: what both have
         self.peer_max_body, self.peer_max_fds = hello.number(MAX_BODY), hello.number(MAX_FDS)
 
     def send(self, kind, ident=0, head=b"", body=b"", fds=()):
@@ -111,7 +114,8 @@ class Client:
         """The next frame, whatever it is. The caller closes its fds."""
         self.fill(FORMAT.size)
         magic, version, kind, flags, body_len, head_len, nfds, reserved, ident = FORMAT.unpack_from(self.data)
-        for number, good in enumerate((magic == 0xD5, version == 1, flags == 0, reserved == 0, kind in TYPES,
+        for number, good in enumerate((magic == 0xD5, version == 1, flags == 0, reserved == 0,
+                                       kind in TYPES or (kind in (PART, CREDIT) and self.features),
                                        head_len <= 8192, body_len <= self.max_body, nfds <= self.max_fds), 1):
             if not good:
                 raise ProtocolError(f"P-{number} is broken")
@@ -141,11 +145,25 @@ class Client:
             self.send(REPLY, frame.id, u32(STATUS, status) if status else b"", body, fds)  # P-23
             for fd in fds:
                 os.close(fd)
+        elif frame.kind == PART and frame.id in self.streams:
+            self.take_part(frame)
         elif frame.kind in (MESSAGE, NOTICE):
             (self.on_message if frame.kind == MESSAGE else self.on_notice)(frame)
         elif frame.kind == GOODBYE:
             raise ProtocolError(f"goodbye: {frame.number(STATUS)} {frame.text(DETAIL)}")
-        frame.close_fds()  # what nobody took; a late REPLY too (P-24)
+        frame.close_fds()  # what nobody took; a late REPLY or PART too (P-24, P-65)
+
+    def take_part(self, frame):
+        stream = self.streams[frame.id]
+        if stream["credit"] == 0:
+            self.send(CANCEL, frame.id)
+            raise ProtocolError("P-62: more parts than were asked for")
+        stream["credit"] -= 1
+        stream["on_part"](frame)
+        owed = stream["window"] - stream["credit"]
+        if owed * 2 >= stream["window"]:
+            self.send(CREDIT, frame.id, u32(WINDOW, owed))
+            stream["credit"] += owed
 
     def process(self, timeout=None):
         """Handles one frame. False if none came in time."""
@@ -159,23 +177,31 @@ class Client:
         self.dispatch(frame)
         return True
 
-    def ask(self, kind, head=b"", body=b"", fds=(), timeout=None, ident=None):
+    def ask(self, kind, head=b"", body=b"", fds=(), timeout=None, ident=None, stream=None):
         end = time.monotonic() + (timeout or 1e9)
         if not ident:
             ident = self.last_id = self.last_id + 1  # P-22, P-27: one counter for all
         self.waiting[ident] = None
-        self.send(kind, ident, head, body, fds)
-        while self.waiting[ident] is None:
-            if not self.process(max(end - time.monotonic(), 0.001) if timeout else None) and time.monotonic() >= end:
-                del self.waiting[ident]
-                if kind == REQUEST:
-                    self.send(CANCEL, ident)
-                raise TimeoutError("no answer in time")
-        frame = self.waiting.pop(ident)
+        if stream:
+            self.streams[ident] = stream
+        try:
+            self.send(kind, ident, head, body, fds)
+            frame = self.wait(kind, ident, end, timeout)
+        finally:
+            self.waiting.pop(ident)
+            self.streams.pop(ident, None)
         if frame.number(STATUS) != OK:
             frame.close_fds()
             raise Refused(frame)
         return frame
+
+    def wait(self, kind, ident, end, timeout):
+        while self.waiting[ident] is None:
+            if not self.process(max(end - time.monotonic(), 0.001) if timeout else None) and time.monotonic() >= end:
+                if kind == REQUEST:
+                    self.send(CANCEL, ident)
+                raise TimeoutError("no answer in time")
+        return self.waiting[ident]
 
     def subscribe(self, subject, handler, queue=None, mode=0):
         """handler(frame) for each delivery; the fds it does not take out of frame.fds are closed."""
@@ -193,10 +219,15 @@ class Client:
         head = field(SUBJECT, subject) + b"".join(field(HEADER, n + b"\0" + v) for n, v in headers)
         self.ask(PUBLISH, head, body, fds) if confirm else self.send(PUBLISH, 0, head, body, fds)
 
-    def request(self, subject, body=b"", method=None, fds=(), timeout=None):
-        """The REPLY; its fds are the caller's. Raises Refused or TimeoutError. @subject None: a direct connection."""
+    def request(self, subject, body=b"", method=None, fds=(), timeout=None, on_part=None, window=16):
+        """The REPLY; its fds are the caller's. Raises Refused or TimeoutError. @subject None: a direct connection.
+        on_part(frame) gets each part that comes before it; the fds it does not take out of frame.fds are closed."""
+        if on_part and not self.features:
+            raise ProtocolError("the peer knows no streaming replies")  # P-60
+        stream = {"on_part": on_part, "window": window, "credit": window} if on_part else None
         head = (field(SUBJECT, subject) if subject is not None else b"") + (field(METHOD, method) if method else b"")
-        return self.ask(REQUEST, head + (u32(TIMEOUT_MS, int(timeout * 1000)) if timeout else b""), body, fds, timeout)
+        head += u32(TIMEOUT_MS, int(timeout * 1000)) if timeout else b""
+        return self.ask(REQUEST, head + (u32(WINDOW, window) if on_part else b""), body, fds, timeout, stream=stream)
 
     def close(self):
         self.send(GOODBYE)

@@ -256,6 +256,35 @@ def request_and_serve(address):
     server.close()
 
 
+def streams(address):
+    """Parts of `uds reply --stream`, more than the window many times over; a refusal after some; one taken back."""
+    command = 'case "$UDS_METHOD" in fail) echo one; exit 3;; endless) while echo on; do :; done;; esac; seq 1 500'
+    server = subprocess.Popen([BIN / "uds", "reply", "--to", address, "--verbose", "--stream", "py.stream", "--", "sh", "-c", command],
+                              stderr=subprocess.PIPE, text=True)
+    try:
+        expect("uds reply serves", "serving" in server.stderr.readline())
+        client = uds.Client(address)
+        got = []
+        client.request("py.stream", timeout=30, window=4, on_part=lambda part: got.append(int(part.body)))
+        expect("all parts in order", got == list(range(1, 501)))
+        got = []
+        refused = expect_refused(9, client.request, "py.stream", method="fail", timeout=30, on_part=lambda part: got.append(part.body))
+        expect("what came before the failure", got == [b"one"] and refused is not False)
+        got = []
+        try:
+            client.request("py.stream", method="endless", timeout=0.3, on_part=lambda part: got.append(part.body))
+            raise AssertionError("a stream without an end ended")
+        except TimeoutError:
+            expect("parts before the deadline", len(got) > 16)
+        plain = client.request("py.stream", timeout=30)
+        expect("the same in one reply, after a stream that was taken back", plain.body.count(b"\n") == 500)
+        client.close()
+    finally:
+        server.terminate()
+        server.wait(20)
+        server.stderr.close()
+
+
 def default_address(directory):
     saved = dict(os.environ)
     socket_file = pathlib.Path(directory, "uds/broker.sock")
@@ -307,6 +336,7 @@ def with_broker(directory):
         publish_and_subscribe(address)
         queue_groups(address)
         request_and_serve(address)
+        streams(address)
     except BaseException:
         log.seek(0)
         sys.stderr.write(log.read())
