@@ -79,7 +79,7 @@ UDS_EXPORT UDS_NODISCARD int uds_fd_kind_parse(const char *text, enum uds_fd_kin
  * Safe to map means: on tmpfs and not hugetlb, F_SEAL_SHRINK, F_SEAL_GROW and F_SEAL_WRITE present, and every page
  * written (st_blocks, and no SEEK_HOLE: pages that fallocate(2) put behind the end are counted as blocks, too). A sealed
  * *sparse* memfd costs its sender nothing and is charged to whoever touches it first (measured: OOM-kills the reader);
- * read such a one with pread(2).
+ * read such a one with uds_memfd_read().
  *
  * Ownership: @fd stays the caller's.
  * Errors:    -EBADF; -EINVAL not a memfd on tmpfs; -EPERM a seal is missing; -EFBIG over @limit_bytes;
@@ -87,6 +87,66 @@ UDS_EXPORT UDS_NODISCARD int uds_fd_kind_parse(const char *text, enum uds_fd_kin
  * Blocking:  never.   Threads: any.   Since: 0.1.   See: fcntl(2) F_GET_SEALS, memfd_create(2).
  */
 UDS_EXPORT UDS_NODISCARD int uds_memfd_check(int fd, uint64_t limit_bytes, uint64_t *ret_size);
+
+/**
+ * uds_memfd_new() - make a memfd that its receiver can check, map and trust not to change
+ * @data:   @len bytes, may be NULL when @len is 0; copied
+ * @ret_fd: written on success only; CLOEXEC
+ *
+ * Every page written, sealed for good (SHRINK, GROW, WRITE, SEAL), not executable where the kernel has that (6.3): what
+ * uds_memfd_check() accepts. For cargo: something that goes to several receivers, or that its receiver keeps. A large body
+ * alone travels faster as a body.
+ *
+ * Ownership: the caller closes *@ret_fd.   Errors: -EINVAL, -EMFILE, -ENFILE, -ENOMEM, -EPERM the machine forbids memfds.
+ * Blocking:  never.   Threads: any.   Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int uds_memfd_new(const void *data, size_t len, int *ret_fd);
+
+/**
+ * uds_memfd_seal() - the same for a memfd that the caller has filled by itself
+ * @fd: made with MFD_ALLOW_SEALING; no longer mapped for writing by anybody
+ *
+ * Ownership: @fd stays the caller's. On failure it may have some of the seals.
+ * Errors:    -EBUSY mapped for writing; -ENODATA sparse: a page was never written; -EPERM sealed against seals; -EINVAL not a
+ *            memfd on tmpfs; -EBADF.
+ * Blocking:  never.   Threads: any.   Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int uds_memfd_seal(int fd);
+
+/**
+ * uds_memfd_map() - map a memfd from a stranger for reading, if that is safe
+ * @fd:          descriptor received from a peer
+ * @limit_bytes: largest size that the caller wants
+ * @ret_data:    where it is, read-only; @ret_size bytes that nobody can change any more. Both written on success only
+ *
+ * What uds_memfd_check() refuses is not mapped; uds_memfd_read() reads it all the same.
+ *
+ * Ownership: @fd stays the caller's, and may be closed at once; the mapping is given back by uds_memfd_unmap().
+ * Errors:    as uds_memfd_check(); -EACCES @fd is not open for reading; -ENOMEM. An empty memfd is -EINVAL.
+ * Blocking:  never.   Threads: any.   Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int
+uds_memfd_map(int fd, uint64_t limit_bytes, const void **ret_data, size_t *ret_size);
+
+/** uds_memfd_unmap() - the end of a mapping of uds_memfd_map(); NULL is fine. Since: 0.1. */
+UDS_EXPORT void uds_memfd_unmap(const void *data, size_t size);
+
+/**
+ * uds_memfd_read() - copy what is in a memfd from a stranger, safe to map or not
+ * @fd:          descriptor received from a peer; its offset is not moved
+ * @limit_bytes: largest size that the caller wants
+ * @ret_data:    memory of malloc(3), @ret_len bytes and a NUL behind them; written on success only
+ *
+ * By pread(2), so that neither a hole nor a file that shrinks meanwhile does harm: what is missing is not there. The sender can
+ * change an unsealed one while it is read, but not the copy.
+ *
+ * Ownership: @fd stays the caller's; the caller frees *@ret_data.
+ * Errors:    -EBADF, also not open for reading; -EINVAL not a file on tmpfs or hugetlbfs (a read elsewhere might wait); -EFBIG
+ *            over @limit_bytes; -ENOMEM.
+ * Blocking:  never.   Threads: any.   Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int
+uds_memfd_read(int fd, uint64_t limit_bytes, void **ret_data, size_t *ret_len);
 
 /**
  * uds_fd_send() - hand over one descriptor, without a connection

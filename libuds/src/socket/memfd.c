@@ -150,3 +150,123 @@ void udsi_memfd_unmap(void *base, size_t size)
 {
     (void)munmap(base, size);
 }
+
+/* Writes all of it, so that every page is there. A write to tmpfs is only cut short by a limit. */
+static int write_all(int fd, const uint8_t *data, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(fd, data, len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n == 0 || errno == ENOSPC || errno == EFBIG ? -ENOMEM : -errno;
+        data += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+int uds_memfd_seal(int fd)
+{
+    uint64_t size;
+
+    if (fcntl(fd, F_ADD_SEALS, SIZE_SEALS | F_SEAL_WRITE) < 0)
+        return -errno;
+    if (fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL) < 0)
+        return -errno;
+    return uds_memfd_check(fd, UINT64_MAX, &size);
+}
+
+int uds_memfd_new(const void *data, size_t len, int *ret_fd)
+{
+    _cleanup_close_ int fd = -1;
+    int r;
+
+    if (!data && len > 0)
+        return -EINVAL;
+    fd = create("uds-cargo");
+    if (fd < 0)
+        return fd;
+    r = write_all(fd, data, len);
+    if (r == 0)
+        r = uds_memfd_seal(fd);
+    if (r < 0)
+        return r;
+    *ret_fd = udsi_take_fd(&fd);
+    return 0;
+}
+
+int uds_memfd_map(int fd, uint64_t limit_bytes, const void **ret_data, size_t *ret_size)
+{
+    uint64_t size = 0;
+    void *base = NULL;
+    int r = uds_memfd_check(fd, limit_bytes < SIZE_MAX ? limit_bytes : SIZE_MAX, &size);
+
+    if (r == 0 && size == 0)
+        r = -EINVAL;
+    if (r == 0)
+        r = udsi_memfd_map(fd, (size_t)size, &base);
+    if (r < 0)
+        return r;
+    *ret_data = base;
+    *ret_size = (size_t)size;
+    return 0;
+}
+
+void uds_memfd_unmap(const void *data, size_t size)
+{
+    union {
+        const void *in;
+        void *out;
+    } base = {.in = data};
+
+    if (data)
+        udsi_memfd_unmap(base.out, size);
+}
+
+/* A read of such a file never waits: its pages are memory, or swap. */
+static int check_readable(int fd, struct stat *ret)
+{
+    struct statfs fs;
+    unsigned long magic;
+
+    if (fstat(fd, ret) < 0 || fstatfs(fd, &fs) < 0)
+        return -errno;
+    magic = (unsigned long)fs.f_type & 0xffffffffUL;
+    if (!S_ISREG(ret->st_mode) || (magic != UDSI_MAGIC_TMPFS && magic != UDSI_MAGIC_HUGETLBFS))
+        return -EINVAL;
+    return 0;
+}
+
+int uds_memfd_read(int fd, uint64_t limit_bytes, void **ret_data, size_t *ret_len)
+{
+    _cleanup_free_ uint8_t *data = NULL;
+    struct stat st;
+    size_t size, len = 0;
+    int r = check_readable(fd, &st);
+
+    if (r < 0)
+        return r;
+    if (st.st_size < 0 || (uint64_t)st.st_size > limit_bytes || (uint64_t)st.st_size >= SIZE_MAX)
+        return -EFBIG;
+    size = (size_t)st.st_size;
+    data = malloc(size + 1);
+    if (!data)
+        return -ENOMEM;
+    while (len < size) {
+        ssize_t n = pread(fd, data + len, size - len, (off_t)len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        if (n == 0) /* it has shrunk */
+            break;
+        len += (size_t)n;
+    }
+    data[len] = 0;
+    *ret_data = UDSI_TAKE(data);
+    *ret_len = len;
+    return 0;
+}
