@@ -394,6 +394,7 @@ void peer_dispatch(struct peer *peer, uds_msg *msg, const struct fdpolicy_copies
     case UDS_MSG_FINISH:
     case UDS_MSG_ARENA:
     case UDS_MSG_RELEASE:
+    case UDS_MSG_RING:
     case UDS_MSG_MESSAGE:
     case UDS_MSG_DELIVER:
     case UDS_MSG_ACK:

@@ -51,6 +51,12 @@ struct uds_conn_options {
     /* Bound of the shared memory for large bodies, bytes: of what we make of it, and of what we map of the peer's, which the
      * peer pays for. 0 = none. Set by UDS_CONN_OPTIONS_INIT to UDS_ARENA_DEFAULT */
     size_t arena_bytes;
+    uint32_t
+        ring_bytes; /* 0 = no ring. Otherwise frames go through shared memory, if both sides want that: of each direction that
+                       we offer, and the most that we take of a peer. A power of two, 4096 … 16 MiB; stream sockets only */
+    bool
+        ring_propose; /* offer one as soon as the peer's HELLO has come, if it can have rings. The other side only takes; when both
+                         offer, one of the two stands. Nothing happens without ring_bytes */
 };
 #define UDS_CONN_OPTIONS_INIT                                                \
     {                                                                        \
@@ -317,6 +323,14 @@ UDS_EXPORT uint32_t uds_conn_get_peer_max_body(const uds_conn *conn);
 UDS_EXPORT uint32_t uds_conn_get_peer_max_fds(const uds_conn *conn);
 /** uds_conn_get_features() - bits of enum uds_feature that both sides have; 0 before the peer's HELLO came. Since: 0.1. */
 UDS_EXPORT uint64_t uds_conn_get_features(const uds_conn *conn);
+/**
+ * uds_conn_uses_ring() - do frames go through shared memory, both ways?
+ *
+ * False until both sides have agreed and each has gone over to it (uds_conn_options: ring_bytes). Nothing else changes: the fd to
+ * poll is still the socket, which now carries wake-ups and descriptors. Messages that were queued before keep their place.
+ * Since: 0.1.
+ */
+UDS_EXPORT bool uds_conn_uses_ring(const uds_conn *conn);
 /** uds_conn_is_open() - true between the peer's HELLO and the first sign of an end. Since: 0.1. */
 UDS_EXPORT bool uds_conn_is_open(const uds_conn *conn);
 

@@ -35,6 +35,7 @@ enum uds_msg_type {
     UDS_MSG_ARENA = 6,    /* shared memory for large bodies; the library's own */
     UDS_MSG_RELEASE = 7,  /* and what of it is free again; the library's own */
     UDS_MSG_MESSAGE = 8,  /* a message between the two ends of a connection */
+    UDS_MSG_RING = 9,     /* offers a ring, and goes over to it; the library's own */
     UDS_MSG_REQUEST = 16, /* wants exactly one REPLY with the same id */
     UDS_MSG_REPLY = 17,
     UDS_MSG_CANCEL = 18, /* the caller of that id does not want the REPLY any more */

@@ -43,6 +43,8 @@
 
 static int check_options(const struct uds_conn_options *options)
 {
+    if (options->ring_bytes != 0 && !udsi_ring_size_is_valid(options->ring_bytes))
+        return -EINVAL;
     if (options->size != sizeof(*options) || options->max_fds > UDS_FDS_MAX ||
         options->max_body > UINT32_MAX - UDS_HEAD_MAX || options->heartbeat_ms > HEARTBEAT_MAX ||
         (options->high_water != 0 && options->low_water > options->high_water))
@@ -96,6 +98,8 @@ int uds_conn_new(uds_conn **ret, int fd, const struct uds_conn_options *options)
         r = check_socket(fd, &record_max);
     if (r < 0)
         return r;
+    if (record_max > 0 && options->ring_bytes != 0)
+        return -EPROTOTYPE;
     conn = calloc(1, sizeof(*conn));
     if (!conn)
         return -ENOMEM;
@@ -115,6 +119,10 @@ int uds_conn_new(uds_conn **ret, int fd, const struct uds_conn_options *options)
     conn->arena_bytes = options->arena_bytes;
     conn->features = UDS_FEATURE_HEARTBEAT | UDS_FEATURE_FINISH | UDS_FEATURE_STREAMING |
                      (options->arena_bytes > 0 ? UDS_FEATURE_ARENA : 0);
+    conn->ring_bytes = options->ring_bytes;
+    conn->ring_propose = options->ring_bytes != 0 && options->ring_propose;
+    if (options->ring_bytes != 0)
+        conn->features |= UDS_FEATURE_RING;
     udsi_hello_make(conn);
     *ret = conn;
     return 0;
@@ -154,6 +162,8 @@ static void drop_queues(uds_conn *conn)
 {
     udsi_sendq_clear(&conn->out);
     udsi_receiver_clear(&conn->in);
+    conn->in.ring = NULL;
+    conn->ring = udsi_ringlink_free(conn->ring);
     conn->ready = uds_msg_unref(conn->ready);
     udsi_arenas_free(conn);
 }
@@ -242,7 +252,7 @@ short uds_conn_get_events(const uds_conn *conn)
 {
     if (conn->state == UDSI_CONN_CLOSED)
         return 0;
-    return (short)((udsi_conn_wants_input(conn) ? POLLIN : 0) |
+    return (short)((udsi_conn_wants_input(conn) || udsi_ringlink_wants_bell(conn) ? POLLIN : 0) |
                    (udsi_conn_wants_output(conn) ? POLLOUT : 0));
 }
 
@@ -282,6 +292,8 @@ static bool take_control_frame(uds_conn *conn, uds_msg *msg)
         udsi_arena_take(conn, msg);
     else if (msg->type == UDS_MSG_RELEASE)
         udsi_release_take(conn, msg);
+    else if (msg->type == UDS_MSG_RING)
+        udsi_ring_take(conn, msg);
     else if (conn->peer_finished)
         udsi_conn_fail_rule(conn, UDSI_RULE_FINISH_LAST);
     else
@@ -329,8 +341,8 @@ int udsi_conn_next(uds_conn *conn, unsigned *budget, uds_msg **ret)
             return 1;
         }
         if (r == 0) {
-            bool block = conn->may_block && !conn->in.records && !conn->peer_finished &&
-                         !udsi_conn_has_work(conn);
+            bool block = conn->may_block && !conn->in.records && !conn->in.ring &&
+                         !conn->peer_finished && !udsi_conn_has_work(conn);
 
             if (conn->drained && !block)
                 return 0;
@@ -428,6 +440,7 @@ int uds_conn_process(uds_conn *conn)
         return udsi_conn_result(conn);
     (void)uds_conn_ref(conn);
     conn->more = conn->drained = false;
+    udsi_ringlink_wake(conn);
     dispatch(conn, &budget);
     if (conn->callbacks.on_unfinished && conn->state != UDSI_CONN_CLOSED && conn->refs > 1)
         tell_unfinished(conn);
@@ -442,6 +455,8 @@ int uds_conn_process(uds_conn *conn)
         if (conn->callbacks.on_writable)
             conn->callbacks.on_writable(conn, conn->arg);
     }
+    if (!conn->more && conn->refs > 1)
+        conn->more = udsi_ringlink_sleep(conn) != 0;
     if (conn->refs > 1)
         udsi_conn_report(conn);
     r = conn->state == UDSI_CONN_CLOSED ? udsi_conn_result(conn) : conn->more;
@@ -499,6 +514,9 @@ bool udsi_conn_check(const uds_conn *conn)
     if (conn->state == UDSI_CONN_CLOSED && (conn->out.count > 0 || conn->in.partial))
         return false;
     if (conn->state == UDSI_CONN_OPEN && !conn->out.released)
+        return false;
+    if (conn->ring ? !udsi_ringlink_check(conn->ring) || (conn->in.ring && !conn->ring->in_over)
+                   : conn->in.ring != NULL)
         return false;
     if (conn->finish_due && !conn->peer_finished)
         return false;

@@ -11,6 +11,7 @@
 #include "conn/arena.h"
 #include "conn/heartbeat.h"
 #include "conn/recv.h"
+#include "conn/ringlink.h"
 #include "conn/sendq.h"
 
 enum udsi_conn_state {
@@ -57,6 +58,12 @@ struct uds_conn {
     struct udsi_arenas *arenas;             /* NULL: none yet */
     size_t record_max;                      /* SEQPACKET: the largest record, 0 otherwise */
     size_t max_bytes, max_fds_queued, high_water, low_water;
+
+    uint32_t ring_bytes; /* of each direction: what we offer, or map of the peer's; 0 no ring */
+    bool ring_propose;   /* we offer one */
+    bool ring_asked;     /* the peer has */
+    struct udsi_ringlink *
+        ring; /* NULL: none; in.ring is the same once the peer's bytes come from there, and out.over says it of ours */
 
     struct udsi_heartbeat beat;
     struct udsi_sendq out;

@@ -104,6 +104,7 @@ void udsi_hello_take(uds_conn *conn, const uds_msg *msg)
             udsi_conn_fail(conn, -EMSGSIZE,
                            "a message queued before the peer's HELLO is over the "
                            "limits that it announced");
+        udsi_ring_propose(conn);
     }
 }
 

@@ -24,6 +24,7 @@
 #include "block.h"
 #include "cleanup.h"
 #include "conn/msg.h"
+#include "conn/ringlink.h"
 #include "socket/io.h"
 #include "wire/head.h"
 
@@ -35,7 +36,7 @@ static int broken(struct udsi_receiver *rx, enum udsi_rule rule)
     return -EPROTO;
 }
 
-static void drop_batch(struct udsi_batch *batch)
+void udsi_batch_drop(struct udsi_batch *batch)
 {
     for (size_t i = 0; i < batch->nfds; i++)
         uds_fd_close(batch->fds[i]);
@@ -43,10 +44,25 @@ static void drop_batch(struct udsi_batch *batch)
     *batch = (struct udsi_batch){0};
 }
 
+int udsi_batch_take(struct udsi_batch *batch, struct udsi_ancillary *ancillary)
+{
+    batch->truncated = ancillary->truncated;
+    if (ancillary->nfds == 0)
+        return 0;
+    batch->fds = udsi_block_alloc(ancillary->nfds * sizeof(int));
+    if (!batch->fds) {
+        udsi_ancillary_clear(ancillary);
+        return -ENOMEM;
+    }
+    batch->room = batch->nfds = ancillary->nfds;
+    memcpy(batch->fds, ancillary->fds, ancillary->nfds * sizeof(int));
+    return 0;
+}
+
 void udsi_receiver_clear(struct udsi_receiver *rx)
 {
     for (size_t i = 0; i < rx->nbatches; i++)
-        drop_batch(&rx->batches[i]);
+        udsi_batch_drop(&rx->batches[i]);
     rx->nbatches = 0;
     rx->partial = uds_msg_unref(rx->partial);
     udsi_block_free(rx->data, rx->cap);
@@ -69,12 +85,32 @@ void udsi_receiver_get_unfinished(const struct udsi_receiver *rx,
         *ret_fds += rx->batches[i].nfds;
 }
 
+/* Beside a ring, fds come on the socket: the next batch there is for the frame that begins at @position. */
+static int claim_from_ring(struct udsi_receiver *rx, uint64_t position)
+{
+    int r = udsi_ringlink_claim(rx->ring, rx->limits.max_fds, &rx->batches[0]);
+
+    if (r == -EPROTO)
+        rx->rule = rx->ring->rule;
+    if (r < 0)
+        return r;
+    rx->batches[0].start = position;
+    rx->batches[0].end = position + 1;
+    rx->nbatches = 1;
+    return 0;
+}
+
 /* The batch of the frame that begins at @position and claims @count fds moves to @msg. */
 static int claim_batch(struct udsi_receiver *rx, uint64_t position, size_t count, uds_msg *msg)
 {
     struct udsi_batch *batch = &rx->batches[0];
     int r = 0;
 
+    if (rx->ring && count > 0) {
+        r = claim_from_ring(rx, position);
+        if (r < 0)
+            return r;
+    }
     if (rx->nbatches > 0 && batch->end <= position)
         return broken(rx, UDSI_RULE_FDS_UNCLAIMED);
     if (count == 0)
@@ -88,7 +124,7 @@ static int claim_batch(struct udsi_receiver *rx, uint64_t position, size_t count
     if (r < 0)
         return r;
     batch->nfds = 0;
-    drop_batch(batch);
+    udsi_batch_drop(batch);
     rx->batches[0] = rx->batches[1];
     rx->nbatches--;
     rx->batches[1] = (struct udsi_batch){0};
@@ -335,24 +371,47 @@ static int file_batch(struct udsi_receiver *rx, struct udsi_ancillary *ancillary
         r = broken(rx, UDSI_RULE_FDS_UNCLAIMED);
     else if (ancillary->nfds > rx->limits.max_fds)
         r = broken(rx, UDSI_RULE_FD_COUNT);
-    else
-        *batch = (struct udsi_batch){
-            .start = start, .end = rx->received, .truncated = ancillary->truncated};
-    if (r == 0 && ancillary->nfds > 0) {
-        batch->fds = udsi_block_alloc(ancillary->nfds * sizeof(int));
-        batch->room = batch->fds ? ancillary->nfds : 0;
-        if (!batch->fds)
-            r = -ENOMEM;
-    }
     if (r < 0) {
         udsi_ancillary_clear(ancillary);
         return r;
     }
-    if (ancillary->nfds > 0)
-        memcpy(batch->fds, ancillary->fds, ancillary->nfds * sizeof(int));
-    batch->nfds = ancillary->nfds;
+    r = udsi_batch_take(batch, ancillary);
+    if (r < 0)
+        return r;
+    batch->start = start;
+    batch->end = rx->received;
     rx->nbatches++;
     return 0;
+}
+
+int udsi_receiver_go_over(struct udsi_receiver *rx, struct udsi_ringlink *ring)
+{
+    int r = 0;
+
+    /* Bytes behind the last frame are doorbells; fds that no frame of the stream has claimed are for the first of the ring. */
+    rx->start = rx->end = 0;
+    for (size_t i = 0; i < rx->nbatches && r == 0; i++) {
+        rx->batches[i].start = rx->batches[i].end = 0;
+        r = udsi_ringlink_hold(ring, &rx->batches[i]);
+    }
+    rx->nbatches = 0;
+    rx->ring = ring;
+    return r;
+}
+
+/* From the ring. The socket says when there is no more: -EAGAIN, and not a receive that stops short. */
+static int fill_from_ring(struct udsi_receiver *rx, const struct iovec *iov, size_t niov)
+{
+    ssize_t n = udsi_ringlink_read(rx->ring, iov, niov);
+
+    if (n == -EAGAIN)
+        settle(rx);
+    if (n == -EPROTO)
+        rx->rule = rx->ring->rule;
+    if (n <= 0)
+        return n == 0 ? -ENODATA : (int)n;
+    account(rx, (size_t)n);
+    return 1;
 }
 
 int udsi_receiver_fill(struct udsi_receiver *rx, int fd, int flags)
@@ -373,6 +432,8 @@ int udsi_receiver_fill(struct udsi_receiver *rx, int fd, int flags)
         return r;
     rx->quiet = false;
     niov = place(rx, iov);
+    if (rx->ring)
+        return fill_from_ring(rx, iov, niov);
     for (size_t i = 0; i < niov; i++)
         room += iov[i].iov_len;
     n = udsi_recv(fd, iov, niov, flags, &ancillary);

@@ -18,7 +18,14 @@ struct udsi_batch {
     bool truncated;    /* the kernel dropped them; the bytes came all the same */
 };
 
-#define UDSI_BATCHES      2
+#define UDSI_BATCHES 2
+
+struct udsi_ancillary;
+struct udsi_ringlink;
+
+/* Moves the fds of a receive into an empty @batch. Takes them in any case. 0 or -ENOMEM. */
+int udsi_batch_take(struct udsi_batch *batch, struct udsi_ancillary *ancillary);
+void udsi_batch_drop(struct udsi_batch *batch);
 
 #define UDSI_BUFFER_SMALL (4 * 1024)  /* what an idle connection keeps */
 #define UDSI_BUFFER_LARGE (64 * 1024) /* what a busy one grows to */
@@ -32,6 +39,7 @@ struct udsi_batch {
 struct udsi_receiver {
     struct udsi_limits limits;
     bool records;
+    struct udsi_ringlink *ring; /* borrowed; what comes instead of the socket, NULL: the socket */
 
     uint8_t *data;
     size_t cap, start, end;
@@ -58,6 +66,9 @@ int udsi_receiver_next(struct udsi_receiver *rx, uds_msg **ret);
  * -EPROTO, -ENOMEM, or what recvmsg said. Only to be called after udsi_receiver_next() returned 0.
  */
 int udsi_receiver_fill(struct udsi_receiver *rx, int fd, int flags);
+
+/* The last frame of the stream was taken: everything else comes from @ring. 0, -EPROTO. */
+int udsi_receiver_go_over(struct udsi_receiver *rx, struct udsi_ringlink *ring);
 
 /* Is a frame half here? */
 bool udsi_receiver_in_frame(const struct udsi_receiver *rx);

@@ -163,16 +163,19 @@ void udsi_ring_rung(struct udsi_ring *ring)
     ring->due = 0;
 }
 
-bool udsi_ring_sleep(struct udsi_ring *ring, uint32_t needs)
+uint32_t udsi_ring_sleep(struct udsi_ring *ring, uint32_t needs)
 {
-    uint32_t tail, head;
+    uint32_t tail, head, met = 0;
 
     ring->sleep = ((ring->sleep & ~UDSI_RING_NEEDS) + UDSI_RING_NEEDS + 1) | needs;
     atomic_store_explicit(&ring->mine->sleep.value, ring->sleep, memory_order_seq_cst);
     tail = atomic_load_explicit(&ring->theirs->tail.value, memory_order_seq_cst);
     head = atomic_load_explicit(&ring->theirs->head.value, memory_order_seq_cst);
-    return !((needs & UDSI_RING_DATA) && tail != ring->head) &&
-           !((needs & UDSI_RING_SPACE) && ring->tail - head <= ring->size / 2);
+    if (tail != ring->head)
+        met |= UDSI_RING_DATA;
+    if (ring->tail - head <= ring->size / 2)
+        met |= UDSI_RING_SPACE;
+    return met & needs;
 }
 
 void udsi_ring_wake(struct udsi_ring *ring)
@@ -186,6 +189,13 @@ void udsi_ring_wake(struct udsi_ring *ring)
 bool udsi_ring_has_data(const struct udsi_ring *ring)
 {
     return atomic_load_explicit(&ring->theirs->tail.value, memory_order_relaxed) != ring->head;
+}
+
+bool udsi_ring_has_space(const struct udsi_ring *ring)
+{
+    uint32_t head = atomic_load_explicit(&ring->theirs->head.value, memory_order_relaxed);
+
+    return ring->tail - head <= ring->size / 2;
 }
 
 bool udsi_ring_peer_runs(struct udsi_ring *ring)

@@ -85,12 +85,13 @@ ssize_t udsi_ring_read(struct udsi_ring *ring, const struct iovec *iov, size_t n
 bool udsi_ring_must_ring(struct udsi_ring *ring);
 void udsi_ring_rung(struct udsi_ring *ring);
 
-/* Says that we sleep for @needs from now on. False: what we need is there already, so do not. */
-bool udsi_ring_sleep(struct udsi_ring *ring, uint32_t needs);
+/* Says that we sleep for @needs from now on. Returns those that are met already: then do not. */
+uint32_t udsi_ring_sleep(struct udsi_ring *ring, uint32_t needs);
 void udsi_ring_wake(struct udsi_ring *ring);
 
-/* Is there something to read? One load: for spinning. */
+/* Is there something to read, or is half of the ring free? One load: for spinning. */
 bool udsi_ring_has_data(const struct udsi_ring *ring);
+bool udsi_ring_has_space(const struct udsi_ring *ring);
 
 /* Will the peer go on by itself, on another core than ours? */
 bool udsi_ring_peer_runs(struct udsi_ring *ring);

@@ -15,7 +15,10 @@
 
 bool udsi_conn_wants_output(const uds_conn *conn)
 {
-    return conn->retry_at == 0 && conn->send_error == 0 && udsi_conn_has_work(conn);
+    if (conn->retry_at != 0 || conn->send_error != 0)
+        return false;
+    /* Room in a ring is told by POLLIN; only descriptors beside it wait for the socket. */
+    return conn->out.over ? conn->ring && conn->ring->socket_full : udsi_conn_has_work(conn);
 }
 
 bool udsi_conn_has_work(const uds_conn *conn)
@@ -56,13 +59,22 @@ void udsi_conn_end_if_finished(uds_conn *conn)
         udsi_conn_fail(conn, 0, NULL);
 }
 
+/* To the socket, until the last frame of the stream has gone, and to the ring after that. */
+static int send_once(uds_conn *conn)
+{
+    if (!conn->out.over)
+        return udsi_sendq_send(&conn->out, conn->fd);
+    conn->ring->out_over = true;
+    return udsi_ringlink_send(conn->ring, &conn->out);
+}
+
 /* One after the other until the socket is full or nothing is left. What sendmsg said, 0 for the latter. */
 static int send_all(uds_conn *conn)
 {
     int r = 1;
 
     while (r == 1 && conn->send_error == 0 && conn->state != UDSI_CONN_CLOSED) {
-        r = udsi_sendq_send(&conn->out, conn->fd);
+        r = send_once(conn);
         /* An arena is no use to anybody yet, so it shall not hold up what would go without. */
         if (r == -ETOOMANYREFS && udsi_arena_take_back(conn))
             r = 1;
@@ -87,6 +99,8 @@ int udsi_conn_pump_out(uds_conn *conn)
         conn->retry_at = udsi_now_ms() + UDSI_RETRY_MS;
     else if (r == -EPIPE || r == -ECONNRESET)
         end_sending(conn, r);
+    else if (r == -EPROTO && conn->out.over)
+        udsi_conn_fail_rule(conn, conn->ring->rule);
     else if (r < 0 && r != -EAGAIN)
         udsi_conn_fail(conn, r, "sending failed: %s", strerror(-r));
     after_output(conn);
@@ -103,6 +117,15 @@ int uds_conn_flush(uds_conn *conn)
 
     (void)uds_conn_ref(conn);
     r = udsi_conn_pump_out(conn);
+    /* Before the caller waits for room in a ring: has it come meanwhile? */
+    while (r == 1 && conn->out.over) {
+        uint32_t met = udsi_ringlink_sleep(conn);
+
+        conn->more |= met & UDSI_RING_DATA;
+        if (!(met & UDSI_RING_SPACE))
+            break;
+        r = udsi_conn_pump_out(conn);
+    }
     if (conn->state == UDSI_CONN_CLOSED && !conn->reported)
         udsi_conn_rearm(conn);
     (void)uds_conn_unref(conn);

@@ -83,6 +83,7 @@ static void pop(struct udsi_sendq *queue)
 
     unpin(queue, out);
     queue->bytes -= udsi_out_size(out) - queue->sent;
+    queue->over |= out->last;
     udsi_block_free(out->own_head, out->head_len + (out->in_arena ? out->body_len : 0));
     queue->first = (queue->first + 1) & (queue->cap - 1);
     queue->count--;
@@ -293,14 +294,24 @@ static void gather_all(struct gather *gather, const struct udsi_sendq *queue)
             return;
     }
     for (size_t i = 0; queue->released && i < queue->count; i++) {
-        if (!gather_frame(gather, udsi_sendq_at(queue, i), i == 0 ? queue->sent : 0) ||
-            queue->records)
+        const struct udsi_out *out = udsi_sendq_at(queue, i);
+
+        if (!gather_frame(gather, out, i == 0 ? queue->sent : 0) || queue->records || out->last)
             return;
     }
 }
 
-/* @n bytes have gone: the HELLO first, then frames in order. */
-static void consume(struct udsi_sendq *queue, size_t n)
+void udsi_sendq_end_stream(struct udsi_sendq *queue)
+{
+    udsi_sendq_at(queue, queue->count - 1)->last = true;
+}
+
+void udsi_sendq_unpin(struct udsi_sendq *queue)
+{
+    unpin(queue, udsi_sendq_at(queue, 0));
+}
+
+void udsi_sendq_consume(struct udsi_sendq *queue, size_t n)
 {
     size_t hello = (size_t)queue->hello_len - queue->hello_sent;
 
@@ -336,7 +347,7 @@ int udsi_sendq_send(struct udsi_sendq *queue, int fd)
     n = udsi_send(fd, gather.iov, gather.niov, gather.fds, gather.nfds);
     if (n < 0)
         return (int)n;
-    consume(queue, (size_t)n);
+    udsi_sendq_consume(queue, (size_t)n);
     return (size_t)n < gather.total ? -EAGAIN : 1;
 }
 

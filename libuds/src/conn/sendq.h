@@ -22,6 +22,7 @@ struct udsi_out {
     uint8_t *own_head; /* NULL: the payload's */
     uds_msg *payload;  /* NULL: no body, or one in an arena and no fds */
     size_t body_len;
+    bool last; /* of the stream: everything behind it goes to the ring */
 };
 
 /*
@@ -39,6 +40,7 @@ struct udsi_sendq {
     uint8_t hello_len, hello_sent;
     bool released;
     bool records; /* SEQPACKET: one frame a send */
+    bool over;    /* the frame that is last of the stream has gone out */
 };
 
 void udsi_sendq_clear(struct udsi_sendq *queue);
@@ -73,6 +75,14 @@ bool udsi_sendq_has_work(const struct udsi_sendq *queue);
 
 /* One sendmsg on @fd. 1 all of the attempt went out, 0 nothing to do, -EAGAIN also after a partial write, or -errno. */
 int udsi_sendq_send(struct udsi_sendq *queue, int fd);
+
+/* What was queued last is the last frame of the stream. */
+void udsi_sendq_end_stream(struct udsi_sendq *queue);
+
+/* @n bytes have gone: the HELLO first, then frames in order. */
+void udsi_sendq_consume(struct udsi_sendq *queue, size_t n);
+/* The fds of the first frame have gone. */
+void udsi_sendq_unpin(struct udsi_sendq *queue);
 
 /* Frame number @index from the front, index < count. */
 struct udsi_out *udsi_sendq_at(const struct udsi_sendq *queue, size_t index);

@@ -17,7 +17,7 @@
 #include "conn/msg.h"
 #include "wire/head.h"
 
-#define STATE_VERSION 4
+#define STATE_VERSION 5
 
 /* A body that lies in an arena of the peer's becomes an ordinary one. */
 static void put_msg(uds_snapshot *s, const uds_msg *msg, bool with_fds)
@@ -197,11 +197,13 @@ static void put_queue(uds_snapshot *s, const struct udsi_sendq *queue)
 {
     uds_snapshot_put_u32(s, queue->hello_sent);
     uds_snapshot_put_u32(s, queue->released);
+    uds_snapshot_put_u32(s, queue->over);
     uds_snapshot_put_u64(s, queue->sent);
     uds_snapshot_put_u64(s, queue->count);
     for (size_t i = 0; i < queue->count; i++) {
         const struct udsi_out *out = udsi_sendq_at(queue, i);
 
+        uds_snapshot_put_u32(s, out->last);
         uds_snapshot_put_bytes(s, out->header, sizeof(out->header));
         uds_snapshot_put_bytes(s, udsi_out_head(out), out->head_len);
         uds_snapshot_put_bytes(s, out->in_arena ? udsi_out_body(out) : NULL,
@@ -219,9 +221,10 @@ static int get_queued(uds_snapshot *s, struct udsi_sendq *queue)
     const void *bytes, *head, *ref;
     struct udsi_header header;
     size_t len, head_len, ref_len, body_len;
-    bool with_fds;
+    bool with_fds, last;
     int r;
 
+    last = uds_snapshot_get_u32(s) != 0;
     bytes = uds_snapshot_get_bytes(s, &len);
     head = uds_snapshot_get_bytes(s, &head_len);
     ref = uds_snapshot_get_bytes(s, &ref_len);
@@ -243,6 +246,7 @@ static int get_queued(uds_snapshot *s, struct udsi_sendq *queue)
         return r;
     /* The fds of a frame that is partly out have gone, but its header still says how many there were. */
     memcpy(udsi_sendq_at(queue, queue->count - 1)->header, bytes, UDSI_HEADER_SIZE);
+    udsi_sendq_at(queue, queue->count - 1)->last = last;
     return 0;
 }
 
@@ -250,6 +254,7 @@ static int get_queue(uds_snapshot *s, struct udsi_sendq *queue)
 {
     uint32_t hello_sent = uds_snapshot_get_u32(s);
     bool released = uds_snapshot_get_u32(s) != 0;
+    bool over = uds_snapshot_get_u32(s) != 0;
     uint64_t sent = uds_snapshot_get_u64(s), count = uds_snapshot_get_u64(s);
 
     if (uds_snapshot_error(s) || hello_sent > queue->hello_len)
@@ -265,6 +270,7 @@ static int get_queue(uds_snapshot *s, struct udsi_sendq *queue)
         return -EBADMSG;
     queue->hello_sent = (uint8_t)hello_sent;
     queue->released = released;
+    queue->over = over;
     queue->sent = (size_t)sent;
     queue->bytes -= (size_t)sent;
     return 0;
@@ -284,6 +290,8 @@ int uds_conn_serialise(uds_conn *conn, uds_snapshot *s)
     uds_snapshot_put_u64(s, conn->low_water);
     uds_snapshot_put_u32(s, conn->beat.interval_ms);
     uds_snapshot_put_u64(s, conn->arena_bytes);
+    uds_snapshot_put_u32(s, conn->ring_bytes);
+    uds_snapshot_put_u32(s, conn->ring_propose);
     uds_snapshot_put_u32(s, (uint32_t)conn->state);
     uds_snapshot_put_u32(s, conn->said_goodbye);
     uds_snapshot_put_u32(s, conn->said_finish);
@@ -305,6 +313,7 @@ int uds_conn_serialise(uds_conn *conn, uds_snapshot *s)
     put_queue(s, &conn->out);
     put_msg(s, conn->ready, true);
     udsi_arenas_serialise(conn, s);
+    udsi_ringlink_serialise(conn, s);
     return uds_snapshot_error(s);
 }
 
@@ -319,6 +328,8 @@ static int get_options(uds_snapshot *s, struct uds_conn_options *ret)
     ret->low_water = (size_t)uds_snapshot_get_u64(s);
     ret->heartbeat_ms = uds_snapshot_get_u32(s);
     ret->arena_bytes = (size_t)uds_snapshot_get_u64(s);
+    ret->ring_bytes = uds_snapshot_get_u32(s);
+    ret->ring_propose = uds_snapshot_get_u32(s) != 0;
     return uds_snapshot_error(s);
 }
 
@@ -361,6 +372,8 @@ static int get_rest(uds_snapshot *s, uds_conn *conn)
         r = get_msg(s, 0, 0, &conn->ready);
     if (r == 0)
         r = udsi_arenas_restore(conn, s);
+    if (r == 0)
+        r = udsi_ringlink_restore(conn, s);
     if (r < 0)
         return r;
     conn->more = true; /* what the buffer holds does not wake poll */

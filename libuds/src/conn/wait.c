@@ -27,7 +27,8 @@ static int while_quiet(uds_conn *conn)
     return conn->peer_finished ? -ENODATA : 0;
 }
 
-int uds_conn_receive(uds_conn *conn, uds_msg **ret)
+/* @sleep: the caller will poll when there is nothing. */
+static int receive(uds_conn *conn, uds_msg **ret, bool sleep)
 {
     unsigned budget = RECEIVES_MAX;
     bool had_ready = conn->ready != NULL;
@@ -37,6 +38,7 @@ int uds_conn_receive(uds_conn *conn, uds_msg **ret)
         return udsi_conn_result(conn);
     (void)uds_conn_ref(conn);
     conn->more = conn->drained = false;
+    udsi_ringlink_wake(conn);
     r = udsi_conn_next(conn, &budget, ret);
     if (r == 1)
         conn->more = true; /* the buffer may hold another, which does not wake poll */
@@ -45,12 +47,19 @@ int uds_conn_receive(uds_conn *conn, uds_msg **ret)
             conn); /* who finds a message each time never comes to a quiet moment */
     if (r == 0)
         r = while_quiet(conn);
+    if (r == 0 && sleep && udsi_ringlink_sleep(conn))
+        conn->more = true;
     if (r <= 0)
         udsi_conn_report(conn);
     else if (had_ready)
         udsi_conn_rearm(conn); /* POLLIN is wanted again */
     (void)uds_conn_unref(conn);
     return r;
+}
+
+int uds_conn_receive(uds_conn *conn, uds_msg **ret)
+{
+    return receive(conn, ret, true);
 }
 
 /* A deadline that was given as a relative time. */
@@ -69,8 +78,8 @@ static int left_until(uint64_t deadline)
     return deadline > now ? (int)(deadline - now) : 0;
 }
 
-/* Waits until the connection can do something. 0, -ETIMEDOUT, or poll's -errno. */
-static int wait_ready(const uds_conn *conn, uint64_t deadline)
+/* Waits until the connection can do something. 0, -ETIMEDOUT, or poll's -errno. @nap: doorbells may be left lying. */
+static int wait_ready(uds_conn *conn, uint64_t deadline, bool nap)
 {
     struct pollfd pfd = {.events = uds_conn_get_events(conn)};
     int own = uds_conn_get_timeout(conn), left = left_until(deadline);
@@ -79,9 +88,15 @@ static int wait_ready(const uds_conn *conn, uint64_t deadline)
 
     /* Without events the hang-up would still wake poll again and again. */
     pfd.fd = pfd.events ? uds_conn_get_fd(conn) : -1;
-    r = poll(&pfd, 1, timeout);
-    if (r < 0 && errno != EINTR)
-        return -errno;
+    if (nap && pfd.events == POLLIN) {
+        r = udsi_ringlink_nap(conn, timeout);
+        if (r < 0)
+            return r;
+    } else {
+        r = poll(&pfd, 1, timeout);
+        if (r < 0 && errno != EINTR)
+            return -errno;
+    }
     if (r <= 0 && left == 0)
         return -ETIMEDOUT;
     return 0;
@@ -99,12 +114,20 @@ int uds_conn_receive_wait(uds_conn *conn, uds_msg **ret, int timeout_ms)
 
         (void)uds_conn_ref(conn);
         conn->may_block = timeout_ms < 0 && conn->beat.interval_ms == 0;
-        r = uds_conn_receive(conn, ret);
+        udsi_ringlink_set_lazy(conn, true);
+        r = receive(conn, ret, false);
         conn->may_block = false;
+        udsi_ringlink_set_lazy(conn, false);
         (void)uds_conn_unref(conn);
         if (r != 0)
             return r < 0 ? r : 0;
-        r = wait_ready(conn, deadline);
+        if (udsi_ringlink_spin(conn, UDSI_RING_DATA) || udsi_ringlink_sleep(conn)) {
+            /* Parts of a message must not hold us for longer than the message may. */
+            if (left_until(deadline) == 0)
+                return -ETIMEDOUT;
+            continue;
+        }
+        r = wait_ready(conn, deadline, conn->in.ring != NULL);
         if (r < 0)
             return r;
     }
@@ -130,9 +153,11 @@ static int pump_in(uds_conn *conn)
 static int wait_sendable(uds_conn *conn, uint64_t deadline)
 {
     if (!conn->ready)
-        return wait_ready(conn, deadline);
+        return wait_ready(conn, deadline, false);
 
-    struct pollfd pfd = {.fd = conn->fd, .events = conn->retry_at == 0 ? POLLOUT : 0};
+    short want = conn->retry_at == 0 ? POLLOUT : 0;
+    struct pollfd pfd = {.fd = conn->fd,
+                         .events = conn->out.over ? uds_conn_get_events(conn) : want};
     int own = uds_conn_get_timeout(conn), left = left_until(deadline);
     int r = poll(&pfd, 1, own > 0 && (left < 0 || own < left) ? own : left);
 
@@ -162,6 +187,8 @@ int uds_conn_send_wait(uds_conn *conn, uds_msg *msg, int timeout_ms)
                 return r;
             queued = r == 0;
         }
+        while (udsi_conn_pump_out(conn) == 1 && udsi_ringlink_spin(conn, UDSI_RING_SPACE))
+            ;
         r = uds_conn_flush(conn);
         if (r < 0 || (r == 0 && queued))
             return r;

@@ -55,6 +55,16 @@ static const char *const rule_texts[] = {
     [UDSI_RULE_RELEASE] = "P-47: RELEASE names slots that its sender has, or none of an arena that "
                           "it refuses at once",
     [UDSI_RULE_ARENA_WITHDRAWN] = "P-48: an arena is withdrawn when all its slots are released",
+    [UDSI_RULE_RING_FRAME] =
+        "P-50: RING has an id, no body, a step, and with an OFFER the length and one fd",
+    [UDSI_RULE_RING_TURN] =
+        "P-51: a side offers one ring, and each is answered and gone over to once",
+    [UDSI_RULE_RING_MEMORY] =
+        "P-52: a ring's memory is a memfd of the announced length on tmpfs, sealed against "
+        "shrinking, growing and sealing only, with every page there",
+    [UDSI_RULE_RING_INDEX] =
+        "P-53: an index of a ring only grows, never past what was written or room is for",
+    [UDSI_RULE_RING_FDS] = "P-54: fds come beside a ring right before the frame that claims them",
     [UDSI_RULE_DATAGRAM] = "P-70: a datagram is exactly one frame",
     [UDSI_RULE_DATAGRAM_TYPE] = "P-71: a datagram is no HELLO and no GOODBYE",
 };
@@ -74,6 +84,8 @@ static bool is_known_type(uint8_t type, uint64_t features)
         return (features & UDS_FEATURE_FINISH) != 0;
     if (type == UDS_MSG_ARENA || type == UDS_MSG_RELEASE)
         return (features & UDS_FEATURE_ARENA) != 0;
+    if (type == UDS_MSG_RING)
+        return (features & UDS_FEATURE_RING) != 0;
     if (type == UDS_MSG_PART || type == UDS_MSG_CREDIT)
         return (features & UDS_FEATURE_STREAMING) != 0;
     return type == UDS_MSG_HELLO || type == UDS_MSG_GOODBYE || type == UDS_MSG_MESSAGE ||

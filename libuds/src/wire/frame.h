@@ -27,6 +27,17 @@
 
 #define UDSI_FLAG_ARENA      0x01 /* the body is a reference, wire/bodyref.h */
 
+/* Of RING alone. */
+#define UDSI_FIELD_RING_STEP  40 /* u32 enum udsi_ring_step */
+#define UDSI_FIELD_RING_BYTES 41 /* u32, of an OFFER: each direction */
+
+enum udsi_ring_step {
+    UDSI_RING_OFFER = 1,  /* with the memory */
+    UDSI_RING_ACCEPT = 2, /* the last frame of its side on the stream */
+    UDSI_RING_DECLINE = 3,
+    UDSI_RING_SWITCH = 4, /* the same of the side that offered */
+};
+
 /* What a peer may break; the number is the one in docs/protocol.md (P-1 …), the words are in udsi_rule_text(). Numbers that are missing are rules that no receiver of frames can see broken. */
 enum udsi_rule {
     UDSI_RULE_NONE = 0,
@@ -61,6 +72,11 @@ enum udsi_rule {
     UDSI_RULE_BODY_IN_HAND = 46,
     UDSI_RULE_RELEASE = 47,
     UDSI_RULE_ARENA_WITHDRAWN = 48,
+    UDSI_RULE_RING_FRAME = 50,
+    UDSI_RULE_RING_TURN = 51,
+    UDSI_RULE_RING_MEMORY = 52,
+    UDSI_RULE_RING_INDEX = 53,
+    UDSI_RULE_RING_FDS = 54,
     UDSI_RULE_DATAGRAM = 70,
     UDSI_RULE_DATAGRAM_TYPE = 71,
     UDSI_RULE_COUNT

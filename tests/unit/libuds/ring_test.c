@@ -151,10 +151,10 @@ Test(ring, wakes_a_sleeper_once_for_each_sleep)
 
     put(&pair.a, "x", 1);
     cr_assert_not(udsi_ring_must_ring(&pair.a), "awake: it finds the byte itself");
-    cr_assert_not(udsi_ring_sleep(&pair.b, UDSI_RING_DATA), "there is something to read");
+    cr_assert_neq(udsi_ring_sleep(&pair.b, UDSI_RING_DATA), 0, "there is something to read");
     udsi_ring_wake(&pair.b);
     cr_assert_eq(get(&pair.b, buf, 8), 1);
-    cr_assert(udsi_ring_sleep(&pair.b, UDSI_RING_DATA));
+    cr_assert_eq(udsi_ring_sleep(&pair.b, UDSI_RING_DATA), 0);
     put(&pair.a, "x", 1);
     cr_assert(udsi_ring_must_ring(&pair.a));
     cr_assert(udsi_ring_must_ring(&pair.a), "until it has been done");
@@ -163,7 +163,7 @@ Test(ring, wakes_a_sleeper_once_for_each_sleep)
     cr_assert_not(udsi_ring_must_ring(&pair.a), "it is on its way");
     udsi_ring_wake(&pair.b);
     cr_assert_eq(get(&pair.b, buf, 8), 2);
-    cr_assert(udsi_ring_sleep(&pair.b, UDSI_RING_DATA));
+    cr_assert_eq(udsi_ring_sleep(&pair.b, UDSI_RING_DATA), 0);
     put(&pair.a, "x", 1);
     cr_assert(udsi_ring_must_ring(&pair.a));
 }
@@ -174,13 +174,13 @@ Test(ring, does_not_take_a_new_sleep_for_the_one_that_it_has_ended)
     _cleanup_pair_ struct pair pair = pair_at(0);
     char buf[8];
 
-    cr_assert(udsi_ring_sleep(&pair.b, UDSI_RING_DATA));
+    cr_assert_eq(udsi_ring_sleep(&pair.b, UDSI_RING_DATA), 0);
     put(&pair.a, "x", 1);
     cr_assert(udsi_ring_must_ring(&pair.a));
     /* The doorbell has been sent; the peer is quick: it wakes, reads and sleeps again before we are back. */
     udsi_ring_wake(&pair.b);
     cr_assert_eq(get(&pair.b, buf, 8), 1);
-    cr_assert(udsi_ring_sleep(&pair.b, UDSI_RING_DATA));
+    cr_assert_eq(udsi_ring_sleep(&pair.b, UDSI_RING_DATA), 0);
     udsi_ring_rung(&pair.a);
     put(&pair.a, "y", 1);
     cr_assert(udsi_ring_must_ring(&pair.a));
@@ -193,13 +193,13 @@ Test(ring, wakes_for_room_when_half_of_it_is_free)
     static uint8_t buf[SIZE];
 
     put(&pair.a, buf, SIZE);
-    cr_assert(udsi_ring_sleep(&pair.a, UDSI_RING_SPACE));
+    cr_assert_eq(udsi_ring_sleep(&pair.a, UDSI_RING_SPACE), 0);
     cr_assert_eq(get(&pair.b, buf, SIZE / 2 - 1), SIZE / 2 - 1);
     cr_assert_not(udsi_ring_must_ring(&pair.b));
     cr_assert_eq(get(&pair.b, buf, 1), 1);
     cr_assert(udsi_ring_must_ring(&pair.b));
     udsi_ring_rung(&pair.b);
-    cr_assert_not(udsi_ring_sleep(&pair.a, UDSI_RING_SPACE), "there is room");
+    cr_assert_neq(udsi_ring_sleep(&pair.a, UDSI_RING_SPACE), 0, "there is room");
 }
 
 Test(ring, does_not_wake_a_sleeper_for_what_it_does_not_need)
@@ -208,7 +208,7 @@ Test(ring, does_not_wake_a_sleeper_for_what_it_does_not_need)
     _cleanup_pair_ struct pair pair = pair_at(0);
     char buf[8];
 
-    cr_assert(udsi_ring_sleep(&pair.b, UDSI_RING_DATA));
+    cr_assert_eq(udsi_ring_sleep(&pair.b, UDSI_RING_DATA), 0);
     put(&pair.b, "x", 1);
     cr_assert_eq(get(&pair.a, buf, 8), 1);
     cr_assert_not(udsi_ring_must_ring(&pair.a));
@@ -319,7 +319,7 @@ Test(ring, waits_for_a_peer_that_is_on_another_core_and_not_for_one_that_sleeps)
     cr_assert_not(udsi_ring_peer_runs(&pair.a), "nobody knows where it is");
     atomic_store(&pair.b.mine->core.value, 10000);
     cr_assert(udsi_ring_peer_runs(&pair.a));
-    cr_assert(udsi_ring_sleep(&pair.b, UDSI_RING_DATA));
+    cr_assert_eq(udsi_ring_sleep(&pair.b, UDSI_RING_DATA), 0);
     cr_assert_not(udsi_ring_peer_runs(&pair.a), "only we could wake it");
     put(&pair.a, "x", 1);
     cr_assert(udsi_ring_must_ring(&pair.a));

@@ -208,6 +208,7 @@ static void bench_open(struct bench *b, int socket_type, uint32_t max_body, uint
     memset(b, 0, sizeof(*b));
     options.max_body = max_body;
     options.max_fds = max_fds;
+    options.ring_bytes = socket_type == SOCK_STREAM ? 4096 : 0;
     cr_assert_eq(socketpair(AF_UNIX, socket_type | SOCK_CLOEXEC, 0, sv), 0);
     b->raw = sv[1];
     cr_assert_eq(uds_conn_new(&b->conn, sv[0], &options), 0);
@@ -370,7 +371,7 @@ static void run_byte_by_byte(const struct vector *v)
 /* Is the first frame one for the application? */
 static bool begins_with_message(const struct vector *v)
 {
-    return v->hello && v->bytes[2] >= UDS_MSG_MESSAGE;
+    return v->hello && v->bytes[2] >= UDS_MSG_MESSAGE && v->bytes[2] != UDS_MSG_RING;
 }
 
 static void run_header(const struct vector *v)
@@ -539,7 +540,7 @@ Test(vectors, our_encoder_gives_the_same_bytes)
     for_each_vector(run_encoder);
 }
 
-/* Each rule that a receiver enforces has at least one vector that breaks it. */
+/* Each rule that a receiver enforces has at least one vector that breaks it, but for those that are broken in shared memory. */
 static bool rule_has_vector[UDSI_RULE_COUNT];
 
 static void note_rule(const struct vector *v)
@@ -556,7 +557,8 @@ Test(vectors, each_rule_of_the_receiver_is_broken_by_one)
     UDS_TEST_GUARD;
     for_each_vector(note_rule);
     for (unsigned rule = 1; rule < UDSI_RULE_COUNT; rule++)
-        cr_assert(rule_has_vector[rule] || udsi_rule_text((enum udsi_rule)rule)[0] == '\0',
+        cr_assert(rule_has_vector[rule] || rule == UDSI_RULE_RING_INDEX ||
+                      rule == UDSI_RULE_RING_FDS || udsi_rule_text((enum udsi_rule)rule)[0] == '\0',
                   "no vector breaks %s", udsi_rule_text((enum udsi_rule)rule));
 }
 
