@@ -12,7 +12,7 @@ Installs missing packages, builds and runs all tests, at most 15 minutes.
 
   --preset NAME    only this build: dev, release, dev-clang or release-clang (may repeat; default: all four)
   --filter REGEX   only tests whose name matches (ctest -R)
-  --long           longer fuzzing of every target as well, a soak of ten million messages, and the guests with
+  --long           longer fuzzing of every target as well, valgrind, a soak of ten million messages, and the guests with
                    other kernels (tests/vm)
 
 Exit status: 0 all passed (skips are listed with their reasons), 1 something failed, 2 usage.
@@ -56,6 +56,7 @@ done
 
 if [ -n "$long" ]; then
     tests/fuzz/run.sh "$results" || echo fuzz >"$results/fuzz.failed"
+    tests/valgrind.sh || echo valgrind >"$results/valgrind.failed"
     build/release/bin/test/soak || echo soak >"$results/soak.failed"
     tests/vm/run.sh || echo vm >"$results/vm.failed"
 fi

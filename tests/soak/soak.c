@@ -223,6 +223,8 @@ static int serve(uds_listener *listeners[2], int end, uint64_t messages)
     for (int i = 0; i < 2; i++)
         (void)uds_event_detach(glue[i]);
     event_base_free(server.base);
+    for (int i = 0; i < 2; i++)
+        (void)uds_listener_abandon(listeners[i]);
     return server.failed;
 }
 
@@ -379,6 +381,8 @@ int main(int argc, char **argv)
             level_note(&level);
     }
     kept = level_is_kept(&level);
+    for (int i = 0; i < 2; i++)
+        (void)uds_listener_free(listeners[i]);
     close(pipe_fds[1]);
     CHECK(waitpid(child, &status, 0) == child);
     printf("soak: %" PRIu64 " messages over %" PRIu64 " connections: %s\n", sent, lives,
