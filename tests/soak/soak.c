@@ -2,7 +2,7 @@
 
 /*
  * soak [MESSAGES [SEED]]: two processes exchange messages of random sizes, some with descriptors, over connections that
- * end in order, half-close, or break off at random; 10 million unless told otherwise. Each message says which number it
+ * end in order, half-close, or break off at random, through sockets, rings and arenas; 10 million unless told otherwise. Each message says which number it
  * is, how long it is and which descriptors it has; what does not agree ends the run. At the end neither process may
  * hold more descriptors or noticeably more memory than after the first tenth.
  *
@@ -26,6 +26,7 @@
 
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -33,7 +34,8 @@
 #include <uds/event.h>
 #include <uds/listener.h>
 
-#define BODY_MAX (256u << 10)
+#define BODY_MAX (512u << 10) /* large enough for arenas */
+#define RING     (64u << 10)
 #define CARGO    8 /* memfds whose size says which one it is */
 #define WINDOW   256
 #define LIFE_MAX 40000 /* messages of one connection */
@@ -182,15 +184,26 @@ static void on_close(uds_conn *conn, int error, void *arg)
     free(guest);
 }
 
+static bool is_stream(int fd)
+{
+    socklen_t len = sizeof(int);
+    int type;
+
+    CHECK(getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0);
+    return type == SOCK_STREAM;
+}
+
 static void on_accept(int fd, void *arg)
 {
     static const struct uds_conn_callbacks callbacks = {
         .on_message = on_message, .on_close = on_close, .on_finish = on_finish};
+    struct uds_conn_options options = UDS_CONN_OPTIONS_INIT;
     struct guest *guest = calloc(1, sizeof(*guest));
 
     CHECK(guest != NULL && fd >= 0);
     guest->server = arg;
-    CHECK(uds_conn_new(&guest->conn, fd, NULL) == 0);
+    options.ring_bytes = is_stream(fd) ? RING : 0; /* taken, if the client offers one */
+    CHECK(uds_conn_new(&guest->conn, fd, &options) == 0);
     uds_conn_set_callbacks(guest->conn, &callbacks, guest);
     CHECK(uds_event_attach(&guest->glue, guest->conn, guest->server->base) == 0);
 }
@@ -320,9 +333,17 @@ static uint64_t live(const struct uds_addr *addr, uint64_t most)
 {
     uint64_t life = 1 + random_next() % LIFE_MAX, sent = 0, answered = 0;
     size_t max = addr->sock_type == SOCK_STREAM ? BODY_MAX : 100000;
+    struct uds_conn_options options = UDS_CONN_OPTIONS_INIT;
     uds_conn *conn;
 
-    CHECK(uds_conn_connect(&conn, addr, NULL, 30000) == 0);
+    /* A third of the connections over streams go through a ring, a third does without arenas. */
+    if (addr->sock_type == SOCK_STREAM && random_next() % 3 == 0) {
+        options.ring_bytes = RING;
+        options.ring_propose = true;
+    }
+    if (random_next() % 3 == 0)
+        options.arena_bytes = 0;
+    CHECK(uds_conn_connect(&conn, addr, &options, 30000) == 0);
     if (life > most)
         life = most;
     while (sent < life) {
