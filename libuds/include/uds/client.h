@@ -177,10 +177,7 @@ struct uds_publish {
     size_t nfds;
     const char *const *headers; /* NULL or name, value, name, value, …, NULL */
 };
-#define UDS_PUBLISH_INIT                   \
-    {                                      \
-        .size = sizeof(struct uds_publish) \
-    }
+#define UDS_PUBLISH_INIT UDS_INIT_0(uds_publish)
 /**
  * uds_client_publish() - send a message to whoever subscribes
  * @on_ack: NULL = fire and forget; else it is called exactly once, never from inside this function: OK means that every matching

@@ -58,11 +58,8 @@ struct uds_conn_options {
         ring_propose; /* offer one as soon as the peer's HELLO has come, if it can have rings. The other side only takes; when both
                          offer, one of the two stands. Nothing happens without ring_bytes */
 };
-#define UDS_CONN_OPTIONS_INIT                                                \
-    {                                                                        \
-        .size = sizeof(struct uds_conn_options), .max_fds = UDS_FDS_DEFAULT, \
-        .arena_bytes = UDS_ARENA_DEFAULT                                     \
-    }
+#define UDS_CONN_OPTIONS_INIT \
+    UDS_INIT_2(uds_conn_options, .max_fds = UDS_FDS_DEFAULT, .arena_bytes = UDS_ARENA_DEFAULT)
 
 /* Two slots for the largest bodies that were seen to gain much, 4 MiB. Nothing of it is made before a connection has sent
  * several times as much in large bodies. */

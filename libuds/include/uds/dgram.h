@@ -87,10 +87,7 @@ struct uds_dgram_options {
     uid_t owner; /* (uid_t)-1 = leave */
     gid_t group; /* (gid_t)-1 = leave */
 };
-#define UDS_DGRAM_OPTIONS_INIT                                                           \
-    {                                                                                    \
-        .size = sizeof(struct uds_dgram_options), .owner = (uid_t)-1, .group = (gid_t)-1 \
-    }
+#define UDS_DGRAM_OPTIONS_INIT UDS_INIT_2(uds_dgram_options, .owner = (uid_t)-1, .group = (gid_t)-1)
 
 struct uds_dgram_callbacks {
     /* One message. Ownership: the callback owns the reference @msg; @sender is borrowed, with its pidfd. */

@@ -30,10 +30,8 @@ struct uds_listener_options {
         refuse_fds; /* no connection of it takes descriptors: the kernel (6.16) refuses them from the first byte on, before
                        accept, and whatever a uds_conn made of it wants. Before 6.16 max_fds = 0 of the uds_conn does what can be done */
 };
-#define UDS_LISTENER_OPTIONS_INIT                                                           \
-    {                                                                                       \
-        .size = sizeof(struct uds_listener_options), .owner = (uid_t)-1, .group = (gid_t)-1 \
-    }
+#define UDS_LISTENER_OPTIONS_INIT \
+    UDS_INIT_2(uds_listener_options, .owner = (uid_t)-1, .group = (gid_t)-1)
 
 /**
  * uds_listener_new() - listen on an address

@@ -66,10 +66,7 @@ struct uds_pb_limits {
         memory; /* bytes that unpacking may ask for, temporary ones included; 0 = 64 MiB. A few bytes on the wire can be a
                        hundred unpacked */
 };
-#define UDS_PB_LIMITS_INIT                   \
-    {                                        \
-        .size = sizeof(struct uds_pb_limits) \
-    }
+#define UDS_PB_LIMITS_INIT UDS_INIT_0(uds_pb_limits)
 
 /**
  * uds_pb_unpack_limited() - scan, then unpack within a budget of memory

@@ -55,10 +55,7 @@ struct uds_rpc_request {
     bool
         credit_by_hand; /* false: a part that on_part has handled is asked for again. true: uds_rpc_grant() asks */
 };
-#define UDS_RPC_REQUEST_INIT                                     \
-    {                                                            \
-        .size = sizeof(struct uds_rpc_request), .timeout_ms = -1 \
-    }
+#define UDS_RPC_REQUEST_INIT UDS_INIT_1(uds_rpc_request, .timeout_ms = -1)
 
 struct uds_rpc_reply {
     uint32_t status;    /* enum uds_status */
@@ -82,10 +79,7 @@ struct uds_rpc_limits {
         bytes; /* of memory for open requests; 0 = 64 MiB. One always fits when no other is open, the same below */
     size_t fds; /* descriptors that came with open requests; 0 = 256 */
 };
-#define UDS_RPC_LIMITS_INIT                   \
-    {                                         \
-        .size = sizeof(struct uds_rpc_limits) \
-    }
+#define UDS_RPC_LIMITS_INIT UDS_INIT_0(uds_rpc_limits)
 
 /**
  * uds_rpc_new() - put calls on a connection

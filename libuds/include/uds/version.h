@@ -20,6 +20,44 @@
 #define UDS_END_DECLS
 #endif
 
+/* What the UDS_…_INIT of the headers are made of: all zero, but for the size and the fields named. C++17 has no designators. */
+#ifdef __cplusplus
+#define UDS_INIT_0(type)              \
+    [] {                              \
+        struct type uds_it = {};      \
+        uds_it.size = sizeof(uds_it); \
+        return uds_it;                \
+    }()
+#define UDS_INIT_1(type, a)           \
+    [] {                              \
+        struct type uds_it = {};      \
+        uds_it.size = sizeof(uds_it); \
+        uds_it a;                     \
+        return uds_it;                \
+    }()
+#define UDS_INIT_2(type, a, b)        \
+    [] {                              \
+        struct type uds_it = {};      \
+        uds_it.size = sizeof(uds_it); \
+        uds_it a;                     \
+        uds_it b;                     \
+        return uds_it;                \
+    }()
+#else
+#define UDS_INIT_0(type)            \
+    {                               \
+        .size = sizeof(struct type) \
+    }
+#define UDS_INIT_1(type, a)            \
+    {                                  \
+        .size = sizeof(struct type), a \
+    }
+#define UDS_INIT_2(type, a, b)            \
+    {                                     \
+        .size = sizeof(struct type), a, b \
+    }
+#endif
+
 #define UDS_VERSION_MAJOR  0
 #define UDS_VERSION_MINOR  1
 #define UDS_VERSION_PATCH  0
