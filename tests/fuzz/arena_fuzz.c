@@ -168,6 +168,7 @@ static void deed_message(struct scene *scene)
     body = what & 0x20 ? uds_msg_peek_body(*place, &len) : uds_msg_peek_body_shared(*place, &len);
     for (size_t i = 0; i < len; i++)
         sum ^= body[i];
+    (void)sum;
     if (what & 0x10)
         *place = uds_msg_unref(*place);
 }

@@ -1,22 +1,49 @@
 #!/bin/bash
-# Fuzz every target of this directory with libFuzzer: tests/fuzz/run.sh RESULTS_DIR [SECONDS_EACH]
-# A crash leaves its input in RESULTS_DIR and makes the exit status 1; add the input to tests/fuzz/regress/TARGET.
+# Fuzz with libFuzzer: tests/fuzz/run.sh RESULTS_DIR [SECONDS_EACH [TARGET]...], by default every target of this directory.
+# A crash or a hang leaves its input in RESULTS_DIR and makes the exit status 1; add the input to tests/fuzz/regress/TARGET.
+# What RESULTS_DIR/corpus-TARGET has found goes into the tree, as little of it as needed, by
+#     RESULTS_DIR/TARGET -merge=1 tests/fuzz/corpus/TARGET RESULTS_DIR/corpus-TARGET
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
-out=${1:?usage: tests/fuzz/run.sh RESULTS_DIR [SECONDS_EACH]}
+out=$(realpath -m "${1:?usage: tests/fuzz/run.sh RESULTS_DIR [SECONDS_EACH [TARGET]...]}")
 seconds=${2:-60}
+shift $(($# < 2 ? $# : 2))
+if [ $# -eq 0 ]; then
+    for source in "$root"/tests/fuzz/*_fuzz.c; do
+        set -- "$@" "$(basename "$source" .c)"
+    done
+fi
+
+# As cmake/UdsSanitize.cmake has it, and coverage for what is ours.
+flags=(-g -O1 -D_GNU_SOURCE -fsanitize=address,undefined -fno-sanitize-recover=undefined
+    -I"$root/libuds/include" -I"$root/libuds/src" -I"$root/tests/support" -isystem "$out/proto")
+rm -rf "$out/objects" "$out/proto" && mkdir -p "$out/proto" || exit 1
+for proto in "$root"/proto/*.proto "$root"/tests/proto/*.proto; do
+    protoc-c --c_out="$out/proto" -I"$(dirname "$proto")" "$proto" || exit 1
+done
+jobs=()
+for part in libuds/src libuds/src/{wire,socket,conn,rpc,client,pb}; do
+    mkdir -p "$out/objects/$part"
+    (cd "$out/objects/$part" && exec clang "${flags[@]}" -fsanitize=fuzzer-no-link -c "$root/$part"/*.c) &
+    jobs+=($!)
+done
+(cd "$out/proto" && exec clang "${flags[@]}" -c ./*.c "$root/tests/support/rawpeer.c") &
+for job in "${jobs[@]}" $!; do
+    wait "$job" || exit 1
+done
+mapfile -t objects < <(find "$out/objects" "$out/proto" -name '*.o')
+
 status=0
-for source in "$root"/tests/fuzz/*_fuzz.c; do
-    target=$(basename "$source" .c)
-    # shellcheck disable=SC2046
-    clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -D_GNU_SOURCE \
-        -I"$root/libuds/include" -I"$root/libuds/src" -I"$root/tests/support" \
-        "$source" "$root/tests/support/rawpeer.c" \
-        $(find "$root/libuds/src" -name '*.c' ! -path '*/event/*' ! -path '*/pb/*') -o "$out/$target" || { status=1; continue; }
-    mkdir -p "$out/corpus-$target"
-    [ -d "$root/tests/fuzz/corpus/$target" ] && cp "$root/tests/fuzz/corpus/$target"/* "$out/corpus-$target/"
-    if "$out/$target" -max_total_time="$seconds" -print_final_stats=1 -artifact_prefix="$out/$target-" \
-        "$out/corpus-$target" >"$out/$target.log" 2>&1; then
+for target in "$@"; do
+    clang "${flags[@]}" -fsanitize=fuzzer "$root/tests/fuzz/$target.c" "${objects[@]}" -lprotobuf-c -o "$out/$target" ||
+        { status=1; continue; }
+    corpora=("$out/corpus-$target")
+    mkdir -p "${corpora[0]}"
+    for known in "$root/tests/fuzz/corpus/$target" "$root/tests/fuzz/regress/$target"; do
+        [ -d "$known" ] && corpora+=("$known")
+    done
+    if "$out/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 \
+        -artifact_prefix="$out/$target-" "${corpora[@]}" >"$out/$target.log" 2>&1; then
         echo "fuzz $target: $(grep -o 'stat::number_of_executed_units: *[0-9]*' "$out/$target.log" | grep -o '[0-9]*$') runs in $seconds s, nothing found"
     else
         echo "fuzz $target: FAILED"
