@@ -142,18 +142,18 @@ static int pump_in(uds_conn *conn)
 
     if (conn->ready)
         return 0;
-    conn->drained = false;
+    conn->more = conn->drained = false;
     r = udsi_conn_next(conn, &budget, &msg);
     if (r == 1)
         conn->ready = msg;
     return r < 0 ? r : 0;
 }
 
-/* While a message is kept, only output counts. */
+/* While a message is kept, only output counts. What may already be here is looked at before anything is waited for. */
 static int wait_sendable(uds_conn *conn, uint64_t deadline)
 {
     if (!conn->ready)
-        return wait_ready(conn, deadline, false);
+        return conn->more ? 0 : wait_ready(conn, deadline, false);
 
     short want = conn->retry_at == 0 ? POLLOUT : 0;
     struct pollfd pfd = {.fd = conn->fd,

@@ -375,6 +375,23 @@ Test(conn_wait, sends_no_further_than_the_timeout_when_nobody_reads)
     cr_assert_lt(uds_conn_get_queued_bytes(a), 4u << 20);
 }
 
+Test(conn_wait, sleeps_while_the_peer_reads_nothing_though_a_message_came_before)
+{
+    UDS_TEST_GUARD;
+    _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
+    _cleanup_msg_ uds_msg *msg = make(1, 4 << 20), *got = NULL;
+
+    open_pair(&a, &b, NULL);
+    send_one(b, 2, 10);
+    cr_assert_eq(run(b), 0);
+    cr_assert_eq(uds_conn_receive_wait(a, &got, 1000), 0);
+    {
+        FAULTSOCK({.call = FAULT_SEND, .what = FAULT_PASS});
+        cr_assert_eq(uds_conn_send_wait(a, msg, 100), -ETIMEDOUT);
+        cr_assert_lt(faultsock_sends(), 20u, "%u sends: it span", faultsock_sends());
+    }
+}
+
 Test(conn_records, are_one_frame_each_and_say_how_large_they_may_be)
 {
     UDS_TEST_GUARD;
