@@ -27,8 +27,9 @@ struct udsi_ringlink;
 int udsi_batch_take(struct udsi_batch *batch, struct udsi_ancillary *ancillary);
 void udsi_batch_drop(struct udsi_batch *batch);
 
-#define UDSI_BUFFER_SMALL (4 * 1024)  /* what an idle connection keeps */
-#define UDSI_BUFFER_LARGE (64 * 1024) /* what a busy one grows to */
+/* A body of a power of two comes with its header, and a head of usual size, in one receive: sizes of blocks (block.h). */
+#define UDSI_BUFFER_SMALL (4 * 1024 + 512)  /* what an idle connection keeps */
+#define UDSI_BUFFER_LARGE (64 * 1024 + 512) /* what a busy one grows to */
 
 /*
  * I1  data[start … end) are bytes that no frame has claimed; received counts all bytes of the stream so far
