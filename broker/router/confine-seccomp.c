@@ -26,6 +26,7 @@
 
 static const int plain_calls[] = {
     /* connections */
+    SCMP_SYS(sendto),
     SCMP_SYS(sendmsg),
     SCMP_SYS(recvmsg),
     SCMP_SYS(accept4),

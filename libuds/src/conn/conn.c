@@ -196,6 +196,8 @@ void uds_conn_set_loop_hook(uds_conn *conn, void (*hook)(uds_conn *conn, void *a
 
 void udsi_conn_rearm(uds_conn *conn)
 {
+    if (!conn->loop_hook && !conn->callbacks.on_rearm)
+        return;
     (void)uds_conn_ref(conn);
     if (conn->loop_hook)
         conn->loop_hook(conn, conn->loop_arg);

@@ -102,6 +102,10 @@ bool udsi_conn_has_work(const uds_conn *conn);
 /* Sends until nothing is left or the socket is full. 0 all gone, 1 some is left, -errno once CLOSED. */
 int udsi_conn_pump_out(uds_conn *conn);
 
+/* uds_conn_send() and flush in one short step, for a small message that nothing waits before. 0 it has gone, 1 it is queued,
+ * -EAGAIN go the usual way, or as uds_conn_send(). */
+int udsi_conn_send_now(uds_conn *conn, uds_msg *msg);
+
 /* The next message for the application: 1, 0 none now, -errno once CLOSED. *@budget bounds the receives. */
 int udsi_conn_next(uds_conn *conn, unsigned *budget, uds_msg **ret);
 

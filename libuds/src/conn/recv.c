@@ -261,7 +261,7 @@ int udsi_receiver_next(struct udsi_receiver *rx, uds_msg **ret)
     }
     if (r <= 0)
         return r;
-    if (!udsi_head_is_valid(rx->partial->head, rx->partial->head_len))
+    if (rx->partial->head_len > 0 && !udsi_head_is_valid(rx->partial->head, rx->partial->head_len))
         return broken(rx, UDSI_RULE_HEAD_FIELDS);
     rx->partial->sealed = true;
     *ret = UDSI_TAKE(rx->partial);

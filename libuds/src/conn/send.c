@@ -211,6 +211,20 @@ int uds_conn_send(uds_conn *conn, uds_msg *msg)
     return queue_frame(conn, msg->type, msg->id, NULL, msg->head_len, msg, true);
 }
 
+int udsi_conn_send_now(uds_conn *conn, uds_msg *msg)
+{
+    int r = check_sendable(conn, msg->head_len, msg, true, false);
+
+    if (r < 0)
+        return r;
+    if (conn->retry_at != 0 || conn->out.over || msg->lease || udsi_arena_is_urgent(conn))
+        return -EAGAIN;
+    r = udsi_sendq_send_now(&conn->out, conn->fd, msg);
+    if (r >= 0)
+        msg->sealed = true;
+    return r;
+}
+
 int uds_conn_forward(uds_conn *conn,
                      enum uds_msg_type type,
                      uint64_t id,

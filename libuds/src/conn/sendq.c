@@ -25,6 +25,7 @@
 #define SCRATCH_SIZE (24 * 1024) /* more than the largest header and head */
 #define COPY_MAX     2048        /* bodies up to here are copied into the scratch area */
 #define IOV_COUNT    64          /* well below IOV_MAX, which is 1024 */
+#define SMALL_MAX    1024        /* a frame up to here that waits alone needs no gathering */
 #define RING_INITIAL 8
 #define RING_KEEP    64 /* an empty ring larger than this is given back */
 
@@ -125,19 +126,24 @@ static int grow_ring(struct udsi_sendq *queue)
     return 0;
 }
 
-/* Appends what @out says, which has no header yet; there is room in the ring. */
-static void append(struct udsi_sendq *queue, uint8_t type, uint64_t id, const struct udsi_out *out)
+static void put_header(struct udsi_out *out, uint8_t type, uint64_t id)
 {
-    struct udsi_out *at = udsi_sendq_at(queue, queue->count++);
-
-    *at = *out;
     udsi_header_encode(&(struct udsi_header){.type = type,
                                              .flags = out->in_arena ? UDSI_FLAG_ARENA : 0,
                                              .head_length = out->head_len,
                                              .fd_count = out->nfds,
                                              .body_length = (uint32_t)out->body_len,
                                              .id = id},
-                       at->header);
+                       out->header);
+}
+
+/* Appends what @out says, which has no header yet; there is room in the ring. */
+static void append(struct udsi_sendq *queue, uint8_t type, uint64_t id, const struct udsi_out *out)
+{
+    struct udsi_out *at = udsi_sendq_at(queue, queue->count++);
+
+    *at = *out;
+    put_header(at, type, id);
     (void)uds_msg_ref(out->payload);
     if (out->nfds > 0)
         out->payload->pins++;
@@ -336,19 +342,98 @@ void udsi_sendq_consume(struct udsi_sendq *queue, size_t n)
         drop_ring(queue);
 }
 
-int udsi_sendq_send(struct udsi_sendq *queue, int fd)
+/* What was sent of @total bytes leaves the queue. */
+static int after_send(struct udsi_sendq *queue, ssize_t n, size_t total)
+{
+    if (n < 0)
+        return (int)n;
+    udsi_sendq_consume(queue, (size_t)n);
+    if ((size_t)n < total)
+        return -EAGAIN;
+    return queue->over ||
+           udsi_sendq_has_work(queue); /* over: the ring's turn, were it with nothing */
+}
+
+/* A whole frame, side by side. */
+static size_t lay_out(uint8_t bytes[SMALL_MAX], const struct udsi_out *out)
+{
+    size_t front = UDSI_HEADER_SIZE + (size_t)out->head_len;
+
+    memcpy(bytes, out->header, UDSI_HEADER_SIZE);
+    if (out->head_len > 0)
+        memcpy(bytes + UDSI_HEADER_SIZE, udsi_out_head(out), out->head_len);
+    if (out->body_len > 0)
+        memcpy(bytes + front, udsi_out_body(out), out->body_len);
+    return front + out->body_len;
+}
+
+int udsi_sendq_send_now(struct udsi_sendq *queue, int fd, uds_msg *msg)
+{
+    struct udsi_out out = {
+        .head_len = msg->head_len, .nfds = msg->nfds, .payload = msg, .body_len = msg->body_len};
+    uint8_t bytes[SMALL_MAX];
+    struct iovec iov = {.iov_base = bytes};
+    ssize_t n;
+    int r;
+
+    if (queue->count > 0 || !queue->released || queue->hello_sent < queue->hello_len ||
+        udsi_out_size(&out) > SMALL_MAX)
+        return -EAGAIN;
+    r = grow_ring(queue);
+    if (r < 0)
+        return r;
+    put_header(&out, msg->type, msg->id);
+    iov.iov_len = lay_out(bytes, &out);
+    n = udsi_send(fd, &iov, 1, out.nfds > 0 ? msg->fds : NULL, out.nfds);
+    if (n < 0)
+        return -EAGAIN;
+    if ((size_t)n == iov.iov_len)
+        return 0;
+    /* The rest is a frame that waits, as if it had been queued and partly sent: its fds have gone. */
+    out.nfds = 0;
+    *udsi_sendq_at(queue, queue->count++) = out;
+    (void)uds_msg_ref(msg);
+    queue->sent = (size_t)n;
+    queue->bytes += iov.iov_len - (size_t)n;
+    return 1;
+}
+
+/* One small frame and nothing else, of which nothing has gone: what request and reply are made of. */
+static bool is_one_small_frame(const struct udsi_sendq *queue)
+{
+    return queue->count == 1 && queue->released && queue->sent == 0 &&
+           queue->hello_sent == queue->hello_len &&
+           udsi_out_size(udsi_sendq_at(queue, 0)) <= SMALL_MAX;
+}
+
+static int send_small_frame(struct udsi_sendq *queue, int fd)
+{
+    const struct udsi_out *out = udsi_sendq_at(queue, 0);
+    uint8_t bytes[SMALL_MAX];
+    const struct iovec iov = {.iov_base = bytes, .iov_len = lay_out(bytes, out)};
+
+    return after_send(queue,
+                      udsi_send(fd, &iov, 1, out->nfds > 0 ? out->payload->fds : NULL, out->nfds),
+                      iov.iov_len);
+}
+
+/* Apart, so that the pages of its scratch area are touched only when there is something to gather. */
+__attribute__((noinline)) static int send_gathered(struct udsi_sendq *queue, int fd)
 {
     struct gather gather;
-    ssize_t n;
 
     gather_all(&gather, queue);
     if (gather.total == 0)
         return 0;
-    n = udsi_send(fd, gather.iov, gather.niov, gather.fds, gather.nfds);
-    if (n < 0)
-        return (int)n;
-    udsi_sendq_consume(queue, (size_t)n);
-    return (size_t)n < gather.total ? -EAGAIN : 1;
+    return after_send(queue, udsi_send(fd, gather.iov, gather.niov, gather.fds, gather.nfds),
+                      gather.total);
+}
+
+int udsi_sendq_send(struct udsi_sendq *queue, int fd)
+{
+    if (!udsi_sendq_has_work(queue))
+        return 0;
+    return is_one_small_frame(queue) ? send_small_frame(queue, fd) : send_gathered(queue, fd);
 }
 
 bool udsi_sendq_check(const struct udsi_sendq *queue)

@@ -73,7 +73,8 @@ void udsi_sendq_drop_first(struct udsi_sendq *queue);
 /* Anything that may be sent now? */
 bool udsi_sendq_has_work(const struct udsi_sendq *queue);
 
-/* One sendmsg on @fd. 1 all of the attempt went out, 0 nothing to do, -EAGAIN also after a partial write, or -errno. */
+/* One send on @fd. 1 all of the attempt went out and there is more, 0 nothing is left, -EAGAIN also after a partial write,
+ * or -errno. */
 int udsi_sendq_send(struct udsi_sendq *queue, int fd);
 
 /* What was queued last is the last frame of the stream. */
@@ -83,6 +84,12 @@ void udsi_sendq_end_stream(struct udsi_sendq *queue);
 void udsi_sendq_consume(struct udsi_sendq *queue, size_t n);
 /* The fds of the first frame have gone. */
 void udsi_sendq_unpin(struct udsi_sendq *queue);
+
+/*
+ * Sends a small message at once, without a place in the queue, when nothing waits before it. 0 it has gone; 1 a part of it,
+ * and the rest waits in the queue; -EAGAIN nothing has gone, for whatever reason: push it, and send() tells; -ENOMEM.
+ */
+int udsi_sendq_send_now(struct udsi_sendq *queue, int fd, uds_msg *msg);
 
 /* Frame number @index from the front, index < count. */
 struct udsi_out *udsi_sendq_at(const struct udsi_sendq *queue, size_t index);

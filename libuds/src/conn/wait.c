@@ -169,11 +169,15 @@ static int wait_sendable(uds_conn *conn, uint64_t deadline)
 int uds_conn_send_wait(uds_conn *conn, uds_msg *msg, int timeout_ms)
 {
     uint64_t deadline = deadline_after(timeout_ms);
-    bool queued = false;
+    bool queued;
     int r;
 
     if (conn->reported)
         return udsi_conn_result(conn);
+    r = udsi_conn_send_now(conn, msg);
+    if (r <= 0 && r != -EAGAIN && r != -ENOBUFS)
+        return r;
+    queued = r == 1;
     for (;;) {
         /* A slot that the peer has long released is worth a look. */
         if (!queued && !conn->ready && udsi_arena_is_starved(conn, msg)) {

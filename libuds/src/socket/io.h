@@ -90,6 +90,7 @@ void udsi_ancillary_clear(struct udsi_ancillary *ancillary);
 
 /* The system calls behind all this, replaceable by tests (tests/support/faultsock.c). */
 struct udsi_io_hooks {
+    ssize_t (*send)(int fd, const void *data, size_t len, int flags);
     ssize_t (*sendmsg)(int fd, const struct msghdr *msg, int flags);
     ssize_t (*recvmsg)(int fd, struct msghdr *msg, int flags);
     int (*sendmmsg)(int fd, struct mmsghdr *msgs, unsigned count, int flags);

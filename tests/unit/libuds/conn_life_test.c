@@ -392,6 +392,47 @@ Test(conn_wait, sleeps_while_the_peer_reads_nothing_though_a_message_came_before
     }
 }
 
+Test(conn_wait, sends_the_rest_of_a_small_message_of_which_a_part_has_gone)
+{
+    UDS_TEST_GUARD;
+    _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
+    _cleanup_msg_ uds_msg *msg = make(7, 100), *got = NULL;
+
+    open_pair(&a, &b, NULL);
+    cr_assert_eq(uds_msg_push_dup_fd(msg, 0), 0);
+    {
+        FAULTSOCK({.call = FAULT_SEND, .what = FAULT_LIMIT, .value = 30, .times = 1},
+                  {.call = FAULT_SEND, .what = FAULT_ERRNO, .value = ETOOMANYREFS, .times = 0});
+        cr_assert_eq(uds_conn_send_wait(a, msg, 0), -ETIMEDOUT);
+        cr_assert(udsi_conn_check(a));
+        cr_assert_eq(uds_conn_get_queued_bytes(a), 24u + 100 - 30);
+        cr_assert_eq(uds_conn_get_queued_fds(a), 0, "they went with the first byte");
+    }
+    while (uds_conn_flush(a) == 1)
+        (void)poll(NULL, 0, uds_conn_get_timeout(a));
+    cr_assert(udsi_conn_check(a));
+    cr_assert_eq(uds_conn_receive_wait(b, &got, 1000), 0);
+    cr_assert_eq(uds_msg_get_id(got), 7);
+    cr_assert_eq(uds_msg_get_fd_count(got), 1);
+}
+
+Test(conn_wait, sends_a_small_message_that_the_socket_does_not_take_at_first)
+{
+    UDS_TEST_GUARD;
+    _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
+    _cleanup_msg_ uds_msg *msg = make(8, 100), *got = NULL;
+
+    open_pair(&a, &b, NULL);
+    {
+        FAULTSOCK({.call = FAULT_SEND, .what = FAULT_ERRNO, .value = ETOOMANYREFS, .times = 2});
+        cr_assert_eq(uds_conn_send_wait(a, msg, 1000), 0);
+        cr_assert_eq(faultsock_sends(), 3u);
+    }
+    cr_assert_eq(uds_conn_receive_wait(b, &got, 1000), 0);
+    cr_assert_eq(uds_msg_get_id(got), 8);
+    cr_assert_eq(uds_conn_get_queued_bytes(a), 0);
+}
+
 Test(conn_records, are_one_frame_each_and_say_how_large_they_may_be)
 {
     UDS_TEST_GUARD;
