@@ -79,8 +79,8 @@ static int verify_all(struct contest *contest, struct run_result *result, char *
 
         if (!takes_part(contender))
             continue;
-        if (!why && contender->medium->traits & MEDIUM_SPINS && contest->cpus == CPUS_ONE)
-            why = "spins: on one core the other side could not run";
+        if (!why && contender->medium->traits & MEDIUM_SPINS && contest->cpus != CPUS_TWO)
+            why = "spins: needs a core for each side (2cpu)";
         if (!why)
             r = run_contender(contest, contender, true, result, error);
         if (r == -EMSGSIZE || r == -ENODEV)

@@ -43,7 +43,7 @@ struct link {
 enum medium_trait {
     MEDIUM_CARRIES_FDS = 1u << 0,
     MEDIUM_ONLY_BATCHES = 1u << 1, /* gathers messages by itself: there is no un-batched form */
-    MEDIUM_SPINS = 1u << 2,        /* never sleeps: makes no sense on one core */
+    MEDIUM_SPINS = 1u << 2,        /* never sleeps: needs a core for each side */
     MEDIUM_OWNS_ITS_LOOP =
         1u << 3, /* drive() and serve() instead of send() and receive(): round trips only */
 };
