@@ -103,12 +103,13 @@ int main(int argc, char **argv)
         on_terminal = isatty(STDERR_FILENO);
         show_progress = !options.quiet;
         (void)setvbuf(stdout, NULL, _IOLBF, 0);
+        code = EXIT_OK;
         if (options.command != COMMAND_LIST)
             code = measure(&options);
         else if (options.json)
-            report_list_json(stdout), code = EXIT_OK;
+            report_list_json(stdout);
         else
-            report_list(stdout), code = EXIT_OK;
+            report_list(stdout);
     }
     /* A full disk or a closed pipe must not look like success. */
     if ((fflush(stdout) != 0 || ferror(stdout)) && code != EXIT_USAGE) {

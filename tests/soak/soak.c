@@ -84,7 +84,7 @@ static size_t count_fds(void)
 static size_t resident_kb(void)
 {
     FILE *file = fopen("/proc/self/statm", "re");
-    unsigned long size, resident;
+    unsigned long size = 0, resident = 0;
 
     CHECK(file && fscanf(file, "%lu %lu", &size, &resident) == 2);
     (void)fclose(file);

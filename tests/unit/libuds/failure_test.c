@@ -77,7 +77,7 @@ static int queue_next(struct side *side)
 {
     _cleanup_msg_ uds_msg *msg = NULL;
     size_t i = side->queued;
-    void *room;
+    void *room = NULL;
     int r = uds_msg_new(&msg, UDS_MSG_MESSAGE, i, NULL, 0);
 
     if (r == 0)
