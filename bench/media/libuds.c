@@ -5,10 +5,14 @@
  * last message.
  *
  * A descriptor is handed over as in stream.c: pushed into the message, taken out of it on the other side.
+ *
+ * Large bodies find their way by themselves. Two more media choose it: libuds-inline has no arenas, so that bodies always
+ * travel inside their frames; libuds-arena writes a body where the peer reads it, in shared memory.
  */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <sys/socket.h>
@@ -25,6 +29,11 @@ struct libuds {
     int sockets[2]; /* -1 closed, or the connection's */
     uds_conn *conn;
 };
+
+static bool is_in_place(const struct link *link)
+{
+    return link->medium == &medium_libuds_arena;
+}
 
 static int open_type(struct link *link, int type)
 {
@@ -60,12 +69,15 @@ static int open_seqpacket(struct link *link)
 
 static int attach(struct link *link)
 {
+    struct uds_conn_options options = UDS_CONN_OPTIONS_INIT;
     struct libuds *state = link->state;
     int r;
 
     (void)close(state->sockets[1 - link->side]);
     state->sockets[1 - link->side] = -1;
-    r = uds_conn_new(&state->conn, state->sockets[link->side], NULL);
+    if (link->medium == &medium_libuds_inline)
+        options.arena_bytes = 0;
+    r = uds_conn_new(&state->conn, state->sockets[link->side], &options);
     if (r < 0)
         return link_fail(link, r, "uds_conn_new");
     state->sockets[link->side] = -1;
@@ -86,9 +98,31 @@ static void close_libuds(struct link *link)
     link->state = NULL;
 }
 
+/* The body is written where the peer will read it. */
+static int make_in_place(struct link *link, uds_msg **ret)
+{
+    struct libuds *state = link->state;
+    uds_msg *msg;
+    void *room;
+    int r = uds_msg_new(&msg, UDS_MSG_MESSAGE, 0, NULL, 0);
+
+    if (r < 0)
+        return r;
+    r = uds_conn_reserve_body(state->conn, msg, link->out.size, &room);
+    if (r < 0) {
+        (void)uds_msg_unref(msg);
+        return r;
+    }
+    memcpy(room, body_source_next(&link->out), link->out.size);
+    *ret = msg;
+    return 0;
+}
+
 static int make(struct link *link, uds_msg **ret)
 {
-    int r = uds_msg_new(ret, UDS_MSG_MESSAGE, 0, body_source_next(&link->out), link->out.size);
+    int r = is_in_place(link) ? make_in_place(link, ret)
+                              : uds_msg_new(ret, UDS_MSG_MESSAGE, 0, body_source_next(&link->out),
+                                            link->out.size);
 
     if (r < 0 || link->fd < 0)
         return r;
@@ -129,7 +163,7 @@ static int receive(struct link *link)
 
     if (r < 0)
         return r == -ESHUTDOWN ? 0 : link_fail(link, r, "uds_conn_receive_wait");
-    body = uds_msg_peek_body(msg, &len);
+    body = is_in_place(link) ? uds_msg_peek_body_shared(msg, &len) : uds_msg_peek_body(msg, &len);
     if (len == link->in.size)
         body_sink_take(&link->in, body, len);
     else
@@ -168,6 +202,22 @@ static int finish(struct link *link)
 const struct medium medium_libuds = {
     .name = "libuds",
     .summary = "libuds, blocking calls, over a Unix stream socketpair",
+    .traits = MEDIUM_CARRIES_FDS,
+    .open = open_stream,
+    LIBUDS_VERBS,
+};
+
+const struct medium medium_libuds_inline = {
+    .name = "libuds-inline",
+    .summary = "the same, large bodies inside their frames, too",
+    .traits = MEDIUM_CARRIES_FDS,
+    .open = open_stream,
+    LIBUDS_VERBS,
+};
+
+const struct medium medium_libuds_arena = {
+    .name = "libuds-arena",
+    .summary = "the same, large bodies written and read in place in an arena",
     .traits = MEDIUM_CARRIES_FDS,
     .open = open_stream,
     LIBUDS_VERBS,
