@@ -9,7 +9,8 @@
 #include <uds/version.h>
 
 /*
- * Descriptors on their way: what an fd *is* (kind, access, seals), and whether a memfd from a stranger may be mapped.
+ * Descriptors on their way: what an fd *is* (kind, access, seals), whether it is what we want, and whether a memfd from a
+ * stranger may be mapped.
  * Messages carry fds with the verbs push (we take yours on success), dup (yours stays), peek (borrow), take (you own it).
  */
 
@@ -87,6 +88,67 @@ UDS_EXPORT UDS_NODISCARD int uds_fd_kind_parse(const char *text, enum uds_fd_kin
  * Blocking:  never.   Threads: any.   Since: 0.1.   See: fcntl(2) F_GET_SEALS, memfd_create(2).
  */
 UDS_EXPORT UDS_NODISCARD int uds_memfd_check(int fd, uint64_t limit_bytes, uint64_t *ret_size);
+
+/* What a description lets its holders do, as bits. */
+#define UDS_FD_CAN_READ  1u
+#define UDS_FD_CAN_WRITE 2u
+
+/* What somebody wants of a descriptor. All that is set must hold. */
+struct uds_fd_wants {
+    size_t
+        size; /* sizeof(struct uds_fd_wants), as UDS_FD_WANTS_INIT sets it; anything else is -EINVAL */
+    uint32_t kinds;     /* enum uds_fd_kind bits: one of these; 0 allows nothing */
+    uint32_t access;    /* UDS_FD_CAN_… bits that it must have */
+    uint32_t no_access; /* UDS_FD_CAN_… bits that it must not have */
+    uint32_t
+        seals; /* F_SEAL_… that it must have: only memfds have any. F_SEAL_FUTURE_WRITE counts as what it is, not as F_SEAL_WRITE */
+    uint64_t max_bytes; /* of a regular file or a memfd; 0 = any */
+    bool
+        mappable; /* safe to map, see uds_memfd_check(): no regular file is, for its owner may cut it under the mapping */
+};
+#define UDS_FD_WANTS_INIT UDS_INIT_0(uds_fd_wants)
+
+enum uds_fd_reason {
+    UDS_FD_FITS = 0,
+    UDS_FD_WRONG_KIND,    /* not among kinds, or no memfd where one must be mappable */
+    UDS_FD_WRONG_ACCESS,  /* lacks @bits of access, or has @bits of no_access */
+    UDS_FD_SEALS_MISSING, /* @bits: which */
+    UDS_FD_TOO_LARGE,
+    UDS_FD_SPARSE, /* pages are missing: a reader that maps it pays for them */
+};
+
+/* What it is, and why it was refused. */
+struct uds_fd_verdict {
+    struct uds_fd_info info;
+    enum uds_fd_reason reason; /* the first that applies, in the order above */
+    uint32_t bits;
+};
+
+/**
+ * uds_fd_check() - is this descriptor what we want?
+ * @fd:      any open descriptor
+ * @wants:   not NULL
+ * @verdict: what it is, and why not; may be NULL. Written whenever the result is 0 or -EACCES
+ *
+ * What is said of kind, access and seals stays true as long as the descriptor is open; a size only where F_SEAL_SHRINK and
+ * F_SEAL_GROW are there.
+ *
+ * Returns 0 it is.   Ownership: @fd stays the caller's.   Errors: -EACCES it is not; -EBADF; -EINVAL @wants->size.
+ * Blocking:  never (fstat on a network filesystem may).   Threads: any.   Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int
+uds_fd_check(int fd, const struct uds_fd_wants *wants, struct uds_fd_verdict *verdict);
+
+/**
+ * uds_fd_verdict_format() - a verdict for people: "memfd-open: lacks seals: write"
+ * @buf:  receives a NUL-terminated text; UDS_FD_VERDICT_TEXT bytes always suffice
+ * @size: bytes in @buf
+ *
+ * Ownership: none moves.   Errors: -ENOBUFS @buf is too small.   Blocking: never.   Threads: any.   Since: 0.1.
+ */
+#define UDS_FD_VERDICT_TEXT 128
+UDS_EXPORT UDS_NODISCARD int
+uds_fd_verdict_format(const struct uds_fd_verdict *verdict, char *buf, size_t size);
 
 /**
  * uds_memfd_new() - make a memfd that its receiver can check, map and trust not to change

@@ -224,6 +224,20 @@ UDS_EXPORT UDS_NODISCARD int uds_msg_peek_fd(const uds_msg *msg, size_t index);
 UDS_EXPORT UDS_NODISCARD int uds_msg_take_fd(uds_msg *msg, size_t index);
 
 /**
+ * uds_msg_check_fds() - are all descriptors of a message what we want?
+ * @wants:     of each; not NULL
+ * @bad_index: which one is not, NULL if nobody cares; written when -EACCES is returned
+ * @verdict:   why, as uds_fd_check(); may be NULL; written when -EACCES is returned
+ *
+ * Those that were taken out are passed over. Returns 0 all are (also when there are none: uds_msg_get_fd_count() says).
+ * Errors: -EACCES; -EINVAL; the error of uds_msg_get_error() if there is one: nobody knows what was lost. Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int uds_msg_check_fds(const uds_msg *msg,
+                                               const struct uds_fd_wants *wants,
+                                               size_t *bad_index,
+                                               struct uds_fd_verdict *verdict);
+
+/**
  * uds_msg_get_error() - did the kernel lose something of this message?
  * Returns 0, or -EMFILE when MSG_CTRUNC cut its fds off (every fd that did arrive is already closed; the count is 0). Since: 0.1.
  */

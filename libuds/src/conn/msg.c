@@ -432,6 +432,24 @@ int uds_msg_take_fd(uds_msg *msg, size_t index)
     return fd;
 }
 
+int uds_msg_check_fds(const uds_msg *msg,
+                      const struct uds_fd_wants *wants,
+                      size_t *bad_index,
+                      struct uds_fd_verdict *verdict)
+{
+    if (msg->error < 0)
+        return msg->error;
+    for (size_t i = 0; i < msg->nfds; i++) {
+        int r = msg->fds[i] < 0 ? 0 : uds_fd_check(msg->fds[i], wants, verdict);
+
+        if (r == -EACCES && bad_index)
+            *bad_index = i;
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
 int uds_msg_get_error(const uds_msg *msg)
 {
     return msg->error;
