@@ -59,8 +59,12 @@ void call_on_credit(struct peer *peer, uds_msg *msg);
 /** call_part_refused() - a PART of callee @peer for call @id does not go on: the call ends, both hear why. */
 void call_part_refused(
     struct peer *peer, uint64_t id, uint32_t status, const char *detail, const char *rule);
+/** call_part_lost() - a PART that was queued for caller @peer did not go out: its call ends. */
+void call_part_lost(struct peer *peer, uint64_t caller_id, uint32_t status, const char *detail);
 /** call_tell_credit() - @peer can be told of credit again that its calls were given meanwhile. */
 void call_tell_credit(struct peer *peer);
+/** call_request_refused() - callee @peer, or rather its socket, did not take the request @id because of its descriptors. */
+void call_request_refused(struct peer *peer, uint64_t id, const char *detail);
 void call_peer_lost(struct peer *peer);
 void call_sub_ended(struct sub *sub);
 /** call_retry_parked() - a server came, or a sandbox changed: send, fail or explain what waits. */

@@ -121,11 +121,36 @@ static void on_unfinished(uds_conn *conn, size_t bytes, size_t fds, void *arg)
                   "quota queued_bytes or queued_fds: too many unfinished messages");
 }
 
+/*
+ * The peer said that it takes descriptors, and its socket refuses them: of what was queued for it this one message is not
+ * sent, and whoever waits for it hears so.
+ */
+static void on_refused(
+    uds_conn *conn, enum uds_msg_type type, uint64_t id, uds_msg *payload, int error, void *arg)
+{
+    (void)conn;
+    (void)payload;
+    (void)error;
+    struct peer *peer = arg;
+    const char *detail = "the receiver's socket refuses descriptors";
+    if (peer->dead || peer->doomed)
+        return;
+    if (type == UDS_MSG_REQUEST)
+        call_request_refused(peer, id, detail);
+    else if (type == UDS_MSG_REPLY)
+        peer_reply(peer, id, UDS_STATUS_FD_REFUSED, 0, detail, NULL);
+    else if (type == UDS_MSG_PART)
+        call_part_lost(peer, id, UDS_STATUS_FD_REFUSED, detail);
+    else if (type == UDS_MSG_DELIVER)
+        sub_lost(peer, id);
+}
+
 static const struct uds_conn_callbacks peer_callbacks = {
     .on_message = on_message,
     .on_close = on_close,
     .on_writable = on_writable,
     .on_unfinished = on_unfinished,
+    .on_refused = on_refused,
 };
 
 /* The queue that one connection may fill: half of the account's, so that one slow one leaves room for its siblings. */

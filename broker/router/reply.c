@@ -39,6 +39,13 @@ void call_reply_refused(
     peer_notice(peer, id, status, 0, detail, rule);
 }
 
+void call_request_refused(struct peer *peer, uint64_t id, const char *detail)
+{
+    struct call *call = call_answered_by(peer, id);
+    if (call != NULL)
+        call_fail(call, UDS_STATUS_FD_REFUSED, 0, detail, NULL);
+}
+
 /* What only the broker can know. In a server's mouth it would lend a lie the kernel's word. */
 static bool is_ours_to_say(uint32_t status)
 {

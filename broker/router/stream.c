@@ -50,6 +50,15 @@ void call_part_refused(
     peer_notice(peer, id, status, 0, detail, rule);
 }
 
+void call_part_lost(struct peer *peer, uint64_t caller_id, uint32_t status, const char *detail)
+{
+    struct call *call = table_get(&peer->calls, caller_id);
+    if (call != NULL && call->state == CALL_SENT)
+        stop(call, status, 0, detail, NULL);
+    else if (call != NULL)
+        call_fail(call, status, 0, detail, NULL);
+}
+
 static void tell(struct call *call)
 {
     uint32_t news = call->credit - call->told;

@@ -253,6 +253,15 @@ int sub_deliver(
     return 0;
 }
 
+void sub_lost(struct peer *peer, uint64_t id)
+{
+    struct sub *sub = table_get(&peer->subs, id);
+    if (sub == NULL)
+        return;
+    sub->delivered--;
+    note_drop(sub);
+}
+
 void sub_tell_drops(struct peer *peer)
 {
     struct sub *sub;

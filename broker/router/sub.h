@@ -52,6 +52,8 @@ int sub_deliver(struct sub *sub,
                 struct head_out *head,
                 uds_msg *payload,
                 bool with_fds);
+/** sub_lost() - a delivery to subscription @id of @peer that was queued did not go out: it counts as dropped. */
+void sub_lost(struct peer *peer, uint64_t id);
 /** sub_tell_drops() - NOTICE every count of drops that the peer does not know yet. */
 void sub_tell_drops(struct peer *peer);
 /** sub_revoke() - after a new policy: end what is no longer granted, with a NOTICE. */

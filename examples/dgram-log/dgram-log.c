@@ -6,7 +6,7 @@
  *   dgram-log send ADDRESS LINE...      one message a LINE; does not wait for a log that does not keep up
  *
  * The credentials of a datagram are the sender's claim: good enough for people to read, never to decide by. The same goes
- * for the text, which may hold anything: what a terminal would obey is printed as \xHH.
+ * for the text: what a terminal would obey is printed as \xHH.
  */
 
 #include <errno.h>
@@ -104,14 +104,13 @@ static int send_to(const struct uds_addr *addr, const char *name, char *const *l
 int main(int argc, char **argv)
 {
     struct uds_addr addr;
-    int r;
 
     if (argc < 3 || (strcmp(argv[1], "listen") != 0 && strcmp(argv[1], "send") != 0)) {
         (void)fprintf(stderr, "usage: dgram-log listen ADDRESS [COUNT]\n"
                               "       dgram-log send ADDRESS LINE...\n");
         return 2;
     }
-    r = uds_addr_parse(argv[2], &addr);
+    int r = uds_addr_parse(argv[2], &addr);
     if (r < 0)
         return fail("address", argv[2], r);
     if (strcmp(argv[1], "send") == 0)

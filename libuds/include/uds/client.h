@@ -29,11 +29,13 @@ enum uds_client_event {
     UDS_CLIENT_CONNECTED = 1, /* also after each reconnect; subscriptions have been sent again */
     UDS_CLIENT_DISCONNECTED =
         2, /* @error says why; calls in flight have ended with CALLEE_LOST; messages in between are lost */
-    UDS_CLIENT_NOTICE = 3, /* the broker's NOTICE: drops, denied (re)subscriptions */
+    UDS_CLIENT_NOTICE =
+        3, /* the broker's NOTICE: drops, denied (re)subscriptions. Without a @notice our own, with an @error: a
+                              publish that nobody confirms was not sent, because of its fds */
 };
 
 struct uds_client_callbacks {
-    /* @error: -errno of a disconnect, else 0. @detail never NULL. @notice: the NOTICE message, else NULL; borrowed. May be NULL. */
+    /* @error: -errno of a disconnect or of a NOTICE of our own, else 0. @detail never NULL. @notice: the NOTICE message, else NULL; borrowed. May be NULL. */
     void (*on_event)(uds_client *client,
                      enum uds_client_event event,
                      int error,

@@ -39,7 +39,9 @@ struct uds_conn_options {
     uint32_t
         max_body; /* largest body that we accept, bytes; 0 = UDS_BODY_DEFAULT. Told to the peer in HELLO */
     uint32_t
-        max_fds; /* fds per message that we accept, 0 … UDS_FDS_MAX. Set by UDS_CONN_OPTIONS_INIT to UDS_FDS_DEFAULT */
+        max_fds; /* fds per message that we accept, 0 … UDS_FDS_MAX. Set by UDS_CONN_OPTIONS_INIT to UDS_FDS_DEFAULT. 0: the
+                    kernel refuses them as well (6.16), before they are here; a socket that refuses them already (a listener's
+                    refuse_fds) makes it 0 */
     size_t
         send_queue_bytes; /* bound of the send queue, bytes; 0 = 32 MiB. One message always fits when the queue is empty */
     size_t send_queue_fds;        /* bound of queued fds; 0 = 1024 */
@@ -57,6 +59,9 @@ struct uds_conn_options {
     bool
         ring_propose; /* offer one as soon as the peer's HELLO has come, if it can have rings. The other side only takes; when both
                          offer, one of the two stands. Nothing happens without ring_bytes */
+    uint32_t
+        max_stall_ms; /* how long a message with fds may stand at the head of the send queue because too many of this user are
+                         in flight (-ETOOMANYREFS), before on_refused gives it back; 0 = for ever. Up to INT32_MAX */
 };
 #define UDS_CONN_OPTIONS_INIT \
     UDS_INIT_2(uds_conn_options, .max_fds = UDS_FDS_DEFAULT, .arena_bytes = UDS_ARENA_DEFAULT)
@@ -90,6 +95,17 @@ struct uds_conn_callbacks {
     /* A frame that is only partly here holds @bytes of memory and @fds descriptors; 0, 0: none does any more. Called by
      * process() when either has changed, so that who serves many strangers can bound what they park. May be NULL. */
     void (*on_unfinished)(uds_conn *conn, size_t bytes, size_t fds, void *arg);
+    /* A message that was queued is not sent, because of its fds; the connection goes on, and what was queued behind it has gone
+     * out or will. @error -EPERM: the peer's socket refuses fds (SO_PASSRIGHTS) whatever its HELLO said; -ETOOMANYREFS: max_stall_ms
+     * passed. @type and @id are the frame's, @payload (its body and fds; NULL: no body) is borrowed. With
+     * a PART the rest of that answer that is queued is given back, too. Called by process() and the receive
+     * calls; until then sends with fds fail with @error. May be NULL: then it is only counted. */
+    void (*on_refused)(uds_conn *conn,
+                       enum uds_msg_type type,
+                       uint64_t id,
+                       uds_msg *payload,
+                       int error,
+                       void *arg);
     /* The peer has no more messages to send (uds_conn_finish() there); ours still reach it. Called by process(), after its last
      * message was given out. May be NULL. */
     void (*on_finish)(uds_conn *conn, void *arg);
@@ -137,6 +153,10 @@ UDS_EXPORT UDS_NODISCARD int uds_conn_connect(uds_conn **ret,
  */
 UDS_EXPORT UDS_NODISCARD int
 uds_conn_pair(uds_conn **ret_a, uds_conn **ret_b, const struct uds_conn_options *options);
+
+/** uds_conn_pair_records() - the same with a SEQPACKET socketpair: one frame a record, see uds_conn_get_max_record(). Since: 0.1. */
+UDS_EXPORT UDS_NODISCARD int
+uds_conn_pair_records(uds_conn **ret_a, uds_conn **ret_b, const struct uds_conn_options *options);
 
 /** uds_conn_ref() - one more reference, which the caller gives back by uds_conn_unref(); returns @conn. Since: 0.1. */
 UDS_EXPORT uds_conn *uds_conn_ref(uds_conn *conn);
@@ -198,7 +218,8 @@ UDS_EXPORT int uds_conn_process(uds_conn *conn);
  * otherwise, and always when no room is free there, it goes over the socket. Order is the same.
  *
  * Ownership: takes its own reference; the caller's stays.
- * Errors:    -EMSGSIZE body over the peer's limit, -E2BIG more fds than the peer takes, -ENOBUFS queue bound reached (nothing was queued),
+ * Errors:    -EMSGSIZE body over the peer's limit, or all of it over uds_conn_get_max_record(); -E2BIG more fds than the peer
+ *            takes; -EPERM, -ETOOMANYREFS @msg has fds and another one's were refused (on_refused); -ENOBUFS queue bound reached (nothing was queued),
  *            -ESTALE a descriptor was taken out of it, -EPIPE after uds_conn_finish(), -ENOTCONN closed or closing, -ENOMEM.
  * Blocking:  never.   Threads: owner.   Since: 0.1.
  */
@@ -275,7 +296,8 @@ UDS_EXPORT UDS_NODISCARD int uds_conn_receive(uds_conn *conn, uds_msg **ret);
  * @timeout_ms: -1 forever
  *
  * send_wait returns when the kernel has taken every byte. receive_wait returns 0 and a message (unlike receive(), 0 is success).
- * Errors: as above and -ETIMEDOUT (for send: the message may be partly out, it goes on with the next call).
+ * Errors: as above and -ETIMEDOUT (for send: the message may be partly out, it goes on with the next call). -EPERM and
+ * -ETOOMANYREFS of send_wait are @msg's own: it has not gone, and on_refused does not tell it again.
  * Blocking: up to @timeout_ms. Threads: owner. Since: 0.1.
  */
 UDS_EXPORT UDS_NODISCARD int uds_conn_receive_wait(uds_conn *conn, uds_msg **ret, int timeout_ms);
@@ -314,6 +336,24 @@ UDS_EXPORT void uds_conn_resume(uds_conn *conn, uint32_t reason);
 UDS_EXPORT size_t uds_conn_get_queued_bytes(const uds_conn *conn);
 /** uds_conn_get_queued_fds() - descriptors that wait to be sent; 0 once closed. Since: 0.1. */
 UDS_EXPORT size_t uds_conn_get_queued_fds(const uds_conn *conn);
+/**
+ * uds_conn_get_max_record() - the largest frame that a SEQPACKET socket takes, bytes, header and head included; 0 for a stream
+ *
+ * SO_SNDBUF - 32 when the connection was made (net/unix/af_unix.c, unix_dgram_sendmsg()); uds_msg_get_size() says what a
+ * message needs. Since: 0.1.
+ */
+UDS_EXPORT size_t uds_conn_get_max_record(const uds_conn *conn);
+/**
+ * uds_conn_get_stall_ms() - since when the kernel has no room for what is to be sent, ms; -1 it has, or poll(2) can wait for it
+ *
+ * Too many fds of this *user* are in flight, in sockets of whichever process (RLIMIT_NOFILE, unix(7)), or there is no memory.
+ * It is tried again after 10 ms, 20, … up to 160; all that is queued waits, in order. Since: 0.1.
+ */
+UDS_EXPORT int uds_conn_get_stall_ms(const uds_conn *conn);
+/** uds_conn_get_refused_count() - messages of ours that were not sent because of their fds. Since: 0.1. */
+UDS_EXPORT uint64_t uds_conn_get_refused_count(const uds_conn *conn);
+/** uds_conn_get_refused_fds() - fds that came although we take none, or not so many; all are closed. Since: 0.1. */
+UDS_EXPORT uint64_t uds_conn_get_refused_fds(const uds_conn *conn);
 /** uds_conn_get_peer_max_body() - the largest body that the peer takes, bytes, as its HELLO said; 0 before that came. Since: 0.1. */
 UDS_EXPORT uint32_t uds_conn_get_peer_max_body(const uds_conn *conn);
 /** uds_conn_get_peer_max_fds() - how many fds the peer takes with one message; 0 before its HELLO came. Since: 0.1. */

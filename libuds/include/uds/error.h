@@ -13,7 +13,9 @@
  *  - a *remote* failure is what the other side (or a broker between) answered: an uds_status with a text.
  *
  * -EPROTO always means "the peer broke the protocol", -ECONNRESET "the peer is gone", -EMSGSIZE "over a limit that
- * can be asked for", -ENOBUFS "our bounded queue is full", -ETIMEDOUT "the deadline passed", -EAGAIN "would block".
+ * can be asked for", -ENOBUFS "our bounded queue is full", -ETIMEDOUT "the deadline passed", -EAGAIN "would block",
+ * and of a message with descriptors -E2BIG "more than the receiver said it takes", -EPERM "its kernel refuses them for it",
+ * -ETOOMANYREFS "too many of this user are in flight".
  */
 
 UDS_BEGIN_DECLS

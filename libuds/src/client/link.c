@@ -97,6 +97,27 @@ static void on_close(uds_conn *conn, int error, void *arg)
     client->lost_error = error < 0 ? error : -ECONNRESET;
 }
 
+/* A publish whose fds the broker's socket refused. Nobody waits for one without an id, so it is an event. */
+static void on_refused(
+    uds_conn *conn, enum uds_msg_type type, uint64_t id, uds_msg *payload, int error, void *arg)
+{
+    uds_client *client = arg;
+    struct udsi_answer answer = {.status = error == -ETOOMANYREFS ? UDS_STATUS_UNAVAILABLE
+                                                                  : UDS_STATUS_FD_REFUSED,
+                                 .detail = "its descriptors could not be sent"};
+
+    (void)conn;
+    (void)payload;
+    if (type != UDS_MSG_PUBLISH || client->freed)
+        return;
+    udsi_client_ref(client);
+    if (id != 0)
+        udsi_publish_ack(client, id, &answer);
+    else
+        udsi_client_event(client, UDS_CLIENT_NOTICE, error, answer.detail, NULL);
+    udsi_client_unref(client);
+}
+
 static void on_rearm(uds_conn *conn, void *arg)
 {
     (void)conn;
@@ -105,8 +126,10 @@ static void on_rearm(uds_conn *conn, void *arg)
 
 int udsi_link_up(uds_client *client, uds_conn *conn)
 {
-    static const struct uds_conn_callbacks fallback = {
-        .on_message = on_message, .on_close = on_close, .on_rearm = on_rearm};
+    static const struct uds_conn_callbacks fallback = {.on_message = on_message,
+                                                       .on_close = on_close,
+                                                       .on_rearm = on_rearm,
+                                                       .on_refused = on_refused};
     uds_rpc *rpc;
     int r = uds_rpc_new(&rpc, conn, &fallback, client);
 

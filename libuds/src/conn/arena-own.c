@@ -333,6 +333,16 @@ bool udsi_arena_take_back(uds_conn *conn)
     return true;
 }
 
+void udsi_arena_unsend(uds_conn *conn, const struct udsi_out *out)
+{
+    struct udsi_bodyref ref = udsi_bodyref_decode(out->own_head + out->head_len);
+    struct udsi_own_arena *arena = find(conn->arenas, ref.arena);
+    uint64_t bit;
+
+    if (arena && udsi_slots_find(ref.offset, arena->slot_size, UDSI_SLOTS_MAX, &bit))
+        arena->out &= ~bit;
+}
+
 void udsi_release_take(uds_conn *conn, const uds_msg *msg)
 {
     struct udsi_own_arena *arena = find(conn->arenas, msg->id);

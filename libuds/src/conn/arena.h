@@ -28,6 +28,8 @@
  * Nothing ever waits for a slot: without a free one a body travels inside its frame.
  */
 
+struct udsi_out;
+
 #define UDSI_ARENAS_MAX 16 /* live at a time, each way; the peer may not announce more */
 
 /* One of ours. I1 (out | held) is a subset of all. I2 region NULL: from a former image, only waits for what is out. */
@@ -87,6 +89,9 @@ bool udsi_arena_is_starved(const uds_conn *conn, const uds_msg *msg);
 
 /* The front of the queue is an ARENA that cannot go out now (too many fds in flight): it is taken back. False: it is not. */
 bool udsi_arena_take_back(uds_conn *conn);
+
+/* The slot that @out names is free again: the frame will not be sent. */
+void udsi_arena_unsend(uds_conn *conn, const struct udsi_out *out);
 
 void udsi_release_take(uds_conn *conn, const uds_msg *msg);
 

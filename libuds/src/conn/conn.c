@@ -32,14 +32,14 @@
 #include "clock.h"
 #include "conn/msg.h"
 #include "socket/io.h"
+#include "socket/sockopt.h"
 
 #define DISPATCH_MAX 256 /* messages in one process() */
 #define RECEIVES_MAX \
     64 /* receives in one process(): a body of 4 GiB does not hold the loop either */
-#define QUEUE_BYTES     (32u << 20)
-#define QUEUE_FDS       1024
-#define HEARTBEAT_MAX   (24u * 3600 * 1000)
-#define RECORD_OVERHEAD 32 /* unix_dgram_sendmsg(): a record is at most sk_sndbuf - 32 */
+#define QUEUE_BYTES   (32u << 20)
+#define QUEUE_FDS     1024
+#define HEARTBEAT_MAX (24u * 3600 * 1000)
 
 static int check_options(const struct uds_conn_options *options)
 {
@@ -47,28 +47,23 @@ static int check_options(const struct uds_conn_options *options)
         return -EINVAL;
     if (options->size != sizeof(*options) || options->max_fds > UDS_FDS_MAX ||
         options->max_body > UINT32_MAX - UDS_HEAD_MAX || options->heartbeat_ms > HEARTBEAT_MAX ||
+        options->max_stall_ms > INT32_MAX ||
         (options->high_water != 0 && options->low_water > options->high_water))
         return -EINVAL;
     return 0;
 }
 
-static int get_socket_int(int fd, int option, int *ret)
-{
-    socklen_t len = sizeof(*ret);
-
-    return getsockopt(fd, SOL_SOCKET, option, ret, &len) < 0 ? -errno : 0;
-}
-
 /* Is @fd a socket that we can speak on? Writes the largest record of a SEQPACKET one, 0 for a stream. */
 static int check_socket(int fd, size_t *ret_record_max)
 {
-    int domain = 0, type = 0, sndbuf = 0, flags, r;
+    int domain = 0, type = 0, flags, r;
+    unsigned record_max = 0;
 
-    r = get_socket_int(fd, SO_DOMAIN, &domain);
+    r = udsi_sockopt_get(fd, SO_DOMAIN, &domain);
     if (r == 0)
-        r = get_socket_int(fd, SO_TYPE, &type);
+        r = udsi_sockopt_get(fd, SO_TYPE, &type);
     if (r == 0)
-        r = get_socket_int(fd, SO_SNDBUF, &sndbuf);
+        r = udsi_sockopt_get_record_max(fd, &record_max);
     if (r < 0)
         return r;
     if (domain != AF_UNIX)
@@ -79,8 +74,20 @@ static int check_socket(int fd, size_t *ret_record_max)
     if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0 ||
         fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
         return -errno;
-    *ret_record_max =
-        type == SOCK_SEQPACKET && sndbuf > RECORD_OVERHEAD ? (size_t)sndbuf - RECORD_OVERHEAD : 0;
+    *ret_record_max = type == SOCK_SEQPACKET ? record_max : 0;
+    return 0;
+}
+
+/*
+ * How many fds we accept, so that HELLO and the kernel say the same. Who wants none has the kernel refuse them, where it
+ * can; where it refuses already, because of the listener or of whoever made the socket, we do not undo that.
+ */
+static uint32_t settle_max_fds(int fd, uint32_t wanted)
+{
+    if (wanted > 0)
+        return udsi_sockopt_refuses_fds(fd) ? 0 : wanted;
+    (void)udsi_sockopt_refuse_fds(
+        fd); /* otherwise what comes is closed, counted, and against P-8 */
     return 0;
 }
 
@@ -108,7 +115,8 @@ int uds_conn_new(uds_conn **ret, int fd, const struct uds_conn_options *options)
     conn->record_max = record_max;
     conn->out.records = conn->in.records = record_max > 0;
     conn->in.limits.max_body = options->max_body ? options->max_body : UDS_BODY_DEFAULT;
-    conn->in.limits.max_fds = options->max_fds;
+    conn->in.limits.max_fds = settle_max_fds(fd, options->max_fds);
+    conn->max_stall_ms = options->max_stall_ms;
     conn->max_bytes = options->send_queue_bytes ? options->send_queue_bytes : QUEUE_BYTES;
     conn->max_fds_queued = options->send_queue_fds ? options->send_queue_fds : QUEUE_FDS;
     conn->high_water = options->high_water ? options->high_water : conn->max_bytes / 2;
@@ -128,28 +136,6 @@ int uds_conn_new(uds_conn **ret, int fd, const struct uds_conn_options *options)
     return 0;
 }
 
-int uds_conn_pair(uds_conn **ret_a, uds_conn **ret_b, const struct uds_conn_options *options)
-{
-    _cleanup_conn_ uds_conn *a = NULL;
-    _cleanup_close_ int left = -1, right = -1;
-    int pair[2], r;
-
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-        return -errno;
-    left = pair[0];
-    right = pair[1];
-    r = uds_conn_new(&a, left, options);
-    if (r < 0)
-        return r;
-    (void)udsi_take_fd(&left);
-    r = uds_conn_new(ret_b, right, options);
-    if (r < 0)
-        return r;
-    (void)udsi_take_fd(&right);
-    *ret_a = UDSI_TAKE(a);
-    return 0;
-}
-
 uds_conn *uds_conn_ref(uds_conn *conn)
 {
     if (conn)
@@ -164,6 +150,7 @@ static void drop_queues(uds_conn *conn)
     udsi_receiver_clear(&conn->in);
     conn->in.ring = NULL;
     conn->ring = udsi_ringlink_free(conn->ring);
+    udsi_refuse_clear(&conn->refused);
     conn->ready = uds_msg_unref(conn->ready);
     udsi_arenas_free(conn);
 }
@@ -259,6 +246,11 @@ short uds_conn_get_events(const uds_conn *conn)
 }
 
 int uds_conn_get_timeout(const uds_conn *conn)
+{
+    return conn->refused.first ? 0 : udsi_conn_get_due(conn);
+}
+
+int udsi_conn_get_due(const uds_conn *conn)
 {
     uint64_t due, now;
 
@@ -452,6 +444,7 @@ int uds_conn_process(uds_conn *conn)
         udsi_heartbeat_tick(conn);
     if (conn->state != UDSI_CONN_CLOSED && conn->refs > 1)
         (void)udsi_conn_pump_out(conn);
+    udsi_refuse_report(conn);
     if (conn->writable && conn->state != UDSI_CONN_CLOSED && conn->refs > 1) {
         conn->writable = false;
         if (conn->callbacks.on_writable)

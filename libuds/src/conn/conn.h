@@ -11,6 +11,7 @@
 #include "conn/arena.h"
 #include "conn/heartbeat.h"
 #include "conn/recv.h"
+#include "conn/refuse.h"
 #include "conn/ringlink.h"
 #include "conn/sendq.h"
 
@@ -22,7 +23,10 @@ enum udsi_conn_state {
 };
 
 #define UDSI_CONN_TEXT_MAX 200
-#define UDSI_RETRY_MS      10 /* after ETOOMANYREFS or ENOBUFS, which poll(2) cannot wait for */
+
+/* After ETOOMANYREFS or ENOBUFS, which poll(2) cannot wait for: the first wait, doubled up to the last. */
+#define UDSI_RETRY_MS     10
+#define UDSI_RETRY_MAX_MS 160
 
 /*
  * I1  state only grows
@@ -48,9 +52,13 @@ struct uds_conn {
     bool drained; /* the last receive emptied the socket: no second one in this turn */
     bool
         may_block; /* the caller waits for ever: receive without MSG_DONTWAIT if there is nothing to send */
-    int send_error;    /* sending is over (-EPIPE, -ECONNRESET), receiving is not */
-    int error;         /* why CLOSED, 0 orderly */
-    uint64_t retry_at; /* ms of CLOCK_MONOTONIC, 0 none */
+    int send_error;         /* sending is over (-EPIPE, -ECONNRESET), receiving is not */
+    int error;              /* why CLOSED, 0 orderly */
+    uint64_t retry_at;      /* ms of CLOCK_MONOTONIC, 0 none */
+    uint64_t stalled_since; /* the first of the retries in a row, 0 none */
+    unsigned retry_ms;      /* the last wait of them */
+    uint32_t max_stall_ms;  /* 0: for ever */
+    struct udsi_refusals refused;
     uint32_t paused;
     uint32_t peer_max_body, peer_max_fds;
     uint64_t features; /* that our HELLO offers; those in use are in.limits.features */
@@ -92,6 +100,9 @@ bool udsi_conn_wants_input(const uds_conn *conn);
 
 /* on_writable is due when the queue has fallen to the low-water mark, also if it never was above the high one. */
 void udsi_conn_want_writable(uds_conn *conn);
+
+/* uds_conn_get_timeout(), refusals that process() has to report apart. */
+int udsi_conn_get_due(const uds_conn *conn);
 
 /* Would POLLOUT help? */
 bool udsi_conn_wants_output(const uds_conn *conn);

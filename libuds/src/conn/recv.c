@@ -372,6 +372,7 @@ static int file_batch(struct udsi_receiver *rx, struct udsi_ancillary *ancillary
     else if (ancillary->nfds > rx->limits.max_fds)
         r = broken(rx, UDSI_RULE_FD_COUNT);
     if (r < 0) {
+        rx->refused_fds += ancillary->nfds;
         udsi_ancillary_clear(ancillary);
         return r;
     }

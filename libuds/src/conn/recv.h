@@ -50,6 +50,7 @@ struct udsi_receiver {
 
     struct udsi_batch batches[UDSI_BATCHES];
     size_t nbatches;
+    uint64_t refused_fds; /* came although we take none, or not so many: closed */
 
     uds_msg *partial;
     struct udsi_header header; /* of partial */

@@ -82,6 +82,9 @@ bool udsi_ringlink_check(const struct udsi_ringlink *link);
 
 /* The peer's HELLO has come: offers a ring, if we are to. */
 void udsi_ring_propose(uds_conn *conn);
+
+/* The OFFER at the head of the queue cannot be sent: as if there had been none. False: there is no such thing. */
+bool udsi_ring_take_back(uds_conn *conn);
 /* A RING frame. May make the connection CLOSED. */
 void udsi_ring_take(uds_conn *conn, uds_msg *msg);
 void udsi_ringlink_serialise(const uds_conn *conn, uds_snapshot *s);

@@ -97,6 +97,22 @@ void udsi_ring_propose(uds_conn *conn)
     conn->ring = link;
 }
 
+bool udsi_ring_take_back(uds_conn *conn)
+{
+    uint64_t id;
+    uint8_t type;
+
+    if (!udsi_sendq_begins_with_fds(&conn->out))
+        return false;
+    udsi_out_get_id(udsi_sendq_at(&conn->out, 0), &type, &id);
+    if (type != UDS_MSG_RING)
+        return false;
+    if (conn->ring && conn->ring->offered && conn->ring->id == id)
+        drop(conn);
+    udsi_sendq_drop_first(&conn->out);
+    return true;
+}
+
 /* A ring that the peer has made. 0 it is ours too, 1 no thanks, -EPROTO, -ENOMEM. */
 static int adopt(uds_conn *conn, uds_msg *msg, uint32_t bytes)
 {

@@ -68,18 +68,48 @@ static int send_once(uds_conn *conn)
     return udsi_ringlink_send(conn->ring, &conn->out);
 }
 
-/* One after the other until the socket is full or nothing is left. What sendmsg said, 0 for the latter. */
+/* One after the other until something stands against it or nothing is left. What sendmsg said, 0 for the latter. */
 static int send_all(uds_conn *conn)
 {
     int r = 1;
 
     while (r == 1 && conn->send_error == 0 && conn->state != UDSI_CONN_CLOSED) {
         r = send_once(conn);
-        /* An arena is no use to anybody yet, so it shall not hold up what would go without. */
-        if (r == -ETOOMANYREFS && udsi_arena_take_back(conn))
+        if (r == 1 || r == -EAGAIN || r == 0)
+            conn->stalled_since = 0;
+        /* An arena is no use to anybody yet, so it shall not hold up what would go without; nor is an offered ring. */
+        else if ((r == -ETOOMANYREFS || r == -EPERM) &&
+                 (udsi_arena_take_back(conn) || udsi_ring_take_back(conn)))
+            r = 1;
+        /* EPERM of a frame with fds: the peer takes none (SO_PASSRIGHTS). It says nothing about the rest. */
+        else if (r == -EPERM && udsi_refuse_front(conn, r))
             r = 1;
     }
     return r;
+}
+
+/* The kernel has no room for fds in flight (of all processes of this user), or no memory: poll(2) does not tell when it has. */
+static void stall(uds_conn *conn, int error)
+{
+    uint64_t now = udsi_now_ms(), give_up_at;
+
+    if (conn->stalled_since == 0) {
+        conn->stalled_since = now;
+        conn->retry_ms = UDSI_RETRY_MS;
+    } else if (conn->retry_ms < UDSI_RETRY_MAX_MS) {
+        conn->retry_ms *= 2;
+    }
+    if (error == -ETOOMANYREFS && conn->max_stall_ms > 0 &&
+        now - conn->stalled_since >= conn->max_stall_ms && udsi_refuse_front(conn, error)) {
+        conn->stalled_since = 0; /* what comes next has its own time */
+        conn->retry_ms = 0;
+    }
+    conn->retry_at = now + conn->retry_ms;
+    /* The wait ends in time to give up, if that has not passed in vain: what is at the front may have no fds. */
+    give_up_at = conn->stalled_since + conn->max_stall_ms;
+    if (conn->max_stall_ms > 0 && conn->stalled_since > 0 && give_up_at > now &&
+        give_up_at < conn->retry_at)
+        conn->retry_at = give_up_at;
 }
 
 int udsi_conn_pump_out(uds_conn *conn)
@@ -96,7 +126,7 @@ int udsi_conn_pump_out(uds_conn *conn)
         r = send_all(conn);
     } while (r == 0 && udsi_arena_queue_releases(conn));
     if (r == -ETOOMANYREFS || r == -ENOBUFS || r == -ENOMEM)
-        conn->retry_at = udsi_now_ms() + UDSI_RETRY_MS;
+        stall(conn, r);
     else if (r == -EPIPE || r == -ECONNRESET)
         end_sending(conn, r);
     else if (r == -EPROTO && conn->out.over)
@@ -126,7 +156,7 @@ int uds_conn_flush(uds_conn *conn)
             break;
         r = udsi_conn_pump_out(conn);
     }
-    if (conn->state == UDSI_CONN_CLOSED && !conn->reported)
+    if ((conn->state == UDSI_CONN_CLOSED && !conn->reported) || conn->refused.first)
         udsi_conn_rearm(conn);
     (void)uds_conn_unref(conn);
     return r;
@@ -152,6 +182,8 @@ static int check_sendable(
         return -E2BIG;
     if (nfds > 0 && !udsi_msg_has_all_fds(payload))
         return -ESTALE;
+    if (nfds > 0 && conn->refused.first)
+        return conn->refused.first->error;
     if (conn->out.count == 0)
         return 0;
     if (in_arena)
@@ -253,6 +285,20 @@ int uds_conn_shutdown(uds_conn *conn, uint32_t status, const char *reason)
     conn->state = UDSI_CONN_CLOSING;
     udsi_conn_rearm(conn);
     return 0;
+}
+
+int uds_conn_get_stall_ms(const uds_conn *conn)
+{
+    uint64_t ms = conn->stalled_since > 0 ? udsi_now_ms() - conn->stalled_since : 0;
+
+    if (conn->stalled_since == 0 || conn->state == UDSI_CONN_CLOSED)
+        return -1;
+    return ms < INT32_MAX ? (int)ms : INT32_MAX;
+}
+
+size_t uds_conn_get_max_record(const uds_conn *conn)
+{
+    return conn->record_max;
 }
 
 size_t uds_conn_get_queued_bytes(const uds_conn *conn)

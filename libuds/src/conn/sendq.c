@@ -21,6 +21,7 @@
 #include "cleanup.h"
 #include "conn/msg.h"
 #include "socket/io.h"
+#include "wire/cursor.h"
 
 #define SCRATCH_SIZE (24 * 1024) /* more than the largest header and head */
 #define COPY_MAX     2048        /* bodies up to here are copied into the scratch area */
@@ -228,6 +229,34 @@ void udsi_sendq_drop_first(struct udsi_sendq *queue)
 bool udsi_sendq_has_work(const struct udsi_sendq *queue)
 {
     return queue->hello_sent < queue->hello_len || (queue->released && queue->count > 0);
+}
+
+bool udsi_sendq_begins_with_fds(const struct udsi_sendq *queue)
+{
+    return queue->released && queue->hello_sent == queue->hello_len && queue->count > 0 &&
+           queue->sent == 0 && udsi_sendq_at(queue, 0)->nfds > 0;
+}
+
+void udsi_out_get_id(const struct udsi_out *out, uint8_t *ret_type, uint64_t *ret_id)
+{
+    struct udsi_reader reader = {.at = out->header, .left = UDSI_HEADER_SIZE};
+
+    (void)udsi_read_bytes(&reader, 2);
+    *ret_type = udsi_read_u8(&reader);
+    (void)udsi_read_bytes(&reader, 13);
+    *ret_id = udsi_read_u64(&reader);
+}
+
+uds_msg *udsi_sendq_take(struct udsi_sendq *queue, size_t index)
+{
+    struct udsi_out taken = *udsi_sendq_at(queue, index);
+    uds_msg *payload = uds_msg_ref(taken.payload);
+
+    for (size_t i = index; i > 0; i--)
+        *udsi_sendq_at(queue, i) = *udsi_sendq_at(queue, i - 1);
+    *udsi_sendq_at(queue, 0) = taken;
+    pop(queue);
+    return payload;
 }
 
 /* Appends @len bytes, by copy or by name, after the first @skip of them. The caller has checked that there is room. */

@@ -91,6 +91,15 @@ void udsi_sendq_unpin(struct udsi_sendq *queue);
  */
 int udsi_sendq_send_now(struct udsi_sendq *queue, int fd, uds_msg *msg);
 
+/* Would the next sendmsg begin with a frame that has fds? */
+bool udsi_sendq_begins_with_fds(const struct udsi_sendq *queue);
+
+/* What a frame is. */
+void udsi_out_get_id(const struct udsi_out *out, uint8_t *ret_type, uint64_t *ret_id);
+
+/* Takes frame @index out unsent, while nothing of the first has gone. The caller gets a reference of its payload, or NULL. */
+uds_msg *udsi_sendq_take(struct udsi_sendq *queue, size_t index);
+
 /* Frame number @index from the front, index < count. */
 struct udsi_out *udsi_sendq_at(const struct udsi_sendq *queue, size_t index);
 size_t udsi_out_size(const struct udsi_out *out);

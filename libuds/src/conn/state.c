@@ -17,7 +17,7 @@
 #include "conn/msg.h"
 #include "wire/head.h"
 
-#define STATE_VERSION 5
+#define STATE_VERSION 6
 
 /* A body that lies in an arena of the peer's becomes an ordinary one. */
 static void put_msg(uds_snapshot *s, const uds_msg *msg, bool with_fds)
@@ -292,6 +292,7 @@ int uds_conn_serialise(uds_conn *conn, uds_snapshot *s)
     uds_snapshot_put_u64(s, conn->arena_bytes);
     uds_snapshot_put_u32(s, conn->ring_bytes);
     uds_snapshot_put_u32(s, conn->ring_propose);
+    uds_snapshot_put_u32(s, conn->max_stall_ms);
     uds_snapshot_put_u32(s, (uint32_t)conn->state);
     uds_snapshot_put_u32(s, conn->said_goodbye);
     uds_snapshot_put_u32(s, conn->said_finish);
@@ -330,6 +331,7 @@ static int get_options(uds_snapshot *s, struct uds_conn_options *ret)
     ret->arena_bytes = (size_t)uds_snapshot_get_u64(s);
     ret->ring_bytes = uds_snapshot_get_u32(s);
     ret->ring_propose = uds_snapshot_get_u32(s) != 0;
+    ret->max_stall_ms = uds_snapshot_get_u32(s);
     return uds_snapshot_error(s);
 }
 
@@ -397,6 +399,8 @@ int uds_conn_restore(uds_conn **ret, uds_snapshot *s)
     r = uds_conn_new(&conn, fd, &options);
     if (r == 0) {
         (void)udsi_take_fd(&fd);
+        conn->in.limits.max_fds =
+            options.max_fds; /* as our HELLO said, whatever the socket does now */
         r = get_rest(s, conn);
     }
     if (r == -ENOMEM)

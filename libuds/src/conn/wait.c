@@ -49,7 +49,8 @@ static int receive(uds_conn *conn, uds_msg **ret, bool sleep)
         r = while_quiet(conn);
     if (r == 0 && sleep && udsi_ringlink_sleep(conn))
         conn->more = true;
-    if (r <= 0)
+    udsi_refuse_report(conn);
+    if (r <= 0 && conn->refs > 1)
         udsi_conn_report(conn);
     else if (had_ready)
         udsi_conn_rearm(conn); /* POLLIN is wanted again */
@@ -82,7 +83,7 @@ static int left_until(uint64_t deadline)
 static int wait_ready(uds_conn *conn, uint64_t deadline, bool nap)
 {
     struct pollfd pfd = {.events = uds_conn_get_events(conn)};
-    int own = uds_conn_get_timeout(conn), left = left_until(deadline);
+    int own = udsi_conn_get_due(conn), left = left_until(deadline);
     int timeout = own >= 0 && (left < 0 || own < left) ? own : left;
     int r;
 
@@ -158,8 +159,8 @@ static int wait_sendable(uds_conn *conn, uint64_t deadline)
     short want = conn->retry_at == 0 ? POLLOUT : 0;
     struct pollfd pfd = {.fd = conn->fd,
                          .events = conn->out.over ? uds_conn_get_events(conn) : want};
-    int own = uds_conn_get_timeout(conn), left = left_until(deadline);
-    int r = poll(&pfd, 1, own > 0 && (left < 0 || own < left) ? own : left);
+    int own = conn->retry_at != 0 ? left_until(conn->retry_at) : -1, left = left_until(deadline);
+    int r = poll(&pfd, 1, own >= 0 && (left < 0 || own < left) ? own : left);
 
     if (r < 0 && errno != EINTR)
         return -errno;
@@ -194,6 +195,12 @@ int uds_conn_send_wait(uds_conn *conn, uds_msg *msg, int timeout_ms)
         while (udsi_conn_pump_out(conn) == 1 && udsi_ringlink_spin(conn, UDSI_RING_SPACE))
             ;
         r = uds_conn_flush(conn);
+        if (queued && conn->refused.first) {
+            int refused = udsi_refuse_take(conn, msg);
+
+            if (refused < 0)
+                return refused;
+        }
         if (r < 0 || (r == 0 && queued))
             return r;
         if (r > 0 && !conn->out.released) {

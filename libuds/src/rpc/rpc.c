@@ -26,6 +26,8 @@
 #define DETAIL_LOST       "the connection ended before the answer came"
 
 #define DETAIL_NO_STREAMS "the other side does not know streaming replies"
+#define DETAIL_REFUSED    "the other side refuses descriptors"
+#define DETAIL_IN_FLIGHT  "too many descriptors in flight (RLIMIT_NOFILE)"
 #define DEFAULT_CALLS     1024u
 #define DEFAULT_BYTES     (64u << 20)
 #define DEFAULT_FDS       256u
@@ -177,6 +179,35 @@ static void on_writable(uds_conn *conn, void *arg)
     udsi_rpc_unref(rpc);
 }
 
+/*
+ * Whoever waits for what could not go out hears why instead: of a REQUEST our own caller, of a REPLY or a PART the other
+ * side's. What was queued of a call behind a PART comes here, too, so a PART of a call that has ended needs nothing.
+ */
+static void on_refused(
+    uds_conn *conn, enum uds_msg_type type, uint64_t id, uds_msg *payload, int error, void *arg)
+{
+    uds_rpc *rpc = arg;
+    bool in_flight = error == -ETOOMANYREFS;
+    enum uds_status status = in_flight ? UDS_STATUS_UNAVAILABLE : UDS_STATUS_FD_REFUSED;
+    const char *detail = in_flight ? DETAIL_IN_FLIGHT : DETAIL_REFUSED;
+    struct udsi_pending *pending =
+        type == UDS_MSG_REQUEST ? udsi_ids_find(&rpc->pending, id) : NULL;
+    uds_rpc_call *call = type == UDS_MSG_PART ? udsi_ids_find(&rpc->calls, id) : NULL;
+
+    udsi_rpc_ref(rpc);
+    if (pending)
+        udsi_rpc_end(rpc, pending, status, detail);
+    else if (type == UDS_MSG_REPLY || (call && !call->cancelled))
+        (void)udsi_call_refuse(conn, id, status, 0, detail);
+    if (call)
+        udsi_call_drop(call);
+    else if (type < UDS_MSG_REQUEST || type > UDS_MSG_CREDIT) {
+        if (rpc->conn && rpc->fallback.on_refused)
+            rpc->fallback.on_refused(conn, type, id, payload, error, rpc->fallback_arg);
+    }
+    udsi_rpc_unref(rpc);
+}
+
 static void on_rearm(uds_conn *conn, void *arg)
 {
     uds_rpc *rpc = arg;
@@ -215,6 +246,7 @@ int uds_rpc_new(uds_rpc **ret, uds_conn *conn, const struct uds_conn_callbacks *
         .on_rearm = on_rearm,
         .on_unfinished = on_unfinished,
         .on_finish = on_finish,
+        .on_refused = on_refused,
     };
     uds_rpc *rpc = calloc(1, sizeof(*rpc));
 

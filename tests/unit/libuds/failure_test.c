@@ -41,6 +41,9 @@ struct side {
     uds_conn *conn;
     size_t queued, received;
     size_t fds_lost; /* messages that came with MSG_CTRUNC */
+    unsigned
+        refused; /* bits of messages that the other side was told are not sent (EPERM, with fds) */
+    struct side *peer;
     bool closed;
     int error; /* why, and also of a call that failed */
 };
@@ -48,10 +51,14 @@ struct side {
 static void on_message(uds_conn *conn, uds_msg *msg, void *arg)
 {
     struct side *side = arg;
-    size_t len, i = side->received++;
-    const uint8_t *body = uds_msg_peek_body(msg, &len);
+    const uint8_t *body;
+    size_t len, i;
 
     (void)conn;
+    while (side->refused & (1u << side->received))
+        side->received++;
+    i = side->received++;
+    body = uds_msg_peek_body(msg, &len);
     cr_assert_lt(i, MESSAGES);
     cr_assert_eq(uds_msg_get_id(msg), i);
     cr_assert_eq(len, messages[i].len);
@@ -61,6 +68,18 @@ static void on_message(uds_conn *conn, uds_msg *msg, void *arg)
     else
         cr_assert_eq(uds_msg_get_fd_count(msg), messages[i].nfds);
     (void)uds_msg_unref(msg);
+}
+
+static void on_refused(
+    uds_conn *conn, enum uds_msg_type type, uint64_t id, uds_msg *payload, int error, void *arg)
+{
+    struct side *side = arg;
+
+    (void)conn;
+    (void)type;
+    cr_assert_eq(error, -EPERM);
+    cr_assert_gt(uds_msg_get_fd_count(payload), 0);
+    side->peer->refused |= 1u << id;
 }
 
 static void on_close(uds_conn *conn, int error, void *arg)
@@ -124,11 +143,12 @@ static void wait_for_both(const struct side *a, const struct side *b)
 /* Plays the whole exchange, both ways at once. Both sides are freed at the end; what they saw stays in @a and @b. */
 static void play(struct side *a, struct side *b)
 {
-    static const struct uds_conn_callbacks callbacks = {.on_message = on_message,
-                                                        .on_close = on_close};
+    static const struct uds_conn_callbacks callbacks = {
+        .on_message = on_message, .on_close = on_close, .on_refused = on_refused};
     int turns = 0;
 
-    *a = *b = (struct side){0};
+    *a = (struct side){.peer = b};
+    *b = (struct side){.peer = a};
     a->error = uds_conn_pair(&a->conn, &b->conn, NULL);
     if (a->error < 0)
         return;

@@ -203,7 +203,7 @@ static void bench_open(struct bench *b, int socket_type, uint32_t max_body, uint
         .on_close = on_close,
     };
     struct uds_conn_options options = UDS_CONN_OPTIONS_INIT;
-    int sv[2];
+    int sv[2], on = 1;
 
     memset(b, 0, sizeof(*b));
     options.max_body = max_body;
@@ -213,6 +213,8 @@ static void bench_open(struct bench *b, int socket_type, uint32_t max_body, uint
     b->raw = sv[1];
     cr_assert_eq(uds_conn_new(&b->conn, sv[0], &options), 0);
     uds_conn_set_callbacks(b->conn, &callbacks, b);
+    /* So that the receiver has to refuse fds itself, as before 6.16. */
+    (void)setsockopt(sv[0], SOL_SOCKET, SO_PASSRIGHTS, &on, sizeof(on));
 }
 
 static void bench_run(struct bench *b)

@@ -1,7 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* Calls through a router: who gets them, who may answer, and what a caller hears when nobody does. */
+#include <sys/mman.h>
+
+#include <uds/fdset.h>
+
 #include "call.h"
 #include "world.h"
+
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83 /* 6.16 */
+#endif
 
 static char any_subject[] = ">";
 static char thumbnail[] = "thumbnail";
@@ -442,5 +450,49 @@ Test(call, with_an_id_in_use_ends_only_that_connection)
     WAIT_FOR(&w, w.router->peers.count == 1);
     uds_conn_unref(server);
     uds_conn_unref(client);
+    world_close(&w);
+}
+
+/* HELLO takes descriptors, the socket does not: the callee's, then the caller's. */
+Test(call, whose_descriptors_a_socket_refuses_is_answered_and_ends_no_connection)
+{
+    UDS_TEST_GUARD;
+    struct world w;
+    struct world_config c;
+    open_world(&w, &c);
+    c.rule[0].fds_send = c.rule[0].fds_receive = UDS_FD_MEMFD_OPEN;
+    c.rule[2].fds_send = c.rule[2].fds_receive = UDS_FD_MEMFD_OPEN;
+    cr_assert_eq(router_configure(w.router, &c.configuration), 0);
+    uds_conn *server = world_link(&w, 1, 1), *client = world_connect(&w);
+    world_subscribe(&w, server, 5, thumbnail, 1);
+    for (uint64_t id = 1; id <= 2; id++) {
+        int off = 0, on = 1;
+        if (setsockopt(uds_conn_get_fd(id == 1 ? server : client), SOL_SOCKET, SO_PASSRIGHTS, &off,
+                       sizeof(off)) < 0)
+            break; /* a kernel before 6.16 */
+        uds_msg *msg = world_msg(UDS_MSG_REQUEST, id, thumbnail, "picture");
+        if (id == 1)
+            cr_assert_eq(uds_msg_push_fd(msg, memfd_create("cargo", MFD_CLOEXEC)), 0);
+        world_send(client, msg);
+        if (id == 2) {
+            uds_msg *request = world_receive(&w, server);
+            msg = world_msg(UDS_MSG_REPLY, uds_msg_get_id(request), NULL, "small");
+            cr_assert_eq(uds_msg_push_fd(msg, memfd_create("cargo", MFD_CLOEXEC)), 0);
+            world_send(server, msg);
+            uds_msg_unref(request);
+        }
+        msg = world_expect(&w, client, UDS_MSG_REPLY, id);
+        cr_assert_eq(world_status(msg), UDS_STATUS_FD_REFUSED, "%u: %s", world_status(msg),
+                     world_text(msg, UDS_FIELD_DETAIL));
+        cr_assert_not_null(strstr(world_text(msg, UDS_FIELD_DETAIL), "socket refuses"));
+        uds_msg_unref(msg);
+        (void)setsockopt(uds_conn_get_fd(server), SOL_SOCKET, SO_PASSRIGHTS, &on, sizeof(on));
+    }
+    cr_assert_eq(w.router->calls.count, 0);
+    cr_assert(uds_conn_is_open(server));
+    cr_assert(uds_conn_is_open(client));
+    uds_conn_unref(server);
+    uds_conn_unref(client);
+    WAIT_FOR(&w, world_is_empty(&w));
     world_close(&w);
 }
