@@ -132,6 +132,8 @@ UDS_EXPORT const void *uds_msg_peek_body(const uds_msg *msg, size_t *ret_len);
  * another when it is read again, and the compiler may read again. For bytes that are only passed on, summed up, drawn,
  * or that come from a peer who is trusted with this process anyway. What was not sent in shared memory is stable.
  *
+ * In the child of a fork(2) the memory is the same as the parent's: what the parent gives back there may change under the child.
+ *
  * Returns a pointer that is never NULL, valid until uds_msg_peek_body() is called on the message, or it is forwarded, or its last
  * unref. The sender's memory is in use until then. Since: 0.1.
  */

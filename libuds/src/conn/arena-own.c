@@ -20,8 +20,9 @@
 
 /*
  * Bodies from here on gain by an arena, one copy on each side included. Round trips in shares of the time inside frames,
- * both processes on one core and on two: 32 KiB 0.80 and 1.05, 64 KiB 0.64 and 0.85, 1 MiB 0.56 and 0.84 (6.18, AMD EPYC of
- * family 25). Below, the copies are short and the rest is the same: send, wake, receive.
+ * both processes on one core, and on two that share an L3 cache: 32 KiB 0.80 and 1.05, 64 KiB 0.64 and 0.85, 1 MiB 0.56
+ * and 0.84 (6.18, AMD EPYC of family 25, uds-bench bars). Below, the copies are short and the rest is the same: send,
+ * wake, receive. On two cores that share no cache it is the other way round up to 1 MiB, see docs/decisions/0005.
  */
 #define BODY_MIN (32u << 10)
 
