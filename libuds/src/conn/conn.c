@@ -513,6 +513,9 @@ bool udsi_conn_check(const uds_conn *conn)
     if (conn->ring ? !udsi_ringlink_check(conn->ring) || (conn->in.ring && !conn->ring->in_over)
                    : conn->in.ring != NULL)
         return false;
+    if (conn->state != UDSI_CONN_CLOSED && udsi_sendq_ends_stream(&conn->out) &&
+        (!conn->ring || conn->ring->offered))
+        return false;
     if (conn->finish_due && !conn->peer_finished)
         return false;
     return conn->refs > 0;

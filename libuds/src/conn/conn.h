@@ -33,6 +33,7 @@ enum udsi_conn_state {
  * I2  fd >= 0 until the close was reported, -1 afterwards; both queues are empty from CLOSED on
  * I3  peer_done: the peer said GOODBYE; nothing is read any more
  * I4  on_close runs once, from process() or one of the receive calls, never from send() or flush()
+ * I5  until CLOSED: the stream ends (sendq.h I5) only for a ring that both sides have agreed on
  */
 struct uds_conn {
     unsigned refs;

@@ -465,15 +465,25 @@ int udsi_sendq_send(struct udsi_sendq *queue, int fd)
     return is_one_small_frame(queue) ? send_small_frame(queue, fd) : send_gathered(queue, fd);
 }
 
+bool udsi_sendq_ends_stream(const struct udsi_sendq *queue)
+{
+    bool ends = queue->over;
+
+    for (size_t i = 0; i < queue->count; i++)
+        ends |= udsi_sendq_at(queue, i)->last;
+    return ends;
+}
+
 bool udsi_sendq_check(const struct udsi_sendq *queue)
 {
-    size_t bytes = 0, fds = 0;
+    size_t bytes = 0, fds = 0, ends = queue->over;
 
     for (size_t i = 0; i < queue->count; i++) {
         const struct udsi_out *out = udsi_sendq_at(queue, i);
 
         bytes += udsi_out_size(out);
         fds += out->nfds;
+        ends += out->last;
         if (out->nfds > 0 && (!out->payload || out->payload->pins == 0))
             return false;
     }
@@ -481,5 +491,5 @@ bool udsi_sendq_check(const struct udsi_sendq *queue)
                           : queue->sent >= udsi_out_size(udsi_sendq_at(queue, 0)))
         return false;
     return queue->bytes == bytes - queue->sent && queue->fds == fds &&
-           queue->hello_sent <= queue->hello_len && queue->count <= queue->cap;
+           queue->hello_sent <= queue->hello_len && queue->count <= queue->cap && ends <= 1;
 }

@@ -30,6 +30,7 @@ struct udsi_out {
  * I2  sent < size of the first frame; sent > 0 only if there is one
  * I3  until @released only the HELLO may go out
  * I4  an entry with nfds > 0 pins its payload (msg.h I4)
+ * I5  one entry at most is last, and none once over
  */
 struct udsi_sendq {
     struct udsi_out *ring;
@@ -79,6 +80,8 @@ int udsi_sendq_send(struct udsi_sendq *queue, int fd);
 
 /* What was queued last is the last frame of the stream. */
 void udsi_sendq_end_stream(struct udsi_sendq *queue);
+/* Is there, or has there been, a last frame of the stream? */
+bool udsi_sendq_ends_stream(const struct udsi_sendq *queue);
 
 /* @n bytes have gone: the HELLO first, then frames in order. */
 void udsi_sendq_consume(struct udsi_sendq *queue, size_t n);
