@@ -17,6 +17,14 @@
     {                                        \
         [CPUS_ONE] = true, [CPUS_TWO] = true \
     }
+#define ONE_CORE          \
+    {                     \
+        [CPUS_ONE] = true \
+    }
+#define TWO_CORES         \
+    {                     \
+        [CPUS_TWO] = true \
+    }
 #define UNPINNED           \
     {                      \
         [CPUS_FREE] = true \
@@ -31,6 +39,10 @@ const struct bar bars[] = {
      BATCH_DEFAULT, UNPINNED, true, 2, 6, 0},
     {"round trip with a descriptor each way / raw", "fd", "libuds", "uds-stream", 64, 1,
      BOTH_PLACES, false, 1.10, 1.05, 0},
+    {"ring round trip while both run / cache line", "rtt", "libuds-ring", "cacheline", 64, 1,
+     TWO_CORES, false, 5, 3, 0},
+    {"ring round trip, each sleeps / raw socketpair", "rtt", "libuds-ring", "uds-stream", 64, 1,
+     ONE_CORE, false, 1.0, 0.75, 0},
     {"1 MiB round trip by arena, all bytes read / stream", "rtt", "libuds-arena", "uds-stream",
      1 << 20, 1, BOTH_PLACES, false, 0.6, 0.45, ARENA_RUN_NS},
     {"choice of path / inside frames", "rtt", "libuds", "libuds-inline", 64, 1, BOTH_PLACES, false,

@@ -53,7 +53,7 @@ struct medium {
     const char *name;
     const char *summary;
     unsigned traits;
-    uint32_t block;     /* round trips for each reading of the clock; 0: one */
+    uint32_t block;     /* round trips of small bodies for each reading of the clock; 0: one */
     const char *absent; /* not in this build, and why */
 
     /* Before the fork: what both sides inherit. -EMSGSIZE: this medium cannot carry bodies of that size. */

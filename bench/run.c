@@ -29,6 +29,7 @@
 #define VERIFY_BYTES (4u << 20)          /* … or as many as these bytes hold */
 #define BLOCK_BYTES  (1u << 20)          /* one way: a sample is a block of so many bytes … */
 #define BLOCK_MAX    256                 /* … and of at most so many messages */
+#define SMALL_BODY   4096 /* a round trip with more is long beside the cost of the clock */
 #define CHILD_FAILED 1
 
 struct side_report {
@@ -68,8 +69,11 @@ static uint32_t block_of(const struct run_spec *spec)
 {
     size_t block;
 
-    if (!spec->workload->one_way)
-        return spec->medium->block ? spec->medium->block : 1;
+    if (!spec->workload->one_way) {
+        bool is_long = spec->size > SMALL_BODY && !(spec->medium->traits & MEDIUM_SPINS);
+
+        return spec->medium->block && !is_long ? spec->medium->block : 1;
+    }
     block = BLOCK_BYTES / spec->size;
     return block < 1 ? 1 : block > BLOCK_MAX ? BLOCK_MAX : (uint32_t)block;
 }

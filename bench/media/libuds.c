@@ -7,7 +7,8 @@
  * A descriptor is handed over as in stream.c: pushed into the message, taken out of it on the other side.
  *
  * Large bodies find their way by themselves. Two more media choose it: libuds-inline has no arenas, so that bodies always
- * travel inside their frames; libuds-arena writes a body where the peer reads it, in shared memory.
+ * travel inside their frames; libuds-arena writes a body where the peer reads it, in shared memory. With libuds-ring the
+ * frames themselves go through shared memory: attach() does not return before both directions do.
  */
 #include <errno.h>
 #include <poll.h>
@@ -22,8 +23,11 @@
 
 #include "media.h"
 
-#define HEADER   24 /* docs/protocol.md: of every frame */
-#define OVERHEAD 32 /* of a record, see record.c */
+#define HEADER       24          /* docs/protocol.md: of every frame */
+#define OVERHEAD     32          /* of a record, see record.c */
+#define RING_BYTES   (256 << 10) /* about what the buffer of a Unix socket holds */
+#define RING_BLOCK   16 /* the clock costs a good part of a round trip that nobody sleeps in */
+#define RING_WAIT_MS 5000
 
 struct libuds {
     int sockets[2]; /* -1 closed, or the connection's */
@@ -67,8 +71,35 @@ static int open_seqpacket(struct link *link)
     return open_type(link, SOCK_SEQPACKET);
 }
 
+/* Until the connection is to be driven again. 1, 0: nothing happened for so long, or -errno. */
+static int wait_for(const uds_conn *conn, int timeout_ms)
+{
+    struct pollfd pfd = {.events = uds_conn_get_events(conn)};
+    int own = uds_conn_get_timeout(conn), r;
+
+    pfd.fd = pfd.events ? uds_conn_get_fd(conn) : -1;
+    r = poll(&pfd, 1, own >= 0 ? own : timeout_ms);
+    return r < 0 ? -errno : r > 0 || own >= 0;
+}
+
+/* The driver offers, the peer takes. */
+static int await_ring(struct link *link)
+{
+    struct libuds *state = link->state;
+    int r;
+
+    while ((r = uds_conn_process(state->conn)) >= 0 && !uds_conn_uses_ring(state->conn)) {
+        if (r == 0)
+            r = wait_for(state->conn, RING_WAIT_MS);
+        if (r <= 0)
+            return link_fail(link, r < 0 ? r : -ETIMEDOUT, "agree on a ring");
+    }
+    return r < 0 ? link_fail(link, r, "uds_conn_process") : 0;
+}
+
 static int attach(struct link *link)
 {
+    bool with_ring = link->medium == &medium_libuds_ring;
     struct uds_conn_options options = UDS_CONN_OPTIONS_INIT;
     struct libuds *state = link->state;
     int r;
@@ -77,11 +108,15 @@ static int attach(struct link *link)
     state->sockets[1 - link->side] = -1;
     if (link->medium == &medium_libuds_inline)
         options.arena_bytes = 0;
+    if (with_ring) {
+        options.ring_bytes = RING_BYTES;
+        options.ring_propose = link->side == SIDE_DRIVER;
+    }
     r = uds_conn_new(&state->conn, state->sockets[link->side], &options);
     if (r < 0)
         return link_fail(link, r, "uds_conn_new");
     state->sockets[link->side] = -1;
-    return 0;
+    return with_ring ? await_ring(link) : 0;
 }
 
 static void close_libuds(struct link *link)
@@ -186,11 +221,10 @@ static int finish(struct link *link)
     if (r < 0)
         return link_fail(link, r, "uds_conn_shutdown");
     while ((r = uds_conn_process(state->conn)) >= 0) {
-        struct pollfd pfd = {.fd = uds_conn_get_fd(state->conn),
-                             .events = uds_conn_get_events(state->conn)};
-
-        if (r == 0 && poll(&pfd, 1, uds_conn_get_timeout(state->conn)) < 0)
-            return link_fail(link, -errno, "poll");
+        if (r == 0)
+            r = wait_for(state->conn, -1);
+        if (r < 0)
+            return link_fail(link, r, "poll");
     }
     return r == -ESHUTDOWN ? 0 : link_fail(link, r, "uds_conn_process");
 }
@@ -219,6 +253,15 @@ const struct medium medium_libuds_arena = {
     .name = "libuds-arena",
     .summary = "the same, large bodies written and read in place in an arena",
     .traits = MEDIUM_CARRIES_FDS,
+    .open = open_stream,
+    LIBUDS_VERBS,
+};
+
+const struct medium medium_libuds_ring = {
+    .name = "libuds-ring",
+    .summary = "libuds, blocking calls, frames through a ring in shared memory",
+    .traits = MEDIUM_CARRIES_FDS,
+    .block = RING_BLOCK,
     .open = open_stream,
     LIBUDS_VERBS,
 };

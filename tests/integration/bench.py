@@ -82,7 +82,7 @@ def every_workload_over_every_medium(listing, sizes, cpus):
         taking_part = {c["medium"] for r in document["results"] for c in r["contenders"]}
         print(f"{workload}: {len(document['results'])} contests, {len(taking_part)} media")
         expect(f"{workload}: {taking_part - here} are not in this build", taking_part <= here)
-        expect(f"{workload}: libuds is left out", {"uds-stream", "libuds"} <= taking_part)
+        expect(f"{workload}: libuds is left out", {"uds-stream", "libuds", "libuds-ring"} <= taking_part)
         if workload == "oneway":
             cells = {(r["size"], r["cpus"], r["batch"] > 1) for r in document["results"]}
             expect("un-batched and batched are not shown together",
@@ -91,7 +91,7 @@ def every_workload_over_every_medium(listing, sizes, cpus):
 
 def large_bodies():
     for workload in ("rtt", "oneway", "bulk"):
-        document = measured(workload, "--media", "uds-stream,uds-dgram,tcp,pipe,libuds", "--size", "1M", "--cpus", "free")
+        document = measured(workload, "--media", "uds-stream,uds-dgram,tcp,pipe,libuds,libuds-ring", "--size", "1M", "--cpus", "free")
         check_document(document)
         expect("a datagram of 1 MiB", all("uds-dgram" in [o["medium"] for o in r["left_out"]] for r in document["results"]))
 
@@ -105,6 +105,9 @@ def bars():
         expect(f"{bar}", bar["sense"] in ("at-least", "at-most") and bar["must"] > 0 and bar["aim"] > 0)
         if bar["verdict"] != "not run":
             check_interval(bar["what"], bar["ratio"], 2)
+    # While both run a ring is held against the least that two cores can do, and where it sleeps against a socket.
+    rings = {(bar["theirs"], bar["cpus"]) for bar in document["bars"] if bar["ours"] == "libuds-ring"}
+    expect(f"bars of the ring: {rings}", rings == {("cacheline", "2cpu"), ("uds-stream", "1cpu")})
 
 
 def words_for_people():
