@@ -268,6 +268,29 @@ Test(conn_restore, refuses_a_snapshot_cut_at_any_byte)
     cr_assert_eq(restore_from(s, data, len), 0);
 }
 
+/* What was marked as the last frame of the stream would be followed by frames in a ring. */
+Test(conn_restore, refuses_a_stream_that_ends_for_no_ring)
+{
+    UDS_TEST_GUARD;
+    _cleanup_close_ int peer = -1;
+    _cleanup_conn_ uds_conn *conn = NULL;
+    _cleanup_msg_ uds_msg *msg = make(1, 100, 0);
+    _cleanup_snapshot_ uds_snapshot *s = NULL;
+    const void *data;
+    const int *fds;
+    size_t len, nfds;
+
+    peer = raw_conn(&conn, SOCK_STREAM, NULL, 1);
+    cr_assert_eq(uds_conn_send(conn, msg), 0);
+    cr_assert(udsi_conn_check(conn));
+    udsi_sendq_end_stream(&conn->out);
+    cr_assert_not(udsi_conn_check(conn));
+    cr_assert_eq(uds_snapshot_new(&s), 0);
+    cr_assert_eq(uds_conn_serialise(conn, s), 0);
+    uds_snapshot_peek(s, &data, &len, &fds, &nfds);
+    cr_assert_eq(restore_from(s, data, len), -EBADMSG);
+}
+
 Test(conn_restore, survives_every_byte_being_wrong)
 {
     UDS_TEST_GUARD;
@@ -288,6 +311,7 @@ Test(conn_restore, survives_every_byte_being_wrong)
             int r;
 
             copy[i] = values[j];
+            raw_drain(peer); /* or what is queued would never go out */
             r = restore_from(s, copy, len);
             cr_assert(r == 0 || r == -EBADMSG || r == -ENOMEM, "byte %zu: %d", i, r);
         }
