@@ -84,13 +84,34 @@ static void on_event(uds_client *client,
     }
 }
 
-static int open_signals(struct broker *broker)
+static sigset_t ending_signals(void)
 {
     sigset_t set;
 
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGINT);
     (void)sigaddset(&set, SIGTERM);
+    return set;
+}
+
+void broker_begin_output(void)
+{
+    sigset_t set = ending_signals();
+
+    (void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
+void broker_end_output(void)
+{
+    sigset_t set = ending_signals();
+
+    (void)sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+static int open_signals(struct broker *broker)
+{
+    sigset_t set = ending_signals();
+
     (void)sigprocmask(SIG_BLOCK, &set, NULL);
     broker->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (broker->signal_fd >= 0)

@@ -24,6 +24,13 @@ struct broker {
 int broker_open(struct broker *broker, const char *to);
 void broker_close(struct broker *broker);
 
+/*
+ * Around what is written to standard output: whoever reads it may hold us up, and then nobody looks at the signal_fd. So
+ * SIGINT and SIGTERM end the process meanwhile, as if they had never been caught: the broker sees the connection end.
+ */
+void broker_begin_output(void);
+void broker_end_output(void);
+
 /* @timeout_ms from now on; -1 = none. */
 void broker_set_timeout(struct broker *broker, int timeout_ms);
 /* Wait for something and handle it. 1 go on, 0 the time is over, -EINTR the user wants to end, -errno. */

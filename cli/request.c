@@ -126,8 +126,10 @@ static void on_part(uint64_t id, uds_msg *part, void *arg)
     (void)id;
     if (call->done)
         return;
+    broker_begin_output();
     print_body(part, "part", true);
     (void)fflush(stdout);
+    broker_end_output();
 }
 
 static void on_reply(const struct uds_rpc_reply *reply, void *arg)
@@ -140,8 +142,11 @@ static void on_reply(const struct uds_rpc_reply *reply, void *arg)
     call->code = CLI_OK;
     if (reply->status != UDS_STATUS_OK)
         call->code = broker_report(call->subject, reply->status, reply->detail, reply->rule);
-    else if (reply->msg != NULL && (!call->stream || has_body(reply->msg)))
+    else if (reply->msg != NULL && (!call->stream || has_body(reply->msg))) {
+        broker_begin_output();
         print_body(reply->msg, "reply", call->stream);
+        broker_end_output();
+    }
 }
 
 static int make_call(struct broker *broker, struct call *call, const struct body *body)

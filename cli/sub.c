@@ -187,6 +187,7 @@ static void on_delivery(uds_client *client, const struct uds_delivery *delivery,
                   subscription->subject, delivery->dropped - subscription->dropped);
         subscription->dropped = delivery->dropped;
     }
+    broker_begin_output();
     if (sub->raw) {
         size_t len;
         const void *body = uds_msg_peek_body(delivery->msg, &len);
@@ -202,6 +203,7 @@ static void on_delivery(uds_client *client, const struct uds_delivery *delivery,
         sub->code = CLI_FAILED;
         sub->ended = true;
     }
+    broker_end_output();
     if (++sub->seen == sub->count)
         sub->ended = true;
 }
