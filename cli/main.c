@@ -134,9 +134,13 @@ int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "";
     const struct verb *verb;
+    static char line[4096];
 
     if (!fill_standard_fds())
         return CLI_FAILED;
+    /* One write a line. Sandboxes share this descriptor with their broker and with each other, and what was written in
+     * pieces had another's line in its middle (seen). */
+    (void)setvbuf(stderr, line, _IOLBF, sizeof(line));
     if (argc < 2) {
         print_help(stderr);
         return CLI_USAGE;

@@ -215,7 +215,11 @@ int main(int argc, char **argv)
     struct stack *stack = NULL;
     int status = 0;
 
+    static char line[4096];
+
     fill_standard_fds();
+    (void)setvbuf(stderr, line, _IOLBF,
+                  sizeof(line)); /* one write a line: sandboxes write there, too */
     signal(SIGPIPE, SIG_IGN);
     parse(&a, argc, argv);
     if (a.options.ready_fd > 2)
