@@ -40,7 +40,7 @@
 #define SHIFT_MIN 10 /* class 1 is 2^10 + 512 */
 #define SLOTS     (UDSI_BLOCK_KEEP / UDSI_BLOCK_SMALLEST)
 
-/* The slots of all classes, side by side: those of class c begin at first_slot(c). */
+/* The slots of all classes, side by side: those of rank c begin at first_slot(c). */
 struct cache {
     unsigned count[CLASSES];
     void *slots[SLOTS * 2];
@@ -52,7 +52,7 @@ static pthread_key_t key;
 static bool have_key;
 
 /* The class of a size that is at most UDSI_BLOCK_LARGEST. */
-static unsigned class_of(size_t size)
+static unsigned rank_of(size_t size)
 {
     size_t rest = size > UDSI_BLOCK_SMALLEST ? size - UDSI_BLOCK_SMALLEST : 0;
 
@@ -64,30 +64,30 @@ static unsigned class_of(size_t size)
            1;
 }
 
-static size_t size_of(unsigned class)
+static size_t size_of(unsigned rank)
 {
-    return class == 0 ? UDSI_BLOCK_SMALLEST
-                      : ((size_t)1 << (class - 1 + SHIFT_MIN)) + UDSI_BLOCK_SMALLEST;
+    return rank == 0 ? UDSI_BLOCK_SMALLEST
+                     : ((size_t)1 << (rank - 1 + SHIFT_MIN)) + UDSI_BLOCK_SMALLEST;
 }
 
 /* 256, then 128, 64 … : what UDSI_BLOCK_KEEP bytes come to, the 512 on top not counted. */
-static unsigned slots_of(unsigned class)
+static unsigned slots_of(unsigned rank)
 {
-    return SLOTS >> class;
+    return SLOTS >> rank;
 }
 
-static unsigned first_slot(unsigned class)
+static unsigned first_slot(unsigned rank)
 {
-    return 2 * SLOTS - (2 * SLOTS >> class);
+    return 2 * SLOTS - (2 * SLOTS >> rank);
 }
 
 void udsi_block_trim(void)
 {
-    for (unsigned class = 0; class < CLASSES; class ++) {
-        while (cache.count[class] > 0) {
-            void *block = cache.slots[first_slot(class) + --cache.count[class]];
+    for (unsigned rank = 0; rank < CLASSES; rank++) {
+        while (cache.count[rank] > 0) {
+            void *block = cache.slots[first_slot(rank) + --cache.count[rank]];
 
-            SHOW(block, size_of(class));
+            SHOW(block, size_of(rank));
             free(block);
         }
     }
@@ -124,22 +124,22 @@ static bool may_keep(void)
 
 void *udsi_block_alloc(size_t size)
 {
-    unsigned class;
+    unsigned rank;
     void *block;
 
     if (size > UDSI_BLOCK_LARGEST)
         return malloc(size);
-    class = class_of(size);
-    if (cache.count[class] == 0)
-        return malloc(size_of(class));
-    block = cache.slots[first_slot(class) + --cache.count[class]];
-    SHOW(block, size_of(class));
+    rank = rank_of(size);
+    if (cache.count[rank] == 0)
+        return malloc(size_of(rank));
+    block = cache.slots[first_slot(rank) + --cache.count[rank]];
+    SHOW(block, size_of(rank));
     return block;
 }
 
 void udsi_block_free(void *block, size_t size)
 {
-    unsigned class;
+    unsigned rank;
 
     if (!block)
         return;
@@ -147,11 +147,11 @@ void udsi_block_free(void *block, size_t size)
         free(block);
         return;
     }
-    class = class_of(size);
-    if (cache.count[class] == slots_of(class) || !may_keep()) {
+    rank = rank_of(size);
+    if (cache.count[rank] == slots_of(rank) || !may_keep()) {
         free(block);
         return;
     }
-    HIDE(block, size_of(class));
-    cache.slots[first_slot(class) + cache.count[class]++] = block;
+    HIDE(block, size_of(rank));
+    cache.slots[first_slot(rank) + cache.count[rank]++] = block;
 }

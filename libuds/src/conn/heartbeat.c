@@ -19,9 +19,6 @@
 #include "conn/heartbeat.h"
 
 #include <errno.h>
-#include <limits.h>
-
-#include <uds/error.h>
 
 #include "clock.h"
 #include "conn/conn.h"
