@@ -1,5 +1,6 @@
 #!/bin/sh
-# Man pages are clean mdoc; every public header has one, whose functions are all of the header's and whose examples compile.
+# Man pages are clean mdoc; every public header has one, with its errors and with examples that compile. That all functions of
+# the header are there, each with its whole contract, is seen to where the pages are made (docs/man/from-header.py).
 # $UDS_BUILD: where the tree is built; without it only the hand-written pages are looked at.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -13,10 +14,14 @@ done
 
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-for header in "$root"/libuds/include/uds/*.h; do
-    name=uds_$(basename "$header" .h)
-    [ -s "$made/$name.3" ] || { echo "$name(3) is missing: docs/man/$name.3.in"; status=1; continue; }
-    python3 - "$made/$name.3" "$dir/$name.c" <<'PY'
+for page in "$root/docs/man/uds.3" "$root"/libuds/include/uds/*.h; do
+    if [ "${page%.h}" != "$page" ]; then
+        page=$made/uds_$(basename "$page" .h).3
+    fi
+    name=$(basename "$page" .3)
+    [ -s "$page" ] || { echo "$name(3) is missing: docs/man/$name.3.in"; status=1; continue; }
+    grep -q '^\.Sh ERRORS' "$page" || { echo "$name(3) does not say its errors"; status=1; }
+    python3 - "$page" "$dir/$name.c" <<'PY'
 import re, sys
 page = open(sys.argv[1]).read()
 examples = page.split(".Sh EXAMPLES", 1)

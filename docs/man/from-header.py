@@ -4,6 +4,9 @@
 The contract of a function is written once, in the header; the page repeats it with the synopsis and the types. TEMPLATE
 has the rest: lines `@brief TEXT` (what the noun is) and `@links PAGE SECTION…` (see also), then mdoc that comes after
 the functions: EXAMPLES, CAVEATS. What every function of the library has in common is in uds(3).
+
+A function whose contract is not whole stops the build: each label stands in its comment, or the header's model says
+"Unless a comment says otherwise" of all of them.
 """
 import pathlib
 import re
@@ -14,7 +17,8 @@ ASCII = str.maketrans({
     "▶": ">", "◀": "<", "▲": "^", "▼": "v", "┌": "+", "┐": "+", "└": "+", "┘": "+", "├": "+", "┤": "+", "┬": "+", "┴": "+",
     "·": "*", "“": '"', "”": '"', "’": "'", "§": "section ",
 })
-LABELS = ("Ownership", "Errors", "Blocking", "Threads", "Since", "See")
+CONTRACT = ("Ownership", "Errors", "Blocking", "Threads", "Since")
+LABELS = CONTRACT + ("See",)
 
 
 def escape(text):
@@ -23,8 +27,8 @@ def escape(text):
 
 
 def prose(text):
-    """Text with functions bold and parameters in italics."""
-    text = escape(text)
+    """Text with functions bold and parameters in italics, a sentence a line."""
+    text = escape(re.sub(r"(?<=[\w)\]\">*/][.?!])(?<!e\.g\.)( +|(?<=[.])\s+)(?=[A-Z@\"'…-])", "\n", text))
     text = re.sub(r"\b([a-z_0-9]+\(\))", r"\\fB\1\\fP", text)
     text = re.sub(r"@([a-z_]+)", r"\\fI\1\\fP", text)
     return text
@@ -194,6 +198,64 @@ def group_page(comment, functions):
     return out
 
 
+def is_named(name, comment):
+    """Does the comment name the function, if only by its end ("uds_msg_add_string() / add_u32()")?"""
+    words = name.split("_")
+    return comment.startswith("/**") and any(
+        re.search(r"(?<![a-z_])" + "_".join(words[i:]) + r"\(\)", comment) for i in range(len(words) - 1))
+
+
+def incomplete(model, groups):
+    """Functions without a contract, and what it lacks."""
+    default = next((c for c in model if re.search(r"unless a comment says otherwise", c, re.I)), "").lower()
+    for label in CONTRACT:
+        if default and label.lower().replace("ownership", "changes owner") not in default:
+            yield f"what is said of every function lacks {label}"
+    for comment, functions in groups:
+        lacking = [label for label in CONTRACT if not default and not (comment and re.search(label + ":", comment))]
+        for f in functions:
+            if lacking:
+                yield f"{f.name}() lacks {', '.join(lacking)}"
+            elif not is_named(f.name, comment or ""):
+                yield f"{f.name}() has no comment of its own, nor one that names it"
+
+
+ERRNO = re.compile(r"-(E[A-Z0-9]+)")
+
+
+def errors(groups):
+    """Each errno with the functions that can give it, and what it means of them where that is said."""
+    found = {}
+    for comment, functions in groups:
+        words = " ".join(comment_lines(comment)) if comment else ""
+        text = dict(labelled(words)[1]).get("Errors", words)
+        pending = []
+        for name, after in zip(*[iter(ERRNO.split(text)[1:])] * 2):
+            pending.append(name)
+            if re.fullmatch(r"\s*(/|and|or)\s*", after):
+                continue  # "-EMFILE and -ENFILE no descriptor": the words are for both
+            meaning = " ".join(re.split(r";|\. |, as |: then", after)[0].split()).strip(" ,.")
+            if meaning.startswith("(") or meaning.count("(") != meaning.count(")"):
+                meaning = ""
+            for n in pending:
+                found.setdefault(n, []).append((functions, meaning))
+            pending = []
+    return found
+
+
+def errors_page(groups):
+    found = errors(groups)
+    if not found:
+        return [".Sh ERRORS", "No function here fails."]
+    out = [".Sh ERRORS", "On failure a function returns the negative value of one of these;", ".Xr uds_error 3", "says what each means everywhere.", ".Bl -tag -width Er"]
+    for name in sorted(found):
+        out.append(f".It Bq Er {name}")
+        for i, (functions, meaning) in enumerate(found[name]):
+            names = ", ".join(f.name + "()" for f in functions)
+            out += [".br"] * (i > 0) + [prose(names + (": " + meaning if meaning else ""))]
+    return out + [".El"]
+
+
 def main():
     header, template, target = map(pathlib.Path, sys.argv[1:4])
     model, types, groups = split_header(header.read_text())
@@ -209,8 +271,7 @@ def main():
     name = "uds_" + header.stem
     out = ['.\\" Made from uds/%s by from-header.py.' % header.name, ".Dd $Mdocdate$", f".Dt {name.upper()} 3", ".Os", ".Sh NAME"]
     names = [f.name for _, functions in groups for f in functions]
-    out += [f".Nm {n} ,\n" if n != name else f".Nm {n}" for n in [name]]
-    out += [f".Nd {brief}", ".Sh SYNOPSIS", f".In uds/{header.name}"]
+    out += [f".Nm {name}", f".Nd {brief}", ".Sh SYNOPSIS", f".In uds/{header.name}"]
     for _, functions in groups:
         for function in functions:
             out += function.synopsis()
@@ -223,7 +284,9 @@ def main():
     for comment, functions in groups:
         out += group_page(comment, functions)
     out += rest
+    out += errors_page(groups)
     out += [".Sh SEE ALSO"]
+    links.sort(key=lambda link: (link[1], link[0]))
     for i, (page, section) in enumerate(links):
         out.append(f".Xr {page} {section}" + (" ," if i + 1 < len(links) else ""))
     if not names:
@@ -231,6 +294,9 @@ def main():
     missing = set(re.findall(r"\b(uds_\w+)\(", "".join(re.findall(r"^UDS_EXPORT[^;]*;", header.read_text(), re.M)))) - set(names)
     if missing:
         sys.exit(f"{header}: functions that the page would lack: {', '.join(sorted(missing))}")
+    problems = list(incomplete(model, groups))
+    if problems:
+        sys.exit("\n".join(f"{header}: {p}" for p in problems))
     text = re.sub(r"(\.Sh DESCRIPTION|\.Sh FUNCTIONS|\.Ss [^\n]*)\n\.Pp\n", r"\1\n", "\n".join(out) + "\n")
     target.write_text(text.replace("$Mdocdate$", "November 26, 2026"))
 

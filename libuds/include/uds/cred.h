@@ -14,6 +14,9 @@
  * Who is at the other end, as the kernel says it. Every fact has a bit in @known: what the kernel could not attest
  * is unknown, never guessed. SO_PEERCRED freezes at connect(2)/listen(2)/socketpair(2) (unix(7)): on a socketpair
  * that a third party made, it names that third party.
+ *
+ * Unless a comment says otherwise: pointers are not NULL, nothing changes owner, there are no errors, blocking: never, threads:
+ * any, since: 0.1. A struct uds_cred belongs to one thread at a time.
  */
 
 UDS_BEGIN_DECLS

@@ -9,7 +9,12 @@
 #include <uds/rpc.h>
 #include <uds/version.h>
 
-/* libuds-event: drives connections, calls, clients, listeners and datagram sockets from a libevent 2.1 loop. */
+/*
+ * libuds-event: drives connections, calls, clients, listeners and datagram sockets from a libevent 2.1 loop.
+ *
+ * Unless a comment says otherwise: pointers are not NULL, nothing changes owner, there are no errors, blocking: never, threads:
+ * the one that runs the loop, since: 0.1.
+ */
 
 struct event_base;
 

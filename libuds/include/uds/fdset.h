@@ -12,6 +12,9 @@
  * Descriptors on their way: what an fd *is* (kind, access, seals), whether it is what we want, and whether a memfd from a
  * stranger may be mapped.
  * Messages carry fds with the verbs push (we take yours on success), dup (yours stays), peek (borrow), take (you own it).
+ *
+ * Unless a comment says otherwise: pointers are not NULL, nothing changes owner, there are no errors, blocking: never, threads:
+ * any, since: 0.1.
  */
 
 UDS_BEGIN_DECLS
@@ -124,6 +127,8 @@ struct uds_fd_verdict {
     uint32_t bits;
 };
 
+#define UDS_FD_VERDICT_TEXT 128 /* bytes that a verdict needs at most as text */
+
 /**
  * uds_fd_check() - is this descriptor what we want?
  * @fd:      any open descriptor
@@ -146,7 +151,6 @@ uds_fd_check(int fd, const struct uds_fd_wants *wants, struct uds_fd_verdict *ve
  *
  * Ownership: none moves.   Errors: -ENOBUFS @buf is too small.   Blocking: never.   Threads: any.   Since: 0.1.
  */
-#define UDS_FD_VERDICT_TEXT 128
 UDS_EXPORT UDS_NODISCARD int
 uds_fd_verdict_format(const struct uds_fd_verdict *verdict, char *buf, size_t size);
 

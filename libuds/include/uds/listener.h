@@ -13,6 +13,9 @@
  * A listening socket. For a pathname it also owns the socket file: a stale one (nothing listens) is taken over, a live
  * one is left alone; mode, owner and group are in force before the first connect can succeed; closing unlinks the file
  * if it still is ours.
+ *
+ * Unless a comment says otherwise: @listener is not NULL, nothing changes owner, there are no errors, blocking: never, threads:
+ * the one that owns the listener, since: 0.1.
  */
 
 UDS_BEGIN_DECLS
@@ -61,8 +64,11 @@ UDS_EXPORT int uds_listener_get_fd(const uds_listener *listener);
 
 /**
  * uds_listener_accept() - accept one connection
- * Returns a connected, CLOEXEC, non-blocking fd that the caller owns; -EAGAIN nobody waits; -EMFILE/-ENFILE no descriptor
- * is left (the peer is still queued: stop polling for a while); others per accept4(2). Blocking: never. Threads: owner. Since: 0.1.
+ *
+ * Ownership: the caller closes the fd that is returned: connected, CLOEXEC, non-blocking.
+ * Errors:    -EAGAIN nobody waits; -EMFILE, -ENFILE no descriptor is left (the peer is still queued: stop polling for a while);
+ *            others per accept4(2).
+ * Blocking:  never.   Threads: owner.   Since: 0.1.
  */
 UDS_EXPORT UDS_NODISCARD int uds_listener_accept(uds_listener *listener);
 

@@ -23,6 +23,9 @@
  * Client: uds_pb_stub_new() gives a ProtobufCService* for the generated stub functions; options for the next call (deadline, fds) are set
  * on the stub; in the closure the outcome (status, detail, fds) is read from it. Each call runs its closure exactly once; one that
  * cannot even be queued (TOO_LARGE, QUOTA, CALLEE_LOST) runs it before the stub function returns.
+ *
+ * Unless a comment says otherwise: pointers are not NULL, nothing changes owner, there are no errors, blocking: never, threads:
+ * the one that owns the rpc or the client beneath, since: 0.1.
  */
 
 UDS_BEGIN_DECLS
@@ -132,8 +135,7 @@ UDS_EXPORT UDS_NODISCARD int uds_pb_server_set_limits(uds_pb_server *server,
                                                       const struct uds_pb_limits *limits);
 
 /*
- * Inside a method, and later until its closure is called. The call is the closure's: never freed by hand. Blocking: never.
- * Threads: the server's.
+ * Inside a method, and later until its closure is called. The call is the closure's: never freed by hand.
  */
 
 /** uds_pb_call_from() - the call that a method was invoked for; @closure_data is the method's own argument. Since: 0.1. */

@@ -186,17 +186,16 @@ UDS_EXPORT void uds_rpc_process_timeouts(uds_rpc *rpc);
 UDS_EXPORT const char *uds_rpc_call_get_method(const uds_rpc_call *call);
 /** uds_rpc_call_get_subject() - the subject that was called; "" on a direct connection. Since: 0.1. */
 UDS_EXPORT const char *uds_rpc_call_get_subject(const uds_rpc_call *call);
-UDS_EXPORT const char *
-uds_rpc_call_get_sender(const uds_rpc_call *call); /* broker-attested; "" on a direct connection */
+/** uds_rpc_call_get_sender() - who asks, as the broker attests it; "" on a direct connection. Since: 0.1. */
+UDS_EXPORT const char *uds_rpc_call_get_sender(const uds_rpc_call *call);
 /** uds_rpc_call_get_subscription() - which uds_client_serve() it came through (its id); 0 on a direct connection. Since: 0.1. */
 UDS_EXPORT uint64_t uds_rpc_call_get_subscription(const uds_rpc_call *call);
 /** uds_rpc_call_peek_msg() - the REQUEST with body and fds, borrowed: take fds out of it, ref it to keep it. Since: 0.1. */
 UDS_EXPORT uds_msg *uds_rpc_call_peek_msg(uds_rpc_call *call);
-UDS_EXPORT int
-uds_rpc_call_get_timeout(const uds_rpc_call *call); /* ms that are left; -1 none; 0 over */
-UDS_EXPORT int uds_rpc_call_is_cancelled(
-    const uds_rpc_call
-        *call); /* the caller went away or took it back; an answer is still due and is discarded */
+/** uds_rpc_call_get_timeout() - ms that are left; -1 no deadline, 0 it is over. Since: 0.1. */
+UDS_EXPORT int uds_rpc_call_get_timeout(const uds_rpc_call *call);
+/** uds_rpc_call_is_cancelled() - the caller went away or took it back: an answer is still due and is discarded. Since: 0.1. */
+UDS_EXPORT int uds_rpc_call_is_cancelled(const uds_rpc_call *call);
 
 struct uds_rpc_call_callbacks {
     /* Once: the caller took it back, its time is over, or it went away. An answer is still due and may be given here; it is discarded. */
