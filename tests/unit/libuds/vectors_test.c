@@ -27,6 +27,7 @@
 #define BYTES_MAX   20000
 #define VECTORS_MAX 300
 #define EXPECTS_MAX 4
+#define ANSWER_MAX  128
 
 enum outcome {
     OUTCOME_OPEN,
@@ -48,6 +49,7 @@ struct vector {
     size_t fds;
     bool whole;    /* only meant to arrive in one piece */
     size_t memory; /* 0: the fds are of /dev/null; otherwise of so many bytes of memory */
+    bool ring;     /* that memory is a ring's, which both sides may write */
     uint32_t max_body, max_fds;
     unsigned long long features;
     struct seen messages[EXPECTS_MAX];
@@ -56,6 +58,9 @@ struct vector {
     unsigned rule; /* OUTCOME_CLOSE, OUTCOME_DROP */
     uint8_t bytes[BYTES_MAX];
     size_t len;
+    uint8_t
+        answer[ANSWER_MAX]; /* what the receiver sends behind its HELLO; of no length: whatever */
+    size_t answer_len;
 };
 
 static const uint8_t hello_front[] = {
@@ -65,8 +70,27 @@ static const uint8_t hello_front[] = {
 
 /* ---- reading vectors ---- */
 
+/* Appends the digits of @line to @bytes of @size, of which *@len are there. */
+static void
+read_hex(const struct vector *v, const char *line, uint8_t *bytes, size_t size, size_t *len)
+{
+    unsigned byte;
+    int used;
+
+    for (; *line && *line != '#'; line += used) {
+        used = 1;
+        if (*line == ' ' || *line == '\n')
+            continue;
+        cr_assert_eq(sscanf(line, "%2x%n", &byte, &used), 1, "%s: not hex: %s", v->name, line);
+        cr_assert_eq(used, 2);
+        cr_assert_lt(*len, size);
+        bytes[(*len)++] = (uint8_t)byte;
+    }
+}
+
 static void read_key(struct vector *v, const char *line)
 {
+    static const char answer[] = "# answer:", ring[] = "# ring memory:";
     struct seen m;
 
     if (strcmp(line, "# socket: seqpacket\n") == 0)
@@ -87,6 +111,10 @@ static void read_key(struct vector *v, const char *line)
         v->whole = true;
     else if (sscanf(line, "# memory: %zu", &v->memory) == 1)
         return;
+    else if (strncmp(line, ring, strlen(ring)) == 0)
+        v->ring = sscanf(line + strlen(ring), "%zu", &v->memory) == 1;
+    else if (strncmp(line, answer, strlen(answer)) == 0)
+        read_hex(v, line + strlen(answer), v->answer, sizeof(v->answer), &v->answer_len);
     else if (sscanf(line, "# features: %llu", &v->features) == 1)
         return;
     else if (sscanf(line, "# limits: %u %u", &v->max_body, &v->max_fds) == 2)
@@ -95,22 +123,6 @@ static void read_key(struct vector *v, const char *line)
                     &m.body_len, &m.nfds) == 5) {
         cr_assert_lt(v->nmessages, EXPECTS_MAX);
         v->messages[v->nmessages++] = m;
-    }
-}
-
-static void read_hex(struct vector *v, const char *line)
-{
-    unsigned byte;
-    int used;
-
-    for (; *line && *line != '#'; line += used) {
-        used = 1;
-        if (*line == ' ' || *line == '\n')
-            continue;
-        cr_assert_eq(sscanf(line, "%2x%n", &byte, &used), 1, "%s: not hex: %s", v->name, line);
-        cr_assert_eq(used, 2);
-        cr_assert_lt(v->len, sizeof(v->bytes));
-        v->bytes[v->len++] = (uint8_t)byte;
     }
 }
 
@@ -132,7 +144,7 @@ static void read_vector(struct vector *v, const char *name)
         if (line[0] == '#')
             read_key(v, line);
         else
-            read_hex(v, line);
+            read_hex(v, line, v->bytes, sizeof(v->bytes), &v->len);
     }
     fclose(f);
     cr_assert_gt(v->len, 0, "%s has no bytes", name);
@@ -233,8 +245,8 @@ static void bench_close(struct bench *b)
     close(b->raw);
 }
 
-/* Memory of @size bytes that may be mapped: on tmpfs, sealed, every page written. */
-static int make_memory(size_t size)
+/* Memory of @size bytes that may be mapped: on tmpfs, sealed with @seals, every page written. */
+static int make_memory(size_t size, int seals)
 {
     static const char page[4096];
     int fd = memfd_create("vector", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -242,12 +254,15 @@ static int make_memory(size_t size)
     cr_assert_geq(fd, 0);
     for (size_t done = 0; done < size; done += sizeof(page))
         cr_assert_eq(write(fd, page, sizeof(page)), (ssize_t)sizeof(page));
-    cr_assert_eq(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE), 0);
+    cr_assert_eq(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | seals), 0);
     return fd;
 }
 
-static void raw_send(int fd, const void *bytes, size_t len, size_t nfds, size_t memory)
+/* @nfds descriptors as @v says go with the bytes. */
+static void raw_send(const struct vector *v, int fd, const void *bytes, size_t len, size_t nfds)
 {
+    const int seals = v->ring ? F_SEAL_SEAL : F_SEAL_FUTURE_WRITE;
+
     union {
         struct cmsghdr align;
         char space[CMSG_SPACE(UDS_FDS_MAX * sizeof(int))];
@@ -267,8 +282,9 @@ static void raw_send(int fd, const void *bytes, size_t len, size_t nfds, size_t 
         cmsg->cmsg_type = SCM_RIGHTS;
         cmsg->cmsg_len = CMSG_LEN(nfds * sizeof(int));
         for (size_t i = 0; i < nfds; i++)
-            cr_assert_geq(
-                fds[i] = memory ? make_memory(memory) : open("/dev/null", O_RDONLY | O_CLOEXEC), 0);
+            cr_assert_geq(fds[i] = v->memory ? make_memory(v->memory, seals)
+                                             : open("/dev/null", O_RDONLY | O_CLOEXEC),
+                          0);
         memcpy(CMSG_DATA(cmsg), fds, nfds * sizeof(int));
     }
     n = sendmsg(fd, &msg, MSG_NOSIGNAL);
@@ -287,7 +303,7 @@ static void send_hello(const struct vector *v, int raw)
     memcpy(hello, hello_front, sizeof(hello_front));
     for (size_t i = 0; i < 8; i++)
         hello[sizeof(hello_front) + i] = (uint8_t)(v->features >> (8 * i));
-    raw_send(raw, hello, sizeof(hello), 0, 0);
+    raw_send(v, raw, hello, sizeof(hello), 0);
 }
 
 /* ---- what has to come of it ---- */
@@ -310,10 +326,40 @@ static void check_messages(const struct vector *v, const struct bench *b)
     }
 }
 
+/* How long is the frame at the beginning of @bytes? 0: it is not whole. */
+static size_t frame_length(const uint8_t *bytes, size_t len)
+{
+    const struct udsi_limits all = {
+        .max_body = UINT32_MAX, .max_fds = UDS_FDS_MAX, .features = UINT64_MAX};
+    struct udsi_header header;
+    size_t whole;
+
+    if (len < UDSI_HEADER_SIZE || udsi_header_decode(bytes, &all, &header) != UDSI_RULE_NONE)
+        return 0;
+    whole = UDSI_HEADER_SIZE + header.head_length + (size_t)header.body_length;
+    return whole <= len ? whole : 0;
+}
+
+static void check_answer(const struct vector *v, const struct bench *b)
+{
+    uint8_t buf[4096];
+    size_t len = 0, hello;
+    ssize_t n;
+
+    if (v->answer_len == 0)
+        return;
+    while ((n = recv(b->raw, buf + len, sizeof(buf) - len, MSG_DONTWAIT)) > 0)
+        len += (size_t)n;
+    hello = frame_length(buf, len);
+    cr_assert_eq(len - hello, v->answer_len, "%s: an answer of %zu bytes", v->name, len - hello);
+    cr_assert_eq(memcmp(buf + hello, v->answer, v->answer_len), 0, "%s: another answer", v->name);
+}
+
 static void check_outcome(const struct vector *v, const struct bench *b)
 {
     char rule[16];
 
+    check_answer(v, b);
     switch (v->outcome) {
     case OUTCOME_OPEN:
         cr_assert_not(b->closed, "%s: closed: %s", v->name, uds_conn_get_error_text(b->conn));
@@ -346,7 +392,7 @@ static void run_at_once(const struct vector *v)
     bench_open(&b, v->socket_type, v->max_body, v->max_fds);
     if (v->hello)
         send_hello(v, b.raw);
-    raw_send(b.raw, v->bytes, v->len, v->fds, v->memory);
+    raw_send(v, b.raw, v->bytes, v->len, v->fds);
     bench_run(&b);
     check_outcome(v, &b);
     bench_close(&b);
@@ -363,7 +409,7 @@ static void run_byte_by_byte(const struct vector *v)
         send_hello(v, b.raw);
     bench_run(&b);
     for (size_t i = 0; i < v->len && !b.closed; i++) {
-        raw_send(b.raw, v->bytes + i, 1, i == 0 ? v->fds : 0, v->memory);
+        raw_send(v, b.raw, v->bytes + i, 1, i == 0 ? v->fds : 0);
         bench_run(&b);
     }
     check_outcome(v, &b);
@@ -462,7 +508,7 @@ static void run_datagram(const struct vector *v)
     cr_assert_eq(uds_dgram_pair(&to, &from, &options), 0);
     /* So that the receiver has to refuse fds itself, as before 6.16. */
     (void)setsockopt(uds_dgram_get_fd(to), SOL_SOCKET, SO_PASSRIGHTS, &on, sizeof(on));
-    raw_send(uds_dgram_get_fd(from), v->bytes, v->len, v->fds, v->memory);
+    raw_send(v, uds_dgram_get_fd(from), v->bytes, v->len, v->fds);
     while (uds_dgram_receive(to, &b.messages[b.nmessages], NULL) == 1)
         b.nmessages++;
     snprintf(rule, sizeof(rule), "P-%u:", v->rule);
@@ -499,7 +545,7 @@ static void run_encoder(const struct vector *v)
         return;
     bench_open(&b, v->socket_type, v->max_body, v->max_fds);
     send_hello(v, b.raw);
-    raw_send(b.raw, v->bytes, v->len, v->fds, v->memory);
+    raw_send(v, b.raw, v->bytes, v->len, v->fds);
     bench_run(&b);
     check_outcome(v, &b);
     (void)raw_receive(b.raw, buf, sizeof(buf), &nfds); /* its HELLO */
@@ -562,6 +608,36 @@ Test(vectors, each_rule_of_the_receiver_is_broken_by_one)
         cr_assert(rule_has_vector[rule] || rule == UDSI_RULE_RING_INDEX ||
                       rule == UDSI_RULE_RING_FDS || udsi_rule_text((enum udsi_rule)rule)[0] == '\0',
                   "no vector breaks %s", udsi_rule_text((enum udsi_rule)rule));
+}
+
+/* Every type of frame is in a vector that breaks no rule, as what is received or as the answer to it. */
+static bool type_has_vector[UINT8_MAX + 1];
+
+static void note_types(const uint8_t *bytes, size_t len)
+{
+    for (size_t n; (n = frame_length(bytes, len)) > 0; bytes += n, len -= n)
+        type_has_vector[bytes[2]] = true;
+}
+
+static void note_good_types(const struct vector *v)
+{
+    if (v->outcome != OUTCOME_OPEN && v->outcome != OUTCOME_END)
+        return;
+    note_types(v->bytes, v->len);
+    note_types(v->answer, v->answer_len);
+}
+
+Test(vectors, show_each_type_of_frame)
+{
+    UDS_TEST_GUARD;
+    uint8_t header[UDSI_HEADER_SIZE] = {UDSI_FRAME_MAGIC, UDSI_FRAME_VERSION};
+
+    for_each_vector(note_good_types);
+    for (unsigned type = 0; type <= UINT8_MAX; type++) {
+        header[2] = (uint8_t)type;
+        cr_expect_eq(frame_length(header, sizeof(header)) > 0, type_has_vector[type], "type %u",
+                     type);
+    }
 }
 
 /* P-72 */
