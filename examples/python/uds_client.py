@@ -20,7 +20,7 @@ STREAMING = 1 << 4  # of FEATURES: PART, CREDIT and WINDOW
 (SUBJECT, QUEUE, TIMEOUT_MS, STATUS, DETAIL, METHOD, SEQUENCE, DROPPED, SENDER, VALUE, MODE,
  HEADER, RULE, WINDOW) = range(1, 15)
 MAX_BODY, MAX_FDS, FEATURES, SUBSCRIPTION = 32, 33, 34, 0x8001
-OK, BAD_REQUEST, UNIMPLEMENTED = 0, 7, 8
+OK, BAD_REQUEST, UNIMPLEMENTED, INTERNAL = 0, 7, 8, 9
 FORMAT = struct.Struct("<BBBBIHHIQ")  # magic version type flags body head fds reserved id
 
 
@@ -140,11 +140,7 @@ class Client:
         if frame.kind == DELIVER and frame.id in self.handlers:
             self.handlers[frame.id](frame)
         elif frame.kind == REQUEST:
-            handler = self.handlers.get(frame.number(SUBSCRIPTION))
-            status, body, fds = handler(frame) if handler else (UNIMPLEMENTED, b"", ())
-            self.send(REPLY, frame.id, u32(STATUS, status) if status else b"", body, fds)  # P-23
-            for fd in fds:
-                os.close(fd)
+            self.answer(frame)
         elif frame.kind == PART and frame.id in self.streams:
             self.take_part(frame)
         elif frame.kind in (MESSAGE, NOTICE):
@@ -152,6 +148,16 @@ class Client:
         elif frame.kind == GOODBYE:
             raise ProtocolError(f"goodbye: {frame.number(STATUS)} {frame.text(DETAIL)}")
         frame.close_fds()  # what nobody took; a late REPLY or PART too (P-24, P-65)
+
+    def answer(self, frame):
+        handler = self.handlers.get(frame.number(SUBSCRIPTION))
+        status, body, fds = INTERNAL, b"", ()
+        try:
+            status, body, fds = handler(frame) if handler else (UNIMPLEMENTED, b"", ())
+        finally:  # P-23: also when the handler raises
+            self.send(REPLY, frame.id, u32(STATUS, status) if status else b"", body, fds)
+            for fd in fds:
+                os.close(fd)
 
     def take_part(self, frame):
         stream = self.streams[frame.id]

@@ -224,6 +224,8 @@ def request_and_serve(address):
         senders.append(frame.text(uds.SENDER))
         if frame.text(uds.METHOD) == "fail":
             return 1234, b"", ()
+        if frame.text(uds.METHOD) == "raise":
+            raise ZeroDivisionError
         return uds.OK, frame.body.upper(), [os.dup(fd) for fd in frame.fds]
 
     ident = server.serve("py.service", handler)
@@ -231,7 +233,10 @@ def request_and_serve(address):
 
     def serve():
         while not stop.is_set():
-            server.process(0.02)
+            try:
+                server.process(0.02)
+            except ZeroDivisionError:
+                senders.append("raised")
 
     thread = threading.Thread(target=serve)
     thread.start()
@@ -247,9 +252,11 @@ def request_and_serve(address):
         os.close(memfd)
         expect("the server knows who asked", senders == [f"uid:{os.getuid()}"])
         expect_refused(1234, client.request, "py.service", method="fail", timeout=10)
+        expect_refused(uds.INTERNAL, client.request, "py.service", method="raise", timeout=10)
     finally:
         stop.set()
         thread.join()
+    expect("who runs the server hears of the exception", senders[-1] == "raised")
     server.ask(uds.UNSUBSCRIBE, ident=ident)
     expect_refused(3, client.request, "py.service", timeout=10)
     client.close()
