@@ -21,139 +21,13 @@
 #include "conn/conn.h"
 #include "guard.h"
 #include "rawpeer.h"
+#include "ringpeer.h"
 #include "socket/ringmem.h"
 #include "wire/cursor.h"
 #include "wire/head.h"
 
-#define SIZE  4096u
+#define SIZE  RINGPEER_SIZE
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
-
-/* The peer: its end of the socket and its side of the ring, to be used as it likes. */
-struct peer {
-    uds_conn *conn; /* ours */
-    int sock;
-    void *base;
-    struct udsi_ring ring;
-};
-
-static void peer_free(struct peer *peer)
-{
-    (void)uds_conn_unref(peer->conn);
-    udsi_close(peer->sock);
-    if (peer->base)
-        udsi_ringmem_unmap(peer->base, udsi_ring_total(SIZE));
-}
-#define _cleanup_peer_ __attribute__((cleanup(peer_free)))
-
-static struct peer peer_new(void)
-{
-    struct uds_conn_options options = UDS_CONN_OPTIONS_INIT;
-    struct peer peer = {0};
-    int pair[2];
-
-    options.ring_bytes = SIZE;
-    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-    cr_assert_eq(uds_conn_new(&peer.conn, pair[0], &options), 0);
-    peer.sock = pair[1];
-    return peer;
-}
-
-static void say_hello(struct peer *peer)
-{
-    uint8_t head[8 + 8 + 12];
-    struct raw_frame frame = {.type = UDS_MSG_HELLO, .head = head, .head_len = sizeof(head)};
-
-    udsi_head_put_u32(head, UDSI_FIELD_MAX_BODY, 1 << 24);
-    udsi_head_put_u32(head + 8, UDSI_FIELD_MAX_FDS, 16);
-    udsi_head_put_u64(head + 16, UDSI_FIELD_FEATURES, UDS_FEATURE_RING);
-    cr_assert_gt(raw_send_frame(peer->sock, &frame, -1, 0), 0);
-}
-
-static void raw_step(struct peer *peer, uint64_t id, uint32_t step, uint32_t bytes, int fd)
-{
-    uint8_t head[16];
-    struct raw_frame frame = {.type = UDS_MSG_RING,
-                              .id = id,
-                              .head = head,
-                              .head_len = bytes ? 16 : 8,
-                              .claimed_fds = fd >= 0};
-
-    udsi_head_put_u32(head, UDSI_FIELD_RING_STEP, step);
-    udsi_head_put_u32(head + 8, UDSI_FIELD_RING_BYTES, bytes);
-    cr_assert_gt(raw_send_frame(peer->sock, &frame, fd, fd >= 0), 0);
-}
-
-/* process() until it has nothing more to do; a peer must not be able to keep it busy with nothing. */
-static int run(struct peer *peer)
-{
-    int r, turns = 0;
-
-    do {
-        struct pollfd pfd = {.fd = uds_conn_get_fd(peer->conn)};
-
-        cr_assert_lt(turns++, 3000, "awake for nothing");
-        r = uds_conn_process(peer->conn);
-        cr_assert(udsi_conn_check(peer->conn));
-        if (r < 0)
-            break;
-        pfd.events = uds_conn_get_events(peer->conn);
-        if (r == 0 && pfd.events && poll(&pfd, 1, 0) > 0)
-            r = 1;
-    } while (r == 1);
-    return r;
-}
-
-/* A ring is in use, and our HELLO and ACCEPT have been read. */
-static struct peer ringed(struct raw_seen *seen)
-{
-    struct peer peer = peer_new();
-    int memfd = udsi_ringmem_new(udsi_ring_total(SIZE), &peer.base);
-
-    cr_assert_geq(memfd, 0);
-    uds_conn_set_callbacks(peer.conn, &raw_callbacks, seen);
-    udsi_ring_init(&peer.ring, peer.base, SIZE, 0);
-    say_hello(&peer);
-    raw_step(&peer, 7, UDSI_RING_OFFER, SIZE, memfd);
-    udsi_close(memfd);
-    cr_assert_eq(run(&peer), 0);
-    raw_step(&peer, 7, UDSI_RING_SWITCH, 0, -1);
-    cr_assert_eq(run(&peer), 0);
-    cr_assert(uds_conn_uses_ring(peer.conn));
-    raw_drain(peer.sock);
-    return peer;
-}
-
-static void ring_bell(struct peer *peer)
-{
-    (void)send(peer->sock, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
-/* A message into the ring, and the doorbell. */
-static void put_message(struct peer *peer, uint64_t id, size_t body_len, uint16_t claimed_fds)
-{
-    static uint8_t body[3000], bytes[4000];
-    struct raw_frame frame = {
-        .id = id, .body = body, .body_len = body_len, .claimed_fds = claimed_fds};
-    size_t len = raw_encode(&frame, bytes);
-
-    cr_assert_eq(udsi_ring_write(&peer->ring, bytes, len), (ssize_t)len);
-    udsi_ring_publish(&peer->ring);
-    ring_bell(peer);
-}
-
-static void send_fds(struct peer *peer, size_t nfds)
-{
-    cr_assert_eq(raw_send(peer->sock, "", 1, 0, nfds), 1);
-}
-
-static void expect_broken(struct peer *peer, const char *rule)
-{
-    const char *text;
-
-    cr_assert_eq(run(peer), -EPROTO);
-    text = uds_conn_get_error_text(peer->conn);
-    cr_assert(strstr(text, rule), "%s is not about %s", text, rule);
-}
 
 /* ---- what it offers ---- */
 
@@ -196,36 +70,36 @@ Test(conn_ring_hostile, takes_no_memory_that_could_hurt) /* P-52 */
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        _cleanup_peer_ struct peer peer = peer_new();
+        _cleanup_ringpeer_ struct ringpeer peer = ringpeer_new();
         int fd = bad_memory(cases[i].size, cases[i].seals, cases[i].touch, cases[i].read_only);
 
-        say_hello(&peer);
-        raw_step(&peer, 7, UDSI_RING_OFFER, SIZE, fd);
+        ringpeer_hello(&peer);
+        ringpeer_step(&peer, 7, UDSI_RING_OFFER, SIZE, fd);
         udsi_close(fd);
-        expect_broken(&peer, "P-52");
+        ringpeer_expect(&peer, "P-52");
     }
 }
 
 Test(conn_ring_hostile, cannot_offer_what_it_does_not_send) /* P-50 */
 {
     UDS_TEST_GUARD;
-    _cleanup_peer_ struct peer peer = peer_new();
+    _cleanup_ringpeer_ struct ringpeer peer = ringpeer_new();
 
-    say_hello(&peer);
-    raw_step(&peer, 7, UDSI_RING_OFFER, SIZE, -1);
-    expect_broken(&peer, "P-50");
+    ringpeer_hello(&peer);
+    ringpeer_step(&peer, 7, UDSI_RING_OFFER, SIZE, -1);
+    ringpeer_expect(&peer, "P-50");
 }
 
 Test(conn_ring_hostile, answers_one_offer) /* P-51 */
 {
     UDS_TEST_GUARD;
-    _cleanup_peer_ struct peer peer = peer_new();
+    _cleanup_ringpeer_ struct ringpeer peer = ringpeer_new();
 
-    say_hello(&peer);
-    raw_step(&peer, 7, UDSI_RING_OFFER, 2 * SIZE, 0); /* declined before anybody looks at it */
-    cr_assert_eq(run(&peer), 0);
-    raw_step(&peer, 8, UDSI_RING_OFFER, 2 * SIZE, 0);
-    expect_broken(&peer, "P-51");
+    ringpeer_hello(&peer);
+    ringpeer_step(&peer, 7, UDSI_RING_OFFER, 2 * SIZE, 0); /* declined before anybody looks at it */
+    cr_assert_eq(ringpeer_run(&peer), 0);
+    ringpeer_step(&peer, 8, UDSI_RING_OFFER, 2 * SIZE, 0);
+    ringpeer_expect(&peer, "P-51");
 }
 
 Test(conn_ring_hostile, goes_over_once_and_under_the_right_id) /* P-51 */
@@ -238,14 +112,14 @@ Test(conn_ring_hostile, goes_over_once_and_under_the_right_id) /* P-51 */
     size_t len;
 
     for (uint32_t step = UDSI_RING_ACCEPT; step <= UDSI_RING_SWITCH; step++) {
-        _cleanup_peer_ struct peer peer = ringed(&seen);
+        _cleanup_ringpeer_ struct ringpeer peer = ringpeer_over(&seen);
 
         udsi_head_put_u32(head, UDSI_FIELD_RING_STEP, step);
         len = raw_encode(&frame, bytes);
         cr_assert_eq(udsi_ring_write(&peer.ring, bytes, len), (ssize_t)len);
         udsi_ring_publish(&peer.ring);
-        ring_bell(&peer);
-        expect_broken(&peer, "P-51");
+        ringpeer_bell(&peer);
+        ringpeer_expect(&peer, "P-51");
     }
 }
 
@@ -255,12 +129,12 @@ Test(conn_ring_hostile, may_scribble_over_what_it_has_sent)
 {
     UDS_TEST_GUARD;
     struct raw_seen seen = {0};
-    _cleanup_peer_ struct peer peer = ringed(&seen);
+    _cleanup_ringpeer_ struct ringpeer peer = ringpeer_over(&seen);
 
-    put_message(&peer, 1, 1000, 0);
-    cr_assert_eq(run(&peer), 0);
+    ringpeer_put(&peer, 1, 1000, 0);
+    cr_assert_eq(ringpeer_run(&peer), 0);
     memset((uint8_t *)peer.base + UDSI_RING_WORDS, 0xff, SIZE);
-    cr_assert_eq(run(&peer), 0);
+    cr_assert_eq(ringpeer_run(&peer), 0);
     cr_assert_eq(seen.messages, 1);
     cr_assert_eq(seen.last_body_len, 1000);
 }
@@ -269,18 +143,18 @@ Test(conn_ring_hostile, loses_the_connection_by_an_impossible_tail) /* P-53 */
 {
     UDS_TEST_GUARD;
     struct raw_seen seen = {0};
-    _cleanup_peer_ struct peer peer = ringed(&seen);
+    _cleanup_ringpeer_ struct ringpeer peer = ringpeer_over(&seen);
 
     atomic_store(&peer.ring.mine->tail.value, SIZE + 1);
-    ring_bell(&peer);
-    expect_broken(&peer, "P-53");
+    ringpeer_bell(&peer);
+    ringpeer_expect(&peer, "P-53");
 }
 
 Test(conn_ring_hostile, loses_the_connection_by_an_impossible_head) /* P-53 */
 {
     UDS_TEST_GUARD;
     struct raw_seen seen = {0};
-    _cleanup_peer_ struct peer peer = ringed(&seen);
+    _cleanup_ringpeer_ struct ringpeer peer = ringpeer_over(&seen);
 
     atomic_store(&peer.ring.mine->head.value, 1);
     for (int i = 0; i < 6; i++) {
@@ -291,7 +165,7 @@ Test(conn_ring_hostile, loses_the_connection_by_an_impossible_head) /* P-53 */
         cr_assert_eq(uds_conn_send(peer.conn, msg), 0);
     }
     atomic_store(&peer.ring.mine->head.value, 100000);
-    expect_broken(&peer, "P-53");
+    ringpeer_expect(&peer, "P-53");
 }
 
 Test(conn_ring_hostile, may_write_any_word_at_any_moment)
@@ -301,7 +175,7 @@ Test(conn_ring_hostile, may_write_any_word_at_any_moment)
 
     for (int round = 0; round < 300; round++) {
         struct raw_seen seen = {0};
-        _cleanup_peer_ struct peer peer = ringed(&seen);
+        _cleanup_ringpeer_ struct ringpeer peer = ringpeer_over(&seen);
 
         for (int step = 0; step < 40; step++) {
             uint32_t *words = (uint32_t *)peer.base;
@@ -330,10 +204,10 @@ Test(conn_ring_hostile, may_write_any_word_at_any_moment)
                 (void)(uds_conn_send(peer.conn, msg) == 0 && uds_conn_flush(peer.conn) == 0);
                 break;
             default:
-                ring_bell(&peer);
+                ringpeer_bell(&peer);
                 break;
             }
-            if (run(&peer) < 0)
+            if (ringpeer_run(&peer) < 0)
                 break;
         }
     }
@@ -345,15 +219,15 @@ Test(conn_ring_hostile, may_ring_for_ever)
 {
     UDS_TEST_GUARD;
     struct raw_seen seen = {0};
-    _cleanup_peer_ struct peer peer = ringed(&seen);
+    _cleanup_ringpeer_ struct ringpeer peer = ringpeer_over(&seen);
 
     for (int round = 0; round < 50; round++) {
         for (int i = 0; i < 1000; i++)
-            ring_bell(&peer);
-        cr_assert_eq(run(&peer), 0);
+            ringpeer_bell(&peer);
+        cr_assert_eq(ringpeer_run(&peer), 0);
     }
-    put_message(&peer, 1, 10, 0);
-    cr_assert_eq(run(&peer), 0);
+    ringpeer_put(&peer, 1, 10, 0);
+    cr_assert_eq(ringpeer_run(&peer), 0);
     cr_assert_eq(seen.messages, 1);
 }
 
@@ -361,7 +235,7 @@ Test(conn_ring_hostile, leaves_the_caller_its_timeout_when_it_never_rings)
 {
     UDS_TEST_GUARD;
     struct raw_seen seen = {0};
-    _cleanup_peer_ struct peer peer = ringed(&seen);
+    _cleanup_ringpeer_ struct ringpeer peer = ringpeer_over(&seen);
     uint64_t before = udsi_now_ms();
     uds_msg *msg;
 
@@ -376,12 +250,12 @@ Test(conn_ring_hostile, is_found_out_when_fds_come_that_no_frame_claims) /* P-54
 {
     UDS_TEST_GUARD;
     struct raw_seen seen = {0};
-    _cleanup_peer_ struct peer peer = ringed(&seen);
+    _cleanup_ringpeer_ struct ringpeer peer = ringpeer_over(&seen);
 
-    send_fds(&peer, 1);
-    cr_assert_eq(run(&peer), 0, "its frame may be on its way");
-    send_fds(&peer, 1);
-    expect_broken(&peer, "P-54");
+    ringpeer_send_fds(&peer, 1);
+    cr_assert_eq(ringpeer_run(&peer), 0, "its frame may be on its way");
+    ringpeer_send_fds(&peer, 1);
+    ringpeer_expect(&peer, "P-54");
 }
 
 Test(conn_ring_hostile, is_found_out_when_a_frame_claims_fds_that_did_not_come) /* P-10 */
@@ -390,15 +264,15 @@ Test(conn_ring_hostile, is_found_out_when_a_frame_claims_fds_that_did_not_come) 
     struct raw_seen seen = {0};
 
     for (size_t come = 0; come < 4; come++) {
-        _cleanup_peer_ struct peer peer = ringed(&seen);
+        _cleanup_ringpeer_ struct ringpeer peer = ringpeer_over(&seen);
 
         if (come > 0)
-            send_fds(&peer, come);
-        put_message(&peer, 1, 10, 2);
+            ringpeer_send_fds(&peer, come);
+        ringpeer_put(&peer, 1, 10, 2);
         if (come == 2)
-            cr_assert_eq(run(&peer), 0);
+            cr_assert_eq(ringpeer_run(&peer), 0);
         else
-            expect_broken(&peer, "P-10");
+            ringpeer_expect(&peer, "P-10");
     }
 }
 
@@ -406,24 +280,24 @@ Test(conn_ring_hostile, sends_no_more_fds_than_are_taken) /* P-8 */
 {
     UDS_TEST_GUARD;
     struct raw_seen seen = {0};
-    _cleanup_peer_ struct peer peer = ringed(&seen);
+    _cleanup_ringpeer_ struct ringpeer peer = ringpeer_over(&seen);
 
-    send_fds(&peer, 17);
-    put_message(&peer, 1, 10, 16);
-    expect_broken(&peer, "P-8");
+    ringpeer_send_fds(&peer, 17);
+    ringpeer_put(&peer, 1, 10, 16);
+    ringpeer_expect(&peer, "P-8");
 }
 
 Test(conn_ring_hostile, dies_in_the_middle_of_a_frame)
 {
     UDS_TEST_GUARD;
     struct raw_seen seen = {0};
-    _cleanup_peer_ struct peer peer = ringed(&seen);
+    _cleanup_ringpeer_ struct ringpeer peer = ringpeer_over(&seen);
 
-    put_message(&peer, 1, 10, 0);
+    ringpeer_put(&peer, 1, 10, 0);
     cr_assert_eq(udsi_ring_write(&peer.ring, "\xd5\1\10", 3), 3);
     udsi_ring_publish(&peer.ring);
     udsi_close(udsi_take_fd(&peer.sock));
-    cr_assert_eq(run(&peer), -ECONNRESET);
+    cr_assert_eq(ringpeer_run(&peer), -ECONNRESET);
     cr_assert_eq(seen.messages, 1);
 }
 
@@ -431,11 +305,11 @@ Test(conn_ring_hostile, takes_pages_out_of_the_ring)
 {
     UDS_TEST_GUARD;
     struct raw_seen seen = {0};
-    _cleanup_peer_ struct peer peer = ringed(&seen);
+    _cleanup_ringpeer_ struct ringpeer peer = ringpeer_over(&seen);
 
-    put_message(&peer, 1, 10, 0);
+    ringpeer_put(&peer, 1, 10, 0);
     cr_assert_eq(madvise(peer.base, udsi_ring_total(SIZE), MADV_REMOVE), 0);
-    ring_bell(&peer);
-    (void)run(&peer); /* zeroes: an index that went back, or nothing new */
+    ringpeer_bell(&peer);
+    (void)ringpeer_run(&peer); /* zeroes: an index that went back, or nothing new */
     cr_assert_leq(seen.messages, 1);
 }
