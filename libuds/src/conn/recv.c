@@ -83,12 +83,14 @@ void udsi_receiver_get_unfinished(const struct udsi_receiver *rx,
     *ret_fds = rx->partial ? rx->partial->nfds : 0;
     for (size_t i = 0; i < rx->nbatches; i++)
         *ret_fds += rx->batches[i].nfds;
+    for (size_t i = 0; rx->ring && i < rx->ring->nheld; i++)
+        *ret_fds += rx->ring->held[i].nfds;
 }
 
 /* Beside a ring, fds come on the socket: the next batch there is for the frame that begins at @position. */
 static int claim_from_ring(struct udsi_receiver *rx, uint64_t position)
 {
-    int r = udsi_ringlink_claim(rx->ring, rx->limits.max_fds, &rx->batches[0]);
+    int r = udsi_ringlink_claim(rx->ring, &rx->batches[0]);
 
     if (r == -EPROTO)
         rx->rule = rx->ring->rule;

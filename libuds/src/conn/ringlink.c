@@ -40,7 +40,8 @@
 #include "socket/io.h"
 #include "socket/ringmem.h"
 
-#define NAPS_MAX    4     /* doorbells that may lie in the socket */
+#define NAPS_MAX    4  /* doorbells that may lie in the socket */
+#define DRAIN_MAX   16 /* receives in a row: a peer that rings without end does not hold the loop */
 #define SPIN_NS     50000 /* above the price of waking somebody on another core */
 #define SPIN_MIN_NS 1000
 #define SPIN_RETRY  64 /* one wait in so many spins in full, whatever came of the last ones */
@@ -101,19 +102,24 @@ static int hold_ancillary(struct udsi_ringlink *link, struct udsi_ancillary *anc
     udsi_close(udsi_take_fd(&ancillary->pidfd));
     if (ancillary->nfds == 0 && !ancillary->truncated)
         return 0;
+    if (ancillary->nfds > link->max_fds) {
+        udsi_ancillary_clear(ancillary);
+        return broken(link, UDSI_RULE_FD_COUNT);
+    }
     r = udsi_batch_take(&batch, ancillary);
     return r < 0 ? r : udsi_ringlink_hold(link, &batch);
 }
 
 /*
  * Reads doorbells until the socket is empty, at its end, or has brought descriptors: those first need a look at the ring.
- * 0 or -errno.
+ * What a peer has rung beyond all need stays for the next time. 0 or -errno.
  */
 static int drain(struct udsi_ringlink *link)
 {
-    for (;;) {
+    link->more_lies = true;
+    for (unsigned i = 0; i < DRAIN_MAX; i++) {
         struct udsi_ancillary ancillary;
-        uint8_t bytes[64];
+        uint8_t bytes[1024];
         struct iovec iov = {.iov_base = bytes, .iov_len = sizeof(bytes)};
         size_t held = link->nheld;
         ssize_t n = udsi_recv(link->fd, &iov, 1, MSG_DONTWAIT, &ancillary);
@@ -130,10 +136,12 @@ static int drain(struct udsi_ringlink *link)
             if ((size_t)n == sizeof(bytes) || link->ending)
                 continue;
         }
-        link->listening = false;
+        link->listening = link->more_lies = false;
         link->naps = 0;
         return 0;
     }
+    link->naps = NAPS_MAX;
+    return 0;
 }
 
 static ssize_t read_ring(struct udsi_ringlink *link, const struct iovec *iov, size_t niov)
@@ -170,7 +178,7 @@ ssize_t udsi_ringlink_read(struct udsi_ringlink *link, const struct iovec *iov, 
     return link->ended ? 0 : -EAGAIN;
 }
 
-int udsi_ringlink_claim(struct udsi_ringlink *link, uint32_t max_fds, struct udsi_batch *ret)
+int udsi_ringlink_claim(struct udsi_ringlink *link, struct udsi_batch *ret)
 {
     if (link->nheld == 0 && !link->ended) {
         int r = drain(link);
@@ -180,8 +188,6 @@ int udsi_ringlink_claim(struct udsi_ringlink *link, uint32_t max_fds, struct uds
     }
     if (link->nheld == 0)
         return broken(link, UDSI_RULE_FDS_MISSING);
-    if (link->held[0].nfds > max_fds)
-        return broken(link, UDSI_RULE_FD_COUNT);
     *ret = link->held[0];
     link->held[0] = link->held[1];
     link->held[1] = (struct udsi_batch){0};
@@ -378,7 +384,8 @@ bool udsi_ringlink_spin(uds_conn *conn, uint32_t needs)
     struct udsi_ringlink *link = conn->ring;
     uint64_t until;
 
-    if (!link || (needs == UDSI_RING_DATA ? !link->in_over : !link->out_over))
+    /* What waits for the socket beside it, or for a time, gains nothing by room that there is. */
+    if (!link || (needs == UDSI_RING_DATA ? !link->in_over : !waits_for_room(conn)))
         return false;
     if (is_there(&link->ring, needs))
         return true;
@@ -420,7 +427,8 @@ int udsi_ringlink_nap(uds_conn *conn, int timeout_ms)
     struct udsi_ringlink *link = conn->ring;
     struct pollfd pfd = {.fd = link->fd, .events = POLLIN};
     struct epoll_event event;
-    int fd = nap_fd(link), r;
+    /* What was left in the socket is no edge any more, were it the end; and a full one takes no doorbell that would be. */
+    int fd = link->more_lies ? -1 : nap_fd(link), r;
 
     r = fd < 0 ? poll(&pfd, 1, timeout_ms) : epoll_wait(fd, &event, 1, timeout_ms);
     if (r < 0)

@@ -32,6 +32,7 @@ struct udsi_ringlink {
 
     bool listening; /* we slept since the socket was last found empty: there may be a byte in it */
     bool lazy;      /* let it lie, the caller does not poll for level */
+    bool more_lies; /* the last look at the socket has not come to the bottom of it */
     unsigned naps;  /* sleeps since then: at most as many bytes have come from an honest peer */
     bool ending;    /* epoll has told of the end, which may lie behind doorbells */
     bool ended;     /* the socket is at its end */
@@ -40,6 +41,7 @@ struct udsi_ringlink {
     uint32_t spin_ns; /* how long the next spin may last */
     unsigned waits;
 
+    uint32_t max_fds;                     /* in a batch, as our HELLO said */
     struct udsi_batch held[UDSI_BATCHES]; /* descriptors whose frame has not been parsed */
     size_t nheld;
     enum udsi_rule rule; /* what the peer broke, with -EPROTO */
@@ -53,7 +55,7 @@ struct udsi_ringlink *udsi_ringlink_free(struct udsi_ringlink *link);
 ssize_t udsi_ringlink_read(struct udsi_ringlink *link, const struct iovec *iov, size_t niov);
 
 /* The descriptors of the frame that is parsed now, into @ret. 0, -EPROTO none came before it. */
-int udsi_ringlink_claim(struct udsi_ringlink *link, uint32_t max_fds, struct udsi_batch *ret);
+int udsi_ringlink_claim(struct udsi_ringlink *link, struct udsi_batch *ret);
 
 /* Keeps descriptors that came with bytes behind the peer's last frame on the stream. Takes them in any case. */
 int udsi_ringlink_hold(struct udsi_ringlink *link, struct udsi_batch *batch);

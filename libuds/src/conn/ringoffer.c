@@ -31,6 +31,7 @@ static struct udsi_ringlink *link_new(const uds_conn *conn)
         return NULL;
     link->fd = conn->fd;
     link->memfd = link->nap_fd = -1;
+    link->max_fds = conn->in.limits.max_fds;
     return link;
 }
 
@@ -272,7 +273,7 @@ static int get_batches(uds_snapshot *s, struct udsi_ringlink *link)
     while (link->nheld < count) {
         struct udsi_ancillary ancillary = {.pidfd = -1, .truncated = uds_snapshot_get_u32(s) != 0};
         uint32_t nfds = uds_snapshot_get_u32(s);
-        int r = nfds > UDS_FDS_MAX || (ancillary.truncated && nfds > 0) ? -EBADMSG : 0;
+        int r = nfds > link->max_fds || (ancillary.truncated && nfds > 0) ? -EBADMSG : 0;
 
         while (r == 0 && ancillary.nfds < nfds) {
             int fd = uds_snapshot_get_fd(s);

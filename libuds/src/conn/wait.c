@@ -109,6 +109,7 @@ static int wait_ready(uds_conn *conn, uint64_t deadline, bool nap)
 int uds_conn_receive_wait(uds_conn *conn, uds_msg **ret, int timeout_ms)
 {
     uint64_t deadline = deadline_after(timeout_ms);
+    bool late = false;
 
     for (;;) {
         int r;
@@ -122,12 +123,12 @@ int uds_conn_receive_wait(uds_conn *conn, uds_msg **ret, int timeout_ms)
         (void)uds_conn_unref(conn);
         if (r != 0)
             return r < 0 ? r : 0;
-        if (udsi_ringlink_spin(conn, UDSI_RING_DATA) || udsi_ringlink_sleep(conn)) {
-            /* Parts of a message must not hold us for longer than the message may. */
-            if (left_until(deadline) == 0)
-                return -ETIMEDOUT;
+        /* Parts of a message, however fast they come, must not hold us for longer than the message may. */
+        if (late)
+            return -ETIMEDOUT;
+        late = left_until(deadline) == 0;
+        if (udsi_ringlink_spin(conn, UDSI_RING_DATA) || udsi_ringlink_sleep(conn))
             continue;
-        }
         r = wait_ready(conn, deadline, conn->in.ring != NULL);
         if (r < 0)
             return r;
@@ -170,7 +171,7 @@ static int wait_sendable(uds_conn *conn, uint64_t deadline)
 int uds_conn_send_wait(uds_conn *conn, uds_msg *msg, int timeout_ms)
 {
     uint64_t deadline = deadline_after(timeout_ms);
-    bool queued;
+    bool queued, late = false;
     int r;
 
     if (conn->reported)
@@ -212,6 +213,9 @@ int uds_conn_send_wait(uds_conn *conn, uds_msg *msg, int timeout_ms)
         }
         if (r == 0 && !queued)
             continue;
+        if (late)
+            return -ETIMEDOUT;
+        late = left_until(deadline) == 0;
         r = wait_sendable(conn, deadline);
         if (r < 0)
             return r;
