@@ -197,12 +197,17 @@ int uds_dgram_receive_wait(uds_dgram *dgram,
                            int timeout_ms)
 {
     uint64_t deadline = deadline_after(timeout_ms);
+    bool late = false;
 
     for (;;) {
         int r = uds_dgram_receive(dgram, ret, ret_sender);
 
         if (r != 0)
             return r < 0 ? r : 0;
+        /* Who sends nothing but garbage, and much of it, does not hold us for longer than the message may. */
+        if (late)
+            return -ETIMEDOUT;
+        late = left_until(deadline) == 0;
         r = wait_for(dgram, POLLIN, -1, deadline);
         if (r < 0)
             return r;

@@ -299,6 +299,26 @@ Test(dgram_wait, times_out_and_delivers)
     }
 }
 
+/* What is there stays: as if there came garbage without end. */
+static int
+recvmmsg_again(int fd, struct mmsghdr *msgs, unsigned count, int flags, struct timespec *timeout)
+{
+    return recvmmsg(fd, msgs, count, flags | MSG_PEEK, timeout);
+}
+
+Test(dgram_wait, keeps_the_deadline_however_much_garbage_comes, .timeout = 10)
+{
+    UDS_TEST_GUARD;
+    _cleanup_dgram_ uds_dgram *a = NULL, *b = NULL;
+    uds_msg *msg;
+
+    cr_assert_eq(uds_dgram_pair(&a, &b, NULL), 0);
+    cr_assert_eq(send(uds_dgram_get_fd(a), "garbage", 7, 0), 7);
+    udsi_io_hooks.recvmmsg = recvmmsg_again;
+    cr_assert_eq(uds_dgram_receive_wait(b, &msg, NULL, 50), -ETIMEDOUT);
+    udsi_io_hooks.recvmmsg = recvmmsg;
+}
+
 Test(dgram_event, receives_in_a_libevent_loop)
 {
     UDS_TEST_GUARD;
