@@ -18,7 +18,7 @@
  *
  * Unless a comment says otherwise: pointers are not NULL, nothing changes owner, there are no errors, blocking: never,
  * threads: a client belongs to one at a time and is not usable after fork(2) in the child, since: 0.1. Any callback may call
- * anything here, uds_client_free() included.
+ * anything here, uds_client_free() included; on_rearm and the loop hook alone may only look at fd, events and timeout.
  */
 
 UDS_BEGIN_DECLS

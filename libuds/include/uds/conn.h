@@ -22,7 +22,8 @@
  * wait in the queue. Everything that is queued when process() or flush() runs goes out in as few sendmsg as the fd
  * rules permit. The blocking calls (…_wait) are the same core with poll(2) between.
  *
- * Callbacks come last in process() with a reference held: they may send, shut down, and unref the connection.
+ * Callbacks come last in process() with a reference held: they may send, shut down, and unref the connection. on_rearm and the
+ * loop hook alone come in the middle of other functions: they may look at fd, events and timeout and take note, and no more.
  * A connection belongs to one thread at a time; it is not usable after fork(2) in the child, except to be freed.
  *
  * Unless a comment says otherwise: @conn is not NULL, nothing changes owner, there are no errors, blocking: never, threads:
@@ -90,7 +91,8 @@ struct uds_conn_callbacks {
     void (*on_close)(uds_conn *conn, int error, void *arg);
     /* The send queue fell to the low-water mark after it had been above the high-water mark. May be NULL. */
     void (*on_writable)(uds_conn *conn, void *arg);
-    /* What poll must wait for (events or timeout) may have changed outside process(): a loop glue re-reads it. May be NULL. */
+    /* What poll must wait for (events or timeout) may have changed outside process(): a loop glue re-reads it, and does nothing
+     * else, for who called it goes on with the connection. May be NULL. */
     void (*on_rearm)(uds_conn *conn, void *arg);
     /* A frame that is only partly here holds @bytes of memory and @fds descriptors; 0, 0: none does any more. Called by
      * process() when either has changed, so that who serves many strangers can bound what they park. May be NULL. */
@@ -296,7 +298,8 @@ UDS_EXPORT UDS_NODISCARD int uds_conn_receive(uds_conn *conn, uds_msg **ret);
  * @timeout_ms: -1 forever
  *
  * send_wait returns when the kernel has taken every byte. receive_wait returns 0 and a message (unlike receive(), 0 is success).
- * Errors: as above and -ETIMEDOUT (for send: the message may be partly out, it goes on with the next call). -EPERM and
+ * Errors: as above and -ETIMEDOUT (for send: the message may be partly out, it goes on with the next call); of receive_wait
+ * -ECANCELED a callback has given up the last reference. -EPERM and
  * -ETOOMANYREFS of send_wait are @msg's own: it has not gone, and on_refused does not tell it again.
  * Blocking: up to @timeout_ms. Threads: owner. Since: 0.1.
  */

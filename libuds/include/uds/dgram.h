@@ -33,7 +33,8 @@
  *
  * The core never blocks. Any loop drives it: poll uds_dgram_get_fd() for uds_dgram_get_events(), at the latest after
  * uds_dgram_get_timeout(), then call uds_dgram_process(), or uds_dgram_receive() until it returns 0. Sends are not queued:
- * the kernel has the message, or the call says why not. A dgram belongs to one thread at a time; in the child of a fork(2) it
+ * the kernel has the message, or the call says why not. Callbacks but on_rearm may do everything, uds_dgram_unref() included.
+ * A dgram belongs to one thread at a time; in the child of a fork(2) it
  * may only be freed, by uds_dgram_unref(), which then leaves the socket file to the parent.
  *
  * Unless a comment says otherwise: @dgram is not NULL, nothing changes owner, there are no errors, blocking: never,
@@ -99,7 +100,8 @@ struct uds_dgram_callbacks {
     void (*on_writable)(uds_dgram *dgram, void *arg);
     /* process() is about to return @error: for who does not see that, in a loop glue. May be NULL. */
     void (*on_error)(uds_dgram *dgram, int error, void *arg);
-    /* What poll must wait for (events or timeout) may have changed outside process(): a loop glue re-reads it. May be NULL. */
+    /* What poll must wait for (events or timeout) may have changed outside process(): a loop glue re-reads it, and does nothing
+     * else, for who called it goes on with the dgram. May be NULL. */
     void (*on_rearm)(uds_dgram *dgram, void *arg);
 };
 

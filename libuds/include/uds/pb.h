@@ -119,7 +119,7 @@ UDS_EXPORT UDS_NODISCARD int uds_pb_serve_subject(uds_pb_server **ret,
                                                   void *arg);
 /**
  * uds_pb_server_free() - stop serving
- * @server: NULL is fine; allowed inside its methods and its on_ack
+ * @server: NULL is fine; allowed inside its methods, its on_ack and the callbacks of its calls
  *
  * Calls that wait for a later answer get UNAVAILABLE; their closures must still be called. Returns NULL. Since: 0.1.
  */

@@ -22,6 +22,8 @@
  * a caller that does not keep up stops the callee, and neither queues without bound. Both ends must know it
  * (UDS_FEATURE_STREAMING); of a broker and the server behind it the same is true.
  *
+ * Any callback may call anything here, uds_rpc_free() included; a fallback's on_rearm alone may only look, see conn.h.
+ *
  * Unless a comment says otherwise: pointers are not NULL, nothing changes owner, there are no errors, blocking: never,
  * threads: the one that owns the connection, since: 0.1.
  */

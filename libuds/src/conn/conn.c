@@ -336,7 +336,7 @@ int udsi_conn_next(uds_conn *conn, unsigned *budget, uds_msg **ret)
         }
         if (r == 0) {
             bool block = conn->may_block && !conn->in.records && !conn->in.ring &&
-                         !conn->peer_finished && !udsi_conn_has_work(conn);
+                         !conn->peer_finished && !conn->refused.first && !udsi_conn_has_work(conn);
 
             if (conn->drained && !block)
                 return 0;

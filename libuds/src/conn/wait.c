@@ -27,7 +27,7 @@ static int while_quiet(uds_conn *conn)
     return conn->peer_finished ? -ENODATA : 0;
 }
 
-/* @sleep: the caller will poll when there is nothing. */
+/* The caller holds a reference. @sleep: he will poll when there is nothing. */
 static int receive(uds_conn *conn, uds_msg **ret, bool sleep)
 {
     unsigned budget = RECEIVES_MAX;
@@ -36,7 +36,6 @@ static int receive(uds_conn *conn, uds_msg **ret, bool sleep)
 
     if (conn->reported)
         return udsi_conn_result(conn);
-    (void)uds_conn_ref(conn);
     conn->more = conn->drained = false;
     udsi_ringlink_wake(conn);
     r = udsi_conn_next(conn, &budget, ret);
@@ -54,13 +53,17 @@ static int receive(uds_conn *conn, uds_msg **ret, bool sleep)
         udsi_conn_report(conn);
     else if (had_ready)
         udsi_conn_rearm(conn); /* POLLIN is wanted again */
-    (void)uds_conn_unref(conn);
     return r;
 }
 
 int uds_conn_receive(uds_conn *conn, uds_msg **ret)
 {
-    return receive(conn, ret, true);
+    int r;
+
+    (void)uds_conn_ref(conn);
+    r = receive(conn, ret, true);
+    (void)uds_conn_unref(conn);
+    return r;
 }
 
 /* A deadline that was given as a relative time. */
@@ -106,7 +109,7 @@ static int wait_ready(uds_conn *conn, uint64_t deadline, bool nap)
 /*
  * Without a deadline the receive itself waits: two system calls less per message than asking, polling and asking again.
  */
-int uds_conn_receive_wait(uds_conn *conn, uds_msg **ret, int timeout_ms)
+static int receive_wait(uds_conn *conn, uds_msg **ret, int timeout_ms)
 {
     uint64_t deadline = deadline_after(timeout_ms);
     bool late = false;
@@ -114,15 +117,15 @@ int uds_conn_receive_wait(uds_conn *conn, uds_msg **ret, int timeout_ms)
     for (;;) {
         int r;
 
-        (void)uds_conn_ref(conn);
         conn->may_block = timeout_ms < 0 && conn->beat.interval_ms == 0;
         udsi_ringlink_set_lazy(conn, true);
         r = receive(conn, ret, false);
         conn->may_block = false;
         udsi_ringlink_set_lazy(conn, false);
-        (void)uds_conn_unref(conn);
         if (r != 0)
             return r < 0 ? r : 0;
+        if (conn->refs == 1) /* a callback has let go of what the caller had */
+            return -ECANCELED;
         /* Parts of a message, however fast they come, must not hold us for longer than the message may. */
         if (late)
             return -ETIMEDOUT;
@@ -133,6 +136,16 @@ int uds_conn_receive_wait(uds_conn *conn, uds_msg **ret, int timeout_ms)
         if (r < 0)
             return r;
     }
+}
+
+int uds_conn_receive_wait(uds_conn *conn, uds_msg **ret, int timeout_ms)
+{
+    int r;
+
+    (void)uds_conn_ref(conn);
+    r = receive_wait(conn, ret, timeout_ms);
+    (void)uds_conn_unref(conn);
+    return r;
 }
 
 /* Handshake and room in the queue need what the peer sends; one message is kept for the next receive. */

@@ -34,6 +34,7 @@ struct uds_pb_server {
     uds_pb_call *calls;
     struct uds_pb_limits limits;
     struct udsi_pb_buffer buffer;
+    bool freed; /* uds_pb_server_free() runs, and tells the calls */
 };
 
 struct uds_pb_call {
@@ -271,8 +272,9 @@ int uds_pb_serve_subject(uds_pb_server **ret,
 
 uds_pb_server *uds_pb_server_free(uds_pb_server *server)
 {
-    if (!server)
+    if (!server || server->freed)
         return NULL;
+    server->freed = true;
     if (server->rpc)
         uds_rpc_set_handler(server->rpc, NULL, NULL, 0);
     else
