@@ -24,7 +24,7 @@
 
 /*
  * RELEASE waits while so many frames do. Otherwise a peer that does not read, but names slots again that it cannot know
- * to be free, would make the queue grow by one RELEASE each time.
+ * to be free, or announces arenas that we cannot take, would make the queue grow by one RELEASE each time.
  */
 #define QUEUE_MAX 32
 
@@ -55,6 +55,7 @@ static enum udsi_rule blame(int error, int *ret_error)
     case -EPERM:   /* a seal is missing */
     case -ENODATA: /* sparse */
     case -EACCES:  /* not open for reading */
+    case -EBADF:   /* not open at all: O_PATH */
         return UDSI_RULE_ARENA_MEMORY;
     default:
         *ret_error = error;
@@ -118,6 +119,10 @@ static void take_new(uds_conn *conn, struct udsi_arenas *arenas, uds_msg *msg)
         udsi_conn_fail_rule(conn, UDSI_RULE_ARENA_FRAME);
         return;
     }
+    if (arenas->npeer + arenas->nrefused == UDSI_ARENAS_MAX) {
+        udsi_conn_fail_rule(conn, UDSI_RULE_ARENA_LIMITS);
+        return;
+    }
     arenas->peer_last = msg->id;
     if (error == 0) {
         rule = udsi_arena_adopt(arenas, conn->arena_bytes, msg->id, slot_size, msg->fds[0], &error);
@@ -128,8 +133,8 @@ static void take_new(uds_conn *conn, struct udsi_arenas *arenas, uds_msg *msg)
     }
     if (error == 0)
         msg->nfds = 0; /* the arena's */
-    else if (queue_release(conn, msg->id, 0) < 0)
-        udsi_conn_fail(conn, -ENOMEM, NULL);
+    else
+        arenas->refused[arenas->nrefused++] = msg->id;
 }
 
 static void take_withdrawal(uds_conn *conn, struct udsi_arenas *arenas, const uds_msg *msg)
@@ -198,12 +203,22 @@ static bool may_release(const uds_conn *conn)
            conn->send_error == 0 && conn->state != UDSI_CONN_CLOSED;
 }
 
+static void queue_refusals(uds_conn *conn)
+{
+    struct udsi_arenas *arenas = conn->arenas;
+
+    while (arenas->nrefused > 0 && conn->out.count < QUEUE_MAX &&
+           queue_release(conn, arenas->refused[arenas->nrefused - 1], 0) == 0)
+        arenas->nrefused--;
+}
+
 bool udsi_arena_queue_releases(uds_conn *conn)
 {
     size_t before = conn->out.count;
 
     if (!may_release(conn))
         return false;
+    queue_refusals(conn);
     for (unsigned i = 0; i < conn->arenas->npeer && conn->out.count < QUEUE_MAX; i++) {
         struct udsi_peer_arena *arena = &conn->arenas->peer[i];
         uint64_t slots;
@@ -225,6 +240,8 @@ bool udsi_arena_is_urgent(const uds_conn *conn)
 {
     if (!may_release(conn))
         return false;
+    if (conn->arenas->nrefused > 0)
+        return true;
     for (unsigned i = 0; i < conn->arenas->npeer; i++) {
         const struct udsi_peer_arena *arena = &conn->arenas->peer[i];
         uint64_t slots = atomic_load_explicit(&arena->region->let_go, memory_order_relaxed);

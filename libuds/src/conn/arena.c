@@ -192,6 +192,6 @@ bool udsi_arenas_check(const uds_conn *conn)
             return false;
         peer_bytes += peer->count * peer->slot_size;
     }
-    return own_bytes == arenas->own_bytes && peer_bytes == arenas->peer_bytes &&
-           peer_bytes <= conn->arena_bytes;
+    return arenas->npeer + arenas->nrefused <= UDSI_ARENAS_MAX && own_bytes == arenas->own_bytes &&
+           peer_bytes == arenas->peer_bytes && peer_bytes <= conn->arena_bytes;
 }

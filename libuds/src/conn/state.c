@@ -280,6 +280,7 @@ int uds_conn_serialise(uds_conn *conn, uds_snapshot *s)
 {
     if (conn->state == UDSI_CONN_CLOSED)
         return -ENOTCONN;
+    (void)udsi_arena_queue_releases(conn); /* refusals do not travel but in the queue */
     uds_snapshot_put_u32(s, STATE_VERSION);
     uds_snapshot_put_fd(s, conn->fd);
     uds_snapshot_put_u32(s, conn->in.limits.max_body);

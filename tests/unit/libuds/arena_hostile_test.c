@@ -16,6 +16,7 @@
 #include "cleanup.h"
 #include "conn/conn.h"
 #include "conn/msg.h"
+#include "faultsock.h"
 #include "guard.h"
 #include "heap.h"
 #include "rawpeer.h"
@@ -244,19 +245,17 @@ Test(arena_hostile, memory_that_could_vanish_or_costs_us_is_not_mapped) /* P-43 
         case 5: /* the last page is missing */
             fd = make_memory(size, size - 4096, SEALS);
             break;
-        case 6: /* pages behind the end make up for it in st_blocks */
-            fd = make_memory(size, 0, 0);
-            cr_assert_eq(fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)size, (off_t)size), 0);
-            cr_assert_eq(fcntl(fd, F_ADD_SEALS, SEALS), 0);
-            break;
-        case 7: /* no memory at all */
+        case 6: /* no memory at all */
             fd = open("/dev/zero", O_RDWR | O_CLOEXEC);
             break;
-        case 8:
+        case 7:
             fd = memfd_create("huge", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
             if (fd < 0)
                 continue; /* a kernel without */
             cr_assert_eq(fcntl(fd, F_ADD_SEALS, SEALS), 0);
+            break;
+        case 8: /* a name of it, no more */
+            fd = open("/", O_PATH | O_CLOEXEC);
             break;
         default:
             break;
@@ -646,6 +645,25 @@ Test(arena_hostile, who_names_what_it_cannot_know_to_be_free_fills_no_queue)
     }
     cr_assert_eq(seen.closes, 1);
     cr_assert_not_null(strstr(uds_conn_get_error_text(conn), "P-46"));
+}
+
+Test(arena_hostile, who_announces_what_we_cannot_take_fills_no_queue) /* P-44 */
+{
+    UDS_TEST_GUARD;
+    _cleanup_conn_ uds_conn *conn = NULL;
+    _cleanup_close_ int peer = open_conn(&conn, ARENA_MAX);
+    _cleanup_close_ int fd = make_memory(SLOT, SLOT, SEALS);
+    uint64_t number = 0;
+    FAULTSOCK({FAULT_RECV, FAULT_CTRUNC, 0, 0}); /* no descriptor is left for us */
+
+    do {
+        announce(peer, ++number, SLOT, fd); /* and reads no answer */
+        if (uds_conn_process(conn) < 0)
+            break;
+        cr_assert(udsi_conn_check(conn));
+        cr_assert_leq(conn->out.count, 32);
+    } while (number < 2000);
+    cr_assert(strstr(uds_conn_get_error_text(conn), "P-44"));
 }
 
 Test(arena_hostile, an_arena_that_we_cannot_keep_is_refused)
