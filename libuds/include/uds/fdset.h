@@ -80,14 +80,14 @@ UDS_EXPORT UDS_NODISCARD int uds_fd_kind_parse(const char *text, enum uds_fd_kin
  * @limit_bytes: largest size that the caller wants
  * @ret_size:   its size, fixed from now on; written on success only
  *
- * Safe to map means: on tmpfs and not hugetlb, F_SEAL_SHRINK, F_SEAL_GROW and F_SEAL_WRITE present, and every page
- * written (st_blocks, and no SEEK_HOLE: pages that fallocate(2) put behind the end are counted as blocks, too). A sealed
+ * Safe to map means: on tmpfs and not hugetlb, F_SEAL_SHRINK, F_SEAL_GROW and F_SEAL_WRITE present, and as many
+ * pages as it is long (st_blocks; where some lie behind its end it has cost its sender as much as it will cost you). A sealed
  * *sparse* memfd costs its sender nothing and is charged to whoever touches it first (measured: OOM-kills the reader);
  * read such a one with uds_memfd_read().
  *
  * Ownership: @fd stays the caller's.
  * Errors:    -EBADF; -EINVAL not a memfd on tmpfs; -EPERM a seal is missing; -EFBIG over @limit_bytes;
- *            -ENODATA sparse: pages are missing or were never written.
+ *            -ENODATA sparse: pages are missing.
  * Blocking:  never.   Threads: any.   Since: 0.1.   See: fcntl(2) F_GET_SEALS, memfd_create(2).
  */
 UDS_EXPORT UDS_NODISCARD int uds_memfd_check(int fd, uint64_t limit_bytes, uint64_t *ret_size);
@@ -173,7 +173,7 @@ UDS_EXPORT UDS_NODISCARD int uds_memfd_new(const void *data, size_t len, int *re
  * @fd: made with MFD_ALLOW_SEALING; no longer mapped for writing by anybody
  *
  * Ownership: @fd stays the caller's. On failure it may have some of the seals.
- * Errors:    -EBUSY mapped for writing; -ENODATA sparse: a page was never written; -EPERM sealed against seals; -EINVAL not a
+ * Errors:    -EBUSY mapped for writing; -ENODATA sparse: pages are missing; -EPERM sealed against seals; -EINVAL not a
  *            memfd on tmpfs; -EBADF.
  * Blocking:  never.   Threads: any.   Since: 0.1.
  */

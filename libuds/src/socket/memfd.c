@@ -6,7 +6,7 @@
  * Two things can go wrong for who maps foreign memory. SIGBUS, when a page cannot be had: the file was cut, or it lies in
  * hugetlbfs whose pool is empty. And the bill: tmpfs charges a page to the cgroup of the process that touches it first,
  * so a sparse file of 10 GiB costs its maker nothing and kills its reader. Both are out of the way when the file is on
- * tmpfs, cannot shrink or grow, and has every page; and when no page can be taken out again.
+ * tmpfs, cannot shrink or grow, and somebody has paid for as many pages; and when no page can be taken out again.
  *
  * For the last, F_SEAL_FUTURE_WRITE is as good as F_SEAL_WRITE (mm/shmem.c, shmem_fallocate(), since 5.1; measured on 6.18):
  * either makes fallocate(FALLOC_FL_PUNCH_HOLE), madvise(MADV_REMOVE) through a mapping that was writable before, write(2) and
@@ -32,22 +32,16 @@
 #define SIZE_SEALS (F_SEAL_SHRINK | F_SEAL_GROW)
 
 /*
- * Is every page there? st_blocks alone can be cheated: fallocate(2) with KEEP_SIZE puts pages behind the end, which are
- * counted, while the file itself is one hole (measured). The offset belongs to everybody who shares the description,
- * so it is put back.
+ * Are there as many pages as the file is long? fallocate(2) with KEEP_SIZE puts some behind the end, which are counted while
+ * the file is one hole (measured); but then its maker has paid as much as it costs us, and cannot take it back.
+ *
+ * Not lseek(2) with SEEK_HOLE, which would know: it waits, unkillable, for the lock of the inode or of the description, and who
+ * made them holds either for as long as he likes, by a write(2) or read(2) whose own memory does not come (userfaultfd,
+ * FUSE; measured). Nothing here may take a lock that a stranger holds: fcntl(2), fstat(2) and mmap(2) do not.
  */
-static int check_allocated(int fd, const struct stat *st)
+static int check_allocated(const struct stat *st)
 {
-    if (st->st_size == 0)
-        return 0;
-    if ((uint64_t)st->st_blocks * 512 < (uint64_t)st->st_size)
-        return -ENODATA;
-
-    off_t before = lseek(fd, 0, SEEK_CUR);
-    off_t hole = lseek(fd, 0, SEEK_HOLE);
-    if (before >= 0)
-        (void)lseek(fd, before, SEEK_SET);
-    return hole < st->st_size ? -ENODATA : 0;
+    return (uint64_t)st->st_blocks * 512 < (uint64_t)st->st_size ? -ENODATA : 0;
 }
 
 /* The seals come first: without them whatever is found out next may have changed when it is told. */
@@ -75,7 +69,7 @@ int udsi_memfd_check(int fd, enum udsi_memfd_use use, uint64_t limit_bytes, uint
     if (st.st_size < 0 || (uint64_t)st.st_size > limit_bytes)
         return -EFBIG;
 
-    int r = check_allocated(fd, &st);
+    int r = check_allocated(&st);
     if (r < 0)
         return r;
     *ret_size = (uint64_t)st.st_size;
@@ -97,7 +91,7 @@ static int create(const char *name)
     return fd < 0 ? -errno : fd;
 }
 
-/* Pages that fallocate(2) has made count as a hole until somebody has touched them, so they are touched. */
+/* Zeroes and maps what fallocate(2) has made, all at once, which is cheaper than page by page when bodies come. */
 static int touch_all(void *base, size_t size)
 {
     volatile uint8_t *at = base;

@@ -3,7 +3,8 @@
 /*
  * A ring's memory. As both sides write it, it cannot be sealed against writing, so a peer can take pages out again
  * (FALLOC_FL_PUNCH_HOLE): they come back as zeroes, charged to whoever touches them first. That costs us what the ring's size
- * is at most, which is ours to limit, and never a SIGBUS: the file cannot shrink, and tmpfs is not hugetlb.
+ * is at most, which is ours to limit, and never a SIGBUS: the file cannot shrink, and tmpfs is not hugetlb. So whether they
+ * are there in the beginning is not asked; lseek(2) with SEEK_HOLE would wait for a lock that the peer can hold (memfd.c).
  *
  * The seals are asked for first: only tmpfs and hugetlb files have them, so that no call below reaches a file system
  * that a peer serves and could stall.
@@ -13,8 +14,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <string.h>
 
 #include <sys/mman.h>
@@ -50,7 +49,7 @@ int udsi_ringmem_new(size_t size, void **ret_base)
     r = map(fd, size, &base);
     if (r < 0)
         return r;
-    memset(base, 0, size); /* a page that was only allocated is a hole for SEEK_HOLE */
+    memset(base, 0, size); /* mapped now, not one by one with the first messages */
     if (fcntl(fd, F_ADD_SEALS, SEALS) < 0) {
         r = -errno;
         udsi_ringmem_unmap(base, size);
@@ -58,12 +57,6 @@ int udsi_ringmem_new(size_t size, void **ret_base)
     }
     *ret_base = base;
     return udsi_take_fd(&fd);
-}
-
-/* Is every page there? Blocks alone can lie: fallocate(2) puts pages behind the end, too. */
-static bool is_whole(int fd, const struct stat *st, size_t size)
-{
-    return (uint64_t)st->st_blocks * 512 >= size && lseek(fd, 0, SEEK_HOLE) >= (off_t)size;
 }
 
 int udsi_ringmem_map(int fd, size_t size, void **ret_base)
@@ -75,7 +68,7 @@ int udsi_ringmem_map(int fd, size_t size, void **ret_base)
     if (fcntl(fd, F_GET_SEALS) != SEALS || fstat(fd, &st) < 0 || fstatfs(fd, &fs) < 0)
         return -EINVAL;
     if (((unsigned long)fs.f_type & 0xffffffffUL) != UDSI_MAGIC_TMPFS || !S_ISREG(st.st_mode) ||
-        st.st_size != (off_t)size || !is_whole(fd, &st, size))
+        st.st_size != (off_t)size)
         return -EINVAL;
     r = map(fd, size, ret_base);
     return r == -EACCES || r == -EPERM || r == -EBADF ? -EINVAL : r;

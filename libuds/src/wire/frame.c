@@ -61,7 +61,7 @@ static const char *const rule_texts[] = {
         "P-51: a side offers one ring, and each is answered and gone over to once",
     [UDSI_RULE_RING_MEMORY] =
         "P-52: a ring's memory is a memfd of the announced length on tmpfs, sealed against "
-        "shrinking, growing and sealing only, with every page there",
+        "shrinking, growing and sealing only",
     [UDSI_RULE_RING_INDEX] =
         "P-53: an index of a ring only grows, never past what was written or room is for",
     [UDSI_RULE_RING_FDS] = "P-54: fds come beside a ring right before the frame that claims them",
