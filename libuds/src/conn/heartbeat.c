@@ -64,9 +64,11 @@ void udsi_ping_take(uds_conn *conn, const uds_msg *msg)
 {
     if (!is_bare(msg))
         udsi_conn_fail_rule(conn, UDSI_RULE_HEARTBEAT_PLAIN);
+    else if (conn->send_error != 0 || conn->said_goodbye)
+        return; /* nothing is answered any more, so nothing is searched for what is owed, each time */
     else if (owes_pong(conn))
         udsi_conn_fail_rule(conn, UDSI_RULE_HEARTBEAT_TURN);
-    else if (conn->send_error == 0 && !conn->said_goodbye)
+    else
         queue_bare(conn, UDS_MSG_PONG, msg->id);
 }
 

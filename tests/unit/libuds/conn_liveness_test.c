@@ -7,6 +7,7 @@
 #include <event2/event.h>
 #include <poll.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <sys/socket.h>
@@ -169,6 +170,27 @@ Test(conn_heartbeat, ends_a_peer_that_asks_without_reading_the_answers)
     raw_bare(peer, UDS_MSG_PING, 2);
     cr_assert_eq(uds_conn_process(conn), -EPROTO);
     cr_assert_neq(strstr(uds_conn_get_error_text(conn), "P-34"), NULL);
+}
+
+Test(conn_heartbeat, asked_for_behind_our_goodbye_costs_nothing)
+{
+    UDS_TEST_GUARD;
+    _cleanup_conn_ uds_conn *conn = NULL;
+    _cleanup_close_ int peer = open_raw(&conn, NULL, UDS_FEATURE_HEARTBEAT);
+    struct timespec before, after;
+
+    for (unsigned i = 0; i < 100000; i++)
+        send_one(conn, 1);
+    cr_assert_eq(uds_conn_shutdown(conn, UDS_STATUS_OK, NULL), 0);
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+    for (unsigned i = 0; i < 100; i++) {
+        for (unsigned j = 0; j < 100; j++)
+            raw_bare(peer, UDS_MSG_PING, 100 * i + j);
+        cr_assert_geq(uds_conn_process(conn), 0);
+    }
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+    cr_assert_lt((after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000,
+                 500, "the queue was searched for each");
 }
 
 Test(conn_heartbeat, ends_a_blocking_receive)
