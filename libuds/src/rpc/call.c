@@ -189,7 +189,8 @@ void udsi_call_receive(uds_rpc *rpc, uds_msg *msg)
 {
     uint64_t id = uds_msg_get_id(msg);
 
-    if (rpc->closed || !rpc->conn || !admit(rpc, msg))
+    /* Behind our own goodbye nobody could be answered: a peer that does not read it shall not keep us at work. */
+    if (rpc->closed || !rpc->conn || !uds_conn_is_open(rpc->conn) || !admit(rpc, msg))
         return;
 
     uds_rpc_call *call = udsi_spare_take(&rpc->spare_calls, sizeof(*call));

@@ -635,6 +635,29 @@ Test(rpc_call, with_an_id_that_is_in_use_ends_the_connection)
     }
 }
 
+Test(rpc_call, behind_our_goodbye_is_not_begun)
+{
+    UDS_TEST_GUARD;
+    static const char large[1 << 20];
+    struct scene scene;
+    struct seen seen;
+    uds_msg *msg;
+
+    scene_make(&scene, &seen);
+    uds_rpc_set_handler(scene.rpc, on_call, &seen, 0);
+    cr_assert_eq(uds_msg_new(&msg, UDS_MSG_MESSAGE, 1, large, sizeof(large)), 0);
+    cr_assert_eq(uds_conn_send(scene.conn, msg), 0); /* what the other side does not read */
+    (void)uds_msg_unref(msg);
+    cr_assert_eq(uds_conn_shutdown(scene.conn, UDS_STATUS_OK, NULL), 0);
+    for (uint64_t id = 1; id <= 3; id++) {
+        send_request(&scene, id, 0, NULL);
+        cr_assert_eq(uds_conn_flush(scene.peer), 0);
+        cr_assert_eq(uds_conn_process(scene.conn), 0);
+    }
+    cr_assert_eq(seen.calls, 0);
+    scene_end(&scene);
+}
+
 Test(rpc_call, that_was_cancelled_is_answered_to_nobody)
 {
     UDS_TEST_GUARD;
