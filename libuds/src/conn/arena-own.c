@@ -154,7 +154,7 @@ static void make_arena(uds_conn *conn, uint64_t slot_size, unsigned count)
 
     if (make_room(conn, size) < 0)
         return;
-    fd = udsi_memfd_new_arena(size, &base);
+    fd = udsi_memfd_new("uds-arena", UDSI_MEMFD_ARENA, size, &base);
     if (fd < 0)
         return;
     region = udsi_region_new(base, size);

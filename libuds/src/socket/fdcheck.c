@@ -12,6 +12,8 @@
 
 #include <uds/fdset.h>
 
+#include "socket/kernel.h"
+
 #define MAPPABLE_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 /* O_RDONLY is 0 and O_RDWR is not both bits: turned into bits. A description with neither (3, for ioctl only) can do nothing. */
@@ -107,9 +109,9 @@ static void add_seals(struct text *text, uint32_t seals)
         uint32_t bit;
         const char *name;
     } names[] = {
-        {F_SEAL_SEAL, "seal"},   {F_SEAL_SHRINK, "shrink"}, {F_SEAL_GROW, "grow"},
-        {F_SEAL_WRITE, "write"}, {0x10, "future-write"}, /* F_SEAL_FUTURE_WRITE, 5.1 */
-        {0x20, "exec"},                                  /* F_SEAL_EXEC, 6.3 */
+        {F_SEAL_SEAL, "seal"},      {F_SEAL_SHRINK, "shrink"}, {F_SEAL_GROW, "grow"},
+        {F_SEAL_WRITE, "write"},    {0x10, "future-write"}, /* F_SEAL_FUTURE_WRITE, 5.1 */
+        {UDSI_F_SEAL_EXEC, "exec"},
     };
 
     add(text, ": lacks seals:");

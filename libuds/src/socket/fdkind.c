@@ -20,7 +20,6 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -29,6 +28,7 @@
 
 #include "cleanup.h"
 #include "socket/kernel.h"
+#include "socket/memfd.h"
 
 #define SEALED (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
@@ -134,7 +134,7 @@ static uint64_t memfd_device(void)
 
     if (device != 0)
         return device;
-    _cleanup_close_ int fd = memfd_create("uds-device", MFD_CLOEXEC);
+    _cleanup_close_ int fd = udsi_memfd_create("uds-device");
     if (fd < 0 || fstat(fd, &st) < 0)
         return 0;
     atomic_store_explicit(&known, st.st_dev, memory_order_relaxed);

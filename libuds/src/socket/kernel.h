@@ -75,6 +75,7 @@ struct udsi_pidfd_info {
 #define UDSI_PIDFD_GET_UTS_NAMESPACE    _IO(0xff, 10)
 
 #define UDSI_MFD_NOEXEC_SEAL            0x0008U /* include/uapi/linux/memfd.h, 6.3 */
+#define UDSI_F_SEAL_EXEC                0x0020  /* include/uapi/linux/fcntl.h, 6.3 */
 #define UDSI_MADV_POPULATE_WRITE        23      /* include/uapi/asm-generic/mman-common.h, 5.14 */
 
 #ifndef SYS_fchmodat2

@@ -18,7 +18,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -44,11 +43,30 @@ static int check_allocated(const struct stat *st)
     return (uint64_t)st->st_blocks * 512 < (uint64_t)st->st_size ? -ENODATA : 0;
 }
 
-/* The seals come first: without them whatever is found out next may have changed when it is told. */
+/* Which seals who makes such memory puts on it. */
+static int seals_of(enum udsi_memfd_use use)
+{
+    switch (use) {
+    case UDSI_MEMFD_ARENA:
+        return SIZE_SEALS | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
+    case UDSI_MEMFD_RING:
+        return SIZE_SEALS | F_SEAL_SEAL;
+    case UDSI_MEMFD_CARGO:
+        break;
+    }
+    return SIZE_SEALS | F_SEAL_WRITE | F_SEAL_SEAL;
+}
+
+/*
+ * The seals come first: without them whatever is found out next may have changed when it is told. That it may not be executed
+ * is welcome; the kernel sees to that by itself where vm.memfd_noexec says so.
+ */
 static bool has_seals(enum udsi_memfd_use use, int seals)
 {
     if ((seals & SIZE_SEALS) != SIZE_SEALS)
         return false;
+    if (use == UDSI_MEMFD_RING)
+        return (seals & ~UDSI_F_SEAL_EXEC) == seals_of(use);
     return (seals & F_SEAL_WRITE) || (use == UDSI_MEMFD_ARENA && (seals & F_SEAL_FUTURE_WRITE));
 }
 
@@ -69,7 +87,7 @@ int udsi_memfd_check(int fd, enum udsi_memfd_use use, uint64_t limit_bytes, uint
     if (st.st_size < 0 || (uint64_t)st.st_size > limit_bytes)
         return -EFBIG;
 
-    int r = check_allocated(&st);
+    int r = use == UDSI_MEMFD_RING ? 0 : check_allocated(&st);
     if (r < 0)
         return r;
     *ret_size = (uint64_t)st.st_size;
@@ -81,8 +99,7 @@ int uds_memfd_check(int fd, uint64_t limit_bytes, uint64_t *ret_size)
     return udsi_memfd_check(fd, UDSI_MEMFD_CARGO, limit_bytes, ret_size);
 }
 
-/* Not executable for good where the kernel has that (6.3); an older one says EINVAL to the flag. */
-static int create(const char *name)
+int udsi_memfd_create(const char *name)
 {
     int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | UDSI_MFD_NOEXEC_SEAL);
 
@@ -105,9 +122,9 @@ static int touch_all(void *base, size_t size)
     return 0;
 }
 
-int udsi_memfd_new_arena(size_t size, void **ret_base)
+int udsi_memfd_new(const char *name, enum udsi_memfd_use use, size_t size, void **ret_base)
 {
-    _cleanup_close_ int fd = create("uds-arena");
+    _cleanup_close_ int fd = udsi_memfd_create(name);
     void *base;
     int r;
 
@@ -120,7 +137,7 @@ int udsi_memfd_new_arena(size_t size, void **ret_base)
     if (base == MAP_FAILED)
         return -errno;
     r = touch_all(base, size);
-    if (r == 0 && fcntl(fd, F_ADD_SEALS, SIZE_SEALS | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) < 0)
+    if (r == 0 && fcntl(fd, F_ADD_SEALS, seals_of(use)) < 0)
         r = -errno;
     if (r < 0) {
         (void)munmap(base, size);
@@ -179,7 +196,7 @@ int uds_memfd_new(const void *data, size_t len, int *ret_fd)
 
     if (!data && len > 0)
         return -EINVAL;
-    fd = create("uds-cargo");
+    fd = udsi_memfd_create("uds-cargo");
     if (fd < 0)
         return fd;
     r = write_all(fd, data, len);

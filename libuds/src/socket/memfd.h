@@ -9,16 +9,23 @@
 enum udsi_memfd_use {
     UDSI_MEMFD_CARGO, /* nobody can change it any more: F_SEAL_WRITE */
     UDSI_MEMFD_ARENA, /* whoever has mapped it before the seals can: F_SEAL_FUTURE_WRITE is enough */
+    UDSI_MEMFD_RING,  /* both sides write it, and nobody can forbid the other that */
 };
 
-/* May @fd be mapped for reading, whoever made it? uds_memfd_check() (uds/fdset.h) has the errors. */
+/*
+ * An empty memfd that can be sealed, the caller's, or -errno. Never executable where the kernel has that (6.3), and where
+ * vm.memfd_noexec wants to be told so; an older one says EINVAL to the flag.
+ */
+int udsi_memfd_create(const char *name);
+
+/* May @fd be mapped for this use, whoever made it? uds_memfd_check() (uds/fdset.h) has the errors. */
 int udsi_memfd_check(int fd, enum udsi_memfd_use use, uint64_t limit_bytes, uint64_t *ret_size);
 
 /*
- * A memfd of @size bytes, every page there, mapped for writing at *@ret_base and sealed so that nobody else ever maps
- * it for writing. The caller owns the fd that is returned and the mapping. -ENOMEM, -EMFILE, -ENFILE, -EPERM.
+ * A memfd of @size bytes that udsi_memfd_check() finds fit for @use, an arena or a ring, mapped for writing at *@ret_base. The
+ * caller owns the fd that is returned and the mapping. -ENOMEM, -EMFILE, -ENFILE, -EPERM.
  */
-int udsi_memfd_new_arena(size_t size, void **ret_base);
+int udsi_memfd_new(const char *name, enum udsi_memfd_use use, size_t size, void **ret_base);
 
 /* Maps @size bytes of a memfd that was checked, for reading. The caller unmaps them. -EACCES not open for reading, -ENOMEM. */
 int udsi_memfd_map(int fd, size_t size, void **ret_base);
