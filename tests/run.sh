@@ -12,8 +12,9 @@ Installs missing packages, builds and runs all tests, at most 15 minutes.
 
   --preset NAME    only this build: dev, release, dev-clang or release-clang (may repeat; default: all four)
   --filter REGEX   only tests whose name matches (ctest -R)
-  --long           longer fuzzing of every target as well, valgrind, a soak of ten million messages, and the guests with
-                   other kernels (tests/vm)
+  --long           afterwards, of the release build: rings under load, a soak of ten million messages, two minutes of
+                   fuzzing of each target, valgrind, and guests with other kernels: one to two hours more. Its result stays
+                   in tests/long-result.txt; tests/long.py runs single parts
 
 Exit status: 0 all passed (skips are listed with their reasons), 1 something failed, 2 usage.
 HELP
@@ -33,6 +34,8 @@ while [ $# -gt 0 ]; do
     shift
 done
 [ ${#presets[@]} -gt 0 ] || presets=(release dev release-clang dev-clang)
+
+[ -z "$long" ] || [[ " ${presets[*]} " == *" release "* ]] || presets+=(release)
 
 tests/setup.sh ${long:+--long} || exit 1
 
@@ -54,11 +57,8 @@ for preset in "${presets[@]}"; do
     echo "== $preset: tested in $((SECONDS - start)) s"
 done
 
-if [ -n "$long" ]; then
-    tests/fuzz/run.sh "$results" || echo fuzz >"$results/fuzz.failed"
-    tests/valgrind.sh || echo valgrind >"$results/valgrind.failed"
-    build/release/bin/test/soak || echo soak >"$results/soak.failed"
-    tests/vm/run.sh || echo vm >"$results/vm.failed"
+if [ -n "$long" ] && [ ! -e "$results/release.failed" ]; then
+    tests/long.py --results "$results" # what failed is in its files, for the summary
 fi
 
 python3 tests/summary.py "$results"

@@ -1,5 +1,7 @@
 #!/bin/bash
 # Fuzz with libFuzzer: tests/fuzz/run.sh RESULTS_DIR [SECONDS_EACH [TARGET]...], by default every target of this directory.
+# One line each: pass, fail or skip TARGET: what. Edges are places in the code that were reached, ours and the target's: first by
+# what the tree keeps, then by what was found.
 # A crash or a hang leaves its input in RESULTS_DIR and makes the exit status 1; add the input to tests/fuzz/regress/TARGET.
 # What RESULTS_DIR/corpus-TARGET has found goes into the tree, as little of it as needed, by
 #     RESULTS_DIR/TARGET -merge=1 tests/fuzz/corpus/TARGET RESULTS_DIR/corpus-TARGET
@@ -33,6 +35,11 @@ for job in "${jobs[@]}" $!; do
 done
 mapfile -t objects < <(find "$out/objects" "$out/proto" -name '*.o')
 
+# number PATTERN: the last number after it on standard input.
+number() {
+    grep -oE "$1 *[0-9]+" | tail -n 1 | grep -oE '[0-9]+$'
+}
+
 status=0
 for target in "$@"; do
     clang "${flags[@]}" -fsanitize=fuzzer "$root/tests/fuzz/$target.c" "${objects[@]}" -lprotobuf-c -o "$out/$target" ||
@@ -44,10 +51,11 @@ for target in "$@"; do
     done
     if "$out/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 \
         -artifact_prefix="$out/$target-" "${corpora[@]}" >"$out/$target.log" 2>&1; then
-        echo "fuzz $target: $(grep -o 'stat::number_of_executed_units: *[0-9]*' "$out/$target.log" | grep -o '[0-9]*$') runs in $seconds s, nothing found"
+        echo "pass $target: $(number stat::number_of_executed_units: <"$out/$target.log") runs in $seconds s," \
+            "edges $(grep INITED "$out/$target.log" | number cov:) at first, $(number cov: <"$out/$target.log") in the end"
     else
-        echo "fuzz $target: FAILED"
-        tail -n 40 "$out/$target.log"
+        echo "fail $target:"
+        tail -n 40 "$out/$target.log" | sed 's/^/    /'
         status=1
     fi
 done

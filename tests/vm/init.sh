@@ -1,5 +1,6 @@
 #!/bin/busybox sh
-# PID 1 of the guest. Kernel command line: vm.run=DIR, a directory of the host that holds the command and gets its exit status.
+# PID 1 of the guest. Kernel command line: vm.run=DIR, a directory of the host that holds the command and gets its exit status;
+# vm.tree=DIR, a directory that is seen even if it lies under /tmp, which is the guest's own.
 #
 # / becomes the host's root, read-only, under a throw-away overlay; cgroup v2 alone lies at /sys/fs/cgroup. The root is
 # moved (MS_MOVE) rather than entered by a plain chroot, in which unshare(CLONE_NEWUSER) is refused; and the first
@@ -16,7 +17,10 @@ if [ "$1" != second ]; then
     $bb mkdir -p /proc /sys /dev /host /top /new
     $bb mount -t proc proc /proc && $bb mount -t sysfs sys /sys && $bb mount -t devtmpfs dev /dev || die "mounts"
     for word in $($bb cat /proc/cmdline); do
-        case $word in vm.run=*) run=${word#*=} ;; esac
+        case $word in
+        vm.run=*) run=${word#*=} ;;
+        vm.tree=*) tree=${word#*=} ;;
+        esac
     done
     while read -r module; do
         $bb insmod "/modules/$module" || $bb echo "vm: insmod $module failed"
@@ -31,7 +35,9 @@ if [ "$1" != second ]; then
     $bb mount -t devpts -o ptmxmode=666,mode=620 pts /new/dev/pts
     $bb mount -t tmpfs -o mode=1777 shm /new/dev/shm
     # An overlay's upper directory must not lie on an overlay: tests that make some want a tmpfs.
+    $bb mkdir /tree && $bb mount -o bind "/new$tree" /tree || die "the tree"
     $bb mount -t tmpfs -o mode=1777 tmp /new/tmp
+    $bb mkdir -p "/new$tree" && $bb mount -o move /tree "/new$tree" || die "the tree"
     $bb mkdir -p "/new$run"
     $bb mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=none run "/new$run" || die "the run directory"
     $bb mount -t cgroup2 -o nsdelegate,memory_recursiveprot cgroup2 /new/sys/fs/cgroup || die "cgroup v2"

@@ -1,30 +1,24 @@
 #!/bin/bash
-# tests/vm/run.sh [6.1|6.12]...: the release build's unit tests of the library in guests with older kernels, where what is
-# newer than they are must be found missing and fallen back from: SO_PEERPIDFD (6.5), PIDFD_GET_INFO (6.13), SO_PASSRIGHTS (6.16).
+# tests/vm/run.sh [6.1|6.12]...: the release build's tests (guest.py) in guests with older kernels and pure cgroup v2, where what
+# is newer than they are must be found missing and fallen back from: SO_PEERPIDFD (6.5), PIDFD_GET_INFO (6.13), SO_PASSRIGHTS
+# (6.16). One line each: pass, fail or skip KERNEL NAME: what. UDS_VM_TESTS: only those whose name matches.
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
 [ $# -gt 0 ] || set -- 6.1 6.12
-bin=$root/build/release/bin
-[ -x "$bin/uds" ] || { echo "tests/vm/run.sh: build first: cmake --preset release && cmake --build --preset release" >&2; exit 2; }
+[ -x "$root/build/release/bin/uds" ] || { echo "tests/vm/run.sh: build first: cmake --preset release && cmake --build --preset release" >&2; exit 2; }
 
+log=$(mktemp) || exit 1
+trap 'rm -f "$log"' EXIT
 failed=0
 for kernel in "$@"; do
     start=$SECONDS
-    UDS_VM_TIMEOUT=1500 "$root/tests/vm/vm.sh" "$kernel" "
-        cd '$bin' || exit 1
-        failed=0
-        for test in libuds_*_test; do
-            timeout 600 ./\$test --jobs=2 --timeout=300 >/tmp/log 2>&1 && continue
-            failed=1
-            echo \"FAILED: \$test\"
-            grep -v '^\$' /tmp/log | tail -n 40
-        done
-        exit \$failed"
-    status=$?
+    UDS_VM_TIMEOUT=5400 "$root/tests/vm/vm.sh" "$kernel" "'$root/tests/vm/guest.py' -R '${UDS_VM_TESTS:-.}'" 2>"$log" |
+        sed -u "s/^\(pass\|fail\|skip\) /\1 $kernel /"
+    status=${PIPESTATUS[0]}
     case $status in
-    0) echo "vm $kernel: the library's unit tests pass ($((SECONDS - start)) s)" ;;
-    77) echo "vm $kernel: skipped" ;;
-    *) echo "vm $kernel: FAILED"; failed=1 ;;
+    0) echo "pass $kernel guest: $(grep -o 'linux-image.*' "$log"): its tests pass, $((SECONDS - start)) s" ;;
+    77) echo "skip $kernel guest: $(cat "$log")" ;;
+    *) echo "fail $kernel guest: after $((SECONDS - start)) s"; sed 's/^/    /' "$log"; failed=1 ;;
     esac
 done
 exit $failed

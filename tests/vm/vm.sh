@@ -2,10 +2,12 @@
 # tests/vm/vm.sh KERNEL COMMAND: run a shell command as root in a throw-away guest with another kernel and pure cgroup v2.
 #
 # KERNEL is 6.1 (Debian 12's) or 6.12 (its backport). The guest sees the whole file system of the host, read-only with a
-# throw-away layer above it, so it finds this tree and everything installed where they lie. Emulated: no KVM needed, and
-# 20 to 100 times slower. Output of the command on standard output, its exit status is ours; 77 where it cannot run.
+# throw-away layer above it, so it finds this tree and everything installed where they lie. By KVM where that works, else
+# emulated, 10 to 100 times slower; UDS_VM_ACCEL=kvm|tcg decides otherwise. Output of the command on standard output, its exit
+# status is ours; 77 where it cannot run.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
+tree=${here%/tests/vm}
 cache=${UDS_VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/libuds-vm}
 timeout=${UDS_VM_TIMEOUT:-600}
 
@@ -87,19 +89,42 @@ if [ "$(cat "$dir/stamp" 2>/dev/null)" != "$stamp" ]; then
 fi
 flock -u 8
 
+# start DIR TIMEOUT ACCELERATOR: DIR/command in the guest; DIR/status is there afterwards if it came to its end.
+start() {
+    local cpu=max
+    [ "$3" = tcg ] || cpu=host
+    truncate -s 64M "$1/disk"
+    timeout -k 5 "$2" qemu-system-x86_64 -accel "$3" -cpu $cpu -M q35 -smp 2 -m "${UDS_VM_MEMORY:-1536}" \
+        -nodefaults -no-user-config -display none -no-reboot -nic none -kernel "$dir/vmlinux" -initrd "$dir/initrd" \
+        -append "console=ttyS0 quiet panic=-1 tsc=unstable mitigations=off nokaslr random.trust_cpu=1 no_timer_check psi=1 rcupdate.rcu_expedited=1 vm.run=$1 vm.tree=$tree" \
+        -serial "file:$1/console" -chardev stdio,id=out,signal=off -serial chardev:out \
+        -fsdev local,id=root,path=/,security_model=none,readonly=on,multidevs=remap -device virtio-9p-pci,fsdev=root,mount_tag=root \
+        -fsdev local,id=run,path="$1",security_model=none -device virtio-9p-pci,fsdev=run,mount_tag=run \
+        -drive if=none,id=disk,format=raw,file="$1/disk",cache=unsafe -device virtio-blk-pci,drive=disk \
+        -object rng-random,id=rng,filename=/dev/urandom -device virtio-rng-pci,rng=rng \
+        -device isa-debug-exit,iobase=0xf4,iosize=4 </dev/null 2>"$1/qemu"
+}
+
+# That /dev/kvm is there and opens proves nothing where we are a guest ourselves (qemu aborts, or the guest never starts): so a
+# guest is started once in a boot of this machine, for nothing else.
+kvm_works() {
+    local boot
+    boot=$(cat /proc/sys/kernel/random/boot_id)
+    [ -r /dev/kvm ] && [ -w /dev/kvm ] || return 1
+    if ! grep -q "^$boot" "$cache/kvm" 2>/dev/null; then
+        mkdir "$run/probe" && echo true >"$run/probe/command"
+        (start "$run/probe" 20 kvm) >/dev/null 2>&1 # in a shell of its own: it is that shell which tells of an abort
+        [ -s "$run/probe/status" ] && echo "$boot works" >"$cache/kvm" || echo "$boot fails" >"$cache/kvm"
+    fi
+    grep -q "^$boot works" "$cache/kvm"
+}
+
 run=$(mktemp -d "${TMPDIR:-/var/tmp}/uds-vm.XXXXXX") || exit 1
 trap 'rm -rf "$run"' EXIT
 printf '%s\n' "$2" >"$run/command"
-truncate -s 64M "$run/disk"
-timeout -k 5 "$timeout" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -M q35 -smp 2 -m "${UDS_VM_MEMORY:-1536}" \
-    -nodefaults -no-user-config -display none -no-reboot -nic none -kernel "$dir/vmlinux" -initrd "$dir/initrd" \
-    -append "console=ttyS0 quiet panic=-1 tsc=unstable mitigations=off nokaslr random.trust_cpu=1 no_timer_check psi=1 rcupdate.rcu_expedited=1 vm.run=$run" \
-    -serial "file:$run/console" -chardev stdio,id=out,signal=off -serial chardev:out \
-    -fsdev local,id=root,path=/,security_model=none,readonly=on,multidevs=remap -device virtio-9p-pci,fsdev=root,mount_tag=root \
-    -fsdev local,id=run,path="$run",security_model=none -device virtio-9p-pci,fsdev=run,mount_tag=run \
-    -drive if=none,id=disk,format=raw,file="$run/disk",cache=unsafe -device virtio-blk-pci,drive=disk \
-    -object rng-random,id=rng,filename=/dev/urandom -device virtio-rng-pci,rng=rng \
-    -device isa-debug-exit,iobase=0xf4,iosize=4 </dev/null 2>"$run/qemu"
+accel=${UDS_VM_ACCEL:-$(kvm_works && echo kvm || echo tcg)}
+echo "vm.sh: $package by $accel" >&2
+start "$run" "$timeout" "$accel"
 status=$?
 if [ -s "$run/status" ]; then
     exit "$(cat "$run/status")"

@@ -1,0 +1,81 @@
+#!/usr/bin/env python3
+"""tests/valgrind.py [REGEX]: the unit tests of the release build and a short soak under valgrind, for what the sanitizers do not
+see: reads of memory that nothing was written to; and leaks of memory and descriptors once more, by other means.
+One line each: pass, fail or skip NAME: what. Part of tests/run.sh --long.
+
+What counts is what valgrind says. Whether the tests pass was seen without it: valgrind keeps the limit of descriptors to
+itself, and those that lower it cannot pass here; what they left lying when they gave up is not counted."""
+import concurrent.futures
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+BIN = ROOT / "build/release/bin"
+# Not its warnings about ioctls that are newer than it is.
+ERRORS = re.compile(r"(Invalid|Conditional jump|Use of uninit|Syscall param|Mismatched|Source and dest|Argument '|"
+                    r"Process terminating with default action of signal (4|7|8|11) )")
+LOST = re.compile(r"[\d,() a-z]*bytes in [\d,]+ blocks are (definitely|possibly) lost|Open .*(descriptor|socket)")
+# A frame of ours; what Criterion allocates (it calls the tests, and they call it) is its own business.
+OURS = re.compile(r"(at|by) 0x[0-9A-F]+: .*\b(libuds|sandbox|broker|cli|bench|proto|examples|tests)/[^ ]*\.[ch]:\d+\)")
+
+
+def judge(log, failed):
+    """The blocks of one process's log that are complaints. @failed: tests, as their functions are called."""
+    text = re.sub(r"^==\d+== ?", "", log.read_text(errors="replace"), flags=re.M)
+    blocks = [block.strip() for block in re.split(r"\n\s*\n", text)]
+    found = [block for block in blocks if ERRORS.match(block)]
+    # A copy by fork(2) has all that the process had which it was copied from, that one's log among it, and ends by _exit(2).
+    copied = any(pid != log.name for pid in re.findall(rf"^Open .*: {log.parent}/(\d+)$", text, re.M))
+    if not copied and "Process terminating" not in text:
+        for block in blocks:
+            stack = block.split("libcriterion.so")[0]
+            if LOST.match(block) and OURS.search(stack) and not any(name in block for name in failed):
+                found.append(block)
+    return found
+
+
+def run(name, end, command):
+    """@end is in the output of what has come to its end."""
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory() as logs:
+        os.chmod(logs, 0o1777) # some become other users
+        done = subprocess.run(
+            ["valgrind", "--trace-children=yes", "--vgdb=no", "--leak-check=full", "--show-leak-kinds=definite,possible",
+             "--track-fds=yes", "--fullpath-after=", "--num-callers=40", f"--log-file={logs}/%p", *command],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+        failed = {m[1] + "_" + m[2] + "_impl" for m in re.finditer(r"^\[FAIL\] (\w+)::(\w+)", done.stdout, re.M)}
+        processes = list(pathlib.Path(logs).iterdir())
+        found = [block for log in processes for block in judge(log, failed)]
+    took = f"{len(processes)} processes in {time.monotonic() - start:.0f} s"
+    if failed:
+        took += f"; {len(failed)} of its tests cannot pass here"
+    if not re.search(end, done.stdout, re.M):
+        return f"fail {name}: it did not come to its end ({took})\n" + done.stdout[-4000:]
+    if found:
+        return f"fail {name}: {len(found)} complaints ({took})\n" + "\n".join(dict.fromkeys(found))
+    return f"pass {name}: {took}"
+
+
+def main():
+    if not shutil.which("valgrind"):
+        print("skip valgrind: it is missing: tests/setup.sh --long installs it")
+        return 77
+    jobs = [(test.name, "Synthesis", [test, "--jobs=1", "--timeout=900"]) for test in sorted(BIN.glob("*_*_test"))
+            if not test.name.startswith("ring_")] # under TSan: another tool's
+    jobs.append(("soak", "^soak: .* connections", [BIN / "test/soak", "20000"]))
+    jobs = [job for job in jobs if re.search(sys.argv[1] if len(sys.argv) > 1 else "", job[0])]
+    failed = False
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for line in pool.map(lambda job: run(*job), jobs):
+            print(line, flush=True)
+            failed |= line.startswith("fail")
+    return failed
+
+
+sys.exit(main())
