@@ -28,10 +28,12 @@ typedef struct uds_client uds_client;
 enum uds_client_event {
     UDS_CLIENT_CONNECTED = 1, /* also after each reconnect; subscriptions have been sent again */
     UDS_CLIENT_DISCONNECTED =
-        2, /* @error says why; calls in flight have ended with CALLEE_LOST; messages in between are lost */
+        2, /* exactly once after each CONNECTED, before the next; @error says why; calls in flight have ended with
+                              CALLEE_LOST; messages in between are lost */
     UDS_CLIENT_NOTICE =
         3, /* the broker's NOTICE: drops, denied (re)subscriptions. Without a @notice our own, with an @error: a
-                              publish that nobody confirms was not sent, because of its fds */
+                              publish that nobody confirms was not sent, because of its fds; or a link ended before it
+                              was CONNECTED */
 };
 
 struct uds_client_callbacks {

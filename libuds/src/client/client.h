@@ -37,7 +37,8 @@ struct udsi_publish {
  * I1  rpc and conn are both set or both NULL
  * I2  while conn is NULL: retry_at says when to dial, or UDSI_DEADLINE_NONE; final: nothing will bring a connection back
  * I3  publishes is empty while conn is NULL
- * I4  freed: conn, subs and publishes are gone, and only functions that are still running hold references
+ * I4  announced alternates: CONNECTED sets it, DISCONNECTED clears it, and neither is told twice in a row
+ * I5  freed: conn, subs and publishes are gone, and only functions that are still running hold references
  */
 struct uds_client {
     unsigned refs;
@@ -53,11 +54,13 @@ struct uds_client {
 
     uds_conn *conn;
     uds_rpc *rpc;
-    bool announced; /* CONNECTED was told for this connection */
+    bool announced; /* CONNECTED was told, and the loss of that connection was not yet */
     bool lost;      /* it is over, and still to be taken down */
     bool more;      /* process() wants to be called again at once */
     bool final;
-    int lost_error;      /* -errno */
+    int lost_error; /* -errno */
+    const char *
+        untold; /* why it was lost, while its callers hear of it and before the application does; else NULL */
     unsigned generation; /* of the connection */
     uint64_t up_since, retry_at;
     int backoff_ms;

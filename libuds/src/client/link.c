@@ -143,7 +143,7 @@ int udsi_link_up(uds_client *client, uds_conn *conn)
     (void)r;
     client->conn = conn;
     client->rpc = rpc;
-    client->announced = client->lost = false;
+    client->lost = false;
     client->retry_at = UDSI_DEADLINE_NONE;
     client->generation++;
     udsi_sub_send_all(client);
@@ -166,12 +166,30 @@ static void plan_next(uds_client *client)
         client->final = true;
 }
 
+/*
+ * One DISCONNECTED for each CONNECTED. A link that ended before the broker had said HELLO was none to the application, but
+ * the reason is worth a word: it may be the same for ever.
+ */
+static void tell_loss(uds_client *client)
+{
+    const char *detail = client->untold;
+    bool was_up = client->announced;
+
+    if (!detail)
+        return;
+    client->untold = NULL;
+    client->announced = false;
+    udsi_client_event(client, was_up ? UDS_CLIENT_DISCONNECTED : UDS_CLIENT_NOTICE,
+                      client->lost_error, detail, NULL);
+}
+
 void udsi_link_down(uds_client *client)
 {
     char detail[UDSI_CONN_TEXT_MAX + 64];
     const char *text = uds_conn_get_error_text(client->conn);
 
-    (void)snprintf(detail, sizeof(detail), "%s",
+    (void)snprintf(detail, sizeof(detail), "%s%s",
+                   client->announced ? "" : "the link ended before it was up: ",
                    text[0] != '\0' ? text : strerrordesc_np(-client->lost_error));
     if (client->announced && udsi_now_ms() - client->up_since >= STABLE_MS)
         client->backoff_ms = FIRST_BACKOFF_MS;
@@ -180,11 +198,12 @@ void udsi_link_down(uds_client *client)
     uds_conn *conn = UDSI_TAKE(client->conn);
     client->next_call_id = udsi_rpc_get_next_id(rpc);
     client->lost = false;
+    client->untold = detail;
     plan_next(client);
     (void)uds_rpc_free(rpc);
     (void)uds_conn_unref(conn);
     udsi_publish_end_all(client, UDS_STATUS_CALLEE_LOST, "the link to the broker was lost");
-    udsi_client_event(client, UDS_CLIENT_DISCONNECTED, client->lost_error, detail, NULL);
+    tell_loss(client);
     udsi_client_rearm(client);
 }
 
@@ -226,6 +245,10 @@ void udsi_link_retry(uds_client *client)
     uds_conn *conn = NULL;
     int r = -EAGAIN;
 
+    /* A callback of udsi_link_down() waits for something: the loss comes before what follows it. */
+    tell_loss(client);
+    if (client->freed || client->conn)
+        return;
     if (client->redial_fd >= 0)
         r = try_redial(client, &conn);
     if (r < 0 && client->addr.kind != UDS_ADDR_FD) {

@@ -652,6 +652,108 @@ Test(client, backs_off_and_keeps_subscriptions_while_nobody_listens)
     scene_end(&scene);
 }
 
+/* A broker that accepts and hangs up, as one that is just going down does, is no further interruption. */
+Test(client, tells_of_one_loss_once_whatever_comes_of_its_dials)
+{
+    UDS_TEST_GUARD;
+    struct scene scene;
+    struct seen seen;
+
+    scene_make(&scene, &seen);
+    scene.broker = uds_conn_unref(scene.broker);
+    turn(&scene);
+    cr_assert_eq(seen.disconnected, 1);
+    for (unsigned dials = 0; dials < 3;) {
+        struct pollfd p = {.fd = uds_listener_get_fd(scene.listener), .events = POLLIN};
+
+        cr_assert_geq(uds_client_wait(scene.client, 5000), 0);
+        if (poll(&p, 1, 0) == 1) {
+            close(uds_listener_accept(scene.listener));
+            turn(&scene);
+            cr_expect_eq(seen.notices, ++dials, "an attempt that failed is told");
+            cr_expect_neq(strstr(seen.detail, "before it was up"), NULL, "%s", seen.detail);
+        }
+    }
+    cr_expect_eq(seen.connected, 1);
+    cr_expect_eq(seen.disconnected, 1);
+    broker_restart(&scene);
+    cr_expect_eq(seen.connected, 2);
+    cr_expect_eq(seen.disconnected, 1);
+    broker_restart(&scene);
+    cr_expect_eq(seen.connected, 3);
+    cr_expect_eq(seen.disconnected, 2);
+    scene_end(&scene);
+}
+
+struct order {
+    struct scene *scene;
+    char events[16];
+    size_t count;
+};
+
+static void note_event(uds_client *client,
+                       enum uds_client_event event,
+                       int error,
+                       const char *detail,
+                       uds_msg *notice,
+                       void *arg)
+{
+    struct order *order = arg;
+
+    (void)client;
+    (void)error;
+    (void)detail;
+    (void)notice;
+    cr_assert_lt(order->count, sizeof(order->events) - 1);
+    order->events[order->count++] = event == UDS_CLIENT_CONNECTED      ? 'c'
+                                    : event == UDS_CLIENT_DISCONNECTED ? 'd'
+                                                                       : 'n';
+}
+
+/* Goes on only when there is a link again. */
+static void
+wait_in_ack(uds_client *client, uint32_t status, const char *detail, const char *rule, void *arg)
+{
+    struct order *order = arg;
+    struct scene *scene = order->scene;
+
+    (void)detail;
+    (void)rule;
+    cr_expect_eq(status, UDS_STATUS_CALLEE_LOST);
+    scene->broker = uds_conn_unref(scene->broker);
+    for (int i = 0; i < 100 && order->events[order->count - 1] != 'c'; i++) {
+        struct pollfd p = {.fd = uds_listener_get_fd(scene->listener), .events = POLLIN};
+
+        (void)uds_client_wait(client, 100);
+        if (!scene->broker && poll(&p, 1, 0) == 1)
+            broker_accept(scene);
+        if (scene->broker)
+            (void)uds_conn_process(scene->broker);
+    }
+}
+
+Test(client, tells_of_a_loss_before_a_callback_brings_the_next_link)
+{
+    UDS_TEST_GUARD;
+    static const struct uds_client_callbacks notes = {.on_event = note_event};
+    struct uds_publish publish = UDS_PUBLISH_INIT;
+    struct scene scene;
+    struct seen seen;
+    struct order order = {.scene = &scene, .events = "c", .count = 1};
+
+    scene_make(&scene, &seen);
+    uds_client_set_callbacks(scene.client, &notes, &order);
+    publish.subject = "a";
+    cr_assert_eq(uds_client_publish(scene.client, &publish, wait_in_ack, &order), 0);
+    turn(&scene);
+    order.events[0] = '-'; /* what the callback waits for is a new one */
+    uds_conn *broker = UDSI_TAKE(scene.broker);
+    (void)uds_conn_unref(broker);
+    turn(&scene);
+    cr_expect_str_eq(order.events, "-dc");
+    scene_end(&scene);
+}
+
 Test(client_new, fails_at_once_or_waits_for_a_broker)
 {
     UDS_TEST_GUARD;
