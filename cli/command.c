@@ -43,6 +43,50 @@ static int body_as_file(const uds_msg *msg)
     return fd;
 }
 
+#define HEADER_PREFIX "UDS_HEADER_"
+
+/* Those of a request that we were made for ourselves are none of this one's. */
+static void forget_headers(void)
+{
+    for (char **entry = environ; *entry != NULL;) {
+        char name[4096];
+        size_t len = strcspn(*entry, "=");
+
+        if (strncmp(*entry, HEADER_PREFIX, strlen(HEADER_PREFIX)) != 0 || len >= sizeof(name)) {
+            entry++;
+            continue;
+        }
+        memcpy(name, *entry, len);
+        name[len] = '\0';
+        if (unsetenv(name) < 0) /* otherwise the next one is in its place now */
+            entry++;
+    }
+}
+
+/* As variables. The prefix is why a stranger who chooses names and values cannot set LD_PRELOAD or PATH. */
+static void export_headers(const uds_msg *msg)
+{
+    char variable[sizeof(HEADER_PREFIX) + UDS_HEAD_MAX] = HEADER_PREFIX, text[UDS_HEAD_MAX + 1];
+    const char *name, *value;
+    size_t pos = 0, len;
+
+    forget_headers();
+    while (msg != NULL && uds_msg_next_header(msg, &pos, &name, &value, &len) == 1) {
+        char *to = variable + strlen(HEADER_PREFIX);
+
+        for (const char *from = name; *from != '\0'; from++) {
+            bool small = *from >= 'a' && *from <= 'z', large = *from >= 'A' && *from <= 'Z';
+            char kept = large || (*from >= '0' && *from <= '9') ? *from : '_';
+
+            *to++ = (char)(small ? *from - 'a' + 'A' : kept);
+        }
+        *to = '\0';
+        memcpy(text, value, len);
+        text[len] = '\0';
+        (void)setenv(variable, text, 0);
+    }
+}
+
 /* Runs in the child. Descriptors are first moved above all targets: a target's number may be in use by another. */
 static void
 become_command(char **command, const uds_rpc_call *call, const uds_msg *msg, int in, int out)
@@ -70,6 +114,7 @@ become_command(char **command, const uds_rpc_call *call, const uds_msg *msg, int
     (void)setenv("UDS_SUBJECT", uds_rpc_call_get_subject(call), 1);
     (void)setenv("UDS_METHOD", uds_rpc_call_get_method(call), 1);
     (void)setenv("UDS_SENDER", uds_rpc_call_get_sender(call), 1);
+    export_headers(msg);
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)execvp(command[0], command);

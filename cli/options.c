@@ -75,6 +75,42 @@ void body_free(struct body *body)
     body->data = NULL;
 }
 
+int header_list_add(struct header_list *list, const char *text)
+{
+    const size_t room = sizeof(list->strings) / sizeof(list->strings[0]) - 1;
+    const char *equals = strchr(text, '=');
+    char *name;
+
+    if (equals == NULL || equals == text)
+        return cli_usage("-H: %s: not NAME=VALUE", text);
+    for (const char *p = text; p < equals; p++)
+        if ((unsigned char)*p < ' ' || *p == 0x7f)
+            return cli_usage("-H: a name with a control character");
+    if (list->count == room)
+        return cli_usage("-H: more than %zu headers", room / 2);
+    name = strdup(text);
+    if (name == NULL) {
+        cli_error("-H: out of memory");
+        return CLI_FAILED;
+    }
+    name[equals - text] = '\0';
+    list->strings[list->count++] = name;
+    list->strings[list->count++] = name + (equals - text) + 1;
+    return CLI_OK;
+}
+
+const char *const *header_list_get(const struct header_list *list)
+{
+    return (const char *const *)list->strings;
+}
+
+void header_list_free(struct header_list *list)
+{
+    for (size_t i = 0; i < list->count; i += 2)
+        free(list->strings[i]);
+    *list = (struct header_list){.count = 0};
+}
+
 static int fd_list_add(struct fd_list *list, int fd, bool owned)
 {
     if (list->count == sizeof(list->fds) / sizeof(list->fds[0])) {

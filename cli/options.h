@@ -23,6 +23,17 @@ struct body {
 int body_load(struct body *body, const char *argument);
 void body_free(struct body *body);
 
+/* Headers to send: name, value, …, NULL, as the library wants them; the names are ours. */
+struct header_list {
+    char *strings[2 * 64 + 1];
+    size_t count; /* strings */
+};
+
+/* "NAME=VALUE". CLI_OK or an exit code after printing. */
+int header_list_add(struct header_list *list, const char *text);
+const char *const *header_list_get(const struct header_list *list);
+void header_list_free(struct header_list *list);
+
 /* Descriptors to send. */
 struct fd_list {
     int fds[253];

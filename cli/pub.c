@@ -38,36 +38,13 @@ static const char help[] =
     "exit: 0 sent (--confirm: accepted), 1 failed here, 2 usage, 3 no broker,\n"
     "4 refused, 5 no confirmation in time\n";
 
-#define HEADERS_MAX 64
-
 struct arguments {
     const char *to;
     bool confirm;
     int timeout_ms;
     struct fd_list fds;
-    char *headers[HEADERS_MAX * 2 + 1]; /* name, value, …, NULL; names are ours */
-    size_t header_count;                /* strings */
+    struct header_list headers;
 };
-
-static int add_header(struct arguments *a, const char *text)
-{
-    const char *equals = strchr(text, '=');
-    char *name;
-
-    if (equals == NULL || equals == text)
-        return cli_usage("-H: %s: not NAME=VALUE", text);
-    if (a->header_count == (size_t)HEADERS_MAX * 2)
-        return cli_usage("-H: more than %d headers", HEADERS_MAX);
-    name = strdup(text);
-    if (name == NULL) {
-        cli_error("-H: out of memory");
-        return CLI_FAILED;
-    }
-    name[equals - text] = '\0';
-    a->headers[a->header_count++] = name;
-    a->headers[a->header_count++] = name + (equals - text) + 1;
-    return CLI_OK;
-}
 
 static int parse(int argc, char **argv, struct arguments *a)
 {
@@ -93,7 +70,7 @@ static int parse(int argc, char **argv, struct arguments *a)
             code = fd_list_add_file(&a->fds, optarg);
             break;
         case 'H':
-            code = add_header(a, optarg);
+            code = header_list_add(&a->headers, optarg);
             break;
         case 'T':
             if (parse_duration(optarg, &a->timeout_ms) < 0)
@@ -142,7 +119,7 @@ static int publish(struct broker *broker,
     message.body_len = body->len;
     message.fds = a->fds.fds;
     message.nfds = a->fds.count;
-    message.headers = (const char *const *)a->headers;
+    message.headers = header_list_get(&a->headers);
     r = uds_client_publish(broker->client, &message, a->confirm ? on_ack : NULL, confirmation);
     if (r == -EINVAL)
         return cli_usage("%s: not a subject to publish on (tokens with dots, no wildcards)",
@@ -194,8 +171,7 @@ static int run(int argc, char **argv)
     broker_close(&broker);
     body_free(&body);
     fd_list_close(&a.fds);
-    for (size_t i = 0; i < a.header_count; i += 2)
-        free(a.headers[i]);
+    header_list_free(&a.headers);
     return code < 0 ? CLI_OK : code;
 }
 

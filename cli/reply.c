@@ -34,10 +34,13 @@ static const char help[] =
     "options:\n" BROKER_HELP "  --count N          end after N requests\n"
     "  --stream           send each line that COMMAND prints as soon as it is there, to callers\n"
     "                     that take a stream (uds request --stream); they get it without its end\n"
+    "  -H NAME=VALUE      a header of every reply and of every line of a stream; more than once\n"
     "  --verbose          say on stderr when the broker has accepted us\n"
     "\n"
-    "COMMAND gets UDS_SUBJECT, UDS_METHOD and UDS_SENDER, and descriptors of the request as\n"
-    "3, 4, … with LISTEN_FDS. If it fails, the caller gets the status \"internal\" with its\n"
+    "COMMAND gets UDS_SUBJECT, UDS_METHOD and UDS_SENDER, each header of the request as\n"
+    "UDS_HEADER_NAME (the name in capitals, _ for what is no letter or digit; of equal ones the\n"
+    "first; they are the caller's words), and descriptors of the request as 3, 4, … with\n"
+    "LISTEN_FDS. If it fails, the caller gets the status \"internal\" with its\n"
     "exit code; if the caller's time is over or it takes the request back, COMMAND is killed.\n"
     "One request at a time.\n"
     "\n"
@@ -58,12 +61,14 @@ struct reply {
     const char *to, *subject, *body;
     char **command; /* NULL: answer with @body */
     unsigned long count, seen;
+    struct header_list headers;
     bool verbose, stream, ended;
     int code;
 
     uds_rpc_call *call; /* whose command runs; NULL: none */
     struct command run;
     bool starved; /* a line waits for credit */
+    bool dressed; /* what is sent next has its headers */
     STAILQ_HEAD(, job) line;
 };
 
@@ -75,6 +80,17 @@ static void done(struct reply *reply, int error)
         cli_error("reply: %s: %s", reply->subject, strerror(-error));
     if (++reply->seen == reply->count)
         reply->ended = true;
+}
+
+/* What cannot be added goes without: the answer itself matters more. Once for each message, however often that is tried. */
+static void add_headers(struct reply *reply, uds_rpc_call *call)
+{
+    if (reply->dressed)
+        return;
+    reply->dressed = true;
+    for (const char *const *h = header_list_get(&reply->headers); h[0] != NULL; h += 2)
+        if (uds_rpc_call_add_header(call, h[0], h[1]) < 0)
+            cli_error("-H: %s: does not fit or no memory: the reply goes without", h[0]);
 }
 
 static bool streams(const struct reply *reply)
@@ -95,9 +111,11 @@ static bool send_lines(struct reply *reply)
 
         if (end == NULL && command_is_running(run))
             break;
+        add_headers(reply, reply->call);
         r = uds_rpc_call_send_part(reply->call, from, len, NULL, 0);
         if (r < 0)
             break;
+        reply->dressed = false;
         sent += len + (end != NULL);
     }
     command_drop(run, sent);
@@ -129,7 +147,7 @@ static void start(struct reply *reply, uds_rpc_call *call)
                                                             .on_credit = on_credit};
 
     reply->call = call;
-    reply->starved = false;
+    reply->starved = reply->dressed = false;
     (void)command_start(&reply->run, reply->command, call);
     uds_rpc_call_set_callbacks(call, &callbacks, reply);
 }
@@ -140,6 +158,7 @@ static void answer(struct reply *reply)
     uds_rpc_call *call = reply->call;
     int r;
 
+    add_headers(reply, call);
     if (run->status != UDS_STATUS_OK)
         r = uds_rpc_call_fail(call, run->status, 0, run->detail);
     else
@@ -190,6 +209,8 @@ static void on_request(uds_rpc_call *call, void *arg)
     if (reply->ended) {
         (void)uds_rpc_call_fail(call, UDS_STATUS_UNAVAILABLE, 0, "the server is about to end");
     } else if (reply->command == NULL) {
+        reply->dressed = false;
+        add_headers(reply, call);
         done(reply, uds_rpc_call_reply(call, reply->body, strlen(reply->body), NULL, 0));
     } else if ((job = malloc(sizeof(*job))) == NULL) {
         (void)uds_rpc_call_fail(call, UDS_STATUS_UNAVAILABLE, 0, "out of memory");
@@ -250,13 +271,16 @@ static int serve(struct broker *broker, struct reply *reply)
 
 static int parse(int argc, char **argv, struct reply *reply)
 {
-    static const struct option options[] = {
-        {"to", required_argument, NULL, 't'}, {"count", required_argument, NULL, 'c'},
-        {"stream", no_argument, NULL, 's'},   {"verbose", no_argument, NULL, 'v'},
-        {"help", no_argument, NULL, 'h'},     {NULL, 0, NULL, 0}};
-    int c;
+    static const struct option options[] = {{"to", required_argument, NULL, 't'},
+                                            {"count", required_argument, NULL, 'c'},
+                                            {"stream", no_argument, NULL, 's'},
+                                            {"verbose", no_argument, NULL, 'v'},
+                                            {"header", required_argument, NULL, 'H'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
+    int c, code = CLI_OK;
 
-    while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+    while (code == CLI_OK && (c = getopt_long(argc, argv, ":H:h", options, NULL)) != -1) {
         switch (c) {
         case 't':
             reply->to = optarg;
@@ -271,6 +295,9 @@ static int parse(int argc, char **argv, struct reply *reply)
         case 'v':
             reply->verbose = true;
             break;
+        case 'H':
+            code = header_list_add(&reply->headers, optarg);
+            break;
         case 'h':
             (void)cli_help(&verb_reply);
             return -1;
@@ -278,6 +305,8 @@ static int parse(int argc, char **argv, struct reply *reply)
             return cli_bad_option(c, argv);
         }
     }
+    if (code != CLI_OK)
+        return code;
     if (argc == optind)
         return cli_usage("which subject?");
     reply->subject = argv[optind];
@@ -311,6 +340,7 @@ static int run(int argc, char **argv)
     if (code == CLI_OK)
         code = serve(&broker, &reply);
     broker_close(&broker);
+    header_list_free(&reply.headers);
     return code < 0 ? CLI_OK : code;
 }
 

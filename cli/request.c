@@ -2,7 +2,6 @@
 /* `uds request`: one call, one reply, or with --stream as many as come. */
 #include <errno.h>
 #include <getopt.h>
-#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,9 +9,9 @@
 
 #include <uds/client.h>
 #include <uds/error.h>
-#include <uds/fdset.h>
 
 #include "broker.h"
+#include "message.h"
 #include "options.h"
 #include "verbs.h"
 
@@ -29,14 +28,17 @@ static const char help[] =
     "                     without --timeout for as long as it takes\n"
     "  --method NAME      method, as protobuf services want it: package.Service/Method\n"
     "  --file PATH        open PATH read-only and send the descriptor; more than once\n"
+    "  -H NAME=VALUE      a header; more than once\n"
     "\n"
-    "Descriptors that come with the reply are described on stderr and closed.\n"
+    "Headers and descriptors that come with the reply are described on stderr; the\n"
+    "descriptors are closed.\n"
     "\n"
     "examples:\n"
     "  uds request time.now\n"
     "  echo 'SELECT 1' | uds request --timeout 30s db.query -\n"
     "  uds request --stream log.follow | grep --line-buffered error\n"
     "  uds request --file /etc/hosts checksum\n"
+    "  uds request -H trace=17 time.now\n"
     "\n"
     "exit: 0 replied, 1 failed here, 2 usage, 3 no broker, 4 refused or failed there,\n"
     "5 no reply in time\n";
@@ -46,22 +48,21 @@ struct call {
     int timeout_ms; /* -2: not given */
     bool stream;
     struct fd_list fds;
+    struct header_list headers;
     bool done;
     int code;
 };
 
 static int parse(int argc, char **argv, struct call *call)
 {
-    static const struct option options[] = {{"to", required_argument, NULL, 't'},
-                                            {"timeout", required_argument, NULL, 'T'},
-                                            {"method", required_argument, NULL, 'm'},
-                                            {"file", required_argument, NULL, 'F'},
-                                            {"stream", no_argument, NULL, 's'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"to", required_argument, NULL, 't'},     {"timeout", required_argument, NULL, 'T'},
+        {"method", required_argument, NULL, 'm'}, {"file", required_argument, NULL, 'F'},
+        {"header", required_argument, NULL, 'H'}, {"stream", no_argument, NULL, 's'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
     int c, code = CLI_OK;
 
-    while (code == CLI_OK && (c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+    while (code == CLI_OK && (c = getopt_long(argc, argv, ":H:h", options, NULL)) != -1) {
         switch (c) {
         case 't':
             call->to = optarg;
@@ -78,6 +79,9 @@ static int parse(int argc, char **argv, struct call *call)
             break;
         case 'F':
             code = fd_list_add_file(&call->fds, optarg);
+            break;
+        case 'H':
+            code = header_list_add(&call->headers, optarg);
             break;
         case 'h':
             (void)cli_help(&verb_request);
@@ -100,14 +104,7 @@ static void print_body(const uds_msg *msg, const char *what, bool line)
     if (line ? len == 0 || body[len - 1] != '\n'
              : len > 0 && body[len - 1] != '\n' && isatty(STDOUT_FILENO))
         (void)putchar('\n');
-    for (size_t i = 0; i < uds_msg_get_fd_count(msg); i++) {
-        struct uds_fd_info info;
-        int fd = uds_msg_peek_fd(msg, i);
-
-        if (fd >= 0 && uds_fd_classify(fd, &info) == 0)
-            cli_error("descriptor %zu of the %s: %s, %" PRIu64 " bytes", i, what,
-                      uds_fd_kind_name(info.kind), info.size);
-    }
+    message_describe(msg, what);
 }
 
 static bool has_body(const uds_msg *msg)
@@ -142,11 +139,14 @@ static void on_reply(const struct uds_rpc_reply *reply, void *arg)
     call->code = CLI_OK;
     if (reply->status != UDS_STATUS_OK)
         call->code = broker_report(call->subject, reply->status, reply->detail, reply->rule);
-    else if (reply->msg != NULL && (!call->stream || has_body(reply->msg))) {
-        broker_begin_output();
+    if (reply->msg == NULL)
+        return;
+    broker_begin_output();
+    if (reply->status != UDS_STATUS_OK || (call->stream && !has_body(reply->msg)))
+        message_describe(reply->msg, "reply");
+    else
         print_body(reply->msg, "reply", call->stream);
-        broker_end_output();
-    }
+    broker_end_output();
 }
 
 static int make_call(struct broker *broker, struct call *call, const struct body *body)
@@ -161,6 +161,7 @@ static int make_call(struct broker *broker, struct call *call, const struct body
     request.fds = call->fds.fds;
     request.nfds = call->fds.count;
     request.timeout_ms = call->timeout_ms;
+    request.headers = header_list_get(&call->headers);
     request.on_part = call->stream ? on_part : NULL;
     r = uds_client_request(broker->client, &request, on_reply, call, NULL);
     if (r == -EOPNOTSUPP) {
@@ -206,6 +207,7 @@ static int run(int argc, char **argv)
     broker_close(&broker);
     body_free(&body);
     fd_list_close(&call.fds);
+    header_list_free(&call.headers);
     return code < 0 ? CLI_OK : code;
 }
 

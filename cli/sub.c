@@ -14,6 +14,7 @@
 
 #include "broker.h"
 #include "json.h"
+#include "message.h"
 #include "options.h"
 #include "verbs.h"
 
@@ -60,42 +61,6 @@ struct subscription {
     uint64_t dropped;
 };
 
-/* May a terminal see it, on one line? */
-static bool is_text(const char *body, size_t len)
-{
-    const unsigned char *p = (const unsigned char *)body;
-
-    for (size_t i = 0; i < len; i++) {
-        if ((p[i] < ' ' && p[i] != '\t') || p[i] == 0x7f)
-            return false;
-        if (p[i] == 0xc2 && i + 1 < len &&
-            p[i + 1] < 0xa0) /* U+0080 … U+009F steer terminals too */
-            return false;
-    }
-    return json_is_utf8(body, len);
-}
-
-/* Walks the headers: 1 and the next one, 0 at the end. @ret_name is NUL-terminated, the value is not. */
-static int next_header(
-    const uds_msg *msg, size_t *pos, const char **ret_name, const char **ret_value, size_t *ret_len)
-{
-    uint16_t tag;
-    const void *data;
-    size_t len;
-
-    while (uds_msg_next(msg, pos, &tag, &data, &len) == 1) {
-        const char *end = tag == UDS_FIELD_HEADER ? memchr(data, '\0', len) : NULL;
-
-        if (end == NULL)
-            continue;
-        *ret_name = data;
-        *ret_value = end + 1;
-        *ret_len = len - (size_t)(end + 1 - (const char *)data);
-        return 1;
-    }
-    return 0;
-}
-
 static void print_text(const struct uds_delivery *delivery)
 {
     const char *name, *value;
@@ -103,15 +68,15 @@ static void print_text(const struct uds_delivery *delivery)
     const char *body = uds_msg_peek_body(delivery->msg, &len);
 
     /* One newline at the end is how `date | uds pub clock -` looks; the line has its own. */
-    if (len > 0 && body[len - 1] == '\n' && is_text(body, len - 1))
+    if (len > 0 && body[len - 1] == '\n' && message_is_text(body, len - 1))
         len--;
     (void)printf("%s  %s  ", delivery->subject, delivery->sender);
-    if (is_text(body, len))
+    if (message_is_text(body, len))
         (void)fwrite(body, 1, len, stdout);
     else
         (void)printf("(%zu bytes)", len);
-    while (next_header(delivery->msg, &pos, &name, &value, &value_len) == 1)
-        if (is_text(name, strlen(name)) && is_text(value, value_len))
+    while (uds_msg_next_header(delivery->msg, &pos, &name, &value, &value_len) == 1)
+        if (message_is_text(name, strlen(name)) && message_is_text(value, value_len))
             (void)printf("  %s=%.*s", name, (int)value_len, value);
     for (size_t i = 0; i < uds_msg_get_fd_count(delivery->msg); i++) {
         struct uds_fd_info info;
@@ -147,7 +112,7 @@ static void print_json(const struct uds_delivery *delivery)
         json_base64(&json, body, len);
     json_key(&json, "headers"); /* pairs: a name may come more than once, and order counts */
     json_open(&json, '[');
-    while (next_header(delivery->msg, &pos, &name, &value, &value_len) == 1) {
+    while (uds_msg_next_header(delivery->msg, &pos, &name, &value, &value_len) == 1) {
         json_open(&json, '[');
         json_string(&json, name);
         json_bytes(&json, value, value_len);

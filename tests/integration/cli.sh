@@ -60,6 +60,8 @@ expect "a file where the socket should be" 1 'address in use: what is there is n
 expect "bad address" 2 '^uds pub: address: smtp:x: not an address' "$uds" pub --to smtp:x a b
 expect "bad fd" 1 '^uds pub: --fd: 77: Bad file descriptor' "$uds" pub --fd 77 a
 expect "bad file" 1 '^uds pub: open: /nonexistent: No such file' "$uds" pub --file /nonexistent a
+expect "bad header of a request" 2 '^uds request: -H: =x: not NAME=VALUE' "$uds" request -H =x a
+expect "bad header of a reply" 2 '^uds reply: -H: x: not NAME=VALUE' "$uds" reply -H x a b
 expect "bad header" 2 '^uds pub: -H: x: not NAME=VALUE' "$uds" pub -H x a
 expect "bad duration" 2 '^uds sub: --timeout: soon: not a duration' "$uds" sub --timeout soon a
 expect "two ways of output" 2 'exclude each other' "$uds" sub --json --raw a
@@ -177,6 +179,26 @@ serve missing --count 1 -- /nonexistent/command
 expect "a command that is not there" 4 'internal: the command exited with 127' "$uds" request missing
 wait "$server"
 grep -q 'run: /nonexistent/command: No such file' "$dir/serve.err" || bad "reply does not say which command is missing"
+
+# ---- headers ----
+
+serve dressed -H kind=fixed -H "esc=$(printf '\033[31m')" hello
+"$uds" request dressed >"$dir/out" 2>"$dir/err"
+[ "$(cat "$dir/out")" = hello ] || bad "a reply with headers: $(cat "$dir/out")"
+grep -qx 'uds request: header of the reply: kind=fixed' "$dir/err" || bad "a reply's header: $(cat "$dir/err")"
+grep -q "$(printf '\033')" "$dir/err" && bad "a header steers the terminal"
+kill "$server"
+wait "$server"
+UDS_HEADER_OLD=stale serve headers -H row=x --stream -- sh -c \
+    'echo "$UDS_HEADER_TRACE_ID|$UDS_HEADER_LD_PRELOAD|${LD_PRELOAD-}|${UDS_HEADER_OLD-}"'
+text=$("$uds" request -H trace-id=17 -H Trace.ID=18 -H LD_PRELOAD=evil.so headers 2>"$dir/err")
+[ "$text" = "17|evil.so||" ] || bad "headers of a request for a command: $text"
+grep -qx 'uds request: header of the reply: row=x' "$dir/err" || bad "a command's reply has no header: $(cat "$dir/err")"
+"$uds" request --stream headers >"$dir/out" 2>"$dir/err"
+grep -qx 'uds request: header of the part: row=x' "$dir/err" || bad "a part has no header: $(cat "$dir/err")"
+grep -qx 'uds request: header of the reply: row=x' "$dir/err" || bad "the end of a stream has no header: $(cat "$dir/err")"
+kill "$server"
+wait "$server"
 
 # ---- streams ----
 

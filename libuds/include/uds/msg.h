@@ -195,6 +195,42 @@ UDS_EXPORT int uds_msg_next(
     const uds_msg *msg, size_t *pos, uint16_t *ret_tag, const void **ret_data, size_t *ret_len);
 
 /**
+ * uds_msg_add_header() - append a header, the application's own: a name and a value
+ * @msg:   not yet sent
+ * @name:  not empty, no control characters; may be there already: all of them travel, in order
+ * @value: any text, not NULL; the NUL does not travel
+ *
+ * A router passes it on as it is, and reads it not. Ownership: copied.
+ * Errors:    -EBUSY already sent, -EINVAL the name, -ENOSPC the head would exceed UDS_HEAD_MAX, -ENOMEM.   Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int uds_msg_add_header(uds_msg *msg, const char *name, const char *value);
+
+/**
+ * uds_msg_next_header() - walk the headers, in the order in which they were added
+ * @pos: *@pos is 0 at the start, and the walk's afterwards
+ * @ret_name: NUL-terminated, without control characters. @ret_value: @ret_len bytes, *not* NUL-terminated, without a NUL.
+ *            Both borrowed; written when 1 is returned
+ *
+ * What they say is the sender's claim. A HEADER that is not well-formed is passed over. Returns 1 and a header, or 0 at the end.
+ * Since: 0.1.
+ */
+UDS_EXPORT int uds_msg_next_header(const uds_msg *msg,
+                                   size_t *pos,
+                                   const char **ret_name,
+                                   const char **ret_value,
+                                   size_t *ret_len);
+
+/**
+ * uds_msg_find_header() - borrow the value of the first header of a name
+ * @name: compared byte by byte
+ * @ret_value, @ret_len: as above; written on success only
+ *
+ * Returns 0, or -ENOENT. Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int
+uds_msg_find_header(const uds_msg *msg, const char *name, const char **ret_value, size_t *ret_len);
+
+/**
  * uds_msg_push_fd() - give a descriptor to a message
  * @msg: not yet sent
  * @fd:  >= 0

@@ -151,6 +151,15 @@ UDS_EXPORT UDS_NODISCARD int uds_pb_call_take_fd(uds_pb_call *call, size_t index
  * Ownership: success moves @fd, failure leaves it. Errors: -EINVAL, -ENOSPC UDS_FDS_MAX reached, -ENOMEM. Since: 0.1.
  */
 UDS_EXPORT UDS_NODISCARD int uds_pb_call_push_fd(uds_pb_call *call, int fd);
+/**
+ * uds_pb_call_add_header() - a header for what is sent next on this call, as uds_rpc_call_add_header()
+ *
+ * Once the server was freed nothing is sent any more, and this does nothing. Errors: as there. Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int
+uds_pb_call_add_header(uds_pb_call *call, const char *name, const char *value);
+/** uds_pb_call_peek_msg() - the request as it came, for its headers, borrowed; NULL once the server was freed. Since: 0.1. */
+UDS_EXPORT uds_msg *uds_pb_call_peek_msg(uds_pb_call *call);
 /** uds_pb_call_get_sender() - who asks, as the broker attests it; "" on a direct connection. The call's. Since: 0.1. */
 UDS_EXPORT const char *uds_pb_call_get_sender(const uds_pb_call *call);
 /** uds_pb_call_get_timeout() - ms that are left; -1 no deadline, 0 it is over. Since: 0.1. */
@@ -234,6 +243,14 @@ UDS_EXPORT void uds_pb_stub_next_timeout(uds_pb_stub *stub, int timeout_ms);
  */
 UDS_EXPORT void uds_pb_stub_next_fds(uds_pb_stub *stub, const int *fds, size_t nfds);
 
+/**
+ * uds_pb_stub_next_headers() - headers for the next call on the stub alone
+ * @headers: name, value, name, value, …, NULL, as uds_msg_add_header(); NULL none. Borrowed until that call is made; a name that
+ *           cannot be, or too much of them, ends it with INTERNAL
+ * Since: 0.1.
+ */
+UDS_EXPORT void uds_pb_stub_next_headers(uds_pb_stub *stub, const char *const *headers);
+
 typedef void (*uds_pb_message_fn)(uds_pb_stub *stub, const ProtobufCMessage *message, void *arg);
 /**
  * uds_pb_stub_next_stream() - the next call on the stub alone is answered by many messages
@@ -271,6 +288,8 @@ UDS_EXPORT uint64_t uds_pb_stub_get_value(const uds_pb_stub *stub);
 UDS_EXPORT const char *uds_pb_stub_get_detail(const uds_pb_stub *stub);
 /** uds_pb_stub_get_rule() - what decided a denial; "" when there is none; valid during the closure. Since: 0.1. */
 UDS_EXPORT const char *uds_pb_stub_get_rule(const uds_pb_stub *stub);
+/** uds_pb_stub_peek_msg() - the reply as it came, or inside on_message the part, for its headers; borrowed; NULL without one. Since: 0.1. */
+UDS_EXPORT uds_msg *uds_pb_stub_peek_msg(uds_pb_stub *stub);
 /** uds_pb_stub_take_fd() - move a descriptor out of the reply, as uds_msg_take_fd(); -ENOENT also without a reply. The caller closes it. Since: 0.1. */
 UDS_EXPORT UDS_NODISCARD int uds_pb_stub_take_fd(uds_pb_stub *stub, size_t index);
 /**

@@ -54,6 +54,8 @@ struct uds_rpc_request {
         on_part; /* NULL: one reply. Else the callee may answer in parts, before the reply that ends the call */
     uint32_t
         window; /* with on_part: how many parts may be on their way, 1 … UDS_RPC_WINDOW_MAX; 0 = 16 */
+    const char *const
+        *headers; /* NULL or name, value, name, value, …, NULL: as uds_msg_add_header() */
     bool
         credit_by_hand; /* false: a part that on_part has handled is asked for again. true: uds_rpc_grant() asks */
 };
@@ -65,7 +67,7 @@ struct uds_rpc_reply {
     const char *detail; /* never NULL, "" when there is none; valid during the callback */
     const char *rule;   /* what decided a denial; never NULL, "" when there is none */
     uds_msg *
-        msg; /* the REPLY with body and fds, borrowed (ref it to keep it); NULL when the status is ours */
+        msg; /* the REPLY with body, headers and fds, borrowed (ref it to keep it); NULL when the status is ours */
 };
 
 typedef void (*uds_rpc_reply_fn)(const struct uds_rpc_reply *reply, void *arg);
@@ -133,9 +135,9 @@ UDS_EXPORT UDS_NODISCARD int uds_rpc_set_limits(uds_rpc *rpc, const struct uds_r
  *
  * Ownership: everything in @request is copied, its fds are duplicated.
  * Errors:    as uds_conn_send(); -EINVAL the size, a subject or method of 0 or over 255 bytes, a window over its maximum or
- *            without on_part; -EOPNOTSUPP a stream, and the peer does not know streams (before its HELLO has come nobody knows: then
+ *            without on_part, a header's name; -EOPNOTSUPP a stream, and the peer does not know streams (before its HELLO has come nobody knows: then
  *            the call ends with UNIMPLEMENTED); -ENOTCONN; -EBADF, -EMFILE an fd cannot be duplicated; -ENOSPC over UDS_FDS_MAX
- *            of them; -ENOMEM. Then on_reply is not called.   Since: 0.1.
+ *            of them, or the head over UDS_HEAD_MAX; -ENOMEM. Then on_reply is not called.   Since: 0.1.
  */
 UDS_EXPORT UDS_NODISCARD int uds_rpc_request(uds_rpc *rpc,
                                              const struct uds_rpc_request *request,
@@ -215,6 +217,17 @@ struct uds_rpc_call_callbacks {
 UDS_EXPORT void uds_rpc_call_set_callbacks(uds_rpc_call *call,
                                            const struct uds_rpc_call_callbacks *callbacks,
                                            void *arg);
+
+/**
+ * uds_rpc_call_add_header() - a header for what is sent next on this call: a part, or the answer, be that a failure
+ * @name, @value: as uds_msg_add_header(); copied
+ *
+ * It goes with one message; what could not be sent keeps its headers for the next try. The request's own are read from
+ * uds_rpc_call_peek_msg(), by uds_msg_find_header() and uds_msg_next_header(). Of a cancelled call they go nowhere.
+ * Errors:    -EINVAL the name; -ENOSPC all of them together over 7 KiB; -ENOMEM.   Since: 0.1.
+ */
+UDS_EXPORT UDS_NODISCARD int
+uds_rpc_call_add_header(uds_rpc_call *call, const char *name, const char *value);
 
 /** uds_rpc_call_is_streaming() - may it be answered in parts? Since: 0.1. */
 UDS_EXPORT int uds_rpc_call_is_streaming(const uds_rpc_call *call);

@@ -11,23 +11,7 @@
 
 #include "cleanup.h"
 #include "client/client.h"
-
-/* One HEADER field: "name\0value". */
-static int add_header(uds_msg *msg, const char *name, const char *value)
-{
-    size_t name_len = strlen(name), value_len = strlen(value);
-
-    if (name_len == 0)
-        return -EINVAL;
-    if (name_len + 1 + value_len > UDS_HEAD_MAX)
-        return -ENOSPC;
-    _cleanup_free_ char *field = malloc(name_len + 1 + value_len);
-    if (!field)
-        return -ENOMEM;
-    memcpy(field, name, name_len + 1);
-    memcpy(field + name_len + 1, value, value_len);
-    return uds_msg_add_bytes(msg, UDS_FIELD_HEADER, field, name_len + 1 + value_len);
-}
+#include "conn/header.h"
 
 static int build(uds_msg **ret, uint64_t id, const struct uds_publish *publish)
 {
@@ -36,8 +20,8 @@ static int build(uds_msg **ret, uint64_t id, const struct uds_publish *publish)
 
     if (r == 0)
         r = uds_msg_add_string(msg, UDS_FIELD_SUBJECT, publish->subject);
-    for (const char *const *h = publish->headers; r == 0 && h && h[0]; h += 2)
-        r = h[1] ? add_header(msg, h[0], h[1]) : -EINVAL;
+    if (r == 0)
+        r = udsi_headers_add(msg, publish->headers);
     for (size_t i = 0; r == 0 && i < publish->nfds; i++)
         r = uds_msg_push_dup_fd(msg, publish->fds[i]);
     if (r < 0)

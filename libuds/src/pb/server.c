@@ -332,6 +332,16 @@ int uds_pb_call_push_fd(uds_pb_call *call, int fd)
     return 0;
 }
 
+int uds_pb_call_add_header(uds_pb_call *call, const char *name, const char *value)
+{
+    return call->rpc ? uds_rpc_call_add_header(call->rpc, name, value) : 0;
+}
+
+uds_msg *uds_pb_call_peek_msg(uds_pb_call *call)
+{
+    return call->rpc ? uds_rpc_call_peek_msg(call->rpc) : NULL;
+}
+
 const char *uds_pb_call_get_sender(const uds_pb_call *call)
 {
     return call->rpc ? uds_rpc_call_get_sender(call->rpc) : "";

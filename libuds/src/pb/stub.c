@@ -51,6 +51,7 @@ struct uds_pb_stub {
     uds_pb_message_fn next_on_message;
     void *next_arg;
     uint32_t next_window;
+    const char *const *next_headers; /* borrowed */
     uint64_t last, current; /* ids: of the call made last, and of the one whose on_message runs */
     struct uds_pb_limits limits;
     struct udsi_pb_buffer buffer;
@@ -254,6 +255,7 @@ submit(uds_pb_stub *stub, struct call *call, unsigned method_index, const Protob
     request.timeout_ms = stub->next_timeout_ms;
     request.on_part = call->on_message ? on_part : NULL;
     request.window = stub->next_window;
+    request.headers = stub->next_headers;
     if (stub->rpc)
         r = uds_rpc_request(stub->rpc, &request, on_reply, call, &call->id);
     else
@@ -284,6 +286,7 @@ static void stub_invoke(ProtobufCService *service,
     stub->next_nfds = 0;
     stub->next_on_message = NULL;
     stub->next_window = 0;
+    stub->next_headers = NULL;
     stub->last = r == 0 ? call->id : 0;
     if (r == 0) {
         call_link(call, stub);
@@ -363,6 +366,11 @@ void uds_pb_stub_next_fds(uds_pb_stub *stub, const int *fds, size_t nfds)
         memcpy(stub->next_fds, fds, nfds * sizeof(*fds));
 }
 
+void uds_pb_stub_next_headers(uds_pb_stub *stub, const char *const *headers)
+{
+    stub->next_headers = headers;
+}
+
 void uds_pb_stub_next_stream(uds_pb_stub *stub,
                              uds_pb_message_fn on_message,
                              void *arg,
@@ -410,6 +418,11 @@ const char *uds_pb_stub_get_detail(const uds_pb_stub *stub)
 const char *uds_pb_stub_get_rule(const uds_pb_stub *stub)
 {
     return stub->outcome->rule;
+}
+
+uds_msg *uds_pb_stub_peek_msg(uds_pb_stub *stub)
+{
+    return stub->outcome->msg;
 }
 
 int uds_pb_stub_take_fd(uds_pb_stub *stub, size_t index)

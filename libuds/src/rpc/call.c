@@ -18,7 +18,9 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "conn/header.h"
 #include "rpc/rpc.h"
+#include "wire/head.h"
 
 /* Out of the table: from here on nobody waits for the answer. */
 static void leave(uds_rpc_call *call)
@@ -39,18 +41,25 @@ static void call_free(uds_rpc_call *call)
     if (rpc)
         leave(call);
     (void)uds_msg_unref(call->msg);
+    (void)uds_msg_unref(call->headers);
     if (rpc)
         udsi_spare_give(&rpc->spare_calls, call);
     else
         free(call);
 }
 
-static int
-build_failure(uds_msg **ret, uint64_t id, uint32_t status, uint64_t value, const char *detail)
+static int build_failure(uds_msg **ret,
+                         uint64_t id,
+                         uint32_t status,
+                         uint64_t value,
+                         const char *detail,
+                         const uds_msg *headers)
 {
     _cleanup_msg_ uds_msg *msg = NULL;
     int r = uds_msg_new(&msg, UDS_MSG_REPLY, id, NULL, 0);
 
+    if (r == 0)
+        r = udsi_headers_copy(msg, headers);
     if (r == 0)
         r = uds_msg_add_u32(msg, UDS_FIELD_STATUS, status);
     if (r == 0 && value != 0)
@@ -63,17 +72,27 @@ build_failure(uds_msg **ret, uint64_t id, uint32_t status, uint64_t value, const
     return 0;
 }
 
-int udsi_call_refuse(
-    uds_conn *conn, uint64_t id, uint32_t status, uint64_t value, const char *detail)
+static int send_failure(uds_conn *conn,
+                        uint64_t id,
+                        uint32_t status,
+                        uint64_t value,
+                        const char *detail,
+                        const uds_msg *headers)
 {
     _cleanup_msg_ uds_msg *msg = NULL;
-    int r = build_failure(&msg, id, status, value, detail);
+    int r = build_failure(&msg, id, status, value, detail, headers);
 
     if (r == 0)
         r = uds_conn_send(conn, msg);
     if (r < 0 && r != -ENOTCONN && r != -EPIPE)
         (void)uds_conn_shutdown(conn, UDS_STATUS_SLOW_CONSUMER, "answers are not read");
     return r;
+}
+
+int udsi_call_refuse(
+    uds_conn *conn, uint64_t id, uint32_t status, uint64_t value, const char *detail)
+{
+    return send_failure(conn, id, status, value, detail, NULL);
 }
 
 static bool get_name(const uds_msg *msg, uint16_t tag, char name[UDSI_NAME_MAX + 1])
@@ -288,18 +307,35 @@ int uds_rpc_call_is_cancelled(const uds_rpc_call *call)
     return call->cancelled;
 }
 
-/*
- * Builds and queues the REPLY. fds are pushed, not duplicated, so on failure they are taken out again: the numbers stay
- * the caller's.
- */
-static int send_reply(uds_rpc_call *call, const void *body, size_t len, const int *fds, size_t nfds)
+int uds_rpc_call_add_header(uds_rpc_call *call, const char *name, const char *value)
+{
+    size_t used = 0, more = UDSI_FIELD_OVERHEAD + strlen(name) + 1 + strlen(value);
+    int r = 0;
+
+    if (call->headers)
+        (void)uds_msg_peek_head(call->headers, &used);
+    else
+        r = uds_msg_new(&call->headers, UDS_MSG_REPLY, 0, NULL, 0);
+    if (r < 0)
+        return r;
+    if (more > UDSI_HEADERS_MAX - used)
+        return -ENOSPC;
+    return uds_msg_add_header(call->headers, name, value);
+}
+
+int udsi_call_send(uds_rpc_call *call,
+                   enum uds_msg_type type,
+                   const void *body,
+                   size_t len,
+                   const int *fds,
+                   size_t nfds)
 {
     _cleanup_msg_ uds_msg *msg = NULL;
     size_t pushed = 0;
-    int r = uds_msg_new(&msg, UDS_MSG_REPLY, call->id.id, body, len);
+    int r = uds_msg_new(&msg, type, call->id.id, body, len);
 
-    if (r < 0)
-        return r;
+    if (r == 0)
+        r = udsi_headers_copy(msg, call->headers);
     while (r == 0 && pushed < nfds) {
         r = uds_msg_push_fd(msg, fds[pushed]);
         if (r == 0)
@@ -307,10 +343,13 @@ static int send_reply(uds_rpc_call *call, const void *body, size_t len, const in
     }
     if (r == 0)
         r = uds_conn_send(call->rpc->conn, msg);
+    /* They were pushed, not duplicated: on failure the numbers stay the caller's. */
     for (size_t i = 0; r < 0 && i < pushed; i++) {
         int fd = uds_msg_take_fd(msg, i);
         (void)fd;
     }
+    if (r == 0)
+        call->headers = uds_msg_unref(call->headers);
     return r;
 }
 
@@ -323,7 +362,7 @@ int uds_rpc_call_reply(
         for (size_t i = 0; i < nfds; i++)
             udsi_close(fds[i]);
     } else {
-        r = send_reply(call, body, len, fds, nfds);
+        r = udsi_call_send(call, UDS_MSG_REPLY, body, len, fds, nfds);
         if (r < 0) {
             char text[80];
             (void)snprintf(text, sizeof(text), "the answer could not be sent: %s",
@@ -342,7 +381,7 @@ int uds_rpc_call_fail(uds_rpc_call *call, uint32_t status, uint64_t value, const
     if (status == UDS_STATUS_OK)
         status = UDS_STATUS_INTERNAL;
     if (!call->cancelled)
-        r = udsi_call_refuse(call->rpc->conn, call->id.id, status, value, detail);
+        r = send_failure(call->rpc->conn, call->id.id, status, value, detail, call->headers);
     call_free(call);
     return r;
 }

@@ -19,6 +19,7 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "conn/header.h"
 
 #define DETAIL_CANCELLED  "the call was taken back"
 #define DETAIL_DEADLINE   "no answer came in time"
@@ -352,6 +353,8 @@ static int build_request(uds_msg **ret, uint64_t id, const struct uds_rpc_reques
         r = uds_msg_add_u32(msg, UDS_FIELD_TIMEOUT_MS, (uint32_t)request->timeout_ms);
     if (r == 0 && request->on_part)
         r = uds_msg_add_u32(msg, UDS_FIELD_WINDOW, window_of(request));
+    if (r == 0)
+        r = udsi_headers_add(msg, request->headers);
     for (size_t i = 0; r == 0 && i < request->nfds; i++)
         r = uds_msg_push_dup_fd(msg, request->fds[i]);
     if (r < 0)

@@ -14,6 +14,9 @@
 #include "rpc/deadline.h"
 #include "rpc/ids.h"
 
+/* Headers of one answer: beside them there must be room for the status, the value and the detail. */
+#define UDSI_HEADERS_MAX (7u << 10)
+
 #define UDSI_FIELD_SUBSCRIPTION \
     0x8001 /* u64, broker → server: the serve subscription that a REQUEST goes to */
 
@@ -43,6 +46,7 @@ struct uds_rpc_call {
     uint64_t deadline;
     uint64_t subscription;
     uds_msg *msg;
+    uds_msg *headers;  /* its head: HEADERs for what is sent next; NULL none */
     size_t bytes, fds; /* as they count against the limits */
     struct uds_rpc_call_callbacks callbacks;
     void *arg;
@@ -112,6 +116,13 @@ void udsi_call_cancel(uds_rpc *rpc, uint64_t id);
 /* call.c: every REQUEST ends with this at the latest. */
 int udsi_call_refuse(
     uds_conn *conn, uint64_t id, uint32_t status, uint64_t value, const char *detail);
+/* call.c: a message for the caller, with the headers that were added. fds are pushed: on failure they stay the application's. */
+int udsi_call_send(uds_rpc_call *call,
+                   enum uds_msg_type type,
+                   const void *body,
+                   size_t len,
+                   const int *fds,
+                   size_t nfds);
 /* call.c: the caller wants no answer any more. Runs on_cancel, which may answer: the call may be gone afterwards. */
 void udsi_call_drop(uds_rpc_call *call);
 /* call.c: the connection is over or the rpc goes away: answers to these calls will be discarded. Runs callbacks. */

@@ -157,27 +157,6 @@ uint32_t uds_rpc_call_get_credit(const uds_rpc_call *call)
     return call->cancelled ? 0 : call->credit;
 }
 
-static int send_part(uds_rpc_call *call, const void *body, size_t len, const int *fds, size_t nfds)
-{
-    _cleanup_msg_ uds_msg *msg = NULL;
-    size_t pushed = 0;
-    int r = uds_msg_new(&msg, UDS_MSG_PART, call->id.id, body, len);
-
-    while (r == 0 && pushed < nfds) {
-        r = uds_msg_push_fd(msg, fds[pushed]);
-        if (r == 0)
-            pushed++;
-    }
-    if (r == 0)
-        r = uds_conn_send(call->rpc->conn, msg);
-    /* They were pushed, not duplicated: on failure the numbers stay the caller's. */
-    for (size_t i = 0; r < 0 && i < pushed; i++) {
-        int fd = uds_msg_take_fd(msg, i);
-        (void)fd;
-    }
-    return r;
-}
-
 /* As everywhere, one that is alone always fits. */
 static bool has_room(const uds_conn *conn, size_t len)
 {
@@ -216,7 +195,7 @@ int uds_rpc_call_send_part(
         return -EAGAIN;
     }
     if (!call->in_line && has_room(call->rpc->conn, len))
-        r = send_part(call, body, len, fds, nfds);
+        r = udsi_call_send(call, UDS_MSG_PART, body, len, fds, nfds);
     if (r == -ENOBUFS) {
         stand_in_line(call);
         return -EAGAIN;

@@ -86,6 +86,51 @@ Test(call, goes_to_the_server_and_its_reply_comes_back_with_the_sender)
     world_close(&w);
 }
 
+/* All HEADERs of @msg as "a=1;b=2;". */
+static const char *headers_of(const uds_msg *msg)
+{
+    static char text[128];
+    const char *name, *value;
+    size_t pos = 0, len, used = 0;
+    text[0] = '\0';
+    while (used < sizeof(text) && uds_msg_next_header(msg, &pos, &name, &value, &len) == 1)
+        used +=
+            (size_t)snprintf(text + used, sizeof(text) - used, "%s=%.*s;", name, (int)len, value);
+    return text;
+}
+
+Test(call, brings_headers_there_and_back_with_a_failure_too)
+{
+    UDS_TEST_GUARD;
+    struct world w;
+    struct world_config c;
+    open_world(&w, &c);
+    uds_conn *server = world_link(&w, 1, 1), *client = world_connect(&w);
+    world_subscribe(&w, server, 5, thumbnail, 1);
+    for (uint32_t status = UDS_STATUS_OK; status < 2; status++) {
+        uds_msg *msg = world_msg(UDS_MSG_REQUEST, 7 + status, thumbnail, "picture");
+        cr_assert_eq(uds_msg_add_header(msg, "trace", "17"), 0);
+        cr_assert_eq(uds_msg_add_header(msg, "trace", "18"), 0);
+        world_send(client, msg);
+        uds_msg *request = world_receive(&w, server);
+        cr_assert_str_eq(headers_of(request), "trace=17;trace=18;");
+
+        msg = world_msg(UDS_MSG_REPLY, uds_msg_get_id(request), NULL, NULL);
+        cr_assert_eq(uds_msg_add_u32(msg, UDS_FIELD_STATUS, status), 0);
+        cr_assert_eq(uds_msg_add_header(msg, "cost", "3"), 0);
+        world_send(server, msg);
+        uds_msg *reply = world_expect(&w, client, UDS_MSG_REPLY, 7 + status);
+        cr_assert_eq(world_status(reply), status);
+        cr_assert_str_eq(headers_of(reply), "cost=3;");
+        uds_msg_unref(request);
+        uds_msg_unref(reply);
+    }
+    uds_conn_unref(server);
+    uds_conn_unref(client);
+    WAIT_FOR(&w, world_is_empty(&w));
+    world_close(&w);
+}
+
 Test(call, without_a_server_hears_so_at_once)
 {
     UDS_TEST_GUARD;
