@@ -7,7 +7,9 @@
  *
  * The application owns it until it answers; only then is the id free again. The open calls are bounded in number, bytes
  * and fds, the cancelled ones among them: they are still worked on. What is over a bound is refused at once with QUOTA. An answer that cannot even be refused, because our send queue is full
- * of answers that the peer does not read, ends the connection: that way the peer's calls end, too.
+ * of answers that the peer does not read, ends the connection: that way the peer's calls end, too. So does a request
+ * while what waits there takes more memory than the queue may hold bytes: small answers are little else than what it costs
+ * to keep them.
  */
 
 #include <errno.h>
@@ -21,6 +23,8 @@
 #include "conn/header.h"
 #include "rpc/rpc.h"
 #include "wire/head.h"
+
+#define DETAIL_UNREAD "answers are not read"
 
 /* Out of the table: from here on nobody waits for the answer. */
 static void leave(uds_rpc_call *call)
@@ -85,7 +89,7 @@ static int send_failure(uds_conn *conn,
     if (r == 0)
         r = uds_conn_send(conn, msg);
     if (r < 0 && r != -ENOTCONN && r != -EPIPE)
-        (void)uds_conn_shutdown(conn, UDS_STATUS_SLOW_CONSUMER, "answers are not read");
+        (void)uds_conn_shutdown(conn, UDS_STATUS_SLOW_CONSUMER, DETAIL_UNREAD);
     return r;
 }
 
@@ -160,13 +164,10 @@ static size_t over_limit(const uds_rpc *rpc, size_t bytes, size_t fds, const cha
     return 0;
 }
 
+/* Without a look at the body, which would copy it out of its arena. */
 static size_t bytes_of(const uds_msg *msg)
 {
-    size_t head, body;
-
-    (void)uds_msg_peek_head(msg, &head);
-    (void)uds_msg_peek_body(msg, &body);
-    return sizeof(uds_rpc_call) + head + body;
+    return sizeof(uds_rpc_call) + uds_msg_get_size(msg);
 }
 
 /* May a call with this id be opened now? Answers the peer if not. */
@@ -182,6 +183,10 @@ static bool admit(uds_rpc *rpc, uds_msg *msg)
         (void)snprintf(text, sizeof(text), "request id %llu is 0 or in use",
                        (unsigned long long)id);
         (void)uds_conn_shutdown(rpc->conn, UDS_STATUS_BAD_REQUEST, text);
+        return false;
+    }
+    if (rpc->conn->out.count > 1 && udsi_rpc_queued_memory(rpc->conn) > rpc->conn->max_bytes) {
+        (void)uds_conn_shutdown(rpc->conn, UDS_STATUS_SLOW_CONSUMER, DETAIL_UNREAD);
         return false;
     }
     limit = over_limit(rpc, bytes_of(msg), uds_msg_get_fd_count(msg), &what);

@@ -10,6 +10,7 @@
 #include <uds/error.h>
 #include <uds/rpc.h>
 
+#include "conn/conn.h"
 #include "rpc/answer.h"
 #include "rpc/deadline.h"
 #include "rpc/ids.h"
@@ -105,6 +106,13 @@ void udsi_rpc_end(uds_rpc *rpc,
                   const char *detail);
 /* rpc.c: tells the callee that nobody waits any more. If that cannot be queued, its answer is ignored all the same. */
 void udsi_rpc_send_cancel(uds_rpc *rpc, uint64_t id);
+
+/* What the send queue takes: a small frame is little else than what it costs to keep it and its message. */
+#define UDSI_FRAME_COST 512u
+static inline size_t udsi_rpc_queued_memory(const uds_conn *conn)
+{
+    return conn->out.bytes + conn->out.count * UDSI_FRAME_COST;
+}
 
 /* A zeroed @size bytes, or NULL; and back. All of one spare are of one size. */
 void *udsi_spare_take(struct udsi_spare *spare, size_t size);

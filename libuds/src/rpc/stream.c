@@ -160,7 +160,7 @@ uint32_t uds_rpc_call_get_credit(const uds_rpc_call *call)
 /* As everywhere, one that is alone always fits. */
 static bool has_room(const uds_conn *conn, size_t len)
 {
-    size_t queued = uds_conn_get_queued_bytes(conn);
+    size_t queued = udsi_rpc_queued_memory(conn);
 
     return queued == 0 || (queued <= conn->high_water && len <= conn->high_water - queued);
 }

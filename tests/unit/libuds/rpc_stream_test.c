@@ -745,6 +745,29 @@ Test(stream_call, stops_at_the_high_water_mark_and_goes_on_below_the_low_one)
     scene_end(&scene);
 }
 
+/* Small parts are counted with what it costs to keep them: a caller with much credit that does not read cannot park more. */
+Test(stream_call, stops_small_parts_by_the_memory_that_they_take)
+{
+    UDS_TEST_GUARD;
+    struct uds_conn_options options;
+    struct scene scene;
+    unsigned sent = 0, came = 0;
+
+    small_queue(&options);
+    scene_make_with(&scene, &options);
+    uds_rpc_call *call = peer_call(&scene, 7, UDS_RPC_WINDOW_MAX);
+    while (uds_rpc_call_send_part(call, "x", 1, NULL, 0) == 0) {
+        sent++;
+        cr_assert_leq(scene.conn->out.count, (1 << 20) / 512);
+    }
+    for (uds_msg *msg; (msg = peer_receive(&scene)) != NULL; came++)
+        (void)uds_msg_unref(msg);
+    cr_expect_eq(came, sent);
+    cr_expect_eq(scene.seen.credits, 1);
+    cr_expect_eq(uds_rpc_call_reply(call, NULL, 0, NULL, 0), 0);
+    scene_end(&scene);
+}
+
 /* A part that does not fit beside what is queued, though that is below the high-water mark. */
 Test(stream_call, is_told_when_a_large_part_fits_again)
 {

@@ -635,6 +635,45 @@ Test(rpc_call, with_an_id_that_is_in_use_ends_the_connection)
     }
 }
 
+static void on_call_answer(uds_rpc_call *call, void *arg)
+{
+    struct seen *seen = arg;
+
+    seen->calls++;
+    (void)uds_rpc_call_reply(call, NULL, 0, NULL, 0);
+}
+
+Test(rpc_call, whose_answers_nobody_reads_takes_no_more_memory_than_the_queue)
+{
+    UDS_TEST_GUARD;
+    struct uds_conn_options options = UDS_CONN_OPTIONS_INIT;
+    struct scene scene = {0};
+    struct seen seen = {0};
+    uds_msg *msg;
+
+    options.send_queue_bytes = 256 << 10;
+    cr_assert_eq(uds_conn_pair(&scene.conn, &scene.peer, &options), 0);
+    cr_assert_eq(uds_rpc_new(&scene.rpc, scene.conn, NULL, NULL), 0);
+    turn(&scene);
+    uds_rpc_set_handler(scene.rpc, on_call_answer, &seen, 0);
+    for (uint64_t id = 1; id <= 20000 && uds_conn_is_open(scene.conn); id++) {
+        send_request(&scene, id, 0, NULL);
+        (void)uds_conn_flush(scene.peer); /* and reads nothing */
+        cr_assert_geq(uds_conn_process(scene.conn), 0);
+        cr_assert_leq(scene.conn->out.count, 520);
+    }
+    cr_assert_not(uds_conn_is_open(scene.conn));
+    cr_assert_gt(seen.calls, 500);
+    do {
+        (void)uds_conn_process(scene.conn);
+        while (uds_conn_receive(scene.peer, &msg) == 1)
+            (void)uds_msg_unref(msg);
+    } while (uds_conn_is_open(scene.peer));
+    cr_assert_lt(uds_conn_receive(scene.peer, &msg), 0);
+    cr_assert(strstr(uds_conn_get_error_text(scene.peer), "answers are not read"));
+    scene_end(&scene);
+}
+
 Test(rpc_call, behind_our_goodbye_is_not_begun)
 {
     UDS_TEST_GUARD;
