@@ -33,7 +33,8 @@ def parts(results):
         "soak": [("ten million messages", [BIN / "test/soak"])],
         "fuzz": [(None, [ROOT / "tests/fuzz/run.sh", results / "fuzz", "120"])],
         "valgrind": [(None, [ROOT / "tests/valgrind.py"])],
-        "vm": [(None, [ROOT / "tests/vm/run.sh"])],
+        "vm-6.1": [(None, [ROOT / "tests/vm/run.sh", "6.1"])],
+        "vm-6.12": [(None, [ROOT / "tests/vm/run.sh", "6.12"])],
     }
 
 
@@ -88,7 +89,7 @@ def report(part, cases, began, seconds, peak_kb):
 def keep(part, section, order):
     """Puts a section in the place of the part's last one."""
     old = RESULT.read_text() if RESULT.exists() else ""
-    sections = {m[1]: m[0] for m in re.finditer(r"^== (\w+):.*\n(?: .*\n)*", old, re.M)}
+    sections = {m[1]: m[0] for m in re.finditer(r"^== (\S+):.*\n(?: .*\n)*", old, re.M)}
     sections[part] = section
     RESULT.write_text("\n".join([HEAD, *(sections[name] for name in order if name in sections)]))
 
