@@ -152,13 +152,17 @@ int uds_conn_get_timeout(const uds_conn *conn)
 
 int udsi_conn_get_due(const uds_conn *conn)
 {
-    uint64_t due, now;
-
     if (conn->state == UDSI_CONN_CLOSED)
         return conn->reported ? -1 : 0;
     if ((conn->more || conn->ready || conn->finish_due) && udsi_conn_wants_input(conn))
         return 0;
-    due = udsi_heartbeat_due(conn);
+    return udsi_conn_get_timer(conn);
+}
+
+int udsi_conn_get_timer(const uds_conn *conn)
+{
+    uint64_t due = udsi_heartbeat_due(conn), now;
+
     if (conn->retry_at != 0 && conn->retry_at < due)
         due = conn->retry_at;
     if (due == UINT64_MAX)

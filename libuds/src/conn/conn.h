@@ -105,6 +105,9 @@ void udsi_conn_want_writable(uds_conn *conn);
 /* uds_conn_get_timeout(), refusals that process() has to report apart. */
 int udsi_conn_get_due(const uds_conn *conn);
 
+/* What of it is a time: of the heartbeat, or of another try to send. */
+int udsi_conn_get_timer(const uds_conn *conn);
+
 /* Would POLLOUT help? */
 bool udsi_conn_wants_output(const uds_conn *conn);
 

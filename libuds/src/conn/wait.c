@@ -82,11 +82,11 @@ static int left_until(uint64_t deadline)
     return deadline > now ? (int)(deadline - now) : 0;
 }
 
-/* Waits until the connection can do something. 0, -ETIMEDOUT, or poll's -errno. @nap: doorbells may be left lying. */
-static int wait_ready(uds_conn *conn, uint64_t deadline, bool nap)
+/* Waits until the connection can do something, @own ms at most. 0, -ETIMEDOUT, or an -errno. @nap: doorbells may lie. */
+static int wait_ready(uds_conn *conn, int own, uint64_t deadline, bool nap)
 {
     struct pollfd pfd = {.events = uds_conn_get_events(conn)};
-    int own = udsi_conn_get_due(conn), left = left_until(deadline);
+    int left = left_until(deadline);
     int timeout = own >= 0 && (left < 0 || own < left) ? own : left;
     int r;
 
@@ -132,7 +132,7 @@ static int receive_wait(uds_conn *conn, uds_msg **ret, int timeout_ms)
         late = left_until(deadline) == 0;
         if (udsi_ringlink_spin(conn, UDSI_RING_DATA) || udsi_ringlink_sleep(conn))
             continue;
-        r = wait_ready(conn, deadline, conn->in.ring != NULL);
+        r = wait_ready(conn, udsi_conn_get_due(conn), deadline, conn->in.ring != NULL);
         if (r < 0)
             return r;
     }
@@ -168,7 +168,7 @@ static int pump_in(uds_conn *conn)
 static int wait_sendable(uds_conn *conn, uint64_t deadline)
 {
     if (!conn->ready)
-        return conn->more ? 0 : wait_ready(conn, deadline, false);
+        return conn->more ? 0 : wait_ready(conn, udsi_conn_get_timer(conn), deadline, false);
 
     short want = conn->retry_at == 0 ? POLLOUT : 0;
     struct pollfd pfd = {.fd = conn->fd,
@@ -237,5 +237,8 @@ int uds_conn_send_wait(uds_conn *conn, uds_msg *msg, int timeout_ms)
             if (r < 0)
                 return r;
         }
+        udsi_heartbeat_tick(conn);
+        if (conn->state == UDSI_CONN_CLOSED)
+            return udsi_conn_result(conn);
     }
 }

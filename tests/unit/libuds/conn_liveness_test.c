@@ -48,6 +48,14 @@ static int turn(uds_conn *conn)
     return r;
 }
 
+static uint64_t cpu_ms(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 static void send_one(uds_conn *conn, size_t len)
 {
     _cleanup_msg_ uds_msg *msg = NULL;
@@ -177,20 +185,18 @@ Test(conn_heartbeat, asked_for_behind_our_goodbye_costs_nothing)
     UDS_TEST_GUARD;
     _cleanup_conn_ uds_conn *conn = NULL;
     _cleanup_close_ int peer = open_raw(&conn, NULL, UDS_FEATURE_HEARTBEAT);
-    struct timespec before, after;
+    uint64_t before;
 
     for (unsigned i = 0; i < 100000; i++)
         send_one(conn, 1);
     cr_assert_eq(uds_conn_shutdown(conn, UDS_STATUS_OK, NULL), 0);
-    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+    before = cpu_ms();
     for (unsigned i = 0; i < 100; i++) {
         for (unsigned j = 0; j < 100; j++)
             raw_bare(peer, UDS_MSG_PING, 100 * i + j);
         cr_assert_geq(uds_conn_process(conn), 0);
     }
-    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
-    cr_assert_lt((after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000,
-                 500, "the queue was searched for each");
+    cr_assert_lt(cpu_ms() - before, 500, "the queue was searched for each");
 }
 
 Test(conn_heartbeat, ends_a_blocking_receive)
@@ -201,6 +207,22 @@ Test(conn_heartbeat, ends_a_blocking_receive)
     uds_msg *msg;
 
     cr_assert_eq(uds_conn_receive_wait(conn, &msg, -1), -ETIMEDOUT);
+}
+
+Test(conn_heartbeat, ends_a_blocking_send, .timeout = 10)
+{
+    UDS_TEST_GUARD;
+    _cleanup_conn_ uds_conn *conn = NULL;
+    _cleanup_close_ int peer = open_raw(&conn, &with_heartbeat, UDS_FEATURE_HEARTBEAT);
+    static const char body[1 << 20];
+    uint64_t before = cpu_ms();
+    uds_msg *msg;
+
+    cr_assert_eq(uds_msg_new(&msg, UDS_MSG_MESSAGE, 1, body, sizeof(body)), 0);
+    cr_assert_eq(uds_conn_send_wait(conn, msg, -1), -ETIMEDOUT);
+    cr_assert_lt(cpu_ms() - before, INTERVAL, "it has not slept");
+    cr_assert_neq(strstr(uds_conn_get_error_text(conn), "nothing came"), NULL);
+    (void)uds_msg_unref(msg);
 }
 
 Test(conn_heartbeat, goes_on_in_another_image)
@@ -333,6 +355,22 @@ Test(conn_finish, is_told_by_the_blocking_calls)
     cr_assert_eq(uds_conn_finish(b), 0);
     cr_assert_eq(uds_conn_receive_wait(b, &msg, -1), -ESHUTDOWN);
     cr_assert_eq(uds_conn_receive_wait(a, &msg, -1), -ESHUTDOWN);
+}
+
+Test(conn_finish, of_a_peer_that_does_not_read_lets_a_blocking_send_sleep)
+{
+    UDS_TEST_GUARD;
+    _cleanup_conn_ uds_conn *conn = NULL;
+    _cleanup_close_ int peer = open_raw(&conn, NULL, UDS_FEATURE_FINISH);
+    static const char body[1 << 20];
+    uint64_t before = cpu_ms();
+    uds_msg *msg;
+
+    raw_bare(peer, UDS_MSG_FINISH, 0);
+    cr_assert_eq(uds_msg_new(&msg, UDS_MSG_MESSAGE, 1, body, sizeof(body)), 0);
+    cr_assert_eq(uds_conn_send_wait(conn, msg, 500), -ETIMEDOUT);
+    cr_assert_lt(cpu_ms() - before, 50, "it has not slept");
+    (void)uds_msg_unref(msg);
 }
 
 Test(conn_finish, waits_for_a_message_that_nobody_has_taken)
