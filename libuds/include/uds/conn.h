@@ -311,7 +311,9 @@ UDS_EXPORT UDS_NODISCARD int uds_conn_send_wait(uds_conn *conn, uds_msg *msg, in
  * @status: enum uds_status
  * @reason: one line for people, copied; NULL for none
  *
- * Only queues: process() or flush() does the rest, and on_close tells when. Nothing can be sent any more.
+ * Only queues: process() or flush() does the rest, and on_close tells when. Nothing can be sent any more. A peer that does not
+ * read holds the connection open: with heartbeat_ms it is given up (-ETIMEDOUT) when it has taken nothing for twice as long;
+ * without, unref at a time of your own.
  * Errors: -ENOTCONN closed, or said before; -ENOMEM. 0 when the peer said GOODBYE first.   Since: 0.1.
  */
 UDS_EXPORT int uds_conn_shutdown(uds_conn *conn, uint32_t status, const char *reason);

@@ -12,6 +12,9 @@
  *
  * Nothing is asked and nobody given up while we do not read (paused, or a message waits that nobody takes): then it is us.
  *
+ * While the connection closes nothing is asked: the peer has to take what is queued, and who takes nothing for two intervals
+ * is given up. Otherwise a peer that does not read would hold what has been shut down for as long as it likes.
+ *
  * Answering costs the one who answers a frame in its queue, so nobody may ask again before that frame is gone (P-34):
  * a peer that asks and does not read fills nothing.
  */
@@ -86,10 +89,29 @@ uint64_t udsi_heartbeat_due(const uds_conn *conn)
 {
     const struct udsi_heartbeat *beat = &conn->beat;
 
+    if (conn->state == UDSI_CONN_CLOSING && beat->interval_ms > 0)
+        return beat->heard_at + 2 * (uint64_t)beat->interval_ms;
     if (!is_running(conn))
         return UINT64_MAX;
     return (beat->asked && beat->asked_at > beat->heard_at ? beat->asked_at : beat->heard_at) +
            beat->interval_ms;
+}
+
+static void tick_closing(uds_conn *conn, uint64_t now)
+{
+    struct udsi_heartbeat *beat = &conn->beat;
+
+    if (conn->out.bytes == beat->left && now < udsi_heartbeat_due(conn))
+        return;
+    (void)udsi_conn_pump_out(conn); /* it may be us who came late */
+    if (conn->out.bytes != beat->left) {
+        beat->left = conn->out.bytes;
+        beat->heard_at = now;
+    } else {
+        udsi_conn_fail(conn, -ETIMEDOUT,
+                       "the peer took nothing of what was left for it for %llu ms",
+                       (unsigned long long)(now - beat->heard_at));
+    }
 }
 
 void udsi_heartbeat_tick(uds_conn *conn)
@@ -97,9 +119,13 @@ void udsi_heartbeat_tick(uds_conn *conn)
     struct udsi_heartbeat *beat = &conn->beat;
     uint64_t now;
 
-    if (beat->interval_ms == 0 || conn->state >= UDSI_CONN_CLOSING)
+    if (beat->interval_ms == 0 || conn->state == UDSI_CONN_CLOSED)
         return;
     now = udsi_now_ms();
+    if (conn->state == UDSI_CONN_CLOSING) {
+        tick_closing(conn, now);
+        return;
+    }
     if (beat->heard || !is_running(conn)) {
         beat->heard = false;
         beat->heard_at = now;

@@ -15,6 +15,7 @@ struct udsi_heartbeat {
     uint64_t heard_at;    /* when we last looked and something had come */
     uint64_t asked_at;
     uint64_t id; /* of our last PING */
+    size_t left; /* while closing: what was queued when we last looked and some of it had gone */
 };
 
 /* From the moment that the connection is open. */

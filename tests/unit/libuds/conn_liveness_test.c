@@ -199,6 +199,26 @@ Test(conn_heartbeat, asked_for_behind_our_goodbye_costs_nothing)
     cr_assert_lt(cpu_ms() - before, 500, "the queue was searched for each");
 }
 
+Test(conn_heartbeat, ends_what_was_shut_down_and_is_not_read, .timeout = 10)
+{
+    UDS_TEST_GUARD;
+
+    for (int greeted = 0; greeted < 2; greeted++) {
+        _cleanup_conn_ uds_conn *conn = NULL;
+        struct raw_seen seen = {0};
+        _cleanup_close_ int peer = greeted ? open_raw(&conn, &with_heartbeat, 0)
+                                           : raw_conn(&conn, SOCK_STREAM, &with_heartbeat, 0);
+
+        uds_conn_set_callbacks(conn, &raw_callbacks, &seen);
+        send_one(conn, 1 << 20);
+        cr_assert_eq(uds_conn_shutdown(conn, UDS_STATUS_OK, NULL), 0);
+        while (turn(conn) >= 0)
+            ;
+        cr_assert_eq(seen.close_error, -ETIMEDOUT);
+        cr_assert_neq(strstr(uds_conn_get_error_text(conn), "took nothing"), NULL);
+    }
+}
+
 Test(conn_heartbeat, ends_a_blocking_receive)
 {
     UDS_TEST_GUARD;
