@@ -22,21 +22,8 @@
 #include "conn/msg.h"
 #include "faultsock.h"
 #include "guard.h"
+#include "pair.h"
 #include "rawpeer.h"
-
-static int run(uds_conn *conn)
-{
-    struct pollfd pfd;
-    int r;
-
-    do {
-        r = uds_conn_process(conn);
-        cr_assert(udsi_conn_check(conn));
-        pfd = (struct pollfd){.fd = uds_conn_get_fd(conn), .events = POLLIN};
-    } while (r == 1 || (r == 0 && uds_conn_get_events(conn) & POLLIN && !conn->ready &&
-                        poll(&pfd, 1, 0) > 0));
-    return r;
-}
 
 /* An fd whose file offset is its name, so that the receiver can tell which one it got. */
 static int make_numbered(int number)
@@ -178,7 +165,7 @@ Test(conn_fds, may_come_with_later_frames_in_the_same_sendmsg)
     uds_conn_set_callbacks(conn, &raw_callbacks, &seen);
     len += raw_encode(&(struct raw_frame){.id = 2}, bytes + len);
     cr_assert_gt(raw_send(peer, bytes, len, 0, 2), 0);
-    cr_assert_eq(run(conn), 0);
+    cr_assert_eq(pair_run(conn), 0);
     cr_assert_eq(seen.messages, 2);
     cr_assert_eq(seen.last_nfds, 0);
 }
@@ -191,7 +178,7 @@ static void expect_rule(uds_conn *conn, const char *rule)
 
     if (!conn->callbacks.on_message)
         uds_conn_set_callbacks(conn, &raw_callbacks, &unused);
-    cr_assert_eq(run(conn), -EPROTO);
+    cr_assert_eq(pair_run(conn), -EPROTO);
     cr_assert(strstr(uds_conn_get_error_text(conn), rule), "expected %s: %s", rule,
               uds_conn_get_error_text(conn));
 }
@@ -231,7 +218,7 @@ Test(conn_fds, on_a_later_byte_of_their_frame_break_the_protocol)
         _cleanup_close_ int peer = raw_conn(&conn, SOCK_STREAM, NULL, 1);
 
         cr_assert_gt(raw_send(peer, bytes, cuts[i], -1, 0), 0);
-        if (run(conn) == 0) /* each part in a receive of its own */
+        if (pair_run(conn) == 0) /* each part in a receive of its own */
             cr_assert_gt(raw_send(peer, bytes + cuts[i], len - cuts[i], 0, 1), 0);
         expect_rule(conn, "P-1");
     }
@@ -246,7 +233,7 @@ Test(conn_fds, in_the_middle_of_a_body_break_the_protocol)
     size_t len = raw_encode(&(struct raw_frame){.body = body, .body_len = 100}, bytes);
 
     cr_assert_gt(raw_send(peer, bytes, 50, -1, 0), 0);
-    cr_assert_eq(run(conn), 0);
+    cr_assert_eq(pair_run(conn), 0);
     cr_assert_gt(raw_send(peer, bytes + 50, 10, 0, 1), 0);
     cr_assert_gt(len, 60);
     expect_rule(conn, "P-11");
@@ -261,7 +248,7 @@ Test(conn_fds, cannot_be_parked_while_a_header_dribbles_in)
 
     (void)raw_encode(&(struct raw_frame){.claimed_fds = 1}, bytes);
     cr_assert_eq(raw_send(peer, bytes, 1, 0, 16), 1);
-    cr_assert_eq(run(conn), 0, "may still become a frame");
+    cr_assert_eq(pair_run(conn), 0, "may still become a frame");
     cr_assert_eq(conn->in.nbatches, 1);
     cr_assert_eq(raw_send(peer, bytes + 1, 1, 0, 16), 1);
     expect_rule(conn, "P-11");
@@ -277,7 +264,7 @@ Test(conn_fds, are_not_lent_to_a_frame_that_begins_after_them)
 
     len += raw_encode(&(struct raw_frame){.id = 2, .claimed_fds = 1}, bytes + len);
     cr_assert_eq(raw_send(peer, bytes, 10, 0, 1), 10);
-    cr_assert_eq(run(conn), 0);
+    cr_assert_eq(pair_run(conn), 0);
     cr_assert_gt(raw_send(peer, bytes + 10, len - 10, -1, 0), 0);
     expect_rule(conn, "P-11");
 }
@@ -330,13 +317,13 @@ Test(conn_fds, that_the_kernel_dropped_are_an_error_of_that_message_only)
     getrlimit(RLIMIT_NOFILE, &old);
     low = (struct rlimit){.rlim_cur = (rlim_t)peer + 4, .rlim_max = old.rlim_max};
     cr_assert_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
-    cr_assert_eq(run(conn), 0);
+    cr_assert_eq(pair_run(conn), 0);
     setrlimit(RLIMIT_NOFILE, &old);
     cr_assert_eq(seen.messages, 1);
     cr_assert_eq(seen.last_msg_error, -EMFILE);
     cr_assert_eq(seen.last_nfds, 0);
     cr_assert_gt(raw_send_frame(peer, &(struct raw_frame){.id = 2, .claimed_fds = 9}, 0, 9), 0);
-    cr_assert_eq(run(conn), 0, "the connection goes on");
+    cr_assert_eq(pair_run(conn), 0, "the connection goes on");
     cr_assert_eq(seen.last_id, 2);
     cr_assert_eq(seen.last_msg_error, 0);
     cr_assert_eq(seen.last_nfds, 9);
@@ -365,7 +352,7 @@ Test(conn_fds, travel_with_records_and_are_checked_there_too)
     uds_conn_set_callbacks(conn, &raw_callbacks, &seen);
     cr_assert_gt(raw_send_frame(peer, &(struct raw_frame){.id = 1, .claimed_fds = 3}, 0, 3), 0);
     cr_assert_gt(raw_send_frame(peer, &(struct raw_frame){.id = 2}, -1, 0), 0);
-    cr_assert_eq(run(conn), 0);
+    cr_assert_eq(pair_run(conn), 0);
     cr_assert_eq(seen.messages, 2);
     cr_assert_gt(raw_send_frame(peer, &(struct raw_frame){.id = 3, .claimed_fds = 3}, 0, 2), 0);
     expect_rule(conn, "P-10");

@@ -18,70 +18,27 @@
 #include "conn/msg.h"
 #include "faultsock.h"
 #include "guard.h"
+#include "pair.h"
 #include "rawpeer.h"
-
-static uds_msg *make(uint64_t id, size_t len)
-{
-    uds_msg *msg = NULL;
-    void *room;
-
-    cr_assert_eq(uds_msg_new(&msg, UDS_MSG_MESSAGE, id, NULL, 0), 0);
-    cr_assert_eq(uds_msg_reserve_body(msg, len, &room), 0);
-    memset(room, (int)('a' + id % 26), len);
-    return msg;
-}
-
-static void send_one(uds_conn *conn, uint64_t id, size_t len)
-{
-    _cleanup_msg_ uds_msg *msg = make(id, len);
-
-    cr_assert_eq(uds_conn_send(conn, msg), 0);
-}
-
-static void open_pair(uds_conn **a, uds_conn **b, const struct uds_conn_options *options)
-{
-    cr_assert_eq(uds_conn_pair(a, b, options), 0);
-    for (int i = 0; i < 3; i++) {
-        cr_assert_geq(uds_conn_process(*a), 0);
-        cr_assert_geq(uds_conn_process(*b), 0);
-    }
-    cr_assert(uds_conn_is_open(*a));
-    cr_assert(uds_conn_is_open(*b));
-}
-
-/* Runs until @conn is closed or has nothing to do, checking the invariants after each step. */
-static int run(uds_conn *conn)
-{
-    struct pollfd pfd;
-    int r;
-
-    do {
-        r = uds_conn_process(conn);
-        cr_assert(udsi_conn_check(conn));
-        pfd = (struct pollfd){.fd = uds_conn_get_fd(conn), .events = POLLIN};
-    } while (r == 1 || (r == 0 && uds_conn_get_events(conn) & POLLIN && !conn->ready &&
-                        poll(&pfd, 1, 0) > 0));
-    return r;
-}
 
 Test(conn_shutdown, sends_what_is_queued_then_goodbye_then_closes)
 {
     UDS_TEST_GUARD;
     _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
     struct raw_seen seen_a = {0}, seen_b = {0};
-    _cleanup_msg_ uds_msg *late = make(9, 1);
+    _cleanup_msg_ uds_msg *late = pair_msg(9, 1);
 
-    open_pair(&a, &b, NULL);
+    pair_open(&a, &b, NULL);
     uds_conn_set_callbacks(a, &raw_callbacks, &seen_a);
     uds_conn_set_callbacks(b, &raw_callbacks, &seen_b);
-    send_one(a, 5, 10);
+    pair_send(a, 5, 10);
     cr_assert_eq(uds_conn_shutdown(a, UDS_STATUS_QUOTA, "enough"), 0);
     cr_assert_eq(uds_conn_send(a, late), -ENOTCONN);
     cr_assert_eq(uds_conn_shutdown(a, 0, NULL), -ENOTCONN);
-    cr_assert_eq(run(a), -ESHUTDOWN);
+    cr_assert_eq(pair_run(a), -ESHUTDOWN);
     cr_assert_eq(seen_a.closes, 1);
     cr_assert_eq(seen_a.close_error, 0);
-    cr_assert_eq(run(b), -ESHUTDOWN);
+    cr_assert_eq(pair_run(b), -ESHUTDOWN);
     cr_assert_eq(seen_b.messages, 1);
     cr_assert_eq(seen_b.close_error, 0);
     cr_assert(strstr(uds_conn_get_error_text(b), "enough"), "%s", uds_conn_get_error_text(b));
@@ -98,8 +55,8 @@ Test(conn_shutdown, lets_the_other_side_drain_its_queue)
     ssize_t n;
 
     uds_conn_set_callbacks(conn, &raw_callbacks, &seen);
-    send_one(conn, 1, 2 << 20);
-    cr_assert_eq(run(conn), 0);
+    pair_send(conn, 1, 2 << 20);
+    cr_assert_eq(pair_run(conn), 0);
     cr_assert_gt(raw_send_frame(peer, &(struct raw_frame){.type = UDS_MSG_GOODBYE}, -1, 0), 0);
     for (int i = 0; i < 1000 && seen.closes == 0; i++) {
         (void)uds_conn_process(conn);
@@ -118,13 +75,13 @@ Test(conn_shutdown, is_orderly_for_a_side_whose_own_sends_fail_before_it_reads_t
     _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
     struct raw_seen seen = {0};
 
-    open_pair(&a, &b, NULL);
+    pair_open(&a, &b, NULL);
     uds_conn_set_callbacks(b, &raw_callbacks, &seen);
     cr_assert_eq(uds_conn_shutdown(a, 0, NULL), 0);
-    cr_assert_eq(run(a), -ESHUTDOWN);
-    send_one(b, 1, 1);
+    cr_assert_eq(pair_run(a), -ESHUTDOWN);
+    pair_send(b, 1, 1);
     cr_assert_eq(uds_conn_flush(b), -EPIPE);
-    cr_assert_eq(run(b), -ESHUTDOWN);
+    cr_assert_eq(pair_run(b), -ESHUTDOWN);
     cr_assert_eq(seen.close_error, 0);
 }
 
@@ -134,9 +91,9 @@ Test(conn_pause, stops_reading_until_every_reason_is_gone)
     _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
     struct raw_seen seen = {0};
 
-    open_pair(&a, &b, NULL);
+    pair_open(&a, &b, NULL);
     uds_conn_set_callbacks(b, &raw_callbacks, &seen);
-    send_one(a, 1, 1);
+    pair_send(a, 1, 1);
     cr_assert_eq(uds_conn_flush(a), 0);
     uds_conn_pause(b, 1u << 0);
     uds_conn_pause(b, 1u << 31);
@@ -178,7 +135,7 @@ static void act(uds_conn *conn, struct actor *actor)
         (void)uds_conn_shutdown(conn, 0, NULL);
         break;
     case DEED_SEND: {
-        _cleanup_msg_ uds_msg *msg = make(1, 1);
+        _cleanup_msg_ uds_msg *msg = pair_msg(1, 1);
 
         if (uds_conn_send(conn, msg) == 0)
             (void)uds_conn_flush(conn);
@@ -237,10 +194,10 @@ Test(conn_callbacks, may_do_anything_in_on_message)
         uds_conn *b = NULL;
         struct actor actor = {.deed = deed};
 
-        open_pair(&a, &b, NULL);
+        pair_open(&a, &b, NULL);
         uds_conn_set_callbacks(b, &act_callbacks, &actor);
         for (uint64_t id = 0; id < 3; id++)
-            send_one(a, id, 1);
+            pair_send(a, id, 1);
         cr_assert_eq(uds_conn_flush(a), 0);
         (void)uds_conn_process(b);
         cr_assert_eq(actor.messages, delivered[deed], "deed %d", (int)deed);
@@ -258,7 +215,7 @@ Test(conn_callbacks, may_do_anything_in_on_close)
         uds_conn *b = NULL;
         struct actor actor = {.deed = deed};
 
-        open_pair(&a, &b, NULL);
+        pair_open(&a, &b, NULL);
         uds_conn_set_callbacks(b, &act_callbacks, &actor);
         a = uds_conn_unref(a);
         cr_assert_eq(uds_conn_process(b), -ECONNRESET);
@@ -279,9 +236,9 @@ Test(conn_callbacks, may_do_anything_in_on_writable)
 
         options.high_water = 2;
         options.low_water = 1;
-        open_pair(&a, &b, &options);
+        pair_open(&a, &b, &options);
         uds_conn_set_callbacks(b, &act_callbacks, &actor);
-        send_one(b, 1, 1);
+        pair_send(b, 1, 1);
         (void)uds_conn_process(b);
         cr_assert_eq(actor.writables, 1);
         if (deed != DEED_UNREF)
@@ -302,12 +259,12 @@ Test(conn_callbacks, tell_the_loop_what_changed_outside_process)
     _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
     struct actor actor = {0}, hook = {0};
 
-    open_pair(&a, &b, NULL);
+    pair_open(&a, &b, NULL);
     uds_conn_set_callbacks(a, &callbacks, &actor);
     uds_conn_set_loop_hook(a, count_rearm, &hook);
-    send_one(a, 1, 1);
+    pair_send(a, 1, 1);
     cr_assert_eq(actor.rearms, 1);
-    send_one(a, 1, 1);
+    pair_send(a, 1, 1);
     cr_assert_eq(actor.rearms, 1, "POLLOUT was wanted already");
     uds_conn_pause(a, 1);
     cr_assert_eq(actor.rearms, 2);
@@ -325,9 +282,9 @@ Test(conn_wait, leaves_a_message_that_nobody_took_without_waking_the_loop_for_it
     _cleanup_msg_ uds_msg *msg = NULL;
     struct raw_seen seen = {0};
 
-    open_pair(&a, &b, NULL);
-    send_one(a, 1, 1);
-    send_one(a, 2, 1);
+    pair_open(&a, &b, NULL);
+    pair_send(a, 1, 1);
+    pair_send(a, 2, 1);
     cr_assert_eq(uds_conn_flush(a), 0);
     cr_assert_eq(uds_conn_process(b), 0);
     cr_assert_eq(uds_conn_get_events(b), 0);
@@ -349,10 +306,10 @@ Test(conn_wait, times_out_and_delivers)
     _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
     _cleanup_msg_ uds_msg *msg = NULL, *got = NULL;
 
-    open_pair(&a, &b, NULL);
+    pair_open(&a, &b, NULL);
     cr_assert_eq(uds_conn_receive_wait(b, &got, 0), -ETIMEDOUT);
     cr_assert_eq(uds_conn_receive_wait(b, &got, 5), -ETIMEDOUT);
-    msg = make(4, 100);
+    msg = pair_msg(4, 100);
     cr_assert_eq(uds_conn_send_wait(a, msg, 1000), 0);
     cr_assert_eq(uds_conn_receive_wait(b, &got, 1000), 0);
     cr_assert_eq(uds_msg_get_id(got), 4);
@@ -365,11 +322,11 @@ Test(conn_wait, sends_no_further_than_the_timeout_when_nobody_reads)
 {
     UDS_TEST_GUARD;
     _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
-    _cleanup_msg_ uds_msg *msg = make(1, 4 << 20), *first = make(1, 1);
+    _cleanup_msg_ uds_msg *msg = pair_msg(1, 4 << 20), *first = pair_msg(1, 1);
 
     cr_assert_eq(uds_conn_pair(&a, &b, NULL), 0);
     cr_assert_eq(uds_conn_send_wait(a, first, 5), -ETIMEDOUT, "no HELLO has come");
-    cr_assert_geq(run(b), 0);
+    cr_assert_geq(pair_run(b), 0);
     cr_assert_eq(uds_conn_send_wait(a, msg, 5), -ETIMEDOUT);
     cr_assert_gt(uds_conn_get_queued_bytes(a), 0);
     cr_assert_lt(uds_conn_get_queued_bytes(a), 4u << 20);
@@ -379,11 +336,11 @@ Test(conn_wait, sleeps_while_the_peer_reads_nothing_though_a_message_came_before
 {
     UDS_TEST_GUARD;
     _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
-    _cleanup_msg_ uds_msg *msg = make(1, 4 << 20), *got = NULL;
+    _cleanup_msg_ uds_msg *msg = pair_msg(1, 4 << 20), *got = NULL;
 
-    open_pair(&a, &b, NULL);
-    send_one(b, 2, 10);
-    cr_assert_eq(run(b), 0);
+    pair_open(&a, &b, NULL);
+    pair_send(b, 2, 10);
+    cr_assert_eq(pair_run(b), 0);
     cr_assert_eq(uds_conn_receive_wait(a, &got, 1000), 0);
     {
         FAULTSOCK({.call = FAULT_SEND, .what = FAULT_PASS});
@@ -396,9 +353,9 @@ Test(conn_wait, sends_the_rest_of_a_small_message_of_which_a_part_has_gone)
 {
     UDS_TEST_GUARD;
     _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
-    _cleanup_msg_ uds_msg *msg = make(7, 100), *got = NULL;
+    _cleanup_msg_ uds_msg *msg = pair_msg(7, 100), *got = NULL;
 
-    open_pair(&a, &b, NULL);
+    pair_open(&a, &b, NULL);
     cr_assert_eq(uds_msg_push_dup_fd(msg, 0), 0);
     {
         FAULTSOCK({.call = FAULT_SEND, .what = FAULT_LIMIT, .value = 30, .times = 1},
@@ -420,9 +377,9 @@ Test(conn_wait, sends_a_small_message_that_the_socket_does_not_take_at_first)
 {
     UDS_TEST_GUARD;
     _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
-    _cleanup_msg_ uds_msg *msg = make(8, 100), *got = NULL;
+    _cleanup_msg_ uds_msg *msg = pair_msg(8, 100), *got = NULL;
 
-    open_pair(&a, &b, NULL);
+    pair_open(&a, &b, NULL);
     {
         FAULTSOCK({.call = FAULT_SEND, .what = FAULT_ERRNO, .value = ETOOMANYREFS, .times = 2});
         cr_assert_eq(uds_conn_send_wait(a, msg, 1000), 0);
@@ -444,12 +401,12 @@ Test(conn_records, are_one_frame_each_and_say_how_large_they_may_be)
     cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
     cr_assert_eq(uds_conn_new(&a, pair[0], NULL), 0);
     cr_assert_eq(uds_conn_new(&b, pair[1], NULL), 0);
-    send_one(a, 1, 0);
-    send_one(a, 2, 100000);
-    huge = make(3, a->record_max - 24 + 1);
+    pair_send(a, 1, 0);
+    pair_send(a, 2, 100000);
+    huge = pair_msg(3, a->record_max - 24 + 1);
     cr_assert_eq(uds_conn_send(a, huge), -EMSGSIZE);
     (void)uds_msg_unref(huge);
-    huge = make(4, a->record_max - 24);
+    huge = pair_msg(4, a->record_max - 24);
     cr_assert_eq(uds_conn_send(a, huge), 0);
     for (int i = 0; i < 5; i++) {
         cr_assert_geq(uds_conn_process(a), 0);
@@ -458,10 +415,10 @@ Test(conn_records, are_one_frame_each_and_say_how_large_they_may_be)
     }
     uds_conn_set_callbacks(b, &raw_callbacks, &seen);
     cr_assert_eq(uds_conn_get_queued_bytes(a), 0);
-    send_one(a, 7, 10);
-    send_one(a, 8, 70000);
-    cr_assert_eq(run(a), 0);
-    cr_assert_eq(run(b), 0);
+    pair_send(a, 7, 10);
+    pair_send(a, 8, 70000);
+    cr_assert_eq(pair_run(a), 0);
+    cr_assert_eq(pair_run(b), 0);
     cr_assert_eq(seen.last_id, 8);
     cr_assert_eq(seen.last_body_len, 70000);
 }
@@ -479,7 +436,7 @@ Test(conn_records, that_hold_more_or_less_than_a_frame_break_the_protocol)
 
         (void)raw_encode(&(struct raw_frame){.body = "body", .body_len = 4}, bytes + len);
         cr_assert_gt(raw_send(peer, bytes, lengths[i], -1, 0), 0);
-        cr_assert_eq(run(conn), -EPROTO);
+        cr_assert_eq(pair_run(conn), -EPROTO);
         cr_assert(strstr(uds_conn_get_error_text(conn), "P-18"));
     }
 }
@@ -488,13 +445,13 @@ Test(conn_forward, shares_a_body_under_another_head)
 {
     UDS_TEST_GUARD;
     _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
-    _cleanup_msg_ uds_msg *payload = make(1, 5000), *got = NULL;
+    _cleanup_msg_ uds_msg *payload = pair_msg(1, 5000), *got = NULL;
     static const uint8_t head[] = {1, 0, 1, 0, 's'};
     const void *data;
     size_t len;
 
     cr_assert_eq(uds_msg_add_string(payload, UDS_FIELD_SUBJECT, "other"), 0);
-    open_pair(&a, &b, NULL);
+    pair_open(&a, &b, NULL);
     cr_assert_eq(uds_conn_forward(a, UDS_MSG_DELIVER, 77, head, sizeof(head), payload, false), 0);
     cr_assert_eq(uds_conn_forward(a, UDS_MSG_ACK, 78, NULL, 0, NULL, false), 0);
     cr_assert_eq(uds_conn_flush(a), 0);

@@ -18,23 +18,13 @@
 #include "cleanup.h"
 #include "conn/conn.h"
 #include "guard.h"
+#include "pair.h"
 #include "rawpeer.h"
 
 #define INTERVAL 15 /* ms: long enough for a loaded machine to answer within two */
 
 static const struct uds_conn_options with_heartbeat = {
     .size = sizeof(struct uds_conn_options), .max_fds = 16, .heartbeat_ms = INTERVAL};
-
-static void open_pair(uds_conn **a, uds_conn **b, const struct uds_conn_options *options)
-{
-    cr_assert_eq(uds_conn_pair(a, b, options), 0);
-    for (int i = 0; i < 3; i++) {
-        cr_assert_geq(uds_conn_process(*a), 0);
-        cr_assert_geq(uds_conn_process(*b), 0);
-    }
-    cr_assert(uds_conn_is_open(*a));
-    cr_assert(uds_conn_is_open(*b));
-}
 
 /* One turn of a loop that waits as the connection says. What process() says. */
 static int turn(uds_conn *conn)
@@ -54,17 +44,6 @@ static uint64_t cpu_ms(void)
 
     (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-static void send_one(uds_conn *conn, size_t len)
-{
-    _cleanup_msg_ uds_msg *msg = NULL;
-    void *room;
-
-    cr_assert_eq(uds_msg_new(&msg, UDS_MSG_MESSAGE, 1, NULL, 0), 0);
-    cr_assert_eq(uds_msg_reserve_body(msg, len, &room), 0);
-    memset(room, 'x', len);
-    cr_assert_eq(uds_conn_send(conn, msg), 0);
 }
 
 /* A raw peer whose HELLO offers @features. */
@@ -93,7 +72,7 @@ Test(conn_heartbeat, asks_a_quiet_peer_again_and_again_and_stays_open)
     UDS_TEST_GUARD;
     _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
 
-    open_pair(&a, &b, &with_heartbeat);
+    pair_open(&a, &b, &with_heartbeat);
     while (a->beat.id < 3 || b->beat.id < 1) {
         cr_assert_geq(turn(a), 0, "%s", uds_conn_get_error_text(a));
         cr_assert_geq(turn(b), 0, "%s", uds_conn_get_error_text(b));
@@ -171,7 +150,7 @@ Test(conn_heartbeat, ends_a_peer_that_asks_without_reading_the_answers)
     _cleanup_conn_ uds_conn *conn = NULL;
     _cleanup_close_ int peer = open_raw(&conn, NULL, UDS_FEATURE_HEARTBEAT);
 
-    send_one(conn, 1 << 20); /* more than the socket takes */
+    pair_send(conn, 1, 1 << 20); /* more than the socket takes */
     cr_assert_eq(uds_conn_process(conn), 0);
     raw_bare(peer, UDS_MSG_PING, 1);
     cr_assert_eq(uds_conn_process(conn), 0);
@@ -188,7 +167,7 @@ Test(conn_heartbeat, asked_for_behind_our_goodbye_costs_nothing)
     uint64_t before;
 
     for (unsigned i = 0; i < 100000; i++)
-        send_one(conn, 1);
+        pair_send(conn, 1, 1);
     cr_assert_eq(uds_conn_shutdown(conn, UDS_STATUS_OK, NULL), 0);
     before = cpu_ms();
     for (unsigned i = 0; i < 100; i++) {
@@ -210,7 +189,7 @@ Test(conn_heartbeat, ends_what_was_shut_down_and_is_not_read, .timeout = 10)
                                            : raw_conn(&conn, SOCK_STREAM, &with_heartbeat, 0);
 
         uds_conn_set_callbacks(conn, &raw_callbacks, &seen);
-        send_one(conn, 1 << 20);
+        pair_send(conn, 1, 1 << 20);
         cr_assert_eq(uds_conn_shutdown(conn, UDS_STATUS_OK, NULL), 0);
         while (turn(conn) >= 0)
             ;
@@ -329,11 +308,11 @@ Test(conn_finish, ends_one_direction_and_then_the_other)
     struct order at_a = {0}, at_b = {0};
     _cleanup_msg_ uds_msg *late = NULL;
 
-    open_pair(&a, &b, NULL);
+    pair_open(&a, &b, NULL);
     uds_conn_set_callbacks(a, &ordered, &at_a);
     uds_conn_set_callbacks(b, &ordered, &at_b);
-    send_one(a, 1 << 20);
-    send_one(a, 10);
+    pair_send(a, 1, 1 << 20);
+    pair_send(a, 1, 10);
     cr_assert_eq(uds_conn_finish(a), 0);
     cr_assert_eq(uds_conn_finish(a), -EALREADY);
     cr_assert_eq(uds_msg_new(&late, UDS_MSG_MESSAGE, 0, NULL, 0), 0);
@@ -344,7 +323,7 @@ Test(conn_finish, ends_one_direction_and_then_the_other)
     }
     cr_assert_eq(at_b.messages_before_finish, 2);
 
-    send_one(b, 300); /* the other direction goes on */
+    pair_send(b, 1, 300); /* the other direction goes on */
     cr_assert_eq(uds_conn_finish(b), 0);
     cr_assert_eq(uds_conn_process(b), -ESHUTDOWN);
     cr_assert_eq(uds_conn_process(a), -ESHUTDOWN);
@@ -360,15 +339,15 @@ Test(conn_finish, is_told_by_the_blocking_calls)
     _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
     uds_msg *msg;
 
-    open_pair(&a, &b, NULL);
-    send_one(a, 10);
+    pair_open(&a, &b, NULL);
+    pair_send(a, 1, 10);
     cr_assert_eq(uds_conn_finish(a), 0);
     cr_assert_eq(uds_conn_flush(a), 0);
     cr_assert_eq(uds_conn_receive_wait(b, &msg, -1), 0);
     (void)uds_msg_unref(msg);
     cr_assert_eq(uds_conn_receive_wait(b, &msg, -1), -ENODATA);
     cr_assert_eq(uds_conn_receive(b, &msg), -ENODATA);
-    send_one(b, 20);
+    pair_send(b, 1, 20);
     cr_assert_eq(uds_conn_flush(b), 0);
     cr_assert_eq(uds_conn_receive_wait(a, &msg, -1), 0);
     (void)uds_msg_unref(msg);
@@ -399,10 +378,10 @@ Test(conn_finish, waits_for_a_message_that_nobody_has_taken)
     _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
     uds_msg *msg;
 
-    open_pair(&a, &b, NULL);
+    pair_open(&a, &b, NULL);
     cr_assert_eq(uds_conn_finish(b), 0);
     cr_assert_eq(uds_conn_flush(b), 0);
-    send_one(a, 10);
+    pair_send(a, 1, 10);
     cr_assert_eq(uds_conn_finish(a), 0);
     cr_assert_eq(uds_conn_flush(a), 0);
     cr_assert_eq(uds_conn_process(b), 0, "the message waits for receive()");

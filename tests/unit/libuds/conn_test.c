@@ -18,51 +18,8 @@
 #include "conn/msg.h"
 #include "faultsock.h"
 #include "guard.h"
+#include "pair.h"
 #include "rawpeer.h"
-
-static uds_msg *make(uint64_t id, size_t len)
-{
-    uds_msg *msg = NULL;
-    void *room;
-
-    cr_assert_eq(uds_msg_new(&msg, UDS_MSG_MESSAGE, id, NULL, 0), 0);
-    cr_assert_eq(uds_msg_reserve_body(msg, len, &room), 0);
-    memset(room, (int)('a' + id % 26), len);
-    return msg;
-}
-
-static void send_one(uds_conn *conn, uint64_t id, size_t len)
-{
-    _cleanup_msg_ uds_msg *msg = make(id, len);
-
-    cr_assert_eq(uds_conn_send(conn, msg), 0);
-}
-
-static void open_pair(uds_conn **a, uds_conn **b, const struct uds_conn_options *options)
-{
-    cr_assert_eq(uds_conn_pair(a, b, options), 0);
-    for (int i = 0; i < 3; i++) {
-        cr_assert_geq(uds_conn_process(*a), 0);
-        cr_assert_geq(uds_conn_process(*b), 0);
-    }
-    cr_assert(uds_conn_is_open(*a));
-    cr_assert(uds_conn_is_open(*b));
-}
-
-/* Runs until @conn is closed or has nothing to do, checking the invariants after each step. */
-static int run(uds_conn *conn)
-{
-    struct pollfd pfd;
-    int r;
-
-    do {
-        r = uds_conn_process(conn);
-        cr_assert(udsi_conn_check(conn));
-        pfd = (struct pollfd){.fd = uds_conn_get_fd(conn), .events = POLLIN};
-    } while (r == 1 || (r == 0 && uds_conn_get_events(conn) & POLLIN && !conn->ready &&
-                        poll(&pfd, 1, 0) > 0));
-    return r;
-}
 
 Test(conn_new, refuses_what_is_no_connected_unix_socket)
 {
@@ -91,7 +48,7 @@ Test(conn_open, holds_everything_back_until_the_peers_hello)
     _cleanup_close_ int peer = raw_conn(&conn, SOCK_STREAM, NULL, 0);
     uint8_t buf[256];
 
-    send_one(conn, 1, 10);
+    pair_send(conn, 1, 10);
     cr_assert_eq(uds_conn_process(conn), 0);
     cr_assert_eq(uds_conn_flush(conn), 1, "a message waits");
     cr_assert_eq(recv(peer, buf, sizeof(buf), MSG_DONTWAIT), 64, "HELLO and nothing else");
@@ -117,9 +74,9 @@ Test(conn_open, ends_when_a_queued_message_is_over_the_limits_that_come)
     cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
     cr_assert_eq(uds_conn_new(&a, pair[0], NULL), 0);
     cr_assert_eq(uds_conn_new(&b, pair[1], &small), 0);
-    send_one(a, 1, 11);
-    cr_assert_eq(run(b), 0);
-    cr_assert_eq(run(a), -EMSGSIZE);
+    pair_send(a, 1, 11);
+    cr_assert_eq(pair_run(b), 0);
+    cr_assert_eq(pair_run(a), -EMSGSIZE);
     cr_assert_str_not_empty(uds_conn_get_error_text(a));
 }
 
@@ -132,7 +89,7 @@ Test(conn_receive, gets_the_same_from_one_byte_reads_and_one_byte_writes)
 
     cr_assert_eq(uds_conn_pair(&a, &b, NULL), 0);
     for (uint64_t id = 0; id < 10; id++)
-        send_one(a, id, (size_t)id * 20);
+        pair_send(a, id, (size_t)id * 20);
     for (int i = 0; i < 4000 && got < 10; i++) {
         _cleanup_msg_ uds_msg *msg = NULL;
         size_t len;
@@ -156,10 +113,10 @@ Test(conn_receive, parses_many_frames_of_one_receive)
     _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
     struct raw_seen seen = {0};
 
-    open_pair(&a, &b, NULL);
+    pair_open(&a, &b, NULL);
     uds_conn_set_callbacks(b, &raw_callbacks, &seen);
     for (uint64_t id = 1; id <= 100; id++)
-        send_one(a, id, 10);
+        pair_send(a, id, 10);
     FAULTSOCK({FAULT_RECV, FAULT_PASS, 0, 0});
     cr_assert_eq(uds_conn_flush(a), 0);
     cr_assert_eq(faultsock_sends(), 1, "a hundred messages in one sendmsg");
@@ -175,15 +132,15 @@ Test(conn_process, stops_after_256_messages_and_says_that_there_is_more)
     _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
     struct raw_seen seen = {0};
 
-    open_pair(&a, &b, NULL);
+    pair_open(&a, &b, NULL);
     uds_conn_set_callbacks(b, &raw_callbacks, &seen);
     for (uint64_t id = 0; id < 300; id++)
-        send_one(a, id, 1);
+        pair_send(a, id, 1);
     cr_assert_eq(uds_conn_flush(a), 0);
     cr_assert_eq(uds_conn_process(b), 1);
     cr_assert_eq(seen.messages, 256);
     cr_assert_eq(uds_conn_get_timeout(b), 0, "the rest is in our buffer: poll would not wake");
-    cr_assert_eq(run(b), 0);
+    cr_assert_eq(pair_run(b), 0);
     cr_assert_eq(seen.messages, 300);
     cr_assert_eq(uds_conn_get_timeout(b), -1);
 }
@@ -197,8 +154,8 @@ Test(conn_receive, carries_a_large_body_whole)
     size_t len;
     int r = 0;
 
-    open_pair(&a, &b, NULL);
-    send_one(a, 3, 10u << 20);
+    pair_open(&a, &b, NULL);
+    pair_send(a, 3, 10u << 20);
     while (r == 0) {
         cr_assert_geq(uds_conn_flush(a), 0);
         r = uds_conn_receive(b, &msg);
@@ -234,7 +191,7 @@ Test(conn_receive, refuses_a_length_of_4_gib_before_allocating)
     uint8_t header[24] = {0xD5, 1, UDS_MSG_MESSAGE, 0, 0xff, 0xff, 0xff, 0xff};
 
     cr_assert_eq(raw_send(peer, header, sizeof(header), -1, 0), 24);
-    cr_assert_eq(run(conn), -EPROTO);
+    cr_assert_eq(pair_run(conn), -EPROTO);
     cr_assert(strstr(uds_conn_get_error_text(conn), "P-7"), "%s", uds_conn_get_error_text(conn));
 }
 
@@ -249,7 +206,7 @@ Test(conn_receive, refuses_garbage_of_every_first_byte)
 
         memset(garbage, (int)first, sizeof(garbage));
         cr_assert_eq(raw_send(peer, garbage, sizeof(garbage), -1, 0), 64);
-        cr_assert_eq(run(conn), -EPROTO);
+        cr_assert_eq(pair_run(conn), -EPROTO);
         cr_assert(strstr(uds_conn_get_error_text(conn), first == 0xD5 ? "P-2" : "P-1"));
     }
 }
@@ -269,9 +226,9 @@ Test(conn_receive, calls_a_peer_that_dies_in_a_frame_a_lost_one)
 
         uds_conn_set_callbacks(conn, &raw_callbacks, &seen);
         cr_assert_eq(raw_send(peer, bytes, cuts[i], -1, 0), (ssize_t)cuts[i]);
-        cr_assert_eq(run(conn), 0, "half a frame is no error as long as the peer lives");
+        cr_assert_eq(pair_run(conn), 0, "half a frame is no error as long as the peer lives");
         close(udsi_take_fd(&peer));
-        cr_assert_eq(run(conn), -ECONNRESET);
+        cr_assert_eq(pair_run(conn), -ECONNRESET);
         cr_assert_eq(seen.messages, 0);
         cr_assert_eq(seen.closes, 1);
         cr_assert_eq(seen.close_error, -ECONNRESET);
@@ -292,10 +249,10 @@ Test(conn_receive, delivers_what_a_dead_peer_sent_although_sending_fails_first)
     uds_conn_set_callbacks(conn, &raw_callbacks, &seen);
     cr_assert_gt(raw_send_frame(peer, &(struct raw_frame){.id = 9}, -1, 0), 0);
     close(udsi_take_fd(&peer));
-    send_one(conn, 1, 10);
+    pair_send(conn, 1, 10);
     cr_assert_eq(uds_conn_flush(conn), -EPIPE);
     cr_assert_eq(seen.closes, 0, "flush never calls back");
-    cr_assert_eq(run(conn), -ECONNRESET);
+    cr_assert_eq(pair_run(conn), -ECONNRESET);
     cr_assert_eq(seen.messages, 1);
     cr_assert_eq(seen.last_id, 9);
     cr_assert_eq(seen.closes, 1);
@@ -306,12 +263,13 @@ Test(conn_send, refuses_over_the_peers_limits_and_its_own_bounds)
     UDS_TEST_GUARD;
     struct uds_conn_options options = UDS_CONN_OPTIONS_INIT;
     _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
-    _cleanup_msg_ uds_msg *big = make(1, 1001), *fits = make(2, 1000), *fds = make(3, 0);
+    _cleanup_msg_ uds_msg *big = pair_msg(1, 1001), *fits = pair_msg(2, 1000),
+                          *fds = pair_msg(3, 0);
 
     options.max_body = 1000;
     options.max_fds = 1;
     options.send_queue_bytes = 500;
-    open_pair(&a, &b, &options);
+    pair_open(&a, &b, &options);
     cr_assert_eq(uds_conn_send(a, big), -EMSGSIZE);
     cr_assert_eq(uds_msg_push_dup_fd(fds, 0), 0);
     cr_assert_eq(uds_msg_push_dup_fd(fds, 0), 0);
@@ -335,14 +293,14 @@ Test(conn_send, tells_when_the_queue_has_fallen_to_low_water)
     options.low_water = 200 << 10;
     peer = raw_conn(&conn, SOCK_STREAM, &options, 1);
     uds_conn_set_callbacks(conn, &raw_callbacks, &seen);
-    send_one(conn, 1, 250 << 10);
-    cr_assert_eq(run(conn), 0);
+    pair_send(conn, 1, 250 << 10);
+    cr_assert_eq(pair_run(conn), 0);
     raw_drain(peer);
-    cr_assert_eq(run(conn), 0);
+    cr_assert_eq(pair_run(conn), 0);
     cr_assert_eq(uds_conn_get_queued_bytes(conn), 0);
     cr_assert_eq(seen.writables, 0, "it was never above high water");
-    send_one(conn, 2, 700 << 10);
-    cr_assert_eq(run(conn), 0);
+    pair_send(conn, 2, 700 << 10);
+    cr_assert_eq(pair_run(conn), 0);
     cr_assert_eq(seen.writables, 0);
     cr_assert_eq(uds_conn_get_events(conn), POLLIN | POLLOUT);
     for (int i = 0; i < 100 && uds_conn_get_queued_bytes(conn) > 0; i++) {
@@ -350,7 +308,7 @@ Test(conn_send, tells_when_the_queue_has_fallen_to_low_water)
 
         cr_assert_eq(seen.writables, low ? 1 : 0);
         raw_drain(peer);
-        cr_assert_eq(run(conn), 0);
+        cr_assert_eq(pair_run(conn), 0);
     }
     cr_assert_eq(seen.writables, 1);
     cr_assert_eq(uds_conn_get_events(conn), POLLIN);
@@ -367,7 +325,7 @@ Test(conn_send, takes_a_full_kernel_as_back_pressure_and_tries_again)
         FAULTSOCK({FAULT_SEND, FAULT_ERRNO, errors[i], 1});
         int timeout;
 
-        send_one(conn, 1, 10);
+        pair_send(conn, 1, 10);
         cr_assert_eq(uds_conn_flush(conn), 1);
         timeout = uds_conn_get_timeout(conn);
         cr_assert(timeout >= 0 && timeout <= UDSI_RETRY_MS);
@@ -390,7 +348,7 @@ Test(conn_send, ends_the_connection_on_an_error_that_waiting_does_not_cure)
     FAULTSOCK({FAULT_SEND, FAULT_ERRNO, EPERM, 1});
 
     uds_conn_set_callbacks(conn, &raw_callbacks, &seen);
-    send_one(conn, 1, 10);
+    pair_send(conn, 1, 10);
     cr_assert_eq(uds_conn_flush(conn), -EPERM);
     cr_assert_eq(uds_conn_get_timeout(conn), 0, "the loop must come and hear of it");
     cr_assert_eq(uds_conn_process(conn), -EPERM);

@@ -3,7 +3,6 @@
 /* Datagram sockets that are files: whose the file is, and who may send from when on. */
 
 #include <criterion/criterion.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -23,40 +22,7 @@
 
 #include "cleanup.h"
 #include "guard.h"
-
-struct place {
-    char dir[32];
-    char path[UDS_ADDR_PATH_MAX];
-    struct uds_addr addr;
-};
-
-static void place_at(struct place *place, const char *scheme, const char *name)
-{
-    char text[UDS_ADDR_PATH_MAX + 16];
-
-    (void)snprintf(place->path, sizeof(place->path), "%s/%s", place->dir, name);
-    (void)snprintf(text, sizeof(text), "%s:%s", scheme, place->path);
-    cr_assert_eq(uds_addr_parse(text, &place->addr), 0, "%s", text);
-}
-
-static void place_make(struct place *place)
-{
-    strcpy(place->dir, "/tmp/uds-dgram-XXXXXX");
-    cr_assert(mkdtemp(place->dir));
-    place_at(place, "dgram", "s");
-}
-
-static void place_clear(const struct place *place)
-{
-    DIR *dir = opendir(place->dir);
-    struct dirent *entry;
-
-    while ((entry = readdir(dir)))
-        if (entry->d_name[0] != '.' || entry->d_name[1] == 'u')
-            cr_expect_fail("left behind: %s", entry->d_name);
-    closedir(dir);
-    cr_expect_eq(rmdir(place->dir), 0, "%s: %s", place->dir, strerror(errno));
-}
+#include "place.h"
 
 static uds_dgram *bound(const struct uds_addr *addr, const struct uds_dgram_options *options)
 {
@@ -119,7 +85,7 @@ Test(dgram_path, is_reachable_and_leaves_nothing_behind)
     UDS_TEST_GUARD;
     struct place place;
 
-    place_make(&place);
+    place_make(&place, "dgram");
     uds_dgram *dgram = bound(&place.addr, NULL);
     expect_reachable(dgram, &place.addr);
     (void)uds_dgram_unref(dgram);
@@ -132,7 +98,7 @@ Test(dgram_path, takes_over_a_stale_file_only)
     UDS_TEST_GUARD;
     struct place place;
 
-    place_make(&place);
+    place_make(&place, "dgram");
     die(&place.addr);
     cr_assert_eq(access(place.path, F_OK), 0);
     cr_expect_eq(send_result(&place.addr), -ECONNREFUSED);
@@ -150,7 +116,7 @@ Test(dgram_path, respects_a_live_socket_that_speaks_with_somebody_else_or_anothe
     struct uds_addr name;
     char text[64];
 
-    place_make(&place);
+    place_make(&place, "dgram");
     (void)snprintf(text, sizeof(text), "dgram:@uds-dgram-path-%d", (int)getpid());
     cr_assert_eq(uds_addr_parse(text, &name), 0);
     uds_dgram *peer = bound(&name, NULL), *dgram = bound(&place.addr, NULL);
@@ -176,7 +142,7 @@ Test(dgram_path, never_touches_a_file_that_is_no_socket)
     struct place place;
     struct stat st;
 
-    place_make(&place);
+    place_make(&place, "dgram");
     close(open(place.path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
     cr_expect_eq(bind_result(&place.addr), -EADDRINUSE);
     cr_expect_eq(stat(place.path, &st), 0);
@@ -190,7 +156,7 @@ Test(dgram_path, unlinks_only_its_own_file_and_only_in_its_own_process)
     UDS_TEST_GUARD;
     struct place place;
 
-    place_make(&place);
+    place_make(&place, "dgram");
     uds_dgram *first = bound(&place.addr, NULL);
     unlink(place.path);
     uds_dgram *second = bound(&place.addr, NULL);
@@ -215,7 +181,7 @@ Test(dgram_path, gives_the_file_its_mode_whatever_umask_says)
     struct place place;
     struct stat st;
 
-    place_make(&place);
+    place_make(&place, "dgram");
     for (size_t i = 0; i < 4; i++) {
         for (size_t k = 0; k < 3; k++) {
             struct uds_dgram_options options = UDS_DGRAM_OPTIONS_INIT;
@@ -243,7 +209,7 @@ Test(dgram_path, gives_the_file_to_its_owner)
 
     if (geteuid() != 0)
         cr_skip_test("needs root");
-    place_make(&place);
+    place_make(&place, "dgram");
     options.owner = 4242;
     options.group = 4343;
     options.mode = 0620;
@@ -275,7 +241,7 @@ Test(dgram_path, lets_nobody_in_before_ids_and_mode_are_in_force)
 
     if (geteuid() != 0)
         cr_skip_test("needs root");
-    place_make(&place);
+    place_make(&place, "dgram");
     cr_assert_eq(chmod(place.dir, 0755), 0);
     cr_assert_eq(pipe2(ready, O_CLOEXEC), 0);
     pid_t child = fork();
@@ -325,7 +291,7 @@ Test(dgram_path, may_be_longer_than_sun_path)
     struct uds_addr own;
     int r;
 
-    place_make(&place);
+    place_make(&place, "dgram");
     memset(base, 'b', sizeof(base) - 1);
     base[sizeof(base) - 1] = '\0';
     (void)snprintf(deep, sizeof(deep), "%s/%0100d", place.dir, 0);
@@ -367,57 +333,26 @@ Test(dgram_path, may_be_longer_than_sun_path)
     place_clear(&place);
 }
 
-/* Many processes race for one stale file: one gets it, and what the others do does not take it away again. */
+static int take(const struct uds_addr *addr)
+{
+    uds_dgram *dgram;
+
+    return uds_dgram_new(&dgram, addr, NULL);
+}
+
+static void expect_taken(const struct uds_addr *addr)
+{
+    cr_expect_eq(send_result(addr), 0, "the winner's file");
+}
+
+/* One gets it, and what the others do does not take it away again. */
 Test(dgram_path, is_won_by_one_of_many_that_race_for_a_stale_file)
 {
     UDS_TEST_GUARD;
-    enum {
-        RACERS = 12
-    };
     struct place place;
-    int go[2], hold[2], winners = 0;
-    pid_t pids[RACERS];
 
-    place_make(&place);
+    place_make(&place, "dgram");
     die(&place.addr);
-    cr_assert_eq(pipe2(go, O_CLOEXEC), 0);
-    cr_assert_eq(pipe2(hold, O_CLOEXEC), 0);
-    for (int i = 0; i < RACERS; i++) {
-        pids[i] = fork();
-        if (pids[i] == 0) {
-            uds_dgram *dgram = NULL;
-            char c;
-            int r;
-
-            close(go[1]);
-            close(hold[0]);
-            if (read(go[0], &c, 1) != 0)
-                _exit(3);
-            r = uds_dgram_new(&dgram, &place.addr, NULL);
-            c = r == 0 ? 'w' : r == -EADDRINUSE ? 'l' : '?';
-            if (write(hold[1], &c, 1) != 1 || r != 0)
-                _exit(0);
-            (void)pause(); /* a winner lives until it is killed */
-            _exit(0);
-        }
-    }
-    close(go[0]);
-    close(go[1]);
-    close(hold[1]);
-    for (int i = 0; i < RACERS; i++) {
-        char c = 0;
-
-        cr_assert_eq(read(hold[0], &c, 1), 1);
-        cr_expect(c == 'w' || c == 'l', "%c", c);
-        winners += c == 'w';
-    }
-    cr_expect_eq(winners, 1);
-    cr_expect_eq(send_result(&place.addr), 0, "the winner's file");
-    close(hold[0]);
-    for (int i = 0; i < RACERS; i++) {
-        (void)kill(pids[i], SIGKILL);
-        (void)waitpid(pids[i], NULL, 0);
-    }
-    unlink(place.path);
+    place_race(&place, take, expect_taken);
     place_clear(&place);
 }

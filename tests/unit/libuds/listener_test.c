@@ -3,11 +3,9 @@
 /* Listeners: whose the socket file is, who may connect from when on, and dialling. */
 
 #include <criterion/criterion.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,44 +21,10 @@
 
 #include "cleanup.h"
 #include "guard.h"
+#include "place.h"
 #include "rawpeer.h"
 #include "socket/dial.h"
 #include "socket/kernel.h"
-
-struct place {
-    char dir[32];
-    char path[UDS_ADDR_PATH_MAX];
-    struct uds_addr addr;
-};
-
-static void place_at(struct place *place, const char *scheme, const char *name)
-{
-    char text[UDS_ADDR_PATH_MAX + 16];
-
-    (void)snprintf(place->path, sizeof(place->path), "%s/%s", place->dir, name);
-    (void)snprintf(text, sizeof(text), "%s:%s", scheme, place->path);
-    cr_assert_eq(uds_addr_parse(text, &place->addr), 0, "%s", text);
-}
-
-static void place_make(struct place *place)
-{
-    strcpy(place->dir, "/tmp/uds-listener-XXXXXX");
-    cr_assert(mkdtemp(place->dir));
-    place_at(place, "unix", "s");
-}
-
-/* Removes the directory, which must be empty but for what is named. */
-static void place_clear(const struct place *place)
-{
-    DIR *dir = opendir(place->dir);
-    struct dirent *entry;
-
-    while ((entry = readdir(dir)))
-        if (entry->d_name[0] != '.')
-            cr_expect_fail("left behind: %s", entry->d_name);
-    closedir(dir);
-    cr_expect_eq(rmdir(place->dir), 0, "%s: %s", place->dir, strerror(errno));
-}
 
 static uds_listener *listen_at(const struct uds_addr *addr)
 {
@@ -105,7 +69,7 @@ Test(listener, accepts_and_leaves_nothing_behind)
     static const char *const schemes[] = {"unix", "seqpacket"};
     struct place place;
 
-    place_make(&place);
+    place_make(&place, "unix");
     for (size_t i = 0; i < 2; i++) {
         place_at(&place, schemes[i], "s");
         uds_listener *listener = listen_at(&place.addr);
@@ -125,7 +89,7 @@ Test(listener, gives_the_file_its_mode_whatever_umask_says)
     struct place place;
     struct stat st;
 
-    place_make(&place);
+    place_make(&place, "unix");
     for (size_t i = 0; i < 4; i++) {
         for (size_t k = 0; k < 3; k++) {
             struct uds_listener_options options = UDS_LISTENER_OPTIONS_INIT;
@@ -154,7 +118,7 @@ Test(listener, gives_the_file_to_its_owner)
 
     if (geteuid() != 0)
         cr_skip_test("needs root");
-    place_make(&place);
+    place_make(&place, "unix");
     options.owner = 4242;
     options.group = 4343;
     options.mode = 0620;
@@ -172,7 +136,7 @@ Test(listener, takes_over_a_stale_file_only)
     UDS_TEST_GUARD;
     struct place place;
 
-    place_make(&place);
+    place_make(&place, "unix");
     uds_listener *first = listen_at(&place.addr);
     cr_expect_eq(listen_result(&place.addr), -EADDRINUSE, "somebody listens");
     (void)uds_listener_abandon(first);
@@ -189,7 +153,7 @@ Test(listener, respects_a_listener_of_another_type)
     UDS_TEST_GUARD;
     struct place place;
 
-    place_make(&place);
+    place_make(&place, "unix");
     place_at(&place, "seqpacket", "s");
     uds_listener *first = listen_at(&place.addr);
     place_at(&place, "unix", "s");
@@ -206,7 +170,7 @@ Test(listener, never_touches_a_file_that_is_no_socket)
     struct stat st;
     char target[64];
 
-    place_make(&place);
+    place_make(&place, "unix");
     close(open(place.path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
     cr_expect_eq(listen_result(&place.addr), -EADDRINUSE);
     cr_expect_eq(stat(place.path, &st), 0);
@@ -227,7 +191,7 @@ Test(listener, unlinks_the_file_only_if_it_is_its_own)
     UDS_TEST_GUARD;
     struct place place;
 
-    place_make(&place);
+    place_make(&place, "unix");
     uds_listener *first = listen_at(&place.addr);
     unlink(place.path);
     uds_listener *second = listen_at(&place.addr);
@@ -243,7 +207,7 @@ Test(listener, finds_its_file_after_a_change_of_directory)
     struct place place;
     struct uds_addr addr;
 
-    place_make(&place);
+    place_make(&place, "unix");
     cr_assert_eq(chdir(place.dir), 0);
     cr_assert_eq(uds_addr_parse("unix:rel", &addr), 0);
     uds_listener *listener = listen_at(&addr);
@@ -260,7 +224,7 @@ Test(listener, reaches_a_path_that_sun_path_cannot_hold)
     struct place place;
     char deep[160], name[280], base[108];
 
-    place_make(&place);
+    place_make(&place, "unix");
     memset(base, 'b', sizeof(base) - 1);
     base[sizeof(base) - 1] = '\0';
     (void)snprintf(deep, sizeof(deep), "%s/%0100d", place.dir, 0);
@@ -289,7 +253,7 @@ Test(listener, says_what_is_wrong)
     int pair[2];
     char text[16];
 
-    place_make(&place);
+    place_make(&place, "unix");
     place_at(&place, "unix", "none/s");
     cr_expect_eq(listen_result(&place.addr), -ENOENT);
     place_at(&place, "dgram", "s");
@@ -311,7 +275,7 @@ Test(listener, adopts_a_duplicate_of_an_inherited_socket)
     struct uds_addr addr;
     char text[16];
 
-    place_make(&place);
+    place_make(&place, "unix");
     uds_listener *first = listen_at(&place.addr);
     (void)snprintf(text, sizeof(text), "fd:%d", uds_listener_get_fd(first));
     cr_assert_eq(uds_addr_parse(text, &addr), 0);
@@ -347,7 +311,7 @@ Test(listener, has_the_kernel_refuse_fds_before_accept)
     struct uds_listener_options options = UDS_LISTENER_OPTIONS_INIT;
     struct place place;
 
-    place_make(&place);
+    place_make(&place, "unix");
     for (size_t i = 0; i < 4; i++) {
         uds_listener *listener;
         int fd, value;
@@ -372,59 +336,30 @@ Test(listener, has_the_kernel_refuse_fds_before_accept)
     place_clear(&place);
 }
 
-/* Many processes race for one stale file: one gets it, and what the others do does not take it away again. */
+static int take(const struct uds_addr *addr)
+{
+    uds_listener *listener;
+
+    return uds_listener_new(&listener, addr, NULL);
+}
+
+static void expect_taken(const struct uds_addr *addr)
+{
+    int fd = udsi_connect(addr, 0);
+
+    cr_expect_geq(fd, 0, "the winner's file: %s", strerror(fd < 0 ? -fd : 0));
+    udsi_close(fd);
+}
+
+/* One gets it, and what the others do does not take it away again. */
 Test(listener, is_won_by_one_of_many_that_race_for_a_stale_file)
 {
     UDS_TEST_GUARD;
-    enum {
-        RACERS = 12
-    };
     struct place place;
-    int go[2], hold[2], winners = 0;
-    pid_t pids[RACERS];
 
-    place_make(&place);
+    place_make(&place, "unix");
     (void)uds_listener_abandon(listen_at(&place.addr));
-    cr_assert_eq(pipe2(go, O_CLOEXEC), 0);
-    cr_assert_eq(pipe2(hold, O_CLOEXEC), 0);
-    for (int i = 0; i < RACERS; i++) {
-        pids[i] = fork();
-        if (pids[i] == 0) {
-            uds_listener *listener = NULL;
-            char c;
-            int r;
-
-            close(go[1]);
-            close(hold[0]);
-            if (read(go[0], &c, 1) != 0)
-                _exit(3);
-            r = uds_listener_new(&listener, &place.addr, NULL);
-            c = r == 0 ? 'w' : r == -EADDRINUSE ? 'l' : '?';
-            if (write(hold[1], &c, 1) != 1 || r != 0)
-                _exit(0);
-            (void)pause(); /* a winner listens until it is killed */
-            _exit(0);
-        }
-    }
-    close(go[0]);
-    close(go[1]);
-    close(hold[1]);
-    for (int i = 0; i < RACERS; i++) {
-        char c = 0;
-        cr_assert_eq(read(hold[0], &c, 1), 1);
-        cr_expect(c == 'w' || c == 'l', "%c", c);
-        winners += c == 'w';
-    }
-    cr_expect_eq(winners, 1);
-    int fd = udsi_connect(&place.addr, 0);
-    cr_expect_geq(fd, 0, "the winner's file: %s", strerror(fd < 0 ? -fd : 0));
-    udsi_close(fd);
-    close(hold[0]);
-    for (int i = 0; i < RACERS; i++) {
-        (void)kill(pids[i], SIGKILL);
-        (void)waitpid(pids[i], NULL, 0);
-    }
-    unlink(place.path);
+    place_race(&place, take, expect_taken);
     place_clear(&place);
 }
 
@@ -437,7 +372,7 @@ Test(listener, does_not_take_over_a_socket_that_is_being_born)
     char lock_path[128], c = 0;
     int result[2];
 
-    place_make(&place);
+    place_make(&place, "unix");
     (void)snprintf(lock_path, sizeof(lock_path), "%s/s.lock", place.dir);
     int lock = open(lock_path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
     cr_assert_eq(flock(lock, LOCK_EX), 0);
@@ -478,7 +413,7 @@ Test(dial, waits_for_a_full_backlog_no_longer_than_it_was_told)
     uds_listener *listener;
     int fds[8], n = 0, r;
 
-    place_make(&place);
+    place_make(&place, "unix");
     options.backlog = 1;
     cr_assert_eq(uds_listener_new(&listener, &place.addr, &options), 0);
     while ((r = udsi_connect(&place.addr, 0)) >= 0) {
