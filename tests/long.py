@@ -3,7 +3,7 @@
 
 The last run of each part is kept in tests/long-result.txt: when, of which commit, on which kernel, what came of it. Parts are
 commands; the lines "pass|fail|skip NAME: what" of their output are cases, or, where a command has a name here, its exit
-status makes it one (77: skipped, its last line says why). DIR gets a JUnit file of each part for tests/summary.py."""
+status makes it one (77: skipped, its last line says why). What a signal (Ctrl-C) cuts short is kept as far as it came. DIR gets a JUnit file of each part for tests/summary.py."""
 import argparse
 import datetime
 import os
@@ -22,6 +22,7 @@ BIN = ROOT / "build/release/bin"
 RESULT = ROOT / "tests/long-result.txt"
 HEAD = "The last run of each part of tests/run.sh --long, written by tests/long.py.\n"
 LISTED = 20 # passed cases of a part, beyond which they are only counted
+cut_short = []
 CASE = re.compile(r"(pass|fail|skip) (.+?): (.*)")
 
 
@@ -38,12 +39,23 @@ def parts(results):
     }
 
 
+def read_until_signal(process):
+    """Its lines. The first signal ends it and all that it started; nothing after it begins any more."""
+    def end(number, _):
+        cut_short.append(signal.Signals(number).name)
+        os.killpg(process.pid, signal.SIGTERM)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    yield from process.stdout
+
+
 def run(name, command):
     """Runs a command and shows its output meanwhile. Returns its cases as [verdict, name, text], and its peak in KiB."""
     cases, lines, start = [], [], time.monotonic()
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, text=True, errors="replace")
-    for line in process.stdout:
+                               stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True)
+    for line in read_until_signal(process):
         line = line.rstrip("\n")
         print(f"[{time.monotonic() - start:5.0f} s] {line}", flush=True)
         lines.append(line)
@@ -54,7 +66,9 @@ def run(name, command):
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = code = os.waitstatus_to_exitcode(status)
     took = f"{time.monotonic() - start:.0f} s"
-    if name:
+    if cut_short:
+        cases.append(["skip", name or "the rest", f"cut short by {cut_short[0]} after {took}"])
+    elif name:
         verdict = "skip" if code == 77 else "pass" if code == 0 else "fail"
         text = lines[-1] if code == 77 and lines else "\n    ".join([took, *lines])
         cases = [[verdict, name, text if code in (0, 77) else f"status {code}, {text}"]]
@@ -120,6 +134,8 @@ def main():
         cases, peak, began, start = [], 0, datetime.datetime.now(datetime.timezone.utc), time.monotonic()
         print(f"== {part}", flush=True)
         for name, command in known[part]:
+            if cut_short:
+                break
             new, kb = run(name, command)
             cases, peak = cases + new, max(peak, kb)
         section = report(part, cases, began, time.monotonic() - start, peak)
@@ -127,8 +143,9 @@ def main():
         junit(results / f"long-{part}.xml", cases)
         print(section.splitlines()[0], flush=True)
         failed |= any(case[0] == "fail" for case in cases)
+        if cut_short:
+            return True
     return failed
 
 
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 sys.exit(main())

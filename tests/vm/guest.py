@@ -11,14 +11,14 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 
-PATIENCE = 20
+PATIENCE, LIMIT = 20, 600 # times as long, at most so many seconds
 LEFT_OUT = "^(tree|package|fuzz)/|ring_aarch64$|^threads/(threads|ring_stress)_test$"
 
 if "UDS_VM" not in os.environ:
     sys.exit("guest.py: runs inside a guest only: tests/vm/run.sh")
 build = pathlib.Path(__file__).resolve().parents[2] / "build/release"
 for file in build.rglob("CTestTestfile.cmake"):
-    text = re.sub(r'( TIMEOUT "|--timeout=)(\d+)', lambda m: m[1] + str(int(m[2]) * PATIENCE), file.read_text())
+    text = re.sub(r'( TIMEOUT "|--timeout=)(\d+)', lambda m: m[1] + str(min(int(m[2]) * PATIENCE, LIMIT)), file.read_text())
     file.write_text(text)
 
 junit = "/run/junit.xml"
@@ -28,6 +28,8 @@ ctest = subprocess.Popen(
 for line in ctest.stdout: # as they end, to show that it lives
     if m := re.match(r"\s*\d+/\d+ Test +#\d+: (\S+) \.+ +Passed +([\d.]+) sec", line):
         print(f"pass {m[1]}: {m[2]} s", flush=True)
+    elif re.match(r"\s*\d+/\d+ Test +#", line): # told in full at the end
+        print("   ", line.strip(), flush=True)
 ctest.wait()
 
 failed = False
