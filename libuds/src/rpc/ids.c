@@ -12,9 +12,10 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include <sys/auxv.h>
+#include <sys/random.h>
+
+#include "clock.h"
 
 #define FIRST_BITS 4
 
@@ -23,15 +24,15 @@ static struct udsi_id **bucket_of(const struct udsi_ids *ids, uint64_t id)
     return &ids->buckets[(id * ids->secret) >> (64 - ids->bits)];
 }
 
-/* The kernel gave every process 16 random bytes; the address tells tables of one process apart. */
+/* Not from AT_RANDOM: the bytes there are the guard of every stack, and a table tells something of its secret by its speed. */
 static uint64_t choose_secret(const struct udsi_ids *ids)
 {
-    const void *random = (const void *)getauxval(AT_RANDOM); /* NOLINT: that is how it comes */
-    uint64_t secret = 0x9e3779b97f4a7c15ULL;
+    uint64_t secret;
 
-    if (random)
-        memcpy(&secret, random, sizeof(secret));
-    return (secret + (uintptr_t)ids) | 1;
+    /* Before the kernel has any, right after boot, there is an address and a clock. */
+    if (getrandom(&secret, sizeof(secret), GRND_NONBLOCK) != sizeof(secret))
+        secret = (uintptr_t)ids * 0x9e3779b97f4a7c15ULL + udsi_now_ms();
+    return secret | 1;
 }
 
 static int grow(struct udsi_ids *ids)
