@@ -39,10 +39,10 @@ static struct udsi_refused *pop(struct udsi_refusals *refusals)
     return refused;
 }
 
-static bool refuse(uds_conn *conn, size_t index, int error)
+/* @out leaves the queue, for which the caller cares. False: no memory, it stays. */
+static bool refuse(uds_conn *conn, const struct udsi_out *out, int error)
 {
     struct udsi_refused *refused = calloc(1, sizeof(*refused));
-    const struct udsi_out *out = udsi_sendq_at(&conn->out, index);
 
     if (!refused)
         return false;
@@ -50,36 +50,45 @@ static bool refuse(uds_conn *conn, size_t index, int error)
     udsi_out_get_id(out, &refused->type, &refused->id);
     if (out->in_arena)
         udsi_arena_unsend(conn, out);
-    refused->payload = udsi_sendq_take(&conn->out, index);
+    refused->payload = uds_msg_ref(out->payload);
     push(&conn->refused, refused);
     return true;
 }
 
-/* An answer in parts is whole or it is none: what is queued of it behind a part that does not go out does not either. */
-static bool refuse_rest(uds_conn *conn, uint64_t id, int error)
-{
-    for (size_t i = 0; i < conn->out.count;) {
-        uint8_t type;
-        uint64_t other;
+struct refusal {
+    uds_conn *conn;
+    uint64_t id;
+    int error;
+    bool failed;
+};
 
-        udsi_out_get_id(udsi_sendq_at(&conn->out, i), &type, &other);
-        if (other != id || (type != UDS_MSG_PART && type != UDS_MSG_REPLY))
-            i++;
-        else if (!refuse(conn, i, error))
-            return false;
-    }
-    return true;
+static bool refuse_if_part(const struct udsi_out *out, void *arg)
+{
+    struct refusal *refusal = arg;
+    uint8_t type;
+    uint64_t id;
+
+    udsi_out_get_id(out, &type, &id);
+    if (refusal->failed || id != refusal->id || (type != UDS_MSG_PART && type != UDS_MSG_REPLY))
+        return false;
+    refusal->failed = !refuse(refusal->conn, out, refusal->error);
+    return !refusal->failed;
 }
 
 bool udsi_refuse_front(uds_conn *conn, int error)
 {
+    struct refusal refusal = {.conn = conn, .error = error};
     uint8_t type;
-    uint64_t id;
 
-    if (!udsi_sendq_begins_with_fds(&conn->out))
+    if (!udsi_sendq_begins_with_fds(&conn->out) ||
+        !refuse(conn, udsi_sendq_at(&conn->out, 0), error))
         return false;
-    udsi_out_get_id(udsi_sendq_at(&conn->out, 0), &type, &id);
-    return refuse(conn, 0, error) && (type != UDS_MSG_PART || refuse_rest(conn, id, error));
+    udsi_out_get_id(udsi_sendq_at(&conn->out, 0), &type, &refusal.id);
+    udsi_sendq_drop_first(&conn->out);
+    /* An answer in parts is whole or it is none: what is queued of it behind the part does not go out either. */
+    if (type == UDS_MSG_PART)
+        udsi_sendq_sift(&conn->out, refuse_if_part, &refusal);
+    return !refusal.failed;
 }
 
 void udsi_refuse_report(uds_conn *conn)

@@ -77,16 +77,23 @@ static void unpin(struct udsi_sendq *queue, struct udsi_out *out)
     out->payload->pins--;
 }
 
+/* A frame is not in the queue any more, but for its payload. */
+static void discount(struct udsi_sendq *queue, struct udsi_out *out)
+{
+    unpin(queue, out);
+    queue->bytes -= udsi_out_size(out);
+    udsi_block_free(out->own_head, out->head_len + (out->in_arena ? out->body_len : 0));
+}
+
 /* Takes the first frame out of the ring, then lets its payload go. */
 static void pop(struct udsi_sendq *queue)
 {
     struct udsi_out *out = udsi_sendq_at(queue, 0);
     uds_msg *payload = out->payload;
 
-    unpin(queue, out);
-    queue->bytes -= udsi_out_size(out) - queue->sent;
+    queue->bytes += queue->sent;
     queue->over |= out->last;
-    udsi_block_free(out->own_head, out->head_len + (out->in_arena ? out->body_len : 0));
+    discount(queue, out);
     queue->first = (queue->first + 1) & (queue->cap - 1);
     queue->count--;
     queue->sent = 0;
@@ -247,16 +254,23 @@ void udsi_out_get_id(const struct udsi_out *out, uint8_t *ret_type, uint64_t *re
     *ret_id = udsi_read_u64(&reader);
 }
 
-uds_msg *udsi_sendq_take(struct udsi_sendq *queue, size_t index)
+void udsi_sendq_sift(struct udsi_sendq *queue,
+                     bool (*takes)(const struct udsi_out *out, void *arg),
+                     void *arg)
 {
-    struct udsi_out taken = *udsi_sendq_at(queue, index);
-    uds_msg *payload = uds_msg_ref(taken.payload);
+    size_t kept = 0;
 
-    for (size_t i = index; i > 0; i--)
-        *udsi_sendq_at(queue, i) = *udsi_sendq_at(queue, i - 1);
-    *udsi_sendq_at(queue, 0) = taken;
-    pop(queue);
-    return payload;
+    for (size_t i = 0; i < queue->count; i++) {
+        struct udsi_out *out = udsi_sendq_at(queue, i);
+
+        if (!takes(out, arg)) {
+            *udsi_sendq_at(queue, kept++) = *out;
+            continue;
+        }
+        discount(queue, out);
+        (void)uds_msg_unref(out->payload);
+    }
+    queue->count = kept;
 }
 
 /* Appends @len bytes, by copy or by name, after the first @skip of them. The caller has checked that there is room. */

@@ -100,8 +100,11 @@ bool udsi_sendq_begins_with_fds(const struct udsi_sendq *queue);
 /* What a frame is. */
 void udsi_out_get_id(const struct udsi_out *out, uint8_t *ret_type, uint64_t *ret_id);
 
-/* Takes frame @index out unsent, while nothing of the first has gone. The caller gets a reference of its payload, or NULL. */
-uds_msg *udsi_sendq_take(struct udsi_sendq *queue, size_t index);
+/* Takes out, unsent, whatever frame @takes says, in one walk; nothing of the first has gone. Who takes a frame has a reference
+ * of its payload, so that no release hook finds the queue in between. */
+void udsi_sendq_sift(struct udsi_sendq *queue,
+                     bool (*takes)(const struct udsi_out *out, void *arg),
+                     void *arg);
 
 /* Frame number @index from the front, index < count. */
 struct udsi_out *udsi_sendq_at(const struct udsi_sendq *queue, size_t index);

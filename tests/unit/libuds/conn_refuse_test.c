@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <sys/mman.h>
@@ -380,6 +381,46 @@ Test(conn_refuse, takes_the_rest_of_an_answer_in_parts_along)
     expect_ids(seen[1].got, seen[1].ngot, (uint64_t[]){9, 6, 5, 6}, 4);
     cr_assert_eq(uds_conn_get_queued_fds(a), 0);
     cr_assert_eq(uds_conn_get_queued_bytes(a), 0);
+}
+
+static void count_refused(
+    uds_conn *conn, enum uds_msg_type type, uint64_t id, uds_msg *payload, int error, void *arg)
+{
+    (void)conn;
+    (void)payload;
+    (void)error;
+    cr_assert_eq(type, UDS_MSG_PART);
+    cr_assert_eq(id, 5);
+    ++*(unsigned *)arg;
+}
+
+/* A peer that has its kernel refuse descriptors when much is queued shall not make us search and move it each time. */
+Test(conn_refuse, takes_a_long_answer_along_in_one_walk)
+{
+    UDS_TEST_GUARD;
+    static const struct uds_conn_callbacks counting = {.on_refused = count_refused};
+    _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
+    _cleanup_msg_ uds_msg *first = NULL;
+    struct seen seen[2] = {0};
+    struct timespec before, after;
+    unsigned refused = 0;
+
+    open_pair(&a, &b, seen);
+    uds_conn_set_callbacks(a, &counting, &refused);
+    cr_assert_eq(uds_msg_new(&first, UDS_MSG_PART, 5, "x", 1), 0);
+    cr_assert_eq(uds_msg_push_dup_fd(first, 0), 0);
+    cr_assert_eq(uds_conn_send(a, first), 0);
+    for (uint64_t i = 0; i < 120000; i++)
+        cr_assert_eq(uds_conn_forward(a, UDS_MSG_PART, 5 + i % 2, NULL, 0, NULL, false), 0);
+    FAULTSOCK({FAULT_SEND, FAULT_ERRNO, EPERM, 1}, {FAULT_SEND, FAULT_ERRNO, EAGAIN, 1});
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+    cr_assert_eq(uds_conn_process(a), 0);
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+    cr_assert(udsi_conn_check(a));
+    cr_assert_eq(refused, 60001);
+    cr_assert_eq(uds_conn_get_queued_bytes(a), 60000 * 24);
+    cr_assert_lt((after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000,
+                 500);
 }
 
 static void on_reply(const struct uds_rpc_reply *reply, void *arg)
