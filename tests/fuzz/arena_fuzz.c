@@ -20,6 +20,7 @@
 #include "cleanup.h"
 #include "conn/conn.h"
 #include "conn/msg.h"
+#include "fuzz.h"
 #include "rawpeer.h"
 #include "wire/cursor.h"
 
@@ -203,25 +204,7 @@ static void deed_send(struct scene *scene)
 
 static void deed_move(struct scene *scene)
 {
-    _cleanup_snapshot_ uds_snapshot *from = NULL, *to = NULL;
-    const void *data;
-    const int *fds;
-    int copies[64];
-    size_t len, nfds;
-
-    if (uds_snapshot_new(&from) < 0)
-        abort();
-    if (uds_conn_serialise(scene->conn, from) < 0)
-        return;
-    uds_snapshot_peek(from, &data, &len, &fds, &nfds);
-    if (nfds > 64)
-        abort();
-    for (size_t i = 0; i < nfds; i++)
-        copies[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 0);
-    scene->conn = uds_conn_unref(scene->conn);
-    if (uds_snapshot_open(&to, data, len, copies, nfds) < 0 ||
-        uds_conn_restore(&scene->conn, to) < 0)
-        abort();
+    scene->conn = fuzz_move(scene->conn);
     uds_conn_set_callbacks(scene->conn, &callbacks, scene);
 }
 
@@ -281,11 +264,10 @@ static void open_scene(struct scene *scene)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct scene scene = {.in = {.at = data, .left = size}};
-    int probe;
+    int lowest;
 
     make_all_memory();
-    probe = dup(memory[0]);
-    udsi_close(probe);
+    lowest = fuzz_lowest_fd();
     open_scene(&scene);
     while (scene.in.left > 0 && !scene.in.bad)
         act(&scene);
@@ -301,11 +283,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         (void)uds_msg_unref(scene.kept[i]);
     }
     udsi_close(scene.peer);
-    /* The lowest free number is the same again only if nothing below was left open. */
-    int again = dup(memory[0]);
-
-    if (again != probe)
+    if (fuzz_lowest_fd() != lowest)
         abort();
-    udsi_close(again);
     return 0;
 }

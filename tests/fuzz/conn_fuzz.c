@@ -16,6 +16,7 @@
 
 #include "cleanup.h"
 #include "conn/conn.h"
+#include "fuzz.h"
 #include "rawpeer.h"
 #include "wire/cursor.h"
 
@@ -90,25 +91,7 @@ static void deed_send(struct scene *scene)
 
 static void deed_move(struct scene *scene)
 {
-    _cleanup_snapshot_ uds_snapshot *from = NULL, *to = NULL;
-    const void *data;
-    const int *fds;
-    int copies[512];
-    size_t len, nfds;
-
-    if (uds_snapshot_new(&from) < 0)
-        abort();
-    if (uds_conn_serialise(scene->conn, from) < 0)
-        return;
-    uds_snapshot_peek(from, &data, &len, &fds, &nfds);
-    if (nfds > 512)
-        return;
-    for (size_t i = 0; i < nfds; i++)
-        copies[i] = dup(fds[i]);
-    scene->conn = uds_conn_unref(scene->conn);
-    if (uds_snapshot_open(&to, data, len, copies, nfds) < 0 ||
-        uds_conn_restore(&scene->conn, to) < 0)
-        abort();
+    scene->conn = fuzz_move(scene->conn);
     uds_conn_set_callbacks(scene->conn, &raw_callbacks, &scene->seen);
 }
 
@@ -153,9 +136,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct scene scene = {.in = {.at = data, .left = size}};
     uint8_t flags = udsi_read_u8(&scene.in);
-    int probe = dup(0);
+    int lowest = fuzz_lowest_fd();
 
-    udsi_close(probe);
     scene.peer =
         raw_conn(&scene.conn, flags & 1 ? SOCK_SEQPACKET : SOCK_STREAM, NULL, !(flags & 2));
     uds_conn_set_callbacks(scene.conn, &raw_callbacks, &scene.seen);
@@ -168,11 +150,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     (void)uds_conn_unref(scene.conn);
     udsi_close(scene.peer);
-    /* The lowest free number is the same again only if nothing below was left open. */
-    int again = dup(0);
-
-    if (again != probe)
+    if (fuzz_lowest_fd() != lowest)
         abort();
-    udsi_close(again);
     return 0;
 }

@@ -18,6 +18,7 @@
 
 #include "cleanup.h"
 #include "conn/conn.h"
+#include "fuzz.h"
 #include "rawpeer.h"
 #include "socket/io.h"
 #include "socket/ringmem.h"
@@ -170,25 +171,7 @@ static void deed_send(struct scene *scene)
 
 static void deed_move(struct scene *scene)
 {
-    _cleanup_snapshot_ uds_snapshot *from = NULL, *to = NULL;
-    const void *data;
-    const int *fds;
-    int copies[256];
-    size_t len, nfds;
-
-    if (uds_snapshot_new(&from) < 0)
-        abort();
-    if (uds_conn_serialise(scene->conn, from) < 0)
-        return;
-    uds_snapshot_peek(from, &data, &len, &fds, &nfds);
-    if (nfds > 256)
-        return;
-    for (size_t i = 0; i < nfds; i++)
-        copies[i] = dup(fds[i]);
-    scene->conn = uds_conn_unref(scene->conn);
-    if (uds_snapshot_open(&to, data, len, copies, nfds) < 0 ||
-        uds_conn_restore(&scene->conn, to) < 0)
-        abort();
+    scene->conn = fuzz_move(scene->conn);
     uds_conn_set_callbacks(scene->conn, &raw_callbacks, &scene->seen);
 }
 
@@ -257,9 +240,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct uds_conn_options options = UDS_CONN_OPTIONS_INIT;
     struct scene scene = {.in = {.at = data, .left = size}, .memfd = -1};
     bool offers = udsi_read_u8(&scene.in) & 1;
-    int probe = dup(0);
+    int lowest = fuzz_lowest_fd();
 
-    udsi_close(probe);
     options.ring_bytes = SIZE;
     options.ring_propose = offers;
     scene.peer = raw_conn(&scene.conn, SOCK_STREAM, &options, 0);
@@ -277,11 +259,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     udsi_close(scene.memfd);
     if (scene.base)
         udsi_ringmem_unmap(scene.base, udsi_ring_total(SIZE));
-    /* The lowest free number is the same again only if nothing below was left open. */
-    int again = dup(0);
-
-    if (again != probe)
+    if (fuzz_lowest_fd() != lowest)
         abort();
-    udsi_close(again);
     return 0;
 }

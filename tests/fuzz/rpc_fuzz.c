@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 
 #include "cleanup.h"
+#include "fuzz.h"
 #include "rawpeer.h"
 #include "rpc/rpc.h"
 #include "wire/cursor.h"
@@ -316,9 +317,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct uds_conn_options options = UDS_CONN_OPTIONS_INIT;
     struct scene scene = {.in = {.at = data, .left = size}};
-    int probe = dup(0);
+    int lowest = fuzz_lowest_fd();
 
-    udsi_close(probe);
     options.send_queue_bytes = 1 << 20;
     scene.peer = raw_conn(&scene.conn, SOCK_STREAM, &options, 0);
     if (uds_rpc_new(&scene.rpc, scene.conn, NULL, NULL) < 0)
@@ -341,11 +341,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     (void)uds_conn_unref(scene.conn);
     udsi_close(scene.peer);
-    /* The lowest free number is the same again only if nothing below was left open. */
-    int again = dup(0);
-
-    if (again != probe)
+    if (fuzz_lowest_fd() != lowest)
         abort();
-    udsi_close(again);
     return 0;
 }

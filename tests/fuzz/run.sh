@@ -29,7 +29,7 @@ for part in libuds/src libuds/src/{wire,socket,conn,rpc,client,pb}; do
     (cd "$out/objects/$part" && exec clang "${flags[@]}" -fsanitize=fuzzer-no-link -c "$root/$part"/*.c) &
     jobs+=($!)
 done
-(cd "$out/proto" && exec clang "${flags[@]}" -c ./*.c "$root/tests/support/rawpeer.c") &
+(cd "$out/proto" && exec clang "${flags[@]}" -c ./*.c "$root"/tests/support/{rawpeer,fuzz}.c) &
 for job in "${jobs[@]}" $!; do
     wait "$job" || exit 1
 done

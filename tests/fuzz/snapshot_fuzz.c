@@ -21,6 +21,7 @@
 
 #include "cleanup.h"
 #include "conn/conn.h"
+#include "fuzz.h"
 #include "rawpeer.h"
 #include "wire/cursor.h"
 
@@ -408,11 +409,10 @@ static void open_scene(struct scene *scene)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct scene scene = {.in = {.at = data, .left = size}, .honest = true};
-    int probe, again;
+    int lowest;
 
     make_kinds();
-    probe = fcntl(0, F_DUPFD_CLOEXEC, 0);
-    udsi_close(probe);
+    lowest = fuzz_lowest_fd();
     open_scene(&scene);
     while (scene.in.left > 0 && !scene.in.bad && act(&scene))
         ;
@@ -426,10 +426,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     (void)uds_conn_unref(scene.peer);
     for (size_t i = 0; i < KEPT; i++)
         (void)uds_msg_unref(scene.kept[i]);
-    /* The lowest free number is the same again only if nothing below was left open. */
-    again = fcntl(0, F_DUPFD_CLOEXEC, 0);
-    if (again != probe)
+    if (fuzz_lowest_fd() != lowest)
         abort();
-    udsi_close(again);
     return 0;
 }
