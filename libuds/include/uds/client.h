@@ -27,13 +27,12 @@ typedef struct uds_client uds_client;
 
 enum uds_client_event {
     UDS_CLIENT_CONNECTED = 1, /* also after each reconnect; subscriptions have been sent again */
-    UDS_CLIENT_DISCONNECTED =
-        2, /* exactly once after each CONNECTED, before the next; @error says why; calls in flight have ended with
-                              CALLEE_LOST; messages in between are lost */
-    UDS_CLIENT_NOTICE =
-        3, /* the broker's NOTICE: drops, denied (re)subscriptions. Without a @notice our own, with an @error: a
-                              publish that nobody confirms was not sent, because of its fds; or a link ended before it
-                              was CONNECTED */
+    /* exactly once after each CONNECTED, before the next; @error says why; calls in flight have ended with
+     * CALLEE_LOST; messages in between are lost */
+    UDS_CLIENT_DISCONNECTED = 2,
+    /* the broker's NOTICE: drops, denied (re)subscriptions. Without a @notice our own, with an @error: a publish that
+     * nobody confirms was not sent, because of its fds; or a link ended before it was CONNECTED */
+    UDS_CLIENT_NOTICE = 3,
 };
 
 struct uds_client_callbacks {
@@ -172,8 +171,8 @@ UDS_EXPORT UDS_NODISCARD int uds_client_serve(uds_client *client,
 UDS_EXPORT int uds_client_unsubscribe(uds_client *client, uint64_t id);
 
 struct uds_publish {
-    size_t
-        size; /* sizeof(struct uds_publish), as UDS_PUBLISH_INIT sets it; anything else is -EINVAL */
+    /* sizeof(struct uds_publish), as UDS_PUBLISH_INIT sets it; anything else is -EINVAL */
+    size_t size;
     const char *subject; /* no wildcards */
     const void *body;
     size_t body_len;

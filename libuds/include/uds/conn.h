@@ -35,34 +35,34 @@ UDS_BEGIN_DECLS
 typedef struct uds_conn uds_conn;
 
 struct uds_conn_options {
-    size_t
-        size; /* sizeof(struct uds_conn_options), as UDS_CONN_OPTIONS_INIT sets it; anything else is -EINVAL */
-    uint32_t
-        max_body; /* largest body that we accept, bytes; 0 = UDS_BODY_DEFAULT. Told to the peer in HELLO */
-    uint32_t
-        max_fds; /* fds per message that we accept, 0 … UDS_FDS_MAX. Set by UDS_CONN_OPTIONS_INIT to UDS_FDS_DEFAULT. 0: the
-                    kernel refuses them as well (6.16), before they are here; a socket that refuses them already (a listener's
-                    refuse_fds) makes it 0 */
-    size_t
-        send_queue_bytes; /* bound of the send queue, bytes; 0 = 32 MiB. One message always fits when the queue is empty */
+    /* sizeof(struct uds_conn_options), as UDS_CONN_OPTIONS_INIT sets it; anything else is -EINVAL */
+    size_t size;
+    /* largest body that we accept, bytes; 0 = UDS_BODY_DEFAULT. Told to the peer in HELLO */
+    uint32_t max_body;
+    /* fds per message that we accept, 0 … UDS_FDS_MAX. Set by UDS_CONN_OPTIONS_INIT to UDS_FDS_DEFAULT. 0: the kernel
+     * refuses them as well (6.16), before they are here; a socket that refuses them already (a listener's refuse_fds)
+     * makes it 0 */
+    uint32_t max_fds;
+    /* bound of the send queue, bytes; 0 = 32 MiB. One message always fits when the queue is empty */
+    size_t send_queue_bytes;
     size_t send_queue_fds;        /* bound of queued fds; 0 = 1024 */
     size_t high_water, low_water; /* bytes for on_writable; 0 = half and an eighth of the bound */
-    uint32_t
-        heartbeat_ms; /* 0 = none. When nothing came from the peer for so long it is asked for a sign of life (PING), and given up
-                         with -ETIMEDOUT when nothing comes for as long again. Only while we read, and while somebody drives
-                         the connection; nothing happens with a peer that lacks UDS_FEATURE_HEARTBEAT. At most a day */
+    /* 0 = none. When nothing came from the peer for so long it is asked for a sign of life (PING), and given up with
+     * -ETIMEDOUT when nothing comes for as long again. Only while we read, and while somebody drives the connection;
+     * nothing happens with a peer that lacks UDS_FEATURE_HEARTBEAT. At most a day */
+    uint32_t heartbeat_ms;
     /* Bound of the shared memory for large bodies, bytes: of what we make of it, and of what we map of the peer's, which the
      * peer pays for. 0 = none. Set by UDS_CONN_OPTIONS_INIT to UDS_ARENA_DEFAULT */
     size_t arena_bytes;
-    uint32_t
-        ring_bytes; /* 0 = no ring. Otherwise frames go through shared memory, if both sides want that: of each direction that
-                       we offer, and the most that we take of a peer. A power of two, 4096 … 16 MiB; stream sockets only */
-    bool
-        ring_propose; /* offer one as soon as the peer's HELLO has come, if it can have rings. The other side only takes; when both
-                         offer, one of the two stands. Nothing happens without ring_bytes */
-    uint32_t
-        max_stall_ms; /* how long a message with fds may stand at the head of the send queue because too many of this user are
-                         in flight (-ETOOMANYREFS), before on_refused gives it back; 0 = for ever. Up to INT32_MAX */
+    /* 0 = no ring. Otherwise frames go through shared memory, if both sides want that: of each direction that we
+     * offer, and the most that we take of a peer. A power of two, 4096 … 16 MiB; stream sockets only */
+    uint32_t ring_bytes;
+    /* offer one as soon as the peer's HELLO has come, if it can have rings. The other side only takes; when both
+     * offer, one of the two stands. Nothing happens without ring_bytes */
+    bool ring_propose;
+    /* how long a message with fds may stand at the head of the send queue because too many of this user are in flight
+     * (-ETOOMANYREFS), before on_refused gives it back; 0 = for ever. Up to INT32_MAX */
+    uint32_t max_stall_ms;
 };
 #define UDS_CONN_OPTIONS_INIT \
     UDS_INIT_2(uds_conn_options, .max_fds = UDS_FDS_DEFAULT, .arena_bytes = UDS_ARENA_DEFAULT)

@@ -22,21 +22,19 @@
 UDS_BEGIN_DECLS
 
 enum uds_cred_fact {
-    UDS_CRED_PID =
-        1u
-        << 0, /* as seen from our pid namespace; a peer that is not visible there has it unknown */
-    UDS_CRED_UID =
-        1u
-        << 1, /* effective, as seen from our user namespace. Unknown when it may be the overflow id (65534), which the
-                    kernel shows for every id that has no number in our namespace: see uds_cred_init() */
+    /* as seen from our pid namespace; a peer that is not visible there has it unknown */
+    UDS_CRED_PID = 1u << 0,
+    /* effective, as seen from our user namespace. Unknown when it may be the overflow id (65534), which the kernel
+     * shows for every id that has no number in our namespace: see uds_cred_init() */
+    UDS_CRED_UID = 1u << 1,
     UDS_CRED_GID = 1u << 2,       /* the same */
     UDS_CRED_GROUPS = 1u << 3,    /* SO_PEERGROUPS, 4.13 */
     UDS_CRED_LABEL = 1u << 4,     /* SO_PEERSEC, when an LSM gives one */
     UDS_CRED_PIDFD = 1u << 5,     /* SO_PEERPIDFD, 6.5 */
     UDS_CRED_CGROUP = 1u << 6,    /* path in the cgroup v2 tree, needs /proc */
     UDS_CRED_CGROUP_ID = 1u << 7, /* PIDFD_GET_INFO, 6.13 */
-    UDS_CRED_NS =
-        1u << 8, /* inode numbers of all namespaces in @ns; needs ptrace-read rights on the peer */
+    /* inode numbers of all namespaces in @ns; needs ptrace-read rights on the peer */
+    UDS_CRED_NS = 1u << 8,
 };
 
 enum uds_ns {

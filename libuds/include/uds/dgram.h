@@ -62,8 +62,8 @@ enum uds_dgram_fact {
  */
 struct uds_dgram_claim {
     uint32_t claimed; /* enum uds_dgram_fact bits: the others were not asked for, or did not come */
-    pid_t
-        claimed_pid; /* as seen from our pid namespace; one that is not visible there is not claimed */
+    /* as seen from our pid namespace; one that is not visible there is not claimed */
+    pid_t claimed_pid;
     uid_t claimed_uid; /* as seen from our user namespace (overflow uid when not mapped) */
     gid_t claimed_gid;
     int claimed_pidfd; /* -1 when there is none; owned by the struct uds_dgram_sender */
@@ -75,15 +75,15 @@ struct uds_dgram_sender {
 };
 
 struct uds_dgram_options {
-    size_t
-        size; /* sizeof(struct uds_dgram_options), as UDS_DGRAM_OPTIONS_INIT sets it; anything else is -EINVAL */
+    /* sizeof(struct uds_dgram_options), as UDS_DGRAM_OPTIONS_INIT sets it; anything else is -EINVAL */
+    size_t size;
     uint32_t max_body; /* largest body that we accept, bytes; 0 = UDS_DGRAM_BODY_DEFAULT */
-    uint32_t
-        max_fds; /* fds per message that we accept, 0 … UDS_FDS_MAX. 0, the default: the kernel (6.16) refuses them, and
-                    before they are closed and counted */
+    /* fds per message that we accept, 0 … UDS_FDS_MAX. 0, the default: the kernel (6.16) refuses them, and before
+     * they are closed and counted */
+    uint32_t max_fds;
     uint32_t claims; /* enum uds_dgram_fact bits: what receivers shall be told of the sender */
-    bool
-        autobind; /* without an address: the kernel chooses an abstract name, so that we can be answered */
+    /* without an address: the kernel chooses an abstract name, so that we can be answered */
+    bool autobind;
     mode_t mode; /* of the socket file; 0 = 0600. Who may write it may send */
     uid_t owner; /* (uid_t)-1 = leave */
     gid_t group; /* (gid_t)-1 = leave */

@@ -26,24 +26,24 @@ enum uds_status {
     UDS_STATUS_CANCELLED = 1,     /* the caller took the call back */
     UDS_STATUS_DEADLINE = 2,      /* the time the caller gave is over */
     UDS_STATUS_NO_RESPONDERS = 3, /* nobody serves that subject */
-    UDS_STATUS_DENIED =
-        4, /* policy says no; the detail names the rule that is missing or that denied */
+    /* policy says no; the detail names the rule that is missing or that denied */
+    UDS_STATUS_DENIED = 4,
     UDS_STATUS_TOO_LARGE = 5,     /* body, head or number of fds over a limit of the receiver */
     UDS_STATUS_QUOTA = 6,         /* the sender is over one of its quotas; the detail names it */
     UDS_STATUS_BAD_REQUEST = 7,   /* the request could not be understood */
     UDS_STATUS_UNIMPLEMENTED = 8, /* no such method */
     UDS_STATUS_INTERNAL = 9,      /* the callee failed in a way that it did not name */
     UDS_STATUS_CALLEE_LOST = 10,  /* the callee's connection ended and nobody knows why */
-    UDS_STATUS_CALLEE_EXITED =
-        11, /* the callee's process exited before it answered; value = exit code */
-    UDS_STATUS_CALLEE_CRASHED =
-        12, /* the callee's process was killed by a signal; value = signal */
-    UDS_STATUS_CALLEE_OOM =
-        13, /* the callee ran into its cgroup memory limit; value = limit in bytes */
-    UDS_STATUS_MEMORY_LIMIT =
-        14, /* an allocation failed under an rlimit (not an OOM kill); value = limit in bytes */
-    UDS_STATUS_FD_REFUSED =
-        15, /* a descriptor is of a kind that may not be sent or received; the detail says which */
+    /* the callee's process exited before it answered; value = exit code */
+    UDS_STATUS_CALLEE_EXITED = 11,
+    /* the callee's process was killed by a signal; value = signal */
+    UDS_STATUS_CALLEE_CRASHED = 12,
+    /* the callee ran into its cgroup memory limit; value = limit in bytes */
+    UDS_STATUS_CALLEE_OOM = 13,
+    /* an allocation failed under an rlimit (not an OOM kill); value = limit in bytes */
+    UDS_STATUS_MEMORY_LIMIT = 14,
+    /* a descriptor is of a kind that may not be sent or received; the detail says which */
+    UDS_STATUS_FD_REFUSED = 15,
     UDS_STATUS_SLOW_CONSUMER = 16, /* the receiver did not keep up and the message was dropped */
     UDS_STATUS_UNAVAILABLE = 17, /* the callee is starting, restarting or in back-off; try again */
     UDS_STATUS_APPLICATION = 1000,

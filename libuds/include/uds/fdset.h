@@ -98,16 +98,17 @@ UDS_EXPORT UDS_NODISCARD int uds_memfd_check(int fd, uint64_t limit_bytes, uint6
 
 /* What somebody wants of a descriptor. All that is set must hold. */
 struct uds_fd_wants {
-    size_t
-        size; /* sizeof(struct uds_fd_wants), as UDS_FD_WANTS_INIT sets it; anything else is -EINVAL */
+    /* sizeof(struct uds_fd_wants), as UDS_FD_WANTS_INIT sets it; anything else is -EINVAL */
+    size_t size;
     uint32_t kinds;     /* enum uds_fd_kind bits: one of these; 0 allows nothing */
     uint32_t access;    /* UDS_FD_CAN_… bits that it must have */
     uint32_t no_access; /* UDS_FD_CAN_… bits that it must not have */
-    uint32_t
-        seals; /* F_SEAL_… that it must have: only memfds have any. F_SEAL_FUTURE_WRITE counts as what it is, not as F_SEAL_WRITE */
+    /* F_SEAL_… that it must have: only memfds have any. F_SEAL_FUTURE_WRITE counts as what it is, not as F_SEAL_WRITE
+     */
+    uint32_t seals;
     uint64_t max_bytes; /* of a regular file or a memfd; 0 = any */
-    bool
-        mappable; /* safe to map, see uds_memfd_check(): no regular file is, for its owner may cut it under the mapping */
+    /* safe to map, see uds_memfd_check(): no regular file is, for its owner may cut it under the mapping */
+    bool mappable;
 };
 #define UDS_FD_WANTS_INIT UDS_INIT_0(uds_fd_wants)
 

@@ -23,15 +23,15 @@ UDS_BEGIN_DECLS
 typedef struct uds_listener uds_listener;
 
 struct uds_listener_options {
-    size_t
-        size; /* sizeof(struct uds_listener_options), as UDS_LISTENER_OPTIONS_INIT sets it; anything else is -EINVAL */
+    /* sizeof(struct uds_listener_options), as UDS_LISTENER_OPTIONS_INIT sets it; anything else is -EINVAL */
+    size_t size;
     int backlog; /* 0 = SOMAXCONN */
     mode_t mode; /* of the socket file; 0 = 0600 */
     uid_t owner; /* (uid_t)-1 = leave */
     gid_t group; /* (gid_t)-1 = leave */
-    bool
-        refuse_fds; /* no connection of it takes descriptors: the kernel (6.16) refuses them from the first byte on, before
-                       accept, and whatever a uds_conn made of it wants. Before 6.16 max_fds = 0 of the uds_conn does what can be done */
+    /* no connection of it takes descriptors: the kernel (6.16) refuses them from the first byte on, before accept,
+     * and whatever a uds_conn made of it wants. Before 6.16 max_fds = 0 of the uds_conn does what can be done */
+    bool refuse_fds;
 };
 #define UDS_LISTENER_OPTIONS_INIT \
     UDS_INIT_2(uds_listener_options, .owner = (uid_t)-1, .group = (gid_t)-1)

@@ -45,10 +45,10 @@ enum uds_msg_type {
     UDS_MSG_UNSUBSCRIBE = 33,
     UDS_MSG_PUBLISH = 34, /* client → broker; with id ≠ 0 an ACK is wanted */
     UDS_MSG_DELIVER = 35, /* broker → client: id is the subscription */
-    UDS_MSG_ACK =
-        36, /* broker → client: answers SUBSCRIBE, UNSUBSCRIBE and PUBLISH of that id with a status */
-    UDS_MSG_NOTICE =
-        37, /* broker → client: something the application should know (drops, revocations) */
+    /* broker → client: answers SUBSCRIBE, UNSUBSCRIBE and PUBLISH of that id with a status */
+    UDS_MSG_ACK = 36,
+    /* broker → client: something the application should know (drops, revocations) */
+    UDS_MSG_NOTICE = 37,
 };
 
 /* Head field tags, u16 on the wire. Unknown tags with bit 15 set are skipped, others are a BAD_REQUEST. */
@@ -65,10 +65,10 @@ enum uds_field {
     UDS_FIELD_VALUE = 10,   /* u64 that goes with a STATUS: limit in bytes, signal, exit code */
     UDS_FIELD_MODE = 11,    /* u32 of a SUBSCRIBE: bit 0 = serve requests instead of deliveries */
     UDS_FIELD_HEADER = 12,  /* "name\0value": the application's; may repeat, kept in order */
-    UDS_FIELD_RULE =
-        13, /* string: what decided a DENIED or FD_REFUSED ("policy rule 3", "default deny", "fd policy") */
-    UDS_FIELD_WINDOW =
-        14, /* u32: how many PARTs may come: on a REQUEST to begin with, on a CREDIT in addition */
+    /* string: what decided a DENIED or FD_REFUSED ("policy rule 3", "default deny", "fd policy") */
+    UDS_FIELD_RULE = 13,
+    /* u32: how many PARTs may come: on a REQUEST to begin with, on a CREDIT in addition */
+    UDS_FIELD_WINDOW = 14,
 };
 
 #define UDS_HEAD_MAX     8192u       /* bytes of head in one frame */

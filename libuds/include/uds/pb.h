@@ -61,13 +61,13 @@ UDS_EXPORT UDS_NODISCARD int uds_pb_unpack(const ProtobufCMessageDescriptor *des
 
 /* What one message of a peer may cost. */
 struct uds_pb_limits {
-    size_t
-        size; /* sizeof(struct uds_pb_limits), as UDS_PB_LIMITS_INIT sets it; anything else is -EINVAL */
+    /* sizeof(struct uds_pb_limits), as UDS_PB_LIMITS_INIT sets it; anything else is -EINVAL */
+    size_t size;
     unsigned depth; /* levels of nesting; 0 = UDS_PB_DEPTH_MAX */
     size_t fields;  /* in all levels together; 0 = 65536 */
-    size_t
-        memory; /* bytes that unpacking may ask for, temporary ones included; 0 = 64 MiB. A few bytes on the wire can be a
-                       hundred unpacked */
+    /* bytes that unpacking may ask for, temporary ones included; 0 = 64 MiB. A few bytes on the wire can be a hundred
+     * unpacked */
+    size_t memory;
 };
 #define UDS_PB_LIMITS_INIT UDS_INIT_0(uds_pb_limits)
 

@@ -41,8 +41,8 @@ typedef void (*uds_rpc_part_fn)(uint64_t id, uds_msg *part, void *arg);
 #define UDS_RPC_WINDOW_MAX     (1u << 20)
 
 struct uds_rpc_request {
-    size_t
-        size; /* sizeof(struct uds_rpc_request), as UDS_RPC_REQUEST_INIT sets it; anything else is -EINVAL */
+    /* sizeof(struct uds_rpc_request), as UDS_RPC_REQUEST_INIT sets it; anything else is -EINVAL */
+    size_t size;
     const char *subject; /* NULL on a direct connection */
     const char *method;  /* NULL = none; "package.Service/Method" for protobuf services */
     const void *body;
@@ -50,14 +50,14 @@ struct uds_rpc_request {
     const int *fds; /* duplicated */
     size_t nfds;
     int timeout_ms; /* -1 = none; of a stream: for all of it */
-    uds_rpc_part_fn
-        on_part; /* NULL: one reply. Else the callee may answer in parts, before the reply that ends the call */
-    uint32_t
-        window; /* with on_part: how many parts may be on their way, 1 … UDS_RPC_WINDOW_MAX; 0 = 16 */
+    /* NULL: one reply. Else the callee may answer in parts, before the reply that ends the call */
+    uds_rpc_part_fn on_part;
+    /* with on_part: how many parts may be on their way, 1 … UDS_RPC_WINDOW_MAX; 0 = 16 */
+    uint32_t window;
     const char *const
         *headers; /* NULL or name, value, name, value, …, NULL: as uds_msg_add_header() */
-    bool
-        credit_by_hand; /* false: a part that on_part has handled is asked for again. true: uds_rpc_grant() asks */
+    /* false: a part that on_part has handled is asked for again. true: uds_rpc_grant() asks */
+    bool credit_by_hand;
 };
 #define UDS_RPC_REQUEST_INIT UDS_INIT_1(uds_rpc_request, .timeout_ms = -1)
 
@@ -66,8 +66,8 @@ struct uds_rpc_reply {
     uint64_t value;     /* goes with some statuses: limit, signal, exit code; else 0 */
     const char *detail; /* never NULL, "" when there is none; valid during the callback */
     const char *rule;   /* what decided a denial; never NULL, "" when there is none */
-    uds_msg *
-        msg; /* the REPLY with body, headers and fds, borrowed (ref it to keep it); NULL when the status is ours */
+    /* the REPLY with body, headers and fds, borrowed (ref it to keep it); NULL when the status is ours */
+    uds_msg *msg;
 };
 
 typedef void (*uds_rpc_reply_fn)(const struct uds_rpc_reply *reply, void *arg);
@@ -76,11 +76,11 @@ typedef void (*uds_rpc_handler_fn)(uds_rpc_call *call, void *arg);
 
 /* What callers may make us hold; a request over a bound is answered QUOTA. A call counts until we have answered it, cancelled or not. */
 struct uds_rpc_limits {
-    size_t
-        size; /* sizeof(struct uds_rpc_limits), as UDS_RPC_LIMITS_INIT sets it; anything else is -EINVAL */
+    /* sizeof(struct uds_rpc_limits), as UDS_RPC_LIMITS_INIT sets it; anything else is -EINVAL */
+    size_t size;
     size_t calls; /* open at once; 0 = 1024 */
-    size_t
-        bytes; /* of memory for open requests; 0 = 64 MiB. One always fits when no other is open, the same below */
+    /* of memory for open requests; 0 = 64 MiB. One always fits when no other is open, the same below */
+    size_t bytes;
     size_t fds; /* descriptors that came with open requests; 0 = 256 */
 };
 #define UDS_RPC_LIMITS_INIT UDS_INIT_0(uds_rpc_limits)

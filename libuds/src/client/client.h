@@ -59,8 +59,8 @@ struct uds_client {
     bool more;      /* process() wants to be called again at once */
     bool final;
     int lost_error; /* -errno */
-    const char *
-        untold; /* why it was lost, while its callers hear of it and before the application does; else NULL */
+    /* why it was lost, while its callers hear of it and before the application does; else NULL */
+    const char *untold;
     unsigned generation; /* of the connection */
     uint64_t up_since, retry_at;
     int backoff_ms;

@@ -58,8 +58,8 @@ struct udsi_arenas {
     uint64_t rent[64]; /* bytes that went inside frames, by class, since that class got an arena */
     unsigned refusals; /* arenas that the peer could not take */
     unsigned nown, npeer;
-    unsigned
-        nrefused; /* I5 npeer + nrefused <= UDSI_ARENAS_MAX: for the peer they are live until it hears */
+    /* I5 npeer + nrefused <= UDSI_ARENAS_MAX: for the peer they are live until it hears */
+    unsigned nrefused;
     uint64_t refused
         [UDSI_ARENAS_MAX]; /* arenas of the peer's that we cannot take, and it does not know yet */
     struct udsi_own_arena own[UDSI_ARENAS_MAX];

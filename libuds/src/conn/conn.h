@@ -42,17 +42,17 @@ struct uds_conn {
     bool said_goodbye; /* ours is in the queue */
     bool said_finish;  /* so is our FINISH; no message may follow */
     bool peer_done;
-    bool
-        peer_finished; /* its FINISH has come: only GOODBYE and the library's own frames may follow */
-    bool finish_due;   /* on_finish is due */
+    /* its FINISH has come: only GOODBYE and the library's own frames may follow */
+    bool peer_finished;
+    bool finish_due; /* on_finish is due */
     bool reported;
     bool above_high; /* the queue was above the high-water mark since on_writable */
     bool writable;   /* on_writable is due */
     size_t unfinished_bytes, unfinished_fds; /* as on_unfinished was told */
     bool more;    /* process() stopped at its bound: call again at once */
     bool drained; /* the last receive emptied the socket: no second one in this turn */
-    bool
-        may_block; /* the caller waits for ever: receive without MSG_DONTWAIT if there is nothing to send */
+    /* the caller waits for ever: receive without MSG_DONTWAIT if there is nothing to send */
+    bool may_block;
     int send_error;         /* sending is over (-EPIPE, -ECONNRESET), receiving is not */
     int error;              /* why CLOSED, 0 orderly */
     uint64_t retry_at;      /* ms of CLOCK_MONOTONIC, 0 none */
@@ -71,8 +71,8 @@ struct uds_conn {
     uint32_t ring_bytes; /* of each direction: what we offer, or map of the peer's; 0 no ring */
     bool ring_propose;   /* we offer one */
     bool ring_asked;     /* the peer has */
-    struct udsi_ringlink *
-        ring; /* NULL: none; in.ring is the same once the peer's bytes come from there, and out.over says it of ours */
+    /* NULL: none; in.ring is the same once the peer's bytes come from there, and out.over says it of ours */
+    struct udsi_ringlink *ring;
 
     struct udsi_heartbeat beat;
     struct udsi_sendq out;

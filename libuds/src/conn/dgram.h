@@ -35,8 +35,8 @@ struct uds_dgram {
     bool connected;     /* there is a default destination, whose queue poll(2) knows */
     bool more;          /* process() stopped at its bound */
     bool wants_pollout; /* a send to the default destination was -EAGAIN */
-    uint64_t
-        retry_at; /* ms of CLOCK_MONOTONIC: a send failed that poll(2) cannot wait for; 0 none */
+    /* ms of CLOCK_MONOTONIC: a send failed that poll(2) cannot wait for; 0 none */
+    uint64_t retry_at;
     unsigned retries; /* in a row: how long the next wait is */
     struct udsi_limits limits;
     struct udsi_path path;

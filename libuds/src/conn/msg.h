@@ -27,8 +27,8 @@ struct uds_msg {
     uint8_t type;
     bool sealed;
     bool owns_head, owns_body;
-    bool
-        in_arena; /* on its way in: the body is a reference (wire/bodyref.h) to where the real one lies */
+    /* on its way in: the body is a reference (wire/bodyref.h) to where the real one lies */
+    bool in_arena;
     int error;
     uint64_t id;
     size_t block; /* bytes of the allocation that this struct begins */

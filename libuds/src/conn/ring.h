@@ -32,8 +32,8 @@ struct udsi_ring_word {
 struct udsi_ring_words {
     struct udsi_ring_word tail; /* how many bytes it has written so far, modulo 2^32 */
     struct udsi_ring_word head; /* how many it has read */
-    struct udsi_ring_word
-        sleep; /* bits of udsi_ring_need, 0 awake; above them it counts its sleeps */
+    /* bits of udsi_ring_need, 0 awake; above them it counts its sleeps */
+    struct udsi_ring_word sleep;
     struct udsi_ring_word core; /* where it last ran, 1 for the first; 0 unknown */
 };
 

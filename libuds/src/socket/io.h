@@ -17,8 +17,8 @@
 struct udsi_ancillary {
     size_t nfds; /* the caller owns fds[0 … nfds) */
     int pidfd;   /* of the sender (SCM_PIDFD, its claim), -1 if none; the caller owns it */
-    bool
-        truncated; /* MSG_CTRUNC: the kernel dropped something; all that arrived is closed, nfds is 0 */
+    /* MSG_CTRUNC: the kernel dropped something; all that arrived is closed, nfds is 0 */
+    bool truncated;
     bool record_truncated; /* MSG_TRUNC: the record was longer than the buffer */
     bool has_cred;
     struct ucred cred; /* of the sender (SCM_CREDENTIALS, its claim within its privileges) */
@@ -48,8 +48,8 @@ ssize_t udsi_send(int fd, const struct iovec *iov, size_t niov, const int *fds, 
 struct udsi_record {
     struct iovec room;
     size_t len; /* bytes in @room, 0 for an empty one; those that did not fit are lost */
-    struct sockaddr_un
-        from; /* as the sender bound itself, in its own namespaces; sun_path may lack its NUL */
+    /* as the sender bound itself, in its own namespaces; sun_path may lack its NUL */
+    struct sockaddr_un from;
     socklen_t from_len; /* 0 or sizeof(sa_family_t): it has no name */
     struct udsi_ancillary ancillary;
 };

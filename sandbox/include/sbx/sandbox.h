@@ -53,11 +53,11 @@ enum sbx_root {
 
 /* What may be left out when the kernel refuses it (--degrade=LIST, stack file "degrade:"). */
 enum sbx_degrade { /* bits */
-    SBX_DEGRADE_CGROUP =
-        1u << 0, /* "cgroup": no cgroup; memory → RLIMIT_DATA, pids → RLIMIT_NPROC, cpu unlimited */
+    /* "cgroup": no cgroup; memory → RLIMIT_DATA, pids → RLIMIT_NPROC, cpu unlimited */
+    SBX_DEGRADE_CGROUP = 1u << 0,
     SBX_DEGRADE_CPU = 1u << 1, /* "cpu": no cpu limit */
-    SBX_DEGRADE_ID_RANGE =
-        1u << 2, /* "id-range": one id instead of a range of its own (rootless) */
+    /* "id-range": one id instead of a range of its own (rootless) */
+    SBX_DEGRADE_ID_RANGE = 1u << 2,
     SBX_DEGRADE_LANDLOCK = 1u << 3, /* "landlock" */
     SBX_DEGRADE_STATS = 1u << 4,    /* "stats": no cgroup statistics */
 };
@@ -75,8 +75,8 @@ struct sbx_bind {
 };
 
 struct sbx_named_fd {
-    const char *
-        name; /* for fds[]: LISTEN_FDNAMES entry; for env_fds[]: an environment variable that will be "fd:N" */
+    /* for fds[]: LISTEN_FDNAMES entry; for env_fds[]: an environment variable that will be "fd:N" */
+    const char *name;
     int fd; /* borrowed until sbx_start() returns */
 };
 
@@ -98,8 +98,8 @@ struct sbx_spec {
     const char *name; /* [a-zA-Z0-9_-]{1,48}; NULL = made up */
     const char *const
         *argv; /* NULL-terminated; argv[0] an absolute path or searched in PATH inside */
-    const char *const *
-        env; /* NULL-terminated "K=V"; the whole environment besides what we add (PATH, LISTEN_*, env_fds) */
+    /* NULL-terminated "K=V"; the whole environment besides what we add (PATH, LISTEN_*, env_fds) */
+    const char *const *env;
     const char *chdir;    /* inside; NULL = "/" */
     const char *hostname; /* NULL = name */
     uint32_t isolate;     /* enum sbx_ns; what is missing is shared with the host */
@@ -112,8 +112,8 @@ struct sbx_spec {
     struct sbx_limits limits;
     const struct sbx_rlimit *rlimits;
     size_t nrlimits;
-    const struct sbx_named_fd
-        *fds; /* passed as 3, 4, … with LISTEN_FDS, LISTEN_FDNAMES, LISTEN_PID */
+    /* passed as 3, 4, … with LISTEN_FDS, LISTEN_FDNAMES, LISTEN_PID */
+    const struct sbx_named_fd *fds;
     size_t nfds;
     const struct sbx_named_fd *env_fds; /* after those */
     size_t nenv_fds;
@@ -122,8 +122,8 @@ struct sbx_spec {
     gid_t gid;
     bool host_root; /* started by root: keep host ids (no user namespace). Explicit exception */
     enum sbx_seccomp seccomp;
-    bool
-        landlock_no_reopen; /* Landlock: nothing outside the sandbox's own mounts may be opened, not even by /proc/self/fd */
+    /* Landlock: nothing outside the sandbox's own mounts may be opened, not even by /proc/self/fd */
+    bool landlock_no_reopen;
     bool assert_all;           /* refuse anything less than asked, whatever @degrade says */
     uint32_t degrade;          /* enum sbx_degrade */
     int timeout_ms;            /* wall clock; -1 = none */
