@@ -313,9 +313,10 @@ int uds_msg_get_string(const uds_msg *msg, uint16_t tag, char *buf, size_t size)
     if (r < 0)
         return r;
     for (size_t i = 0; i < len; i++) {
-        uint8_t c = ((const uint8_t *)data)[i];
+        const uint8_t *c = (const uint8_t *)data + i;
 
-        if (c < 0x20 || c == 0x7f)
+        /* U+0080 to U+009F, too: they steer a terminal as those before them do. */
+        if (*c < 0x20 || *c == 0x7f || (i > 0 && c[-1] == 0xc2 && *c >= 0x80 && *c < 0xa0))
             return -EBADMSG;
     }
     if (len >= size)

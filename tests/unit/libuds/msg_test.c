@@ -128,7 +128,7 @@ Test(msg_head, gives_back_fields_by_tag_and_in_order)
 Test(msg_get_string, refuses_nul_and_control_characters)
 {
     UDS_TEST_GUARD;
-    static const char *const bad[] = {"a\nb", "a\033b", "a\177b"};
+    static const char *const bad[] = {"a\nb", "a\033b", "a\177b", "\302\2332J"};
     char text[8];
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -140,6 +140,8 @@ Test(msg_get_string, refuses_nul_and_control_characters)
     _cleanup_msg_ uds_msg *msg = make();
     cr_assert_eq(uds_msg_add_bytes(msg, UDS_FIELD_DETAIL, "a\0b", 3), 0);
     cr_assert_eq(uds_msg_get_string(msg, UDS_FIELD_DETAIL, text, sizeof(text)), -EBADMSG);
+    cr_assert_eq(uds_msg_add_string(msg, UDS_FIELD_RULE, "\303\233\302\240"), 0);
+    cr_assert_eq(uds_msg_get_string(msg, UDS_FIELD_RULE, text, sizeof(text)), 0, "a letter");
 }
 
 Test(msg_fds, that_nobody_took_are_closed_with_the_message)
