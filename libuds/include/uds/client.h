@@ -17,7 +17,7 @@
  * Loop contract as for uds_conn. get_fd may change after a reconnect: re-read it after every process(), or set on_rearm.
  *
  * Unless a comment says otherwise: pointers are not NULL, nothing changes owner, there are no errors, blocking: never,
- * threads: a client belongs to one at a time and is not usable after fork(2) in the child, since: 0.1. Any callback may call
+ * threads: a client belongs to one at a time and is not usable after fork(2) in the child, except to be freed, since: 0.1. Any callback may call
  * anything here, uds_client_free() included; on_rearm and the loop hook alone may only look at fd, events and timeout.
  */
 

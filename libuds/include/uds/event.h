@@ -12,6 +12,9 @@
 /*
  * libuds-event: drives connections, calls, clients, listeners and datagram sockets from a libevent 2.1 loop.
  *
+ * In the child of a fork(2) the loop shares its epoll descriptor with the parent's: call event_reinit() before anything is
+ * detached there.
+ *
  * Unless a comment says otherwise: pointers are not NULL, nothing changes owner, there are no errors, blocking: never, threads:
  * the one that runs the loop, since: 0.1.
  */

@@ -12,7 +12,7 @@
 /*
  * A listening socket. For a pathname it also owns the socket file: a stale one (nothing listens) is taken over, a live
  * one is left alone; mode, owner and group are in force before the first connect can succeed; closing unlinks the file
- * if it still is ours.
+ * if it still is ours. In the child of a fork(2) it may only be freed, which leaves the file to the parent.
  *
  * Unless a comment says otherwise: @listener is not NULL, nothing changes owner, there are no errors, blocking: never, threads:
  * the one that owns the listener, since: 0.1.

@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <sys/socket.h>
 
@@ -119,6 +120,7 @@ int uds_client_new(uds_client **ret,
     if (!client)
         return -ENOMEM;
     client->refs = 1;
+    client->owner = getpid();
     client->options = options ? *options : defaults;
     client->redial_fd = -1;
     client->retry_at = UDSI_DEADLINE_NONE;
@@ -149,7 +151,7 @@ uds_client *uds_client_free(uds_client *client)
     /* A loop that polls our fd must let go of it before it is closed. */
     if (client->loop_hook)
         client->loop_hook(client, client->loop_arg);
-    if (conn) {
+    if (conn && client->owner == getpid()) {
         (void)uds_conn_flush(conn);
         /* An inherited socket stays open under its number in this process; the broker shall see the end all the same. */
         if (client->addr.kind == UDS_ADDR_FD && uds_conn_get_fd(conn) >= 0)

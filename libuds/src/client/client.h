@@ -43,6 +43,7 @@ struct udsi_publish {
 struct uds_client {
     unsigned refs;
     bool freed;
+    pid_t owner; /* who made it: a child of a fork(2) sends nothing when it frees its copy */
     struct uds_client_callbacks callbacks;
     void *arg;
     void (*loop_hook)(uds_client *client, void *arg);

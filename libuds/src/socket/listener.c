@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <sys/socket.h>
 
@@ -20,6 +21,7 @@
 struct uds_listener {
     int fd;
     struct udsi_path path;
+    pid_t owner; /* whose the socket file is: a child frees its copy only */
 };
 
 /* The duplicate shares its description: O_NONBLOCK is in force for the original, too. */
@@ -107,6 +109,7 @@ int uds_listener_new(uds_listener **ret,
     _cleanup_free_ uds_listener *listener = calloc(1, sizeof(*listener));
     if (!listener)
         return -ENOMEM;
+    listener->owner = getpid();
     listener->path.dir_fd = -1;
     listener->fd = open_and_listen(addr, options, &listener->path);
     if (listener->fd < 0)
@@ -128,7 +131,7 @@ static uds_listener *release(uds_listener *listener, bool unlink_file)
 
 uds_listener *uds_listener_free(uds_listener *listener)
 {
-    return release(listener, true);
+    return release(listener, listener && listener->owner == getpid());
 }
 
 uds_listener *uds_listener_abandon(uds_listener *listener)

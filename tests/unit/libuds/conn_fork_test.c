@@ -8,25 +8,19 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <sys/socket.h>
 #include <sys/wait.h>
 
+#include <uds/client.h>
 #include <uds/conn.h>
 #include <uds/error.h>
+#include <uds/listener.h>
 #include <uds/rpc.h>
 
 #include "cleanup.h"
 #include "guard.h"
-
-static void send_one(uds_conn *conn, uint64_t id, size_t len)
-{
-    _cleanup_msg_ uds_msg *msg = NULL;
-    void *room;
-
-    cr_assert_eq(uds_msg_new(&msg, UDS_MSG_MESSAGE, id, NULL, 0), 0);
-    cr_assert_eq(uds_msg_reserve_body(msg, len, &room), 0);
-    memset(room, (int)id, len);
-    cr_assert_eq(uds_conn_send(conn, msg), 0);
-}
+#include "pair.h"
+#include "place.h"
 
 static void wait_for(pid_t child)
 {
@@ -52,7 +46,7 @@ Test(conn_fork, a_child_that_frees_disturbs_nobody)
         cr_assert_geq(uds_conn_process(a), 0);
         cr_assert_geq(uds_conn_process(b), 0);
     }
-    send_one(a, 1, LARGE); /* half sent, half received when the child comes */
+    pair_send(a, 1, LARGE); /* half sent, half received when the child comes */
     cr_assert_eq(uds_conn_flush(a), 1);
     cr_assert_eq(uds_conn_receive(b, &msg), 0);
     pid_t child = fork();
@@ -70,7 +64,7 @@ Test(conn_fork, a_child_that_frees_disturbs_nobody)
     cr_assert_eq(r, 1, "%s", uds_conn_get_error_text(b));
     const unsigned char *body = uds_msg_peek_body(msg, &len);
     cr_assert_eq(len, LARGE);
-    cr_assert_eq(body[LARGE - 1], 1);
+    cr_assert_eq(body[LARGE - 1], 'b');
     (void)uds_conn_unref(a);
     (void)uds_conn_unref(b);
 }
@@ -123,4 +117,63 @@ Test(conn_fork, a_child_that_frees_an_rpc_takes_no_call_back)
     (void)uds_rpc_free(at_b);
     (void)uds_conn_unref(a);
     (void)uds_conn_unref(b);
+}
+
+Test(conn_fork, a_child_that_frees_a_listener_leaves_the_file)
+{
+    UDS_TEST_GUARD;
+    struct place place;
+    uds_listener *listener;
+    uds_conn *conn = NULL;
+
+    place_make(&place, "unix");
+    cr_assert_eq(uds_listener_new(&listener, &place.addr, NULL), 0);
+    pid_t child = fork();
+    cr_assert_geq(child, 0);
+    if (child == 0) {
+        (void)uds_listener_free(listener);
+        _exit(0);
+    }
+    wait_for(child);
+    cr_assert_eq(uds_conn_connect(&conn, &place.addr, NULL, 0), 0);
+    (void)uds_conn_unref(conn);
+    (void)uds_listener_free(listener);
+    place_clear(&place);
+}
+
+/* What the parent has queued, the child has queued, too; and on an inherited socket a client says with shutdown(2) that it is gone. */
+Test(conn_fork, a_child_that_frees_a_client_sends_nothing)
+{
+    UDS_TEST_GUARD;
+    struct uds_publish publish = UDS_PUBLISH_INIT;
+    struct uds_addr addr = {.kind = UDS_ADDR_FD};
+    _cleanup_conn_ uds_conn *broker = NULL;
+    uds_client *client;
+    uds_msg *msg;
+    int sv[2];
+
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
+    addr.fd = sv[0];
+    cr_assert_eq(uds_client_new(&client, &addr, NULL, 0), 0);
+    cr_assert_eq(uds_conn_new(&broker, sv[1], NULL), 0);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_geq(uds_client_process(client), 0);
+        cr_assert_geq(uds_conn_process(broker), 0);
+    }
+    publish.subject = "a";
+    cr_assert_eq(uds_client_publish(client, &publish, NULL, NULL), 0);
+    pid_t child = fork();
+    cr_assert_geq(child, 0);
+    if (child == 0) {
+        (void)uds_client_free(client);
+        _exit(0);
+    }
+    wait_for(child);
+    cr_assert_eq(uds_conn_receive(broker, &msg), 0, "the child has sent, or ended the link");
+    cr_assert_eq(uds_client_flush(client, 0), 0);
+    cr_assert_eq(uds_conn_receive(broker, &msg), 1);
+    (void)uds_msg_unref(msg);
+    cr_assert_eq(uds_conn_receive(broker, &msg), 0, "once");
+    (void)uds_client_free(client);
+    close(sv[0]);
 }
