@@ -217,11 +217,14 @@ UDS_EXPORT int uds_conn_process(uds_conn *conn);
  *
  * The message goes out at the next process() or flush(). Use one flush for many sends. A large body is copied into shared memory
  * that the peer reads (docs/protocol.md, "Large bodies") when both sides allow it and the connection sends many;
- * otherwise, and always when no room is free there, it goes over the socket. Order is the same.
+ * otherwise, and always when no room is free there, it goes over the socket. Order is the same. On a SEQPACKET socket what is
+ * over uds_conn_get_max_record() goes by shared memory alone: while none is free, -ENOBUFS, and on_writable tells when to
+ * try again; the first one always has to wait so.
  *
  * Ownership: takes its own reference; the caller's stays.
- * Errors:    -EMSGSIZE body over the peer's limit, or all of it over uds_conn_get_max_record(); -E2BIG more fds than the peer
- *            takes; -EPERM, -ETOOMANYREFS @msg has fds and another one's were refused (on_refused); -ENOBUFS queue bound reached (nothing was queued),
+ * Errors:    -EMSGSIZE body over the peer's limit, or all of it over uds_conn_get_max_record() and shared memory not agreed or too
+ *            small for it (arena_bytes); -E2BIG more fds than the peer
+ *            takes; -EPERM, -ETOOMANYREFS @msg has fds and another one's were refused (on_refused); -ENOBUFS queue bound reached, or no slot free (nothing was queued),
  *            -ESTALE a descriptor was taken out of it, -EPIPE after uds_conn_finish(), -ENOTCONN closed or closing, -ENOMEM.
  * Blocking:  never.   Threads: owner.   Since: 0.1.
  */
@@ -297,7 +300,8 @@ UDS_EXPORT UDS_NODISCARD int uds_conn_receive(uds_conn *conn, uds_msg **ret);
  * uds_conn_receive_wait() / uds_conn_send_wait() - the blocking forms
  * @timeout_ms: -1 forever
  *
- * send_wait returns when the kernel has taken every byte. receive_wait returns 0 and a message (unlike receive(), 0 is success).
+ * send_wait returns when the kernel has taken every byte. On SEQPACKET it waits for shared memory, too, if the message fits no
+ * record; -ENOBUFS: it cannot, because what would bring it is behind a message that is still to be received. receive_wait returns 0 and a message (unlike receive(), 0 is success).
  * Errors: as above and -ETIMEDOUT (for send: the message may be partly out, it goes on with the next call); of receive_wait
  * -ECANCELED a callback has given up the last reference. -EPERM and
  * -ETOOMANYREFS of send_wait are @msg's own: it has not gone, and on_refused does not tell it again.
@@ -344,7 +348,7 @@ UDS_EXPORT size_t uds_conn_get_queued_fds(const uds_conn *conn);
 /**
  * uds_conn_get_max_record() - the largest frame that a SEQPACKET socket takes, bytes, header and head included; 0 for a stream
  *
- * SO_SNDBUF - 32 when the connection was made (net/unix/af_unix.c, unix_dgram_sendmsg()); uds_msg_get_size() says what a
+ * What is larger goes by shared memory if at all, see uds_conn_send(). SO_SNDBUF - 32 when the connection was made (net/unix/af_unix.c, unix_dgram_sendmsg()); uds_msg_get_size() says what a
  * message needs. Since: 0.1.
  */
 UDS_EXPORT size_t uds_conn_get_max_record(const uds_conn *conn);

@@ -33,6 +33,17 @@
 #define RENT_FACTOR 8
 #define BACKOFF_MAX 10 /* doublings of that after refusals */
 
+/* May a body of @len bytes, with whatever head, be more than a record holds? Then it has no other way. */
+static bool is_over_record(const uds_conn *conn, size_t len)
+{
+    return conn->record_max > 0 && UDSI_HEADER_SIZE + UDS_HEAD_MAX + len > conn->record_max;
+}
+
+static bool is_worth(const uds_conn *conn, size_t len)
+{
+    return len >= BODY_MIN || is_over_record(conn, len);
+}
+
 static uint64_t limit_of(const uds_conn *conn)
 {
     return conn->arena_bytes < conn->peer_arena_bytes ? conn->arena_bytes : conn->peer_arena_bytes;
@@ -248,12 +259,60 @@ bool udsi_arena_place(uds_conn *conn, const uds_msg *msg, struct udsi_place *ret
         return false;
     if (is_built_here(conn->arenas, msg, ret))
         return true;
-    if (msg->body_len < BODY_MIN)
+    if (!is_worth(conn, msg->body_len))
         return false;
     if (find_free(conn->arenas, msg->body_len, ret))
         return true;
-    pay_rent(conn, msg->body_len);
+    if (!is_over_record(conn, msg->body_len)) /* otherwise it pays nothing: it does not travel */
+        pay_rent(conn, msg->body_len);
     return false;
+}
+
+/* Is there an arena for @len bytes, free or not? */
+static bool has_for(const struct udsi_arenas *arenas, size_t len)
+{
+    for (unsigned i = 0; i < arenas->nown; i++) {
+        if (arenas->own[i].region && arenas->own[i].slot_size >= len)
+            return true;
+    }
+    return false;
+}
+
+/*
+ * What is bought here is not weighed against a way inside frames, for there is none. The slots of a new arena are the
+ * peer's to grant, so the first body has to wait as well.
+ */
+int udsi_arena_require(uds_conn *conn, size_t len)
+{
+    uint64_t slot_size = udsi_slots_class(len);
+    struct udsi_arenas *arenas;
+    unsigned count;
+
+    if (conn->arena_bytes == 0)
+        return -EMSGSIZE;
+    if (conn->out.released) {
+        if (!may_use(conn) || slot_size == 0 || udsi_slots_plan(slot_size, limit_of(conn)) == 0)
+            return -EMSGSIZE;
+        arenas = udsi_arenas_get(conn);
+        if (!arenas)
+            return -ENOMEM;
+        if (arenas->refusals >= BACKOFF_MAX)
+            return -EMSGSIZE; /* the peer takes none, whatever it says */
+        count = has_for(arenas, len) ? 0 : udsi_slots_plan(slot_size, available(conn));
+        if (count > 0) {
+            make_arena(conn, slot_size, count);
+            if (!has_for(arenas, len))
+                return -ENOMEM;
+        }
+    }
+    conn->slot_due = true;
+    return -ENOBUFS;
+}
+
+void udsi_arena_tell_slot(uds_conn *conn)
+{
+    conn->writable |= conn->slot_due;
+    conn->slot_due = false;
 }
 
 void udsi_arena_reference(const struct udsi_place *place,
@@ -288,7 +347,7 @@ int uds_conn_reserve_body(uds_conn *conn, uds_msg *msg, size_t len, void **ret_b
 
     if (msg->sealed)
         return -EBUSY;
-    if (len < BODY_MIN || !may_use(conn) || !find_free(conn->arenas, len, &place))
+    if (!is_worth(conn, len) || !may_use(conn) || !find_free(conn->arenas, len, &place))
         return uds_msg_reserve_body(msg, len, ret_body);
     lease = udsi_lease_new(place.arena->region, place.bit,
                            udsi_slots_offset(place.bit, place.arena->slot_size));
@@ -307,7 +366,7 @@ bool udsi_arena_is_starved(const uds_conn *conn, const uds_msg *msg)
     struct udsi_place place;
     bool some_out = false;
 
-    if (!arenas || len < BODY_MIN || !may_use(conn))
+    if (!arenas || !is_worth(conn, len) || !may_use(conn))
         return false;
     for (unsigned i = 0; i < arenas->nown; i++)
         some_out = some_out ||
@@ -331,6 +390,7 @@ bool udsi_arena_take_back(uds_conn *conn)
     if (conn->arenas)
         conn->arenas->refusals++;
     udsi_sendq_drop_first(&conn->out);
+    udsi_arena_tell_slot(conn);
     return true;
 }
 
@@ -342,6 +402,7 @@ void udsi_arena_unsend(uds_conn *conn, const struct udsi_out *out)
 
     if (arena && udsi_slots_find(ref.offset, arena->slot_size, UDSI_SLOTS_MAX, &bit))
         arena->out &= ~bit;
+    udsi_arena_tell_slot(conn);
 }
 
 void udsi_release_take(uds_conn *conn, const uds_msg *msg)
@@ -356,6 +417,7 @@ void udsi_release_take(uds_conn *conn, const uds_msg *msg)
         udsi_conn_fail_rule(conn, UDSI_RULE_RELEASE);
         return;
     }
+    udsi_arena_tell_slot(conn);
     if (slots == 0) {
         drop(conn->arenas, arena);
         conn->arenas->refusals++;

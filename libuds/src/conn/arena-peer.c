@@ -236,6 +236,21 @@ bool udsi_arena_queue_releases(uds_conn *conn)
     return conn->out.count > before;
 }
 
+/* Of a peer whose bodies have no other way, it waits: everything that it may name is in our hands. */
+static bool holds_all(const uds_conn *conn, const struct udsi_peer_arena *arena)
+{
+    return conn->in.records && arena->in_hand == udsi_slots_all(arena->count);
+}
+
+bool udsi_arena_is_exhausted(const uds_conn *conn)
+{
+    for (unsigned i = 0; conn->arenas && i < conn->arenas->npeer; i++) {
+        if (holds_all(conn, &conn->arenas->peer[i]))
+            return may_release(conn);
+    }
+    return false;
+}
+
 bool udsi_arena_is_urgent(const uds_conn *conn)
 {
     if (!may_release(conn))
@@ -246,7 +261,8 @@ bool udsi_arena_is_urgent(const uds_conn *conn)
         const struct udsi_peer_arena *arena = &conn->arenas->peer[i];
         uint64_t slots = atomic_load_explicit(&arena->region->let_go, memory_order_relaxed);
 
-        if (2 * (unsigned)__builtin_popcountll(slots) > arena->count)
+        if (2 * (unsigned)__builtin_popcountll(slots) > arena->count ||
+            (slots && holds_all(conn, arena)))
             return true;
     }
     return false;

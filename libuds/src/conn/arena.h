@@ -25,7 +25,8 @@
  *          ▼
  *        held ── the frame is queued: out, and held until the message itself goes
  *
- * Nothing ever waits for a slot: without a free one a body travels inside its frame.
+ * Nothing ever waits for a slot where a body can travel inside its frame: without a free one it does. On SEQPACKET what fits
+ * no record cannot, and waits with the application, which is told by on_writable.
  */
 
 struct udsi_out;
@@ -80,6 +81,15 @@ struct udsi_place {
  */
 bool udsi_arena_place(uds_conn *conn, const uds_msg *msg, struct udsi_place *ret);
 
+/*
+ * A body of @len bytes that fits no record of SEQPACKET, and found no slot. Sees to it that there will be one, and that
+ * on_writable tells when: -ENOBUFS. -EMSGSIZE there can be none; -ENOMEM.
+ */
+int udsi_arena_require(uds_conn *conn, size_t len);
+
+/* Slots have come back, or will never: whoever waits for one tries again. */
+void udsi_arena_tell_slot(uds_conn *conn);
+
 /* What the frame says instead of a body of @len bytes. */
 void udsi_arena_reference(const struct udsi_place *place,
                           size_t len,
@@ -111,6 +121,13 @@ bool udsi_arena_open_body(uds_conn *conn, uds_msg *msg);
 
 /* Queues RELEASE for all that was let go of, and withdraws what is of no use any more. True: there is more to send. */
 bool udsi_arena_queue_releases(uds_conn *conn);
+
+/*
+ * SEQPACKET: does the peer perhaps wait for a slot that we have? Messages may be let go of at any time and by any thread, which
+ * nobody tells us: while this is true, process() looks every UDSI_ARENA_LOOK_MS.
+ */
+#define UDSI_ARENA_LOOK_MS 20
+bool udsi_arena_is_exhausted(const uds_conn *conn);
 
 /* Is it worth a send of its own? So much was let go of that the peer may run out. */
 bool udsi_arena_is_urgent(const uds_conn *conn);

@@ -147,7 +147,7 @@ short uds_conn_get_events(const uds_conn *conn)
 
 int uds_conn_get_timeout(const uds_conn *conn)
 {
-    return conn->refused.first ? 0 : udsi_conn_get_due(conn);
+    return conn->refused.first || udsi_conn_owes_writable(conn) ? 0 : udsi_conn_get_due(conn);
 }
 
 int udsi_conn_get_due(const uds_conn *conn)
@@ -165,6 +165,8 @@ int udsi_conn_get_timer(const uds_conn *conn)
 
     if (conn->retry_at != 0 && conn->retry_at < due)
         due = conn->retry_at;
+    if (udsi_arena_is_exhausted(conn) && udsi_now_ms() + UDSI_ARENA_LOOK_MS < due)
+        due = udsi_now_ms() + UDSI_ARENA_LOOK_MS;
     if (due == UINT64_MAX)
         return -1;
     now = udsi_now_ms();

@@ -66,6 +66,8 @@ struct uds_conn {
     uint64_t arena_bytes, peer_arena_bytes; /* what each side puts in arenas and maps of them */
     struct udsi_arenas *arenas;             /* NULL: none yet */
     size_t record_max;                      /* SEQPACKET: the largest record, 0 otherwise */
+    bool
+        slot_due; /* on_writable is due when a slot comes back: one was wanting for what fits no record */
     size_t max_bytes, max_fds_queued, high_water, low_water;
 
     uint32_t ring_bytes; /* of each direction: what we offer, or map of the peer's; 0 no ring */
@@ -99,8 +101,12 @@ void udsi_conn_fail_rule(uds_conn *conn, enum udsi_rule rule);
 /* Is there reason to read? */
 bool udsi_conn_wants_input(const uds_conn *conn);
 
-/* on_writable is due when the queue has fallen to the low-water mark, also if it never was above the high one. */
+/* on_writable is due when the queue has fallen to the low-water mark, also if it never was above the high one. What waits
+ * for a slot hears of that. */
 void udsi_conn_want_writable(uds_conn *conn);
+
+/* Is on_writable due, and somebody there who wants it? process() tells. */
+bool udsi_conn_owes_writable(const uds_conn *conn);
 
 /* uds_conn_get_timeout(), refusals that process() has to report apart. */
 int udsi_conn_get_due(const uds_conn *conn);

@@ -97,6 +97,7 @@ void udsi_hello_take(uds_conn *conn, const uds_msg *msg)
         conn->peer_arena_bytes = arena_max;
         conn->in.limits.features = conn->features & features;
         conn->out.released = true;
+        udsi_arena_tell_slot(conn);
         if (conn->state == UDSI_CONN_OPENING)
             conn->state = UDSI_CONN_OPEN;
         udsi_heartbeat_start(conn);

@@ -28,7 +28,13 @@ bool udsi_conn_has_work(const uds_conn *conn)
 
 void udsi_conn_want_writable(uds_conn *conn)
 {
-    conn->above_high = true;
+    if (!conn->slot_due)
+        conn->above_high = true;
+}
+
+bool udsi_conn_owes_writable(const uds_conn *conn)
+{
+    return conn->writable && conn->callbacks.on_writable;
 }
 
 /* Sending is over. What the peer sent before it went is still worth reading, unless it said GOODBYE. */
@@ -156,19 +162,20 @@ int uds_conn_flush(uds_conn *conn)
             break;
         r = udsi_conn_pump_out(conn);
     }
-    if ((conn->state == UDSI_CONN_CLOSED && !conn->reported) || conn->refused.first)
+    if ((conn->state == UDSI_CONN_CLOSED && !conn->reported) || conn->refused.first ||
+        udsi_conn_owes_writable(conn))
         udsi_conn_rearm(conn);
     (void)uds_conn_unref(conn);
     return r;
 }
 
-/* @in_arena: only a reference goes into the queue. A record must hold the whole body all the same, for slots come and go. */
+/* @in_arena: only a reference goes out. */
 static int check_sendable(
-    const uds_conn *conn, size_t head_len, const uds_msg *payload, bool with_fds, bool in_arena)
+    uds_conn *conn, size_t head_len, const uds_msg *payload, bool with_fds, bool in_arena)
 {
     size_t body_len = payload ? payload->body_len : 0;
     size_t nfds = payload && with_fds ? payload->nfds : 0;
-    size_t size = UDSI_HEADER_SIZE + head_len + body_len;
+    size_t size = UDSI_HEADER_SIZE + head_len + (in_arena ? UDSI_BODYREF_SIZE : body_len);
 
     if (conn->state >= UDSI_CONN_CLOSING || conn->send_error != 0)
         return -ENOTCONN;
@@ -176,18 +183,16 @@ static int check_sendable(
         return -EPIPE;
     if (conn->out.released && body_len > conn->peer_max_body)
         return -EMSGSIZE;
-    if (conn->record_max > 0 && size > conn->record_max)
-        return -EMSGSIZE;
     if (conn->out.released && nfds > conn->peer_max_fds)
         return -E2BIG;
     if (nfds > 0 && !udsi_msg_has_all_fds(payload))
         return -ESTALE;
     if (nfds > 0 && conn->refused.first)
         return conn->refused.first->error;
+    if (conn->record_max > 0 && size > conn->record_max)
+        return in_arena || body_len == 0 ? -EMSGSIZE : udsi_arena_require(conn, body_len);
     if (conn->out.count == 0)
         return 0;
-    if (in_arena)
-        size -= body_len - UDSI_BODYREF_SIZE;
     if (size > conn->max_bytes || conn->out.bytes > conn->max_bytes - size)
         return -ENOBUFS;
     if (nfds > 0 && (nfds > conn->max_fds_queued || conn->out.fds > conn->max_fds_queued - nfds))
@@ -218,8 +223,11 @@ static int queue_frame(uds_conn *conn,
     bool in_arena = udsi_arena_place(conn, payload, &place);
     int r = check_sendable(conn, head_len, payload, with_fds, in_arena);
 
-    if (r < 0)
+    if (r < 0) {
+        if (was_empty && conn->out.count > 0)
+            udsi_conn_rearm(conn); /* an arena is announced */
         return r;
+    }
     if (in_arena) {
         udsi_arena_reference(&place, payload->body_len, ref);
         r = udsi_sendq_push_ref(&conn->out, type, id, head, head_len, payload, with_fds, ref);
@@ -245,8 +253,11 @@ int uds_conn_send(uds_conn *conn, uds_msg *msg)
 
 int udsi_conn_send_now(uds_conn *conn, uds_msg *msg)
 {
-    int r = check_sendable(conn, msg->head_len, msg, true, false);
+    int r;
 
+    if (conn->record_max > 0 && uds_msg_get_size(msg) > conn->record_max)
+        return -EAGAIN; /* by an arena, if at all */
+    r = check_sendable(conn, msg->head_len, msg, true, false);
     if (r < 0)
         return r;
     if (conn->retry_at != 0 || conn->out.over || msg->lease || udsi_arena_is_urgent(conn))

@@ -301,7 +301,7 @@ int uds_conn_serialise(uds_conn *conn, uds_snapshot *s)
     uds_snapshot_put_u32(s, conn->peer_finished);
     uds_snapshot_put_u32(s, conn->finish_due);
     uds_snapshot_put_u32(s, conn->above_high);
-    uds_snapshot_put_u32(s, conn->writable);
+    uds_snapshot_put_u32(s, conn->writable || conn->slot_due);
     uds_snapshot_put_u32(s, (uint32_t)-conn->send_error);
     uds_snapshot_put_u32(s, conn->paused);
     uds_snapshot_put_u32(s, conn->peer_max_body);

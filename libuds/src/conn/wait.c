@@ -224,8 +224,10 @@ int uds_conn_send_wait(uds_conn *conn, uds_msg *msg, int timeout_ms)
             if (conn->out.released)
                 continue;
         }
-        if (r == 0 && !queued)
+        if (r == 0 && !queued && !conn->slot_due)
             continue;
+        if (!queued && conn->slot_due && conn->ready)
+            return -ENOBUFS; /* the slot is behind a message that is still to be received */
         if (late)
             return -ETIMEDOUT;
         late = left_until(deadline) == 0;

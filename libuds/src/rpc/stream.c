@@ -229,7 +229,7 @@ void udsi_stream_writable(uds_rpc *rpc)
         return;
     send_late_credit(rpc);
     /* One that fills the queue again ends the turn and stands behind the others. */
-    while (rpc->conn && !rpc->closed && !rpc->conn->above_high &&
+    while (rpc->conn && !rpc->closed && !rpc->conn->above_high && !rpc->conn->slot_due &&
            (call = TAILQ_FIRST(&rpc->line)) != NULL) {
         udsi_stream_leave_line(call);
         if (call->callbacks.on_credit)
