@@ -19,22 +19,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define UDSI_BLOCK_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define UDSI_BLOCK_ASAN 1
-#endif
-#endif
-
-#ifdef UDSI_BLOCK_ASAN
-#include <sanitizer/asan_interface.h>
-#define HIDE(block, size) ASAN_POISON_MEMORY_REGION(block, size)
-#define SHOW(block, size) ASAN_UNPOISON_MEMORY_REGION(block, size)
-#else
-#define HIDE(block, size) ((void)0)
-#define SHOW(block, size) ((void)0)
-#endif
+#include "poison.h"
 
 #define CLASSES   8
 #define SHIFT_MIN 10 /* class 1 is 2^10 + 512 */
@@ -87,7 +72,7 @@ void udsi_block_trim(void)
         while (cache.count[rank] > 0) {
             void *block = cache.slots[first_slot(rank) + --cache.count[rank]];
 
-            SHOW(block, size_of(rank));
+            UDSI_SHOW(block, size_of(rank));
             free(block);
         }
     }
@@ -133,7 +118,7 @@ void *udsi_block_alloc(size_t size)
     if (cache.count[rank] == 0)
         return malloc(size_of(rank));
     block = cache.slots[first_slot(rank) + --cache.count[rank]];
-    SHOW(block, size_of(rank));
+    UDSI_SHOW(block, size_of(rank));
     return block;
 }
 
@@ -152,6 +137,6 @@ void udsi_block_free(void *block, size_t size)
         free(block);
         return;
     }
-    HIDE(block, size_of(rank));
+    UDSI_HIDE(block, size_of(rank));
     cache.slots[first_slot(rank) + cache.count[rank]++] = block;
 }

@@ -34,7 +34,11 @@ struct uds_pb_server {
     uds_pb_call *calls;
     struct uds_pb_limits limits;
     struct udsi_pb_buffer buffer;
-    bool freed; /* uds_pb_server_free() runs, and tells the calls */
+    struct udsi_pb_room room;
+    uds_pb_call *spare; /* memory of calls that have ended, for the next ones */
+    unsigned nspare;
+    unsigned refs; /* the application's, and one while a method runs */
+    bool freed;    /* uds_pb_server_free() runs, and tells the calls */
 };
 
 struct uds_pb_call {
@@ -71,14 +75,51 @@ static void call_link(uds_pb_call *call, uds_pb_server *server)
     server->calls = call;
 }
 
+#define SPARE_MAX 16u
+
 static void call_free(uds_pb_call *call)
 {
+    uds_pb_server *server = call->server;
+
     call_unlink(call);
     for (size_t i = 0; i < call->nfds; i++)
         close(call->fds[i]);
     free(call->fds);
     free(call->detail);
-    free(call);
+    if (!server || server->nspare == SPARE_MAX) {
+        free(call);
+        return;
+    }
+    call->next = server->spare;
+    server->spare = call;
+    server->nspare++;
+}
+
+static uds_pb_call *call_new(uds_pb_server *server)
+{
+    uds_pb_call *call = server->spare;
+
+    if (!call)
+        return calloc(1, sizeof(*call));
+    server->spare = call->next;
+    server->nspare--;
+    memset(call, 0, sizeof(*call));
+    return call;
+}
+
+static void server_unref(uds_pb_server *server)
+{
+    if (--server->refs > 0)
+        return;
+    while (server->spare) {
+        uds_pb_call *call = server->spare;
+
+        server->spare = call->next;
+        free(call);
+    }
+    free(server->buffer.data);
+    udsi_pb_room_deinit(&server->room);
+    free(server);
 }
 
 /* The fds move into the reply on success; otherwise call_free() closes them. NULL: an empty body. */
@@ -169,6 +210,7 @@ static void on_call(uds_rpc_call *rpc, void *arg)
     uds_pb_server *server = arg;
     ProtobufCService *service = server->service;
     const ProtobufCMethodDescriptor *method;
+    struct udsi_pb_room room;
     ProtobufCMessage *input = NULL;
     const char *why = "";
     const void *body;
@@ -190,13 +232,14 @@ static void on_call(uds_rpc_call *rpc, void *arg)
     }
 
     body = uds_msg_peek_body(uds_rpc_call_peek_msg(rpc), &len);
-    r = uds_pb_unpack_limited(method->input, body, len, &server->limits, &input);
-    call = r < 0 ? NULL : calloc(1, sizeof(*call));
+    room = udsi_pb_room_take(&server->room);
+    r = udsi_pb_unpack(&room, method->input, body, len, &server->limits, &input);
+    call = r < 0 ? NULL : call_new(server);
     if (!call) {
         bool memory = r == 0 || r == -ENOMEM;
 
-        if (input)
-            protobuf_c_message_free_unpacked(input, NULL);
+        udsi_pb_release(&room, input);
+        udsi_pb_room_give(&server->room, room);
         (void)uds_rpc_call_fail(rpc,
                                 memory        ? UDS_STATUS_INTERNAL
                                 : r == -E2BIG ? UDS_STATUS_TOO_LARGE
@@ -208,9 +251,12 @@ static void on_call(uds_rpc_call *rpc, void *arg)
     call->method = method;
     call_link(call, server);
 
-    /* The method may free the server: nothing of it is touched afterwards. */
+    /* The method may free the server, and bring the next call before it returns. */
+    server->refs++;
     service->invoke(service, index, input, call_finish, call);
-    protobuf_c_message_free_unpacked(input, NULL);
+    udsi_pb_release(&room, input);
+    udsi_pb_room_give(&server->room, room);
+    server_unref(server);
 }
 
 static uds_pb_server *server_new(ProtobufCService *service)
@@ -219,6 +265,7 @@ static uds_pb_server *server_new(ProtobufCService *service)
 
     if (!server)
         return NULL;
+    server->refs = 1;
     server->service = service;
     (void)udsi_pb_limits_set(&server->limits, NULL);
     return server;
@@ -291,8 +338,7 @@ uds_pb_server *uds_pb_server_free(uds_pb_server *server)
         if (!known && call->callbacks.on_cancel)
             call->callbacks.on_cancel(call, call->arg);
     }
-    free(server->buffer.data);
-    free(server);
+    server_unref(server);
     return NULL;
 }
 

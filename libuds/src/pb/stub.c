@@ -55,6 +55,7 @@ struct uds_pb_stub {
     uint64_t last, current; /* ids: of the call made last, and of the one whose on_message runs */
     struct uds_pb_limits limits;
     struct udsi_pb_buffer buffer;
+    struct udsi_pb_room room;
     struct call *spare; /* the memory of one that has ended, for the next */
     char **names;       /* "package.Service/Method", made when first used */
 };
@@ -69,6 +70,7 @@ static void stub_unref(uds_pb_stub *stub)
         free(stub->names[i]);
     free(stub->names);
     free(stub->buffer.data);
+    udsi_pb_room_deinit(&stub->room);
     free(stub->spare);
     free(stub->subject);
     free(stub);
@@ -148,13 +150,15 @@ static void on_part(uint64_t id, uds_msg *part, void *arg)
     struct call *call = arg;
     uds_pb_stub *stub = call->stub;
     const struct uds_rpc_reply outcome = {.detail = "", .rule = "", .msg = part}, *outer;
+    struct udsi_pb_room room = udsi_pb_room_take(&stub->room);
     uint64_t outer_id = stub->current;
     ProtobufCMessage *message = NULL;
     size_t len;
     const void *body = uds_msg_peek_body(part, &len);
-    int r = uds_pb_unpack_limited(call->output, body, len, &stub->limits, &message);
+    int r = udsi_pb_unpack(&room, call->output, body, len, &stub->limits, &message);
 
     if (r < 0) {
+        udsi_pb_room_give(&stub->room, room);
         call->broken = unpack_error(r);
         (void)cancel(stub, id); /* its closure runs here */
         return;
@@ -166,8 +170,9 @@ static void on_part(uint64_t id, uds_msg *part, void *arg)
     call->on_message(stub, message, call->message_arg);
     stub->outcome = outer;
     stub->current = outer_id;
+    udsi_pb_release(&room, message);
+    udsi_pb_room_give(&stub->room, room);
     stub_unref(stub);
-    protobuf_c_message_free_unpacked(message, NULL);
 }
 
 static void on_reply(const struct uds_rpc_reply *reply, void *arg)
@@ -178,6 +183,7 @@ static void on_reply(const struct uds_rpc_reply *reply, void *arg)
     ProtobufCClosure closure = call->closure;
     void *closure_data = call->closure_data;
     struct uds_rpc_reply outcome = *reply;
+    struct udsi_pb_room room = udsi_pb_room_take(&stub->room);
     ProtobufCMessage *message = NULL;
     bool streaming = call->on_message != NULL;
     const void *body = "";
@@ -190,16 +196,18 @@ static void on_reply(const struct uds_rpc_reply *reply, void *arg)
     if (outcome.msg)
         body = uds_msg_peek_body(outcome.msg, &len);
     if (outcome.status == UDS_STATUS_OK && (len > 0 || !streaming)) {
-        int r = uds_pb_unpack_limited(output, body, len, &stub->limits, &message);
+        int r = udsi_pb_unpack(&room, output, body, len, &stub->limits, &message);
 
         if (r < 0) {
             outcome.status = UDS_STATUS_INTERNAL;
             outcome.detail = unpack_error(r);
         }
     }
+    stub->refs++;
     run_closure(stub, &outcome, message, closure, closure_data);
-    if (message)
-        protobuf_c_message_free_unpacked(message, NULL);
+    udsi_pb_release(&room, message);
+    udsi_pb_room_give(&stub->room, room);
+    stub_unref(stub);
 }
 
 static uint32_t status_of(int error)

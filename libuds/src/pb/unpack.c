@@ -8,11 +8,13 @@
  * for, never what is given back: that bounds the work as well, which is all in allocations and copies of them.
  */
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include <uds/pb.h>
 
 #include "pb/pack.h"
+#include "poison.h"
 
 #define DEFAULT_FIELDS 65536u
 #define DEFAULT_MEMORY (64u << 20)
@@ -23,7 +25,27 @@
 struct budget {
     size_t left;
     int error;
+    struct udsi_pb_room *room; /* NULL: all from the heap */
 };
+
+#define ALIGN _Alignof(max_align_t)
+
+/* NULL: it does not fit. */
+static void *spend_room(struct udsi_pb_room *room, size_t size)
+{
+    size_t at;
+    void *p;
+
+    if (!room || !room->data)
+        return NULL;
+    at = (room->used + ALIGN - 1) & ~(ALIGN - 1);
+    if (at > UDSI_PB_ROOM || size > UDSI_PB_ROOM - at)
+        return NULL;
+    p = room->data + at;
+    UDSI_SHOW(p, size);
+    room->used = at + size;
+    return p;
+}
 
 static void *spend(void *arg, size_t size)
 {
@@ -35,7 +57,9 @@ static void *spend(void *arg, size_t size)
         return NULL;
     }
     budget->left -= size + ALLOC_COST;
-    p = malloc(size);
+    p = spend_room(budget->room, size);
+    if (!p)
+        p = malloc(size);
     if (!p)
         budget->error = -ENOMEM;
     return p;
@@ -43,8 +67,40 @@ static void *spend(void *arg, size_t size)
 
 static void release(void *arg, void *p)
 {
-    (void)arg;
-    free(p);
+    const struct udsi_pb_room *room = ((const struct budget *)arg)->room;
+    const uint8_t *at = p;
+
+    if (!room || !room->data || at < room->data || at >= room->data + UDSI_PB_ROOM)
+        free(p);
+}
+
+static void room_empty(struct udsi_pb_room *room)
+{
+    room->used = 0;
+    if (room->data)
+        UDSI_HIDE(room->data, UDSI_PB_ROOM);
+}
+
+struct udsi_pb_room udsi_pb_room_take(struct udsi_pb_room *room)
+{
+    struct udsi_pb_room taken = *room;
+
+    *room = (struct udsi_pb_room){0};
+    return taken;
+}
+
+void udsi_pb_room_give(struct udsi_pb_room *room, struct udsi_pb_room back)
+{
+    udsi_pb_room_deinit(room);
+    *room = back;
+}
+
+void udsi_pb_room_deinit(struct udsi_pb_room *room)
+{
+    if (room->data)
+        UDSI_SHOW(room->data, UDSI_PB_ROOM);
+    free(room->data);
+    *room = (struct udsi_pb_room){0};
 }
 
 int udsi_pb_limits_set(struct uds_pb_limits *ret, const struct uds_pb_limits *limits)
@@ -65,6 +121,58 @@ int udsi_pb_limits_set(struct uds_pb_limits *ret, const struct uds_pb_limits *li
     return 0;
 }
 
+static int unpack(struct budget *budget,
+                  const ProtobufCMessageDescriptor *desc,
+                  const void *data,
+                  size_t len,
+                  const struct uds_pb_limits *limits,
+                  ProtobufCMessage **ret)
+{
+    ProtobufCAllocator allocator = {.alloc = spend, .free = release, .allocator_data = budget};
+    ProtobufCMessage *message;
+    int r = uds_pb_scan(desc, data, len, limits->depth, limits->fields);
+
+    if (r < 0)
+        return r;
+    budget->left = limits->memory;
+    budget->error = -EBADMSG;
+    message = protobuf_c_message_unpack(desc, &allocator, len, data);
+    if (!message)
+        return budget->error;
+    *ret = message;
+    return 0;
+}
+
+int udsi_pb_unpack(struct udsi_pb_room *room,
+                   const ProtobufCMessageDescriptor *desc,
+                   const void *data,
+                   size_t len,
+                   const struct uds_pb_limits *limits,
+                   ProtobufCMessage **ret)
+{
+    struct budget budget = {.room = room};
+    int r;
+
+    if (!room->data)
+        room->data = malloc(UDSI_PB_ROOM); /* without it the heap has to do */
+    room_empty(room);
+    r = unpack(&budget, desc, data, len, limits, ret);
+    if (r < 0)
+        room_empty(room);
+    return r;
+}
+
+void udsi_pb_release(struct udsi_pb_room *room, ProtobufCMessage *message)
+{
+    struct budget budget = {.room = room};
+    ProtobufCAllocator allocator = {.alloc = spend, .free = release, .allocator_data = &budget};
+
+    if (!message)
+        return;
+    protobuf_c_message_free_unpacked(message, &allocator);
+    room_empty(room);
+}
+
 int uds_pb_unpack_limited(const ProtobufCMessageDescriptor *desc,
                           const void *data,
                           size_t len,
@@ -72,22 +180,11 @@ int uds_pb_unpack_limited(const ProtobufCMessageDescriptor *desc,
                           ProtobufCMessage **ret)
 {
     struct uds_pb_limits bounds;
-    struct budget budget = {.error = -EBADMSG};
-    /* malloc and free underneath, as in protobuf-c's default: the caller may free with a NULL allocator. */
-    ProtobufCAllocator allocator = {.alloc = spend, .free = release, .allocator_data = &budget};
-    ProtobufCMessage *message;
+    struct budget budget = {.room =
+                                NULL}; /* malloc's own: the caller may free with a NULL allocator */
     int r = udsi_pb_limits_set(&bounds, limits);
 
-    if (r == 0)
-        r = uds_pb_scan(desc, data, len, bounds.depth, bounds.fields);
-    if (r < 0)
-        return r;
-    budget.left = bounds.memory;
-    message = protobuf_c_message_unpack(desc, &allocator, len, data);
-    if (!message)
-        return budget.error;
-    *ret = message;
-    return 0;
+    return r < 0 ? r : unpack(&budget, desc, data, len, &bounds, ret);
 }
 
 int uds_pb_unpack(const ProtobufCMessageDescriptor *desc,

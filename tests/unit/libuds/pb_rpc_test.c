@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include <uds/pb.h>
 
 #include "guard.h"
+#include "heap.h"
 #include "supervisor.pb-c.h"
 #include "test.pb-c.h"
 
@@ -702,4 +704,43 @@ Test(pb_rpc, a_stub_needs_exactly_one_way_to_call)
     uds_pb_stub *stub;
 
     cr_assert_eq(uds_pb_stub_new(&stub, NULL, NULL, NULL, &uds__test__echo__descriptor), -EINVAL);
+}
+
+/* What both sides unpack lies in memory that is used again, and so do their calls. */
+Test(pb_rpc, a_call_after_the_other_asks_the_heap_for_nothing)
+{
+    UDS_TEST_GUARD;
+    struct bench t;
+    struct outcome o = {.bench = &t};
+    Uds__Test__Words words = words_of("hello", 7);
+    Uds__Test__Leaf leaf = UDS__TEST__LEAF__INIT, *leaves[] = {&leaf, &leaf};
+    size_t before = 0;
+
+    bench_open(&t);
+    words.n_leaves = 2;
+    words.leaves = leaves;
+    for (unsigned i = 0; i < 200; i++) {
+        if (i == 100)
+            before = heap_count();
+        uds__test__echo__say(t.echo, &words, on_words, &o);
+        turn(&t);
+    }
+    cr_expect_eq(heap_count(), before, "%zu allocations in 100 calls", heap_count() - before);
+    cr_assert_eq(o.ended, 200);
+    cr_assert_str_eq(o.text, "hello");
+    cr_assert_eq(o.nleaves, 2);
+
+    /* One that is larger than that memory goes all the same. */
+    char *large = malloc(100000);
+    cr_assert_not_null(large);
+    memset(large, 'x', 99999);
+    large[99999] = '\0';
+    words.text = large;
+    uds__test__echo__say(t.echo, &words, on_words, &o);
+    turn(&t);
+    cr_assert_eq(o.ended, 201);
+    cr_assert_eq(o.status, UDS_STATUS_OK);
+    cr_assert_eq(o.text[62], 'x');
+    free(large);
+    bench_close(&t);
 }
