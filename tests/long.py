@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""tests/long.py [--results DIR] [PART]...: what takes longer than a change can wait, part by part; needs the release build.
+"""tests/long.py [--results DIR] [--fuzz SECONDS] [PART]...: what takes longer than a change can wait, part by part, on the release build.
 
 The last run of each part is kept in tests/long-result.txt: when, of which commit, on which kernel, what came of it. Parts are
 commands; the lines "pass|fail|skip NAME: what" of their output are cases, or, where a command has a name here, its exit
@@ -26,13 +26,13 @@ cut_short = []
 CASE = re.compile(r"(pass|fail|skip) (.+?): (.*)")
 
 
-def parts(results):
+def parts(results, seconds):
     return {
         "threads": [("rings between threads, TSan", [BIN / "ring_stress_test", "250000"]),
                     ("threads, TSan", [BIN / "threads_test"]),
                     ("rings between processes", [BIN / "test/ring_stress_fork", "1000000", "fork"])],
         "soak": [("ten million messages", [BIN / "test/soak"])],
-        "fuzz": [(None, [ROOT / "tests/fuzz/run.sh", results / "fuzz", "120"])],
+        "fuzz": [(None, [ROOT / "tests/fuzz/run.sh", results / "fuzz", str(seconds)])],
         "valgrind": [(None, [ROOT / "tests/valgrind.py"])],
         "vm-6.1": [(None, [ROOT / "tests/vm/run.sh", "6.1"])],
         "vm-6.12": [(None, [ROOT / "tests/vm/run.sh", "6.12"])],
@@ -87,11 +87,11 @@ def commit():
     return head.stdout.strip() + (" and changes" if changes.stdout.strip() else "")
 
 
-def report(part, cases, began, seconds, peak_kb):
+def report(part, cases, began, seconds, of, peak_kb):
     """One part's section of the file."""
     count = {verdict: sum(case[0] == verdict for case in cases) for verdict in ("pass", "fail", "skip")}
     text = [f"== {part}: {count['pass']} passed, {count['fail']} failed, {count['skip']} skipped",
-            f"   {began:%Y-%m-%d %H:%M} UTC, {seconds:.0f} s, commit {commit()}",
+            f"   {began:%Y-%m-%d %H:%M} UTC, {seconds:.0f} s, commit {of}",
             f"   Linux {re.match('[0-9.]*', platform.release())[0]}, {platform.machine()}, {os.cpu_count()} CPUs, load {os.getloadavg()[2]:.1f};"
             f" largest process {peak_kb // 1024} MiB"]
     for verdict, name, what in cases:
@@ -123,13 +123,16 @@ def junit(path, cases):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--results", type=pathlib.Path, metavar="DIR")
+    arguments.add_argument("--fuzz", type=int, metavar="SECONDS", default=120, help="of each target (120)")
     arguments.add_argument("part", nargs="*")
     given = arguments.parse_args()
     results = given.results or pathlib.Path(tempfile.mkdtemp(prefix="uds-long."))
-    known = parts(results)
+    known = parts(results, given.fuzz)
     if unknown := set(given.part) - set(known):
         arguments.error(f"no part {', '.join(unknown)}: there are {', '.join(known)}")
-    failed = False
+    if subprocess.run(["cmake", "--build", ROOT / "build/release"], stdout=subprocess.DEVNULL).returncode != 0:
+        sys.exit("long.py: no release build: cmake --preset release && cmake --build --preset release")
+    of, failed = commit(), False
     for part in given.part or known:
         cases, peak, began, start = [], 0, datetime.datetime.now(datetime.timezone.utc), time.monotonic()
         print(f"== {part}", flush=True)
@@ -138,7 +141,7 @@ def main():
                 break
             new, kb = run(name, command)
             cases, peak = cases + new, max(peak, kb)
-        section = report(part, cases, began, time.monotonic() - start, peak)
+        section = report(part, cases, began, time.monotonic() - start, of, peak)
         keep(part, section, known)
         junit(results / f"long-{part}.xml", cases)
         print(section.splitlines()[0], flush=True)
