@@ -12,6 +12,7 @@
 
 #include <sys/resource.h>
 
+#include "controls.h"
 #include "options.h"
 #include "run.h"
 #include "verbs.h"
@@ -21,10 +22,6 @@ enum run_option {
     OPT_JAIL,
     OPT_RO_BIND,
     OPT_BIND,
-    OPT_CPU,
-    OPT_CPU_WEIGHT,
-    OPT_MEMORY,
-    OPT_PIDS,
     OPT_RLIMIT,
     OPT_SHARE_USER,
     OPT_SHARE_MOUNT,
@@ -59,10 +56,7 @@ static const struct option long_options[] = {
     {"jail-add", required_argument, NULL, OPT_JAIL},
     {"ro-bind", required_argument, NULL, OPT_RO_BIND},
     {"bind", required_argument, NULL, OPT_BIND},
-    {"cpu", required_argument, NULL, OPT_CPU},
-    {"cpu-weight", required_argument, NULL, OPT_CPU_WEIGHT},
-    {"memory", required_argument, NULL, OPT_MEMORY},
-    {"pids", required_argument, NULL, OPT_PIDS},
+    CLI_LIMIT_OPTIONS,
     {"rlimit", required_argument, NULL, OPT_RLIMIT},
     {"share-user", no_argument, NULL, OPT_SHARE_USER},
     {"share-mount", no_argument, NULL, OPT_SHARE_MOUNT},
@@ -228,21 +222,6 @@ static int add_env(struct run_options *o, const char *key, const char *value)
     return run_push_text(&o->env, text);
 }
 
-static int add_degrade(struct run_options *o, const char *list)
-{
-    char word[32];
-    for (const char *p = list; *p;) {
-        size_t len = strcspn(p, ",");
-        uint32_t bit;
-        (void)snprintf(word, sizeof word, "%.*s", (int)(len < sizeof word ? len : 0), p);
-        if (sbx_degrade_parse(word, &bit) < 0)
-            return bad("degrade", list, "is not a list of cgroup, cpu, id-range, landlock, stats");
-        o->spec.degrade |= bit;
-        p += len + (p[len] == ',');
-    }
-    return CLI_OK;
-}
-
 static int set_id(const char *option, const char *text, uint32_t *ret)
 {
     unsigned long value;
@@ -250,32 +229,6 @@ static int set_id(const char *option, const char *text, uint32_t *ret)
         return bad(option, text, "is not a number from 0 to 65535");
     *ret = (uint32_t)value;
     return CLI_OK;
-}
-
-static int set_limit(struct run_options *o, int c, const char *text)
-{
-    struct sbx_limits *limits = &o->spec.limits;
-    unsigned long value;
-    switch (c) {
-    case OPT_CPU:
-        return sbx_parse_percent(text, &limits->cpu_percent) < 0
-                   ? bad("cpu", text, "is not a percentage of one CPU, as 50% or 200%")
-                   : CLI_OK;
-    case OPT_CPU_WEIGHT:
-        if (parse_number(text, 1, 10000, &value) < 0)
-            return bad("cpu-weight", text, "is not a number from 1 to 10000 (100 is usual)");
-        limits->cpu_weight = (uint32_t)value;
-        return CLI_OK;
-    case OPT_MEMORY:
-        return sbx_parse_bytes(text, &limits->memory_bytes) < 0 || limits->memory_bytes == 0
-                   ? bad("memory", text, "is not a number of bytes, as 64M or 1G")
-                   : CLI_OK;
-    default:
-        if (parse_number(text, 1, 4194304, &value) < 0)
-            return bad("pids", text, "is not a number of processes, 1 or more");
-        limits->pids = value;
-        return CLI_OK;
-    }
 }
 
 static int set_root(struct run_options *o, const char *text)
@@ -319,11 +272,6 @@ static int handle_value(struct run_options *o, int c, int argc, char **argv)
         const char *source = optarg;
         return add_bind(o, source, second(argc, argv), c == OPT_BIND);
     }
-    case OPT_CPU:
-    case OPT_CPU_WEIGHT:
-    case OPT_MEMORY:
-    case OPT_PIDS:
-        return set_limit(o, c, optarg);
     case OPT_RLIMIT:
         return add_rlimit(o, optarg);
     case OPT_SETENV: {
@@ -343,7 +291,7 @@ static int handle_value(struct run_options *o, int c, int argc, char **argv)
     case OPT_MASK:
         return run_push_text(&o->masks, optarg);
     case OPT_DEGRADE:
-        return add_degrade(o, optarg);
+        return cli_add_degrade(&o->spec.degrade, optarg);
     default:
         return cli_bad_option(c, argv);
     }
@@ -436,12 +384,15 @@ int run_options_parse(struct run_options *o, int argc, char **argv, bool *ret_he
     *o = (struct run_options){.spec = SBX_SPEC_INIT};
     for (int i = 0; i < 3; i++)
         o->spec.stdio[i] = i;
-    while ((c = getopt_long(argc, argv, "+:h", long_options, NULL)) != -1) {
+    int index = 0;
+    while ((c = getopt_long(argc, argv, "+:h", long_options, &index)) != -1) {
         if (c == 'h') {
             *ret_help = true;
             return CLI_OK;
         }
-        int r = handle(o, c, argc, argv);
+        int r = c == CLI_OPT_LIMIT
+                    ? cli_set_limit(&o->spec.limits, long_options[index].name, optarg)
+                    : handle(o, c, argc, argv);
         if (r != CLI_OK)
             return r;
     }

@@ -17,7 +17,9 @@
 
 #include <sys/signalfd.h>
 
+#include "controls.h"
 #include "json.h"
+#include "stats.h"
 #include "table.h"
 #include "verbs.h"
 
@@ -40,10 +42,7 @@ const struct verb verb_run = {
         "  --jail-add PATH      jail: this file or directory as well\n"
         "  --ro-bind SRC DST    SRC of the host at DST inside; --bind: writable\n"
         "  --mask PATH          hide PATH\n"
-        "limits:\n"
-        "  --cpu 50%            of one CPU; --cpu-weight 1–10000 (100 is usual)\n"
-        "  --memory 64M         K, M, G; swap included\n"
-        "  --pids N             processes and threads, its init not counted\n"
+        "limits:\n" CLI_LIMIT_HELP
         "  --rlimit NAME=SOFT[:HARD]   nofile, core, fsize, …; \"unlimited\"\n"
         "  --timeout 10s        wall clock\n"
         "isolation:\n"
@@ -54,9 +53,10 @@ const struct verb verb_run = {
         "  --setenv K V         one variable;  --keep-env: all of ours\n"
         "  --fd NAME=N          pass descriptor N, as socket activation does (LISTEN_FDS)\n"
         "what is reported and refused:\n"
-        "  --stats              a table on stderr at the end;  --json: as JSON\n"
+        "  --stats              what it used, on stderr at the end;  --json: as JSON\n"
         "  --dry-run            print the steps, make nothing\n"
-        "  --degrade LIST       may be left out: cgroup, cpu, id-range, landlock, stats\n"
+        "  --degrade LIST       may be left out: cgroup, cpu, cpuset, memory-high, io,\n"
+        "                       buffered-writes, id-range, landlock, stats\n"
         "  --assert             refuse anything less than asked, whatever --degrade says\n"
         "  --name NAME          in messages and cgroups;  --cgroup-parent PATH\n"
         "  --run-dir DIR        records for cleaning up (default /run/uds; rootless\n"
@@ -170,9 +170,15 @@ static int exit_code(const struct run_options *o, const struct sbx_result *resul
                       strsignal((int)result->value));
         return 128 + (int)result->value;
     case SBX_OOM:
-        cli_error("%s: killed by OOM: limit %s, peak %s; raise --memory", name,
-                  format_bytes(result->value, a, sizeof a),
-                  format_bytes(result->stats.memory_peak_bytes, b, sizeof b));
+        if (result->value)
+            cli_error("%s: killed by OOM: limit %s, peak %s; raise --memory", name,
+                      format_bytes(result->value, a, sizeof a),
+                      format_bytes(result->stats.memory_peak_bytes, b, sizeof b));
+        else
+            cli_error("%s: killed by OOM: not its own limit, %s%s ran out of memory; peak %s", name,
+                      strcmp(result->oom_level, "/") ? "the cgroup " : "the machine",
+                      strcmp(result->oom_level, "/") ? result->oom_level : "",
+                      format_bytes(result->stats.memory_peak_bytes, b, sizeof b));
         return RUN_OOM;
     case SBX_TIMEOUT:
         cli_error("%s: killed after its timeout of %s; raise --timeout", name,
@@ -191,25 +197,6 @@ static void json_number(struct json *json, const char *key, uint64_t value)
 {
     json_key(json, key);
     json_uint(json, value);
-}
-
-static void json_stats(struct json *json, const struct sbx_stats *stats)
-{
-    json_key(json, "stats");
-    if (!stats->known) {
-        json_null(json);
-        return;
-    }
-    json_open(json, '{');
-    json_number(json, "cpu_usec", stats->cpu_usec);
-    json_number(json, "throttled_usec", stats->throttled_usec);
-    json_number(json, "memory_peak_bytes", stats->memory_peak_bytes);
-    json_number(json, "oom_kills", stats->oom_kills);
-    json_number(json, "pids_peak", stats->pids_peak);
-    json_number(json, "pids_refused", stats->pids_refused);
-    json_number(json, "io_read_bytes", stats->io_read_bytes);
-    json_number(json, "io_write_bytes", stats->io_write_bytes);
-    json_close(json, '}');
 }
 
 static void json_report(struct json *json, const struct sbx_report *report)
@@ -233,7 +220,7 @@ static void json_report(struct json *json, const struct sbx_report *report)
     json_close(json, '}');
     json_key(json, "degraded");
     json_open(json, '[');
-    for (uint32_t bit = 1; bit <= SBX_DEGRADE_STATS; bit <<= 1)
+    for (uint32_t bit = 1; bit <= SBX_DEGRADE_BUFFERED_WRITES; bit <<= 1)
         if (report->degraded & bit)
             json_string(json, sbx_degrade_name(bit));
     json_close(json, ']');
@@ -251,48 +238,15 @@ static void print_json(const struct run_options *o,
     json_key(&json, "outcome");
     json_string(&json, outcome_name(result->outcome));
     json_number(&json, "value", result->value);
-    json_stats(&json, &result->stats);
+    if (result->outcome == SBX_OOM) {
+        json_key(&json, "oom_level");
+        json_string(&json, result->oom_level);
+    }
+    json_key(&json, "stats");
+    cli_json_stats(&json, &result->stats);
     json_report(&json, report);
     json_close(&json, '}');
     json_end(&json);
-}
-
-static void print_stats(const struct run_options *o, const struct sbx_stats *stats)
-{
-    static const struct table_column columns[] = {
-        {.title = "NAME", .key = "name"},
-        {.title = "CPU", .key = "cpu_usec", .right = true},
-        {.title = "THROTTLED", .key = "throttled_usec", .right = true},
-        {.title = "MEM PEAK", .key = "memory_peak_bytes", .right = true},
-        {.title = "OOM", .key = "oom_kills", .right = true},
-        {.title = "PIDS PEAK", .key = "pids_peak", .right = true},
-        {.title = "REFUSED", .key = "pids_refused", .right = true},
-        {.title = "READ", .key = "io_read_bytes", .right = true},
-        {.title = "WRITTEN", .key = "io_write_bytes", .right = true},
-    };
-    char text[24];
-    struct table *table = table_new(columns, sizeof columns / sizeof columns[0]);
-    if (table == NULL)
-        return;
-    table_row(table);
-    table_text(table, o->spec.name);
-    table_uint_as(table, stats->cpu_usec, format_usec(stats->cpu_usec, text, sizeof text));
-    table_uint_as(table, stats->throttled_usec,
-                  format_usec(stats->throttled_usec, text, sizeof text));
-    table_uint_as(table, stats->memory_peak_bytes,
-                  format_bytes(stats->memory_peak_bytes, text, sizeof text));
-    table_uint(table, stats->oom_kills);
-    if (stats->pids_peak)
-        table_uint(table, stats->pids_peak);
-    else
-        table_none(table);
-    table_uint(table, stats->pids_refused);
-    table_uint_as(table, stats->io_read_bytes,
-                  format_bytes(stats->io_read_bytes, text, sizeof text));
-    table_uint_as(table, stats->io_write_bytes,
-                  format_bytes(stats->io_write_bytes, text, sizeof text));
-    table_print(table, stderr);
-    (void)table_free(table);
 }
 
 /* Permitted or not asked for: it is said either way, and what it means. */
@@ -309,6 +263,15 @@ static void say_omissions(const struct run_options *o, const struct sbx_report *
     }
     if (degraded & SBX_DEGRADE_CPU)
         cli_error("%s: started without cpu limit", o->spec.name);
+    if (degraded & SBX_DEGRADE_CPUSET)
+        cli_error("%s: started without cpuset; it may run on any CPU", o->spec.name);
+    if (degraded & SBX_DEGRADE_MEMORY_HIGH)
+        cli_error("%s: started without memory-high", o->spec.name);
+    if (degraded & SBX_DEGRADE_IO)
+        cli_error("%s: started without io-max and io-weight", o->spec.name);
+    if (degraded & SBX_DEGRADE_BUFFERED_WRITES)
+        cli_error("%s: started without buffered-writes; io-max holds for reads and O_DIRECT",
+                  o->spec.name);
     if (degraded & SBX_DEGRADE_ID_RANGE)
         cli_error("%s: started without id-range; on the host it has your id", o->spec.name);
     if (degraded & SBX_DEGRADE_LANDLOCK)
@@ -333,7 +296,7 @@ static int supervise(const struct run_options *o, sbx *s, int signals)
     if (o->json)
         print_json(o, &report, &result);
     else if (o->stats && result.stats.known)
-        print_stats(o, &result.stats);
+        cli_print_stats(&result.stats, stderr);
     return code;
 }
 

@@ -103,9 +103,13 @@ static void put_detail(struct member *m, const struct sbx_result *result)
                  value < 65 ? strsignal((int)value) : "?");
         break;
     case SBX_OOM:
-        snprintf(m->detail, size, "killed by OOM (limit %s, peak %s)",
-                 member_size(result->value, limit, sizeof(limit)),
-                 member_size(m->peak_bytes, peak, sizeof(peak)));
+        if (result->value)
+            snprintf(m->detail, size, "killed by OOM (limit %s, peak %s)",
+                     member_size(result->value, limit, sizeof(limit)),
+                     member_size(m->peak_bytes, peak, sizeof(peak)));
+        else
+            snprintf(m->detail, size, "killed by OOM (of cgroup %.64s, not its own; peak %s)",
+                     result->oom_level, member_size(m->peak_bytes, peak, sizeof(peak)));
         break;
     case SBX_TIMEOUT:
         snprintf(m->detail, size, "killed after its timeout of %llu ms", value);
@@ -230,7 +234,9 @@ static char *lend(const char *text)
     return u.out;
 }
 
-void member_describe(const struct member *m, Uds__Supervisor__Sandbox *ret, char *degraded[8])
+void member_describe(const struct member *m,
+                     Uds__Supervisor__Sandbox *ret,
+                     char *degraded[MEMBER_DEGRADED_MAX])
 {
     uds__supervisor__sandbox__init(ret);
     ret->id = m->id;
@@ -249,7 +255,8 @@ void member_describe(const struct member *m, Uds__Supervisor__Sandbox *ret, char
     ret->started_unix_ms = m->started_unix_ms;
     ret->cgroup = lend(m->report.cgroup);
     ret->degraded = degraded;
-    for (uint32_t bit = 1; bit && bit <= m->report.degraded && ret->n_degraded < 8; bit <<= 1)
+    for (uint32_t bit = 1;
+         bit && bit <= m->report.degraded && ret->n_degraded < MEMBER_DEGRADED_MAX; bit <<= 1)
         if (m->report.degraded & bit)
             degraded[ret->n_degraded++] = lend(sbx_degrade_name(bit));
     ret->cause = cause_of(m->outcome);

@@ -17,6 +17,7 @@
 
 #define MEMBER_BACKOFF_MIN_MS 100u
 #define MEMBER_BACKOFF_MAX_MS 10000u
+#define MEMBER_DEGRADED_MAX   16     /* kinds of omissions */
 #define MEMBER_HEALTHY_MS     10000u /* after so long a run the back-off begins anew */
 
 enum member_state {
@@ -72,7 +73,9 @@ int member_may_start(const struct member *m, bool shutting_down);
 void member_total(const struct member *m, const struct sbx_stats *now, struct sbx_stats *ret);
 
 /* The row that the router gets; strings are borrowed from @m, @degraded must hold 8 pointers. */
-void member_describe(const struct member *m, Uds__Supervisor__Sandbox *ret, char *degraded[8]);
+void member_describe(const struct member *m,
+                     Uds__Supervisor__Sandbox *ret,
+                     char *degraded[MEMBER_DEGRADED_MAX]);
 
 /* "64 MiB", "1536 KiB", "12 bytes". */
 const char *member_size(uint64_t bytes, char *buf, size_t size);

@@ -150,6 +150,23 @@ static int read_memory(struct reader *r, const struct node *node, void *field, c
     return result;
 }
 
+/* A control that is written as on a command line; a list repeats it. @arg: its name there; @field: the limits. */
+static int read_control(struct reader *r, const struct node *node, void *field, const void *arg)
+{
+    const char *why = "";
+    int result = 0;
+
+    if (node->kind == NODE_MAP)
+        return schema_fail(r, node, "is a map; must be a value, or a list of values");
+    if (node->kind == NODE_SCALAR && sbx_limits_set(field, arg, node->text, &why) < 0)
+        return schema_fail(r, node, "'%.64s' %s", node->text, why);
+    for (size_t i = 0; node->kind == NODE_LIST && i < node->n && result == 0; i++)
+        result = node->items[i]->kind == NODE_SCALAR
+                     ? read_control(r, node->items[i], field, arg)
+                     : schema_fail(r, node->items[i], "must be a value");
+    return result;
+}
+
 static int read_duration(struct reader *r, const struct node *node, void *field, const void *arg)
 {
     static const struct {
@@ -180,11 +197,16 @@ static int read_duration(struct reader *r, const struct node *node, void *field,
 static const struct schema_word ns_words[] = {
     {"user", SBX_NS_USER}, {"mount", SBX_NS_MOUNT}, {"pid", SBX_NS_PID},      {"net", SBX_NS_NET},
     {"ipc", SBX_NS_IPC},   {"uts", SBX_NS_UTS},     {"cgroup", SBX_NS_CGROUP}};
-static const struct schema_word degrade_words[] = {{"cgroup", SBX_DEGRADE_CGROUP},
-                                                   {"cpu", SBX_DEGRADE_CPU},
-                                                   {"id-range", SBX_DEGRADE_ID_RANGE},
-                                                   {"landlock", SBX_DEGRADE_LANDLOCK},
-                                                   {"stats", SBX_DEGRADE_STATS}};
+static const struct schema_word degrade_words[] = {
+    {"cgroup", SBX_DEGRADE_CGROUP},
+    {"cpu", SBX_DEGRADE_CPU},
+    {"id-range", SBX_DEGRADE_ID_RANGE},
+    {"landlock", SBX_DEGRADE_LANDLOCK},
+    {"stats", SBX_DEGRADE_STATS},
+    {"cpuset", SBX_DEGRADE_CPUSET},
+    {"memory-high", SBX_DEGRADE_MEMORY_HIGH},
+    {"io", SBX_DEGRADE_IO},
+    {"buffered-writes", SBX_DEGRADE_BUFFERED_WRITES}};
 static const struct schema_word fd_words[] = {{"memfd", UDS_FD_MEMFD},
                                               {"memfd-open", UDS_FD_MEMFD_OPEN},
                                               {"file-ro", UDS_FD_FILE_RO},
@@ -243,6 +265,11 @@ static const struct schema_field limit_fields[] = {
     FIELD(struct sbx_limits, cpu_weight, schema_read_u32, &weight),
     {"memory", read_memory, offsetof(struct sbx_limits, memory_bytes), NULL, false},
     FIELD(struct sbx_limits, pids, schema_read_number, &pids),
+    {"cpuset", read_control, 0, "cpuset", false},
+    {"memory_high", read_control, 0, "memory-high", false},
+    {"swap", read_control, 0, "swap", false},
+    {"io_max", read_control, 0, "io-max", false},
+    {"io_weight", read_control, 0, "io-weight", false},
 };
 static const struct schema_map limits_map = WORDS(limit_fields);
 

@@ -29,7 +29,7 @@
 void supervisor_tell_changed(struct supervisor *s, const struct cell *cell)
 {
     Uds__Supervisor__Sandbox row;
-    char *degraded[8];
+    char *degraded[MEMBER_DEGRADED_MAX];
 
     if (!s->router)
         return;
@@ -41,7 +41,7 @@ static void configure_router(struct supervisor *s, Uds__Supervisor__Configuratio
 {
     Uds__Supervisor__Sandbox *rows = calloc(s->ncells + 1, sizeof(*rows));
     Uds__Supervisor__Sandbox **list = calloc(s->ncells + 1, sizeof(*list));
-    char *(*degraded)[8] = calloc(s->ncells + 1, sizeof(*degraded));
+    char *(*degraded)[MEMBER_DEGRADED_MAX] = calloc(s->ncells + 1, sizeof(*degraded));
 
     if (rows && list && degraded) {
         for (size_t i = 0; i < s->ncells; i++) {

@@ -69,6 +69,22 @@ int sbxi_control_read_u64(int dirfd, const char *file, uint64_t *ret)
     return r < 0 ? r : parse(text, ret);
 }
 
+void sbxi_control_get(int dirfd, const char *file, uint64_t *ret)
+{
+    uint64_t value;
+    if (sbxi_control_read_u64(dirfd, file, &value) >= 0)
+        *ret = value;
+}
+
+void sbxi_control_get_key(int dirfd, const char *file, const char *key, uint64_t *ret)
+{
+    char text[4096];
+    uint64_t value;
+    if (sbxi_control_read(dirfd, file, text, sizeof text) >= 0 &&
+        sbxi_control_key(text, key, &value) >= 0)
+        *ret = value;
+}
+
 int sbxi_control_key(const char *text, const char *key, uint64_t *ret)
 {
     size_t len = strlen(key);
@@ -114,4 +130,27 @@ int sbxi_control_error(struct sbx_error *error,
             h->mount, own, file, backend, strerror(err), (unsigned)geteuid());
     return sbxi_error(error, err, "cgroup: %s = %s (%s, below %s%s): %s", file, value, backend,
                       h->mount, own, strerror(err));
+}
+
+int sbxi_control_put(const struct sbxi_hierarchy *h,
+                     const char *backend,
+                     int dirfd,
+                     const char *file,
+                     const char *text,
+                     struct sbx_error *error)
+{
+    int r = sbxi_control_write(dirfd, file, text);
+    return r < 0 ? sbxi_control_error(error, -r, backend, h, file, text) : 0;
+}
+
+int sbxi_control_put_u64(const struct sbxi_hierarchy *h,
+                         const char *backend,
+                         int dirfd,
+                         const char *file,
+                         uint64_t value,
+                         struct sbx_error *error)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+    return sbxi_control_put(h, backend, dirfd, file, text, error);
 }

@@ -26,6 +26,7 @@ static const struct {
     {SBXI_CTL_CPU, "cpu", "cpu"},          {SBXI_CTL_CPUACCT, "cpuacct", NULL},
     {SBXI_CTL_MEMORY, "memory", "memory"}, {SBXI_CTL_PIDS, "pids", "pids"},
     {SBXI_CTL_IO, "blkio", "io"},          {SBXI_CTL_FREEZER, "freezer", NULL},
+    {SBXI_CTL_CPUSET, "cpuset", "cpuset"},
 };
 enum {
     NNAMES = sizeof names / sizeof names[0]
@@ -225,6 +226,7 @@ int sbxi_cgroup_probe(struct sbxi_cgroup_layout *ret,
                       struct sbx_error *error)
 {
     struct sbxi_cgroup_layout layout = {.fake = root != NULL};
+    snprintf(layout.root, sizeof layout.root, "%s", root ? root : "");
     if (parent && !parent_is_plain(parent))
         return sbxi_error(error, EINVAL,
                           "cgroup: parent %s: must be an absolute path below the cgroup mounts, "

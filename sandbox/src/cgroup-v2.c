@@ -8,8 +8,6 @@
  * one moves them back and removes it (sweep.c). Other people's processes are never moved: if some live in our cgroup,
  * as in every login session, sandboxes are made in the next one above that is ours to write and has none, and if
  * there is none the error says so.
- *
- * memory.swap.max is 0: swap must not defeat the limit. memory.oom.group: the sandbox dies as a whole, not half.
  */
 
 #include <errno.h>
@@ -27,7 +25,6 @@
 #include "error.h"
 
 enum {
-    PERIOD_US = 100000,
     MAX_GENERATIONS = 64,
     MOVE_ROUNDS = 16
 };
@@ -38,26 +35,18 @@ static const struct {
     const char *name;
 } controllers_of[] = {
     {SBXI_CTL_MEMORY, "memory"}, /* first: the one that says EBUSY */
-    {SBXI_CTL_IO, "io"},
-    {SBXI_CTL_CPU, "cpu"},
-    {SBXI_CTL_PIDS, "pids"},
+    {SBXI_CTL_IO, "io"},         {SBXI_CTL_CPU, "cpu"},
+    {SBXI_CTL_PIDS, "pids"},     {SBXI_CTL_CPUSET, "cpuset"},
 };
 enum {
     NCONTROLLERS = sizeof controllers_of / sizeof controllers_of[0]
 };
 
-static uint32_t v2_needs(const struct sbx_limits *limits)
-{
-    return (limits->cpu_percent || limits->cpu_weight ? (uint32_t)SBXI_CTL_CPU : 0) |
-           (limits->memory_bytes ? (uint32_t)SBXI_CTL_MEMORY : 0) |
-           (limits->pids ? (uint32_t)SBXI_CTL_PIDS : 0);
-}
-
 static bool v2_wants(const struct sbxi_cgroup_layout *layout,
                      const struct sbxi_hierarchy *h,
-                     const struct sbx_limits *limits)
+                     uint32_t controllers)
 {
-    (void)layout, (void)limits;
+    (void)layout, (void)controllers;
     return h->v2;
 }
 
@@ -300,113 +289,20 @@ static int v2_prepare(const struct sbxi_cgroup_layout *layout,
     _cleanup_close_ int fd = sbxi_cgtree_open(path, layout->fake);
     if (fd < 0)
         return sbxi_control_error(error, -fd, "v2", h, "", "");
+    if (layout->lasting) /* limits may come later, when processes live below */
+        controllers |= h->controllers;
+    if (controllers & SBXI_CTL_IO) /* without it buffered writes belong to nobody */
+        controllers |= h->controllers & SBXI_CTL_MEMORY;
     int r = hand_down_needed(layout, h, fd, not_yet(fd, controllers), cleaner, error);
     if (r >= 0)
-        hand_down_if_free(fd, h->controllers);
+        hand_down_if_free(fd, h->controllers & ~(uint32_t)SBXI_CTL_CPUSET);
     return r;
-}
-
-static int put(const struct sbxi_hierarchy *h,
-               int fd,
-               const char *file,
-               const char *text,
-               struct sbx_error *error)
-{
-    int r = sbxi_control_write(fd, file, text);
-    return r < 0 ? sbxi_control_error(error, -r, "v2", h, file, text) : 0;
-}
-
-/* A control that may be missing without anything being lost: no swap, an older kernel. */
-static int put_if_there(const struct sbxi_hierarchy *h,
-                        int fd,
-                        const char *file,
-                        const char *text,
-                        struct sbx_error *error)
-{
-    int r = sbxi_control_write(fd, file, text);
-    return r < 0 && r != -ENOENT ? sbxi_control_error(error, -r, "v2", h, file, text) : 0;
-}
-
-static int v2_limit(const struct sbxi_hierarchy *h,
-                    int fd,
-                    const struct sbx_limits *limits,
-                    struct sbx_error *error)
-{
-    char text[64];
-    int r = 0;
-    if (limits->cpu_percent) {
-        snprintf(text, sizeof text, "%llu %d",
-                 (unsigned long long)limits->cpu_percent * PERIOD_US / 100, PERIOD_US);
-        r = put(h, fd, "cpu.max", text, error);
-    }
-    if (r >= 0 && limits->cpu_weight) {
-        snprintf(text, sizeof text, "%u", limits->cpu_weight);
-        r = put(h, fd, "cpu.weight", text, error);
-    }
-    if (r >= 0 && limits->memory_bytes) {
-        snprintf(text, sizeof text, "%llu", (unsigned long long)limits->memory_bytes);
-        r = put(h, fd, "memory.max", text, error);
-        if (r >= 0)
-            r = put_if_there(h, fd, "memory.swap.max", "0", error);
-        if (r >= 0)
-            r = put_if_there(h, fd, "memory.oom.group", "1", error);
-    }
-    if (r >= 0 && limits->pids) {
-        snprintf(text, sizeof text, "%llu", (unsigned long long)limits->pids);
-        r = put(h, fd, "pids.max", text, error);
-    }
-    return r;
-}
-
-/* "8:0 rbytes=1 wbytes=2 …" a line, a device each. */
-static void sum_io(const char *text, struct sbx_stats *stats)
-{
-    unsigned long long value;
-    for (const char *p = text; (p = strstr(p, "bytes=")); p += 6) {
-        if (p == text || sscanf(p, "bytes=%llu", &value) != 1)
-            continue;
-        if (p[-1] == 'r')
-            stats->io_read_bytes += value;
-        else if (p[-1] == 'w')
-            stats->io_write_bytes += value;
-    }
-}
-
-static void key_of(int fd, const char *file, const char *key, uint64_t *ret)
-{
-    char text[4096];
-    uint64_t value;
-    if (sbxi_control_read(fd, file, text, sizeof text) >= 0 &&
-        sbxi_control_key(text, key, &value) >= 0)
-        *ret = value;
-}
-
-static void number_of(int fd, const char *file, uint64_t *ret)
-{
-    uint64_t value;
-    if (sbxi_control_read_u64(fd, file, &value) >= 0)
-        *ret = value;
-}
-
-static void v2_stats(const struct sbxi_hierarchy *h, int fd, struct sbx_stats *stats)
-{
-    (void)h;
-    char text[4096];
-    key_of(fd, "cpu.stat", "usage_usec", &stats->cpu_usec);
-    key_of(fd, "cpu.stat", "throttled_usec", &stats->throttled_usec);
-    number_of(fd, "memory.current", &stats->memory_bytes);
-    number_of(fd, "memory.peak", &stats->memory_peak_bytes);
-    key_of(fd, "memory.events", "oom_kill", &stats->oom_kills);
-    number_of(fd, "pids.current", &stats->pids);
-    number_of(fd, "pids.peak", &stats->pids_peak);
-    key_of(fd, "pids.events", "max", &stats->pids_refused);
-    if (sbxi_control_read(fd, "io.stat", text, sizeof text) >= 0)
-        sum_io(text, stats);
 }
 
 const struct sbxi_cgroup_backend sbxi_cgroup_v2 = {.name = "v2",
-                                                   .needs = v2_needs,
+                                                   .lacks = sbxi_cgroup_v2_lacks,
                                                    .wants = v2_wants,
                                                    .prepare = v2_prepare,
-                                                   .limit = v2_limit,
-                                                   .stats = v2_stats};
+                                                   .limit = sbxi_cgroup_v2_limit,
+                                                   .read = sbxi_cgroup_v2_read,
+                                                   .stats = sbxi_cgroup_v2_stats};

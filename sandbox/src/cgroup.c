@@ -27,6 +27,7 @@
 #include "cgtree.h"
 #include "cleaner.h"
 #include "cleanup.h"
+#include "demand.h"
 #include "error.h"
 
 enum {
@@ -36,149 +37,45 @@ enum {
 };
 _Static_assert(SBXI_CGROUP_HIERARCHIES <= SBXI_CLEANER_BATCH, "one message registers all");
 
-struct member {
-    const struct sbxi_hierarchy *h;
-    int fd;
-    char path[SBXI_RECORD_PATH_MAX];
-};
-
-struct sbxi_cgroup {
-    struct sbxi_cgroup_layout layout;
-    sbx_cleaner *cleaner;
-    size_t n;
-    struct member members[SBXI_CGROUP_HIERARCHIES];
-};
-
-static const char *control_name(uint32_t bit)
-{
-    return bit == SBXI_CTL_CPU ? "cpu" : bit == SBXI_CTL_MEMORY ? "memory" : "pids";
-}
-
 static const char *own_of(const struct sbxi_hierarchy *h)
 {
     return strcmp(h->own, "/") ? h->own : "";
 }
 
-static uint32_t offered(const struct sbxi_cgroup_layout *layout)
+static int name_member(struct sbxi_member *m, const struct sbxi_hierarchy *h, const char *name)
 {
-    uint32_t bits = 0;
-    for (size_t i = 0; i < layout->n; i++)
-        if (!layout->hierarchies[i].v2 || layout->backend == &sbxi_cgroup_v2)
-            bits |= layout->hierarchies[i].controllers;
-    return bits;
-}
-
-static int check_controllers(const struct sbxi_cgroup_layout *layout,
-                             struct sbx_limits *limits,
-                             uint32_t degrade,
-                             uint32_t *degraded,
-                             struct sbx_error *error)
-{
-    uint32_t missing = layout->backend->needs(limits) & ~offered(layout);
-    if ((missing & SBXI_CTL_CPU) && (degrade & SBX_DEGRADE_CPU)) {
-        limits->cpu_percent = limits->cpu_weight = 0;
-        *degraded |= SBX_DEGRADE_CPU;
-        missing &= ~(uint32_t)SBXI_CTL_CPU;
-    }
-    if (!missing)
-        return 0;
-    uint32_t first = missing & -missing;
-    return sbxi_error(
-        error, EOPNOTSUPP,
-        "cgroup: %s limit: the %s backend has no %s controller here; mount or delegate "
-        "it, or permit --degrade=%s",
-        control_name(first), layout->backend->name, control_name(first),
-        first == SBXI_CTL_CPU ? "cpu" : "cgroup");
-}
-
-static int check_access(const struct sbxi_cgroup_layout *layout,
-                        const struct sbx_limits *limits,
-                        struct sbx_error *error)
-{
-    for (size_t i = 0; i < layout->n; i++) {
-        const struct sbxi_hierarchy *h = &layout->hierarchies[i];
-        char path[SBXI_RECORD_PATH_MAX];
-        if (!layout->backend->wants(layout, h, limits))
-            continue;
-        snprintf(path, sizeof path, "%s%s", h->mount, h->own);
-        if (faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS) < 0)
-            return sbxi_control_error(error, errno == ENOENT ? ESTALE : errno,
-                                      layout->backend->name, h, "", "a new directory");
-    }
-    return 0;
-}
-
-/* What an error becomes where an omission is permitted: 0 with its bit in @degraded, otherwise the error. */
-static int omit(int r, const struct sbx_limits *limits, uint32_t degrade, uint32_t *degraded)
-{
-    bool cpu = limits->cpu_percent || limits->cpu_weight;
-    if (!limits->memory_bytes && !limits->pids && (!cpu || (degrade & SBX_DEGRADE_CPU))) {
-        *degraded = SBX_DEGRADE_STATS; /* nothing else was asked of it but numbers */
-        *degraded |= cpu ? (uint32_t)SBX_DEGRADE_CPU : 0;
-        return 0;
-    }
-    if (degrade & SBX_DEGRADE_CGROUP) {
-        *degraded = SBX_DEGRADE_CGROUP;
-        return 0;
-    }
-    return r;
-}
-
-/* 1: make one with @limits; 0: go without, @degraded says why that is right; -errno. Makes nothing. */
-static int decide(const struct sbxi_cgroup_layout *layout,
-                  struct sbx_limits *limits,
-                  uint32_t degrade,
-                  uint32_t *degraded,
-                  struct sbx_error *error)
-{
-    int r;
-    if (!layout->backend)
-        r = sbxi_error(error, EOPNOTSUPP,
-                       "cgroup: no cgroup hierarchy that contains us is mounted; mount cgroup2 on "
-                       "/sys/fs/cgroup, or permit --degrade=cgroup");
-    else if ((r = check_controllers(layout, limits, degrade, degraded, error)) >= 0)
-        r = check_access(layout, limits, error);
-    return r >= 0 ? 1 : omit(r, limits, degrade, degraded);
-}
-
-int sbxi_cgroup_check(const struct sbxi_cgroup_layout *layout,
-                      const struct sbx_limits *limits,
-                      uint32_t degrade,
-                      uint32_t *ret_degraded,
-                      struct sbx_error *error)
-{
-    struct sbx_limits copy = *limits;
-    uint32_t degraded = 0;
-    int r = decide(layout, &copy, degrade, &degraded, error);
-    if (r < 0)
-        return r;
-    *ret_degraded = degraded;
-    return 0;
+    m->h = h;
+    m->fd = -1;
+    int len = snprintf(m->path, sizeof m->path, "%s%s/%s", h->mount, own_of(h), name);
+    return len < 0 || (size_t)len >= sizeof m->path ? -ENAMETOOLONG : 0;
 }
 
 /* Fills in the members' paths for the next free name and registers them. */
-static int register_names(sbxi_cgroup *cg, const char *name, const struct sbx_limits *limits)
+static int register_names(sbxi_cgroup *cg, const char *name, uint32_t controllers)
 {
     static atomic_uint running;
-    unsigned number = atomic_fetch_add(&running, 1);
     struct sbxi_record records[SBXI_CGROUP_HIERARCHIES];
+    char whole[128];
+    unsigned number = atomic_fetch_add(&running, 1);
+    if (cg->layout.lasting)
+        snprintf(whole, sizeof whole, "uds-group-%.64s", name);
+    else
+        snprintf(whole, sizeof whole, "uds-%.64s-%d-%u", name, (int)getpid(), number);
     cg->n = 0;
     for (size_t i = 0; i < cg->layout.n; i++) {
         const struct sbxi_hierarchy *h = &cg->layout.hierarchies[i];
-        if (!cg->layout.backend->wants(&cg->layout, h, limits))
+        if (!cg->layout.backend->wants(&cg->layout, h, controllers))
             continue;
-        struct member *m = &cg->members[cg->n];
-        m->h = h;
-        m->fd = -1;
-        int len = snprintf(m->path, sizeof m->path, "%s%s/uds-%.64s-%d-%u", h->mount, own_of(h),
-                           name, (int)getpid(), number);
-        if (len < 0 || (size_t)len >= sizeof m->path)
-            return -ENAMETOOLONG;
-        int r = sbxi_record_set_path(&records[cg->n], SBXI_RECORD_CGROUP, m->path);
+        struct sbxi_member *m = &cg->members[cg->n];
+        int r = name_member(m, h, whole);
+        if (r >= 0)
+            r = sbxi_record_set_path(&records[cg->n], SBXI_RECORD_CGROUP, m->path);
         if (r < 0)
             return r;
         cg->n++;
     }
+    if (cg->layout.note)
+        return cg->layout.note(records, cg->n, cg->layout.note_arg);
     return cg->cleaner ? sbxi_cleaner_add(cg->cleaner, records, cg->n) : 0;
 }
 
@@ -191,7 +88,7 @@ static void unregister_names(sbxi_cgroup *cg)
         sbxi_cleaner_remove(cg->cleaner, records, cg->n);
 }
 
-static int make_directory(const struct sbxi_cgroup_layout *layout, struct member *m)
+static int make_directory(const struct sbxi_cgroup_layout *layout, struct sbxi_member *m)
 {
     char parent[SBXI_RECORD_PATH_MAX];
     snprintf(parent, sizeof parent, "%s%s", m->h->mount, m->h->own);
@@ -224,13 +121,39 @@ static int unmake(sbxi_cgroup *cg)
     return remain;
 }
 
-static int make_directories(sbxi_cgroup *cg,
-                            const char *name,
-                            const struct sbx_limits *limits,
-                            struct sbx_error *error)
+int sbxi_cgroup_add_member(sbxi_cgroup *cg, const struct sbxi_hierarchy *h, struct sbx_error *error)
+{
+    struct sbxi_member *m = &cg->members[cg->n];
+    struct sbxi_record record;
+    int r = name_member(m, h, strrchr(cg->members[0].path, '/') + 1);
+    if (r >= 0 && cg->cleaner) {
+        r = sbxi_record_set_path(&record, SBXI_RECORD_CGROUP, m->path);
+        if (r >= 0)
+            r = sbxi_cleaner_add(cg->cleaner, &record, 1);
+    }
+    if (r >= 0)
+        r = make_directory(&cg->layout, m);
+    if (r < 0)
+        return sbxi_control_error(error, -r, cg->layout.backend->name, h, "", "a new directory");
+    cg->n++;
+    return 0;
+}
+
+void sbxi_cgroup_drop_member(sbxi_cgroup *cg)
+{
+    struct sbxi_member *m = &cg->members[--cg->n];
+    struct sbxi_record record;
+    sbxi_closep(&m->fd);
+    if (sbxi_cgtree_remove(m->path, cg->layout.fake) == 0 && cg->cleaner &&
+        sbxi_record_set_path(&record, SBXI_RECORD_CGROUP, m->path) == 0)
+        sbxi_cleaner_remove(cg->cleaner, &record, 1);
+}
+
+static int
+make_directories(sbxi_cgroup *cg, const char *name, uint32_t controllers, struct sbx_error *error)
 {
     for (int attempt = 0;; attempt++) {
-        int r = register_names(cg, name, limits);
+        int r = register_names(cg, name, controllers);
         if (r < 0)
             return sbxi_error(error, -r, "cgroup: the cleaner did not take its name: %s",
                               strerror(-r));
@@ -240,6 +163,8 @@ static int make_directories(sbxi_cgroup *cg,
         if (i == cg->n)
             return 0;
         unmake(cg);
+        if (r == -EEXIST && cg->layout.lasting)
+            return sbxi_error(error, EEXIST, "cgroup: group %s: there is one already", name);
         if (r != -EEXIST || attempt == NAMES)
             return sbxi_control_error(error, r == -ENOENT ? ESTALE : -r, cg->layout.backend->name,
                                       cg->members[i].h, strrchr(cg->members[i].path, '/') + 1,
@@ -251,19 +176,22 @@ static int
 make(sbxi_cgroup *cg, const char *name, const struct sbx_limits *limits, struct sbx_error *error)
 {
     const struct sbxi_cgroup_backend *backend = cg->layout.backend;
+    uint32_t controllers = sbxi_demand_controllers(sbxi_demand_of(limits));
     int r = 0;
     for (size_t i = 0; i < cg->layout.n && r >= 0; i++)
-        if (backend->wants(&cg->layout, &cg->layout.hierarchies[i], limits))
-            r = backend->prepare(&cg->layout, &cg->layout.hierarchies[i], backend->needs(limits),
-                                 cg->cleaner, error);
+        if (backend->wants(&cg->layout, &cg->layout.hierarchies[i], controllers))
+            r = backend->prepare(&cg->layout, &cg->layout.hierarchies[i], controllers, cg->cleaner,
+                                 error);
     if (r >= 0)
-        r = make_directories(cg, name, limits, error);
+        r = make_directories(cg, name, controllers, error);
     if (r < 0)
         return r;
     for (size_t i = 0; i < cg->n && r >= 0; i++)
-        r = backend->limit(cg->members[i].h, cg->members[i].fd, limits, error);
+        r = backend->limit(&cg->layout, cg->members[i].h, cg->members[i].fd, limits, error);
     if (r < 0)
         unmake(cg);
+    else if (!cg->layout.lasting)
+        sbxi_cgroup_note_oom(cg);
     return r;
 }
 
@@ -278,7 +206,7 @@ int sbxi_cgroup_new(sbxi_cgroup **ret,
 {
     struct sbx_limits granted = *limits;
     uint32_t degraded = 0;
-    int r = decide(layout, &granted, degrade, &degraded, error);
+    int r = sbxi_cgroup_decide(layout, &granted, degrade, &degraded, error);
     if (r > 0) {
         _cleanup_free_ sbxi_cgroup *cg = calloc(1, sizeof *cg);
         if (!cg)
@@ -291,7 +219,7 @@ int sbxi_cgroup_new(sbxi_cgroup **ret,
             *ret_degraded = degraded;
             return 0;
         }
-        r = omit(r, limits, degrade, &degraded);
+        r = sbxi_cgroup_omit(r, limits, degrade, &degraded);
     }
     if (r < 0)
         return r;
@@ -300,7 +228,7 @@ int sbxi_cgroup_new(sbxi_cgroup **ret,
     return 0;
 }
 
-static const struct member *v2_member(const sbxi_cgroup *cg)
+static const struct sbxi_member *v2_member(const sbxi_cgroup *cg)
 {
     for (size_t i = 0; i < cg->n; i++)
         if (cg->members[i].h->v2)
@@ -310,7 +238,7 @@ static const struct member *v2_member(const sbxi_cgroup *cg)
 
 int sbxi_cgroup_get_dirfd(const sbxi_cgroup *cg)
 {
-    const struct member *m = v2_member(cg);
+    const struct sbxi_member *m = v2_member(cg);
     return m ? m->fd : -1;
 }
 
@@ -321,7 +249,7 @@ int sbxi_cgroup_open_join(const sbxi_cgroup *cg,
 {
     size_t n = 0;
     for (size_t i = 0; i < cg->n; i++) {
-        const struct member *m = &cg->members[i];
+        const struct sbxi_member *m = &cg->members[i];
         if (m->h->v2)
             continue;
         int fd = openat(m->fd, "tasks", O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
@@ -338,15 +266,21 @@ int sbxi_cgroup_open_join(const sbxi_cgroup *cg,
     return 0;
 }
 
+const struct sbxi_member *sbxi_cgroup_switch(const sbxi_cgroup *cg)
+{
+    const struct sbxi_member *found = v2_member(cg);
+    for (size_t i = 0; i < cg->n && !found; i++)
+        if (cg->members[i].h->controllers == SBXI_CTL_FREEZER)
+            found = &cg->members[i];
+    return found;
+}
+
 int sbxi_cgroup_kill(sbxi_cgroup *cg)
 {
-    int first = -1, fds[SBXI_CGROUP_HIERARCHIES];
-    for (size_t i = 0; i < cg->n; i++) {
+    const struct sbxi_member *all = sbxi_cgroup_switch(cg);
+    int first = all ? all->fd : -1, fds[SBXI_CGROUP_HIERARCHIES];
+    for (size_t i = 0; i < cg->n; i++)
         fds[i] = cg->members[i].fd;
-        if (cg->members[i].h->v2 ||
-            (first < 0 && cg->members[i].h->controllers == SBXI_CTL_FREEZER))
-            first = fds[i];
-    }
     /* The one that kills all at once; the others then are empty already, or catch who did not get that far. */
     int r = first >= 0 ? sbxi_cgtree_kill_all(&first, 1, KILL_MS) : 0;
     int r2 = sbxi_cgtree_kill_all(fds, cg->n, KILL_MS);
@@ -367,15 +301,14 @@ int sbxi_cgroup_get_stats(const sbxi_cgroup *cg, struct sbx_stats *ret)
 {
     struct sbx_stats stats = {.known = true};
     for (size_t i = 0; i < cg->n; i++)
-        if (!cg->members[i].h->v2 || cg->layout.backend == &sbxi_cgroup_v2)
-            cg->layout.backend->stats(cg->members[i].h, cg->members[i].fd, &stats);
+        cg->layout.backend->stats(cg->members[i].h, cg->members[i].fd, &stats);
     *ret = stats;
     return 0;
 }
 
 const char *sbxi_cgroup_get_path(const sbxi_cgroup *cg)
 {
-    const struct member *best = &cg->members[0];
+    const struct sbxi_member *best = &cg->members[0];
     for (size_t i = 0; i < cg->n; i++)
         if (cg->members[i].h->controllers & SBXI_CTL_MEMORY)
             best = &cg->members[i];

@@ -10,6 +10,8 @@
 
 #include <sys/types.h>
 
+#include "record.h"
+
 /*
  * The cgroup of one sandbox: one directory in each hierarchy that carries a limit, a statistic or the kill switch.
  *
@@ -27,6 +29,7 @@ enum sbxi_controller { /* bits */
     SBXI_CTL_PIDS = 1u << 3,
     SBXI_CTL_IO = 1u << 4, /* v1: blkio */
     SBXI_CTL_FREEZER = 1u << 5,
+    SBXI_CTL_CPUSET = 1u << 6,
 };
 
 #define SBXI_CGROUP_HIERARCHIES 8
@@ -40,7 +43,13 @@ struct sbxi_hierarchy {
 
 struct sbxi_cgroup_layout {
     const struct sbxi_cgroup_backend *backend; /* NULL = no usable hierarchy */
-    bool fake; /* a test's directory tree, not a cgroup file system */
+    bool fake;      /* a test's directory tree, not a cgroup file system */
+    char root[128]; /* fake: where / is; otherwise "" */
+    /* For a named group: a place in every hierarchy, and an OOM kills one process, not all. */
+    bool lasting;
+    /* Told the names of all directories before the first is made; NULL: only the cleaner is. */
+    int (*note)(const struct sbxi_record *records, size_t n, void *arg);
+    void *note_arg;
     int (*fill)(int dirfd,
                 const struct sbxi_hierarchy *h); /* fake: does the kernel's part of mkdir */
     size_t n;
@@ -87,6 +96,21 @@ int sbxi_cgroup_new(sbxi_cgroup **ret,
                     uint32_t *ret_degraded,
                     struct sbx_error *error);
 
+/*
+ * Opens one that exists, by the paths of its directories. @layout: as probed; where each lies replaces our own place in it.
+ * -ESTALE: some of it is gone. The object is freed by sbxi_cgroup_close().
+ */
+int sbxi_cgroup_open(sbxi_cgroup **ret,
+                     const struct sbxi_cgroup_layout *layout,
+                     const struct sbxi_record *records,
+                     size_t n,
+                     struct sbx_error *error);
+/* Frees the object and leaves the cgroup. NULL is fine, returns NULL. */
+sbxi_cgroup *sbxi_cgroup_close(sbxi_cgroup *cg);
+/* Moves the calling process into every directory. */
+int sbxi_cgroup_join(const sbxi_cgroup *cg, struct sbx_error *error);
+/* Of the processes in it, at most @max into @ret; returns how many there are. */
+int sbxi_cgroup_get_pids(const sbxi_cgroup *cg, pid_t *ret, size_t max);
 /* Directory fd on the v2 tree for CLONE_INTO_CGROUP, borrowed; -1: there is no v2 tree, joining does all. */
 int sbxi_cgroup_get_dirfd(const sbxi_cgroup *cg);
 /*
@@ -102,6 +126,22 @@ int sbxi_cgroup_open_join(const sbxi_cgroup *cg,
 int sbxi_cgroup_kill(sbxi_cgroup *cg);
 /* Counters of now. @ret->known is set; fields that the backend lacks stay 0. */
 int sbxi_cgroup_get_stats(const sbxi_cgroup *cg, struct sbx_stats *ret);
+/* What is in force now; SBX_UNLIMITED where nothing is, 0 where the backend cannot tell. */
+void sbxi_cgroup_get_limits(const sbxi_cgroup *cg, struct sbx_limits *ret);
+/* Changes what @limits name, all of it or nothing. -EOPNOTSUPP, -EBUSY (memory in use), -errno, with @error. */
+int sbxi_cgroup_set_limits(sbxi_cgroup *cg,
+                           const struct sbx_limits *limits,
+                           struct sbx_error *error);
+/* All in it stop, or go on. -EOPNOTSUPP: nothing here can; -ETIMEDOUT: one would not stop within 2 s, thawed again. */
+int sbxi_cgroup_freeze(sbxi_cgroup *cg, bool frozen);
+int sbxi_cgroup_is_frozen(const sbxi_cgroup *cg);
+/* After an OOM kill: @ret is the path of the cgroup whose limit it was, "/" = the machine. True: its own. */
+bool sbxi_cgroup_get_oom_level(const sbxi_cgroup *cg, char *ret, size_t size);
+/*
+ * On v1 the OOM killer takes one process, where v2 kills the whole sandbox: an eventfd that says it may have done so, the
+ * caller's. It also tells of cgroups above, so look at the counter. -1: not needed, or not to be had.
+ */
+int sbxi_cgroup_open_oom_event(const sbxi_cgroup *cg);
 /* 1: somebody lives in it, 0: empty, -errno. */
 int sbxi_cgroup_is_populated(const sbxi_cgroup *cg);
 /* Path below the mount of the main hierarchy (v2's on v2, memory's otherwise), for the report. */

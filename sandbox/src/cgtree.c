@@ -168,6 +168,44 @@ int sbxi_cgtree_is_populated(int fd)
     return strstr(text, "populated 1") != NULL;
 }
 
+static int read_file(int dirfd, const char *name, char *ret, size_t size)
+{
+    _cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, ret, size - 1);
+    if (n < 0)
+        return -errno;
+    ret[n] = '\0';
+    return 0;
+}
+
+int sbxi_cgtree_is_frozen(int fd)
+{
+    char text[256];
+    if (read_file(fd, "cgroup.events", text, sizeof text) == 0)
+        return strstr(text, "frozen 1") != NULL;
+    int r = read_file(fd, "freezer.state", text, sizeof text);
+    return r < 0 ? r : strncmp(text, "FROZEN", 6) == 0;
+}
+
+int sbxi_cgtree_freeze(int fd, bool frozen, int timeout_ms)
+{
+    int64_t deadline = (int64_t)sbxi_now_ms() + timeout_ms;
+    int r = write_file(fd, "cgroup.freeze", frozen ? "1" : "0");
+    if (r == -ENOENT)
+        r = write_file(fd, "freezer.state", frozen ? "FROZEN" : "THAWED");
+    if (r < 0)
+        return r;
+    while (sbxi_cgtree_is_frozen(fd) != frozen) {
+        if ((int64_t)sbxi_now_ms() >= deadline) {
+            if (frozen)
+                sbxi_cgtree_freeze(fd, false, 0);
+            return -ETIMEDOUT;
+        }
+        poll(NULL, 0, 1);
+    }
+    return 0;
+}
+
 /* Until cgroup.events says something new, or a while where there is no such file. */
 static void wait_for_change(int fd, int timeout_ms)
 {

@@ -21,6 +21,10 @@ int sbxi_cgtree_kill(int fd);
 int sbxi_cgtree_is_populated(int fd);
 /* Kills and waits for all of @fds (-1 entries are skipped) to be empty, at most @timeout_ms. 0 or -ETIMEDOUT. */
 int sbxi_cgtree_kill_all(const int *fds, size_t n, int timeout_ms);
+/* Stops everybody in it and below (cgroup.freeze, freezer.state), or lets them go on. -ENOENT: it has neither; -ETIMEDOUT:
+ * not all stopped within @timeout_ms, and now all go on. */
+int sbxi_cgtree_freeze(int fd, bool frozen, int timeout_ms);
+int sbxi_cgtree_is_frozen(int fd);
 /* Removes directory @path deepest first. 0 also when it does not exist; -EBUSY: somebody lives in it. One attempt. */
 int sbxi_cgtree_remove(const char *path, bool fake);
 /* The same for several, until all are gone or @timeout_ms is over. Returns how many remain. */

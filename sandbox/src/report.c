@@ -96,11 +96,11 @@ int sbxi_report_failure(const sbx_plan *plan,
     return -event->err;
 }
 
-/* Killed without our doing, and the cgroup counts a kill for memory: it was the limit. */
+/* Killed without our doing, and the cgroup counts a kill for memory: that was it. */
 static bool is_oom(const sbx *s, int status)
 {
-    return s->memory_limit && s->cgroup && s->stats.oom_kills > 0 && WIFSIGNALED(status) &&
-           WTERMSIG(status) == SIGKILL;
+    return s->cgroup && s->stats.oom_kills > 0 &&
+           (s->oom || (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL));
 }
 
 void sbxi_result_fill(sbx *s)
@@ -115,7 +115,8 @@ void sbxi_result_fill(sbx *s)
         result->value = (uint64_t)s->timeout_ms;
     } else if (is_oom(s, status)) {
         result->outcome = SBX_OOM;
-        result->value = s->memory_limit;
+        if (sbxi_cgroup_get_oom_level(s->cgroup, result->oom_level, sizeof result->oom_level))
+            result->value = s->memory_limit;
     } else if (WIFSIGNALED(status)) {
         result->outcome = SBX_SIGNALED;
         result->value = (uint64_t)WTERMSIG(status);

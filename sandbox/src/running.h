@@ -27,8 +27,11 @@ struct sbx {
     sbx_cleaner *cleaner, *own_cleaner; /* own: nobody gave us one */
     sbxi_cgroup *cgroup;                /* NULL: none */
     pid_t init_pid;                     /* 0: none, or reaped */
-    int init_fd, control, epoll;        /* pidfd; our end; both of them in one fd to poll */
-    bool own_pids;                      /* a pid namespace: who kills PID 1 kills them all */
+    int init_fd, control, epoll;        /* pidfd; our end; all of them in one fd to poll */
+    int oom_event;      /* v1: somebody may have been killed for memory; -1 = none */
+    bool oom;           /* somebody was: all go with it */
+    uint64_t oom_until; /* ms: till then look whether it was somebody of ours; 0 = no need */
+    bool own_pids;      /* a pid namespace: who kills PID 1 kills them all */
     bool ids_taken;
     bool ended; /* @last is the payload's end */
     bool finished;

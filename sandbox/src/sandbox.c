@@ -17,11 +17,14 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "error.h"
 #include "kernel.h"
 #include "running.h"
 
 enum {
-    INIT_ENDS_MS = 1000
+    INIT_ENDS_MS = 1000,
+    OOM_LOOK_MS = 200,
+    OOM_STEP_MS = 2
 };
 
 int sbxi_event_receive(int control, struct sbxi_event *ret)
@@ -85,6 +88,7 @@ void sbxi_teardown(sbx *s)
     read_stats(s);
     if (!s->finished)
         sbxi_result_fill(s);
+    s->oom_until = 0;
     if (!s->stats.known && s->ended) {
         s->stats.cpu_usec = s->last.cpu_usec;
         s->stats.memory_peak_bytes = s->last.peak_kib * 1024;
@@ -111,9 +115,27 @@ int sbx_get_timeout(const sbx *s)
         return 0;
     if (s->kill_at && (!at || s->kill_at < at))
         at = s->kill_at;
+    if (s->oom_until)
+        return OOM_STEP_MS;
     if (!at)
         return -1;
     return at <= now ? 0 : at - now > 3600000 ? 3600000 : (int)(at - now);
+}
+
+/* v1 tells that the OOM killer comes, in ours or in a cgroup above; the counter, a moment later, that it was in ours. */
+static bool was_oom(sbx *s, uint64_t now)
+{
+    uint64_t times;
+    struct sbx_stats stats = {0};
+    if (s->oom_event >= 0 && read(s->oom_event, &times, sizeof times) == (ssize_t)sizeof times)
+        s->oom_until = now + OOM_LOOK_MS;
+    if (!s->oom_until)
+        return false;
+    if (now >= s->oom_until)
+        s->oom_until = 0;
+    sbxi_cgroup_get_stats(s->cgroup, &stats);
+    s->oom = stats.oom_kills > 0;
+    return s->oom;
 }
 
 static bool is_over(sbx *s)
@@ -129,7 +151,7 @@ static bool is_over(sbx *s)
             s->last = event;
             s->ended = true;
         }
-    if (s->ended || over || r < 0)
+    if (s->ended || over || r < 0 || was_oom(s, now))
         return true;
     if (s->timeout_at && now >= s->timeout_at && s->end == SBXI_BY_ITSELF) {
         s->end = SBXI_BY_TIMEOUT;
@@ -174,6 +196,42 @@ int sbx_get_stats(sbx *s, struct sbx_stats *ret)
     return 0;
 }
 
+static int is_changeable(const sbx *s)
+{
+    return s->finished || s->ended ? -ESRCH : !s->cgroup ? -EOPNOTSUPP : 0;
+}
+
+int sbx_set_limits(sbx *s, const struct sbx_limits *limits, struct sbx_error *error)
+{
+    struct sbx_limits own = *limits;
+    int r = is_changeable(s);
+    if (r < 0)
+        return sbxi_error(error, -r, "cgroup: limits: %s",
+                          r == -ESRCH ? "the sandbox has ended" : "the sandbox has no cgroup");
+    if (own.pids && own.pids != SBX_UNLIMITED)
+        own.pids++; /* PID 1 is ours */
+    r = sbxi_cgroup_set_limits(s->cgroup, &own, error);
+    if (r >= 0 && limits->memory_bytes)
+        s->memory_limit = limits->memory_bytes == SBX_UNLIMITED ? 0 : limits->memory_bytes;
+    return r;
+}
+
+int sbx_get_limits(sbx *s, struct sbx_limits *ret)
+{
+    int r = is_changeable(s);
+    if (r < 0)
+        return r;
+    sbxi_cgroup_get_limits(s->cgroup, ret);
+    ret->pids -= ret->pids && ret->pids != SBX_UNLIMITED;
+    return 0;
+}
+
+int sbx_freeze(sbx *s, bool frozen)
+{
+    int r = is_changeable(s);
+    return r < 0 ? r : sbxi_cgroup_freeze(s->cgroup, frozen);
+}
+
 int sbx_signal(sbx *s, int signo)
 {
     struct sbxi_command command = {.type = SBXI_SIGNAL, .value = (uint32_t)signo};
@@ -211,6 +269,7 @@ sbx *sbx_free(sbx *s)
     if (!s->finished)
         sbxi_teardown(s);
     sbxi_closep(&s->epoll);
+    sbxi_closep(&s->oom_event);
     sbxi_closep(&s->init_fd);
     sbxi_closep(&s->control);
     free(s);

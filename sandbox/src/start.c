@@ -287,7 +287,7 @@ static int make_cgroup(const sbx_plan *plan, sbx *s, struct sbx_error *error)
     struct sbxi_cgroup_layout layout;
     struct sbx_limits limits = plan->limits;
     uint32_t degraded = 0;
-    if (limits.pids)
+    if (limits.pids && limits.pids != SBX_UNLIMITED)
         limits.pids++; /* PID 1 is ours */
     int r = sbxi_cgroup_probe(&layout, NULL, plan->cgroup_parent, error);
     if (r < 0)
@@ -325,6 +325,10 @@ static int watch(sbx *s)
     if (s->epoll < 0 || epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->control, &event) < 0 ||
         epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->init_fd, &event) < 0)
         return -errno;
+    if (s->cgroup && s->memory_limit)
+        s->oom_event = sbxi_cgroup_open_oom_event(s->cgroup);
+    if (s->oom_event >= 0 && epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->oom_event, &event) < 0)
+        return -errno;
     return 0;
 }
 
@@ -360,7 +364,7 @@ int sbx_start(sbx **ret, const sbx_plan *plan, sbx_cleaner *cleaner, struct sbx_
     if (!s)
         return sbxi_error(error, ENOMEM, "sandbox %s: no memory", plan->name);
     words->err = 0;
-    s->init_fd = s->control = s->epoll = -1;
+    s->init_fd = s->control = s->epoll = s->oom_event = -1;
     int r = start(plan, s, cleaner, words);
     if (r < 0) {
         if (!words->err)

@@ -211,7 +211,7 @@ static int remove_leaf(const char *path)
         return fd == -ENOENT || leaf == -ENOENT ? 0 : fd < 0 ? fd : leaf;
     if (!only_child(fd, slash + 1))
         return 0;
-    static const char *const off[] = {"-cpu", "-memory", "-pids", "-io"};
+    static const char *const off[] = {"-cpuset", "-cpu", "-memory", "-pids", "-io"};
     for (size_t i = 0; i < sizeof off / sizeof off[0]; i++)
         write_control(fd, "cgroup.subtree_control", off[i]);
     int procs = openat(leaf, "cgroup.procs", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);

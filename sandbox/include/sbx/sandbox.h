@@ -2,6 +2,7 @@
 #ifndef SBX_SANDBOX_H
 #define SBX_SANDBOX_H
 
+#include <sbx/limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -60,6 +61,12 @@ enum sbx_degrade { /* bits */
     SBX_DEGRADE_ID_RANGE = 1u << 2,
     SBX_DEGRADE_LANDLOCK = 1u << 3, /* "landlock" */
     SBX_DEGRADE_STATS = 1u << 4,    /* "stats": no cgroup statistics */
+    SBX_DEGRADE_CPUSET = 1u << 5,   /* "cpuset": any CPU */
+    SBX_DEGRADE_MEMORY_HIGH =
+        1u << 6, /* "memory-high": nothing below the memory limit (v1 has no such control) */
+    SBX_DEGRADE_IO = 1u << 7, /* "io": no rates and weights of I/O */
+    SBX_DEGRADE_BUFFERED_WRITES =
+        1u << 8, /* "buffered-writes": a rate of writes holds for O_DIRECT and reads only (v1) */
 };
 
 enum sbx_seccomp {
@@ -83,15 +90,6 @@ struct sbx_named_fd {
 struct sbx_rlimit {
     int resource;
     uint64_t soft, hard;
-};
-
-#define SBX_MEMORY_MIN (1u << 20) /* of a memory limit: below that nothing starts */
-
-struct sbx_limits {
-    uint32_t cpu_percent;  /* of one CPU; 0 = none */
-    uint32_t cpu_weight;   /* 1–10000; 0 = none */
-    uint64_t memory_bytes; /* 0 = none */
-    uint64_t pids;         /* 0 = none */
 };
 
 struct sbx_spec {
@@ -212,21 +210,10 @@ void sbx_plan_print(const sbx_plan *plan, FILE *out);
 
 typedef struct sbx sbx;
 
-struct sbx_stats {
-    bool known; /* false: no cgroup (rootless); then only what wait4 gave is filled in */
-    uint64_t cpu_usec;
-    uint64_t throttled_usec;
-    uint64_t memory_bytes, memory_peak_bytes;
-    uint64_t oom_kills;
-    uint64_t pids, pids_peak; /* peak 0 where the kernel has none */
-    uint64_t pids_refused;    /* forks refused by the limit */
-    uint64_t io_read_bytes, io_write_bytes;
-};
-
 enum sbx_outcome {
-    SBX_EXITED = 1,   /* value = exit code */
-    SBX_SIGNALED,     /* value = signal */
-    SBX_OOM,          /* value = memory limit in bytes: killed by the cgroup's limit */
+    SBX_EXITED = 1, /* value = exit code */
+    SBX_SIGNALED,   /* value = signal */
+    SBX_OOM, /* killed for memory; value = the limit in bytes, 0 if it was not the sandbox's own */
     SBX_TIMEOUT,      /* value = timeout in ms */
     SBX_STOPPED,      /* we were asked to stop it */
     SBX_SETUP_FAILED, /* value = errno; the payload never ran; error has the words */
@@ -235,6 +222,7 @@ enum sbx_outcome {
 struct sbx_result {
     enum sbx_outcome outcome;
     uint64_t value;
+    char oom_level[256];    /* SBX_OOM: the cgroup whose limit it was, "/" = the machine's memory */
     struct sbx_stats stats; /* read before the cgroup is removed */
     struct sbx_error error;
 };
@@ -279,6 +267,20 @@ int sbx_wait(sbx *s, struct sbx_result *ret_result);
 void sbx_get_report(const sbx *s, struct sbx_report *ret);
 /* The counters now, or the last there were. Always 0; @ret->known is false without a cgroup. */
 int sbx_get_stats(sbx *s, struct sbx_stats *ret);
+/*
+ * Change limits of a running sandbox; what @limits does not name stays. In force when it returns.
+ * Errors: -ESRCH it has ended; -EOPNOTSUPP it has no cgroup, or the backend lacks the control; -EBUSY it uses more memory than the
+ * new limit and cannot give it back; -errno of the kernel; each with @error.
+ */
+int sbx_set_limits(sbx *s, const struct sbx_limits *limits, struct sbx_error *error);
+/* The limits as the kernel has them, SBX_UNLIMITED where there is none. Errors: -ESRCH it has ended; -EOPNOTSUPP it has no cgroup. */
+int sbx_get_limits(sbx *s, struct sbx_limits *ret);
+/*
+ * Stop all of its processes where they are, or let them go on; it may be killed while frozen.
+ * Errors: -ESRCH it has ended; -EOPNOTSUPP it has no cgroup; -ETIMEDOUT a process sits in the kernel (then it is thawed again).
+ * Blocking: until all are stopped, 2 s at most.
+ */
+int sbx_freeze(sbx *s, bool frozen);
 /* Send a signal to the payload, through PID 1. Errors: -EINVAL no such signal; -ESRCH it has ended; -EAGAIN PID 1 does not listen. */
 int sbx_signal(sbx *s, int signo);
 /*
@@ -296,9 +298,6 @@ int sbx_ns_parse(const char *text, uint32_t *ret_bit);
 const char *sbx_ns_name(uint32_t bit);
 int sbx_degrade_parse(const char *text, uint32_t *ret_bit);
 const char *sbx_degrade_name(uint32_t bit);
-/* "50%" → 50 (1 … 1000000); "64M" → bytes (K M G, base 1024). Errors: -EINVAL malformed, -ERANGE out of range. */
-int sbx_parse_percent(const char *text, uint32_t *ret);
-int sbx_parse_bytes(const char *text, uint64_t *ret);
 /*
  * Files that a jail of these binaries needs, as host paths. ELF is parsed in an unprivileged child.
  * @binaries: absolute paths, NULL-terminated

@@ -14,8 +14,13 @@ Test(parse_bytes, takes_numbers_and_units_of_1024)
     static const struct {
         const char *text;
         uint64_t value;
-    } good[] = {{"0", 0},          {"1", 1},           {"64K", 65536},
-                {"64M", 64 << 20}, {"3G", 3ULL << 30}, {"18446744073709551615", UINT64_MAX}};
+    } good[] = {{"0", 0},
+                {"1", 1},
+                {"64K", 65536},
+                {"64M", 64 << 20},
+                {"3G", 3ULL << 30},
+                {"2T", 2ULL << 40},
+                {"18446744073709551615", UINT64_MAX}};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         uint64_t value = 99;
         cr_assert_eq(sbx_parse_bytes(good[i].text, &value), 0, "%s", good[i].text);
@@ -27,7 +32,7 @@ Test(parse_bytes, refuses_signs_spaces_and_other_units)
 {
     UDS_TEST_GUARD;
     static const char *const bad[] = {"",   "-1",  "+1",   " 1",   "1 ",   "M",
-                                      "1m", "1MB", "1KiB", "0x10", "1.5M", "1T"};
+                                      "1m", "1MB", "1KiB", "0x10", "1.5M", "1P"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         uint64_t value = 99;
         cr_assert_eq(sbx_parse_bytes(bad[i], &value), -EINVAL, "\"%s\"", bad[i]);
@@ -70,7 +75,7 @@ Test(parse_words, go_both_ways)
         seen |= bit;
     }
     cr_assert_eq(seen, SBX_NS_ALL);
-    for (uint32_t word = SBX_DEGRADE_CGROUP; word <= SBX_DEGRADE_STATS; word <<= 1) {
+    for (uint32_t word = SBX_DEGRADE_CGROUP; word <= SBX_DEGRADE_BUFFERED_WRITES; word <<= 1) {
         cr_assert_eq(sbx_degrade_parse(sbx_degrade_name(word), &bit), 0);
         cr_assert_eq(bit, word);
     }

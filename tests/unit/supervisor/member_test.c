@@ -178,7 +178,7 @@ Test(member, tells_an_oom_with_limit_and_peak)
         .value = 64u << 20,
         .stats = {.known = true, .memory_peak_bytes = (64u << 20) - (1u << 19)}};
     Uds__Supervisor__Sandbox row;
-    char *degraded[8];
+    char *degraded[MEMBER_DEGRADED_MAX];
     struct member m;
 
     member_init(&m, 3, &entry);
@@ -199,7 +199,7 @@ Test(member, describes_what_runs)
     UDS_TEST_GUARD;
     struct stack_sandbox entry = entry_of(STACK_RESTART_NO);
     Uds__Supervisor__Sandbox row;
-    char *degraded[8];
+    char *degraded[MEMBER_DEGRADED_MAX];
     struct member m;
 
     member_init(&m, 1, &entry);

@@ -28,7 +28,8 @@ static const char whole[] = "broker:\n"
                             "    isolate: [user, net]\n"
                             "    root: {jail: [/bin/decoder]}\n"
                             "    env: {LANG: C, EMPTY: ''}\n"
-                            "    limits: {cpu: 50%, memory: 64M, pids: 8, cpu_weight: 200}\n"
+                            "    limits: {cpu: 50%, memory: 64M, pids: 8, cpu_weight: 200, "
+                            "memory_high: 48M, swap: 0, cpuset: '0-1,3'}\n"
                             "    serve: [thumbnail]\n"
                             "    call: ['log.>']\n"
                             "    publish: [a.b]\n"
@@ -80,6 +81,9 @@ Test(stack, reads_every_key_of_a_sandbox)
     cr_expect_eq(d->limits.memory_bytes, 64u << 20);
     cr_expect_eq(d->limits.pids, 8);
     cr_expect_eq(d->limits.cpu_weight, 200);
+    cr_expect_eq(d->limits.memory_high_bytes, 48u << 20);
+    cr_expect(d->limits.swap_named && d->limits.swap_bytes == 0);
+    cr_expect_str_eq(d->limits.cpus, "0-1,3");
     cr_expect_str_eq(d->verbs.serve.v[0], "thumbnail");
     cr_expect_eq(d->verbs.serve.line, 12);
     cr_expect_str_eq(d->verbs.call.v[0], "log.>");
@@ -143,7 +147,7 @@ Test(stack, takes_every_word_that_the_libraries_know)
         cr_expect_eq(stack->sandboxes[0].isolate, bit);
         stack_free(stack);
     }
-    for (uint32_t bit = 1; bit <= SBX_DEGRADE_STATS; bit <<= 1) {
+    for (uint32_t bit = 1; bit <= SBX_DEGRADE_BUFFERED_WRITES; bit <<= 1) {
         snprintf(text, sizeof(text), "sandboxes: {a: {command: [/x], degrade: [%s]}}",
                  sbx_degrade_name(bit));
         struct stack *stack = parse(text);
