@@ -89,7 +89,7 @@ static void scene_close(struct scene *scene)
 static int send_one(uds_conn *conn, uint64_t id, size_t len)
 {
     _cleanup_msg_ uds_msg *msg = NULL;
-    void *room;
+    void *room = NULL;
 
     cr_assert_eq(uds_msg_new(&msg, UDS_MSG_MESSAGE, id, NULL, 0), 0);
     cr_assert_eq(uds_msg_reserve_body(msg, len, &room), 0);
@@ -285,7 +285,7 @@ static int send_rounds(int fd)
 
     for (uint64_t i = 0; r == 0 && i < ROUNDS; i++) {
         _cleanup_msg_ uds_msg *msg = NULL;
-        void *room;
+        void *room = NULL;
 
         r = uds_msg_new(&msg, UDS_MSG_MESSAGE, i, NULL, 0);
         if (r == 0)
@@ -331,7 +331,7 @@ Test(arena_record, does_not_wait_behind_a_message_that_nobody_takes)
     UDS_TEST_GUARD;
     _cleanup_msg_ uds_msg *msg = NULL;
     struct scene scene;
-    void *room;
+    void *room = NULL;
 
     scene_open(&scene, NULL);
     turn(&scene);
