@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""from-header.py HEADER TEMPLATE OUT: the manual page of a noun, made from its public header.
+"""from-header.py HEADER TEMPLATE OUT: the manual page of a noun, made from its public header. Beside OUT, in the directory
+functions, a page for each function sends the reader there.
 
 The contract of a function is written once, in the header; the page repeats it with the synopsis and the types. TEMPLATE
 has the rest: lines `@brief TEXT` (what the noun is) and `@links PAGE SECTION…` (see also), then mdoc that comes after
@@ -271,7 +272,8 @@ def main():
     name = "uds_" + header.stem
     out = ['.\\" Made from uds/%s by from-header.py.' % header.name, ".Dd $Mdocdate$", f".Dt {name.upper()} 3", ".Os", ".Sh NAME"]
     names = [f.name for _, functions in groups for f in functions]
-    out += [f".Nm {name}", f".Nd {brief}", ".Sh SYNOPSIS", f".In uds/{header.name}"]
+    listed = [name, *(n for n in names if n != name)]
+    out += [f".Nm {n} ," for n in listed[:-1]] + [f".Nm {listed[-1]}", f".Nd {brief}", ".Sh SYNOPSIS", f".In uds/{header.name}"]
     for _, functions in groups:
         for function in functions:
             out += function.synopsis()
@@ -299,6 +301,11 @@ def main():
         sys.exit("\n".join(f"{header}: {p}" for p in problems))
     text = re.sub(r"(\.Sh DESCRIPTION|\.Sh FUNCTIONS|\.Ss [^\n]*)\n\.Pp\n", r"\1\n", "\n".join(out) + "\n")
     target.write_text(text.replace("$Mdocdate$", "November 26, 2026"))
+    functions = target.parent / "functions"
+    functions.mkdir(exist_ok=True)
+    for n in names:
+        if n != name:
+            (functions / f"{n}.3").write_text(f".so man3/{name}.3\n")
 
 
 main()

@@ -61,6 +61,9 @@ def files_are_all_there_and_no_others(installed):
     expected |= {"bin/uds", "bin/uds-bench", "bin/uds-broker"} | {f"libexec/uds/uds-{p}" for p in ("router", "sandbox-init", "cleaner")}
     expected |= {f"share/man/man{p.suffix[1:]}/{p.name}" for p in (SOURCE / "docs/man").glob("*.[1-8]")}
     expected |= {f"share/man/man3/{p.stem}" for p in (SOURCE / "docs/man").glob("*.3.in")}
+    for header in (SOURCE / "libuds/include/uds").glob("*.h"):
+        functions = re.findall(r"^UDS_EXPORT[^;]*?\b(uds_\w+)\(", header.read_text(), re.M)
+        expected |= {f"share/man/man3/{f}.3" for f in functions}
     expect(f"missing {expected - found}, too much {found - expected}", expected == found)
     expect("something outside the prefix", not [p for p in installed.stage.rglob("*") if not p.is_dir()])
 
