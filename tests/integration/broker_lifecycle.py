@@ -13,7 +13,7 @@ import sys
 import time
 
 sys.path.insert(0, os.environ["UDS_SOURCE"] + "/tests/support")
-from broker import BIN, NOBODY, Broker, Scene, check, need_root, run_parts, wait_for  # noqa: E402
+from broker import BIN, NOBODY, PATIENCE, Broker, Scene, check, need_root, run_parts, wait_for  # noqa: E402
 from wire import Peer  # noqa: E402
 
 need_root()
@@ -136,7 +136,7 @@ sandboxes:
     before = time.monotonic()
     code = b.end()
     took = time.monotonic() - before
-    check("stubborn: TERM, then kill after 2 s", code == 0 and 1.9 <= took < 8, (code, took, b.log()))
+    check("stubborn: TERM, then kill after 2 s", code == 0 and 1.9 <= took < 8 * PATIENCE, (code, took, b.log()))
     scene.expect_nothing_left("stubborn")
     b = Broker(scene, stack).ready()
     before = time.monotonic()
@@ -144,7 +144,7 @@ sandboxes:
     b.wait("broker", "stopping")
     code = b.end(signal.SIGINT)
     took = time.monotonic() - before
-    check("stubborn: the second signal kills at once", code == 0 and took < 1.9, (code, took, b.log()))
+    check("stubborn: the second signal kills at once", code == 0 and took < 1.9 * PATIENCE, (code, took, b.log()))
     scene.expect_nothing_left("stubborn, twice")
 
 

@@ -58,25 +58,29 @@ check "peak is at the limit" [ "$(json memory_peak_bytes)" -le 33554432 ]
 check "peak is at the limit" [ "$(json memory_peak_bytes)" -ge 25165824 ]
 expect "the next one is not hurt" 0 '' $r --memory 32M -- true
 
-# Sockets that nobody reads: 64 MiB if nothing limited them, in pages of which /proc/net/sockstat counts every one.
+# Sockets that nobody reads take 64 MiB if nothing limits them (seen), 10 under the limit. Not by /proc/net/sockstat, in
+# which the whole machine's sockets are.
 sockets=$(
     cat <<'PY'
-import resource, socket, sys
-door, kept = socket.create_server(("127.0.0.1", 0)), []
+import socket, sys
+door, kept, sent = socket.create_server(("127.0.0.1", 0)), [], 0
 for _ in range(64):
     client = socket.create_connection(door.getsockname())
     kept += [client, door.accept()[0]]
     client.setblocking(False)
     try:
         for _ in range(16):
-            client.send(bytes(1 << 16))
+            sent += client.send(bytes(1 << 16))
     except BlockingIOError:
         pass
-pages = int(next(line for line in open("/proc/net/sockstat") if line.startswith("TCP")).split()[-1])
-sys.exit(pages * resource.getpagesize() > 32 << 20)
+sys.exit(sent > 32 << 20)
 PY
 )
-expect "socket buffers are memory" 0 '' $r --memory 32M -- python3 -c "$sockets"
+$r --memory 32M -- python3 -c "$sockets" >"$dir/out" 2>"$dir/err" </dev/null
+got=$?
+# cgroup v2 counts them together with everything else: then who wants one page more for itself may be killed (seen on 6.1).
+[ $got = 0 ] || { [ $got = 120 ] && grep -q 'OOM: limit 32' "$dir/err"; } ||
+    fail "socket buffers are memory: exit status $got: $(head -c 300 "$dir/err")"
 
 # -- pids
 expect "forks are refused" 0 '' $r --pids 5 --json -- python3 -c '
@@ -118,14 +122,15 @@ while True:
         pass'
 check "fork bomb is gone" nothing_left
 
-# -- 40 at once
+# -- 40 at once; in a slow guest (tests/vm) fewer, or the last would wait too long for its cleaner
 started=
-for _ in $(seq 40); do
+[ -n "${UDS_VM:-}" ] && many=8 || many=40
+for _ in $(seq $many); do
     $r --memory 32M --pids 8 -- true &
     started="$started $!"
 done
 for pid in $started; do
-    wait "$pid" || fail "one of 40 parallel starts: $?"
+    wait "$pid" || fail "one of many parallel starts: $?"
 done
 
 # -- no right to make cgroups
