@@ -183,7 +183,7 @@ static void deed_send(struct scene *scene)
 
     /* The rent is paid: the next large body that finds no slot makes an arena. */
     if ((what & 1) && arenas && scene->conn->state != UDSI_CONN_CLOSED)
-        arenas->rent[16] = UINT64_C(1) << 40;
+        arenas->rent[udsi_slots_rank(64 << 10)] = UINT64_C(1) << 40;
     if (uds_msg_new(&msg, UDS_MSG_MESSAGE, 1, NULL, 0) < 0)
         abort();
     if ((what & 2 ? uds_conn_reserve_body(scene->conn, msg, LARGE, &room)
@@ -253,6 +253,7 @@ static void open_scene(struct scene *scene)
     struct raw_frame hello = {.type = UDS_MSG_HELLO, .head = head, .head_len = sizeof(head)};
 
     options.arena_bytes = LIMIT;
+    options.body_path = UDS_BODY_PATH_ARENA; /* by no clock */
     scene->peer = raw_conn(&scene->conn, SOCK_STREAM, &options, 0);
     uds_conn_set_callbacks(scene->conn, &callbacks, scene);
     if (raw_send_frame(scene->peer, &hello, -1, 0) < 0 || uds_conn_process(scene->conn) < 0 ||

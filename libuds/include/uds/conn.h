@@ -34,6 +34,18 @@ UDS_BEGIN_DECLS
 
 typedef struct uds_conn uds_conn;
 
+/*
+ * How a body that is large enough for an arena travels. Which way is fastest depends on the caches that the two sides
+ * share at the time, so a connection measures it with the bodies that it sends, and goes on measuring. The other values are
+ * for who has measured better.
+ */
+enum uds_body_path {
+    UDS_BODY_PATH_MEASURED, /* the way that was fastest lately */
+    UDS_BODY_PATH_ARENA,    /* in an arena, if there is room */
+    UDS_BODY_PATH_UNCACHED, /* the same, written past the caches of our core where the machine can (x86) */
+    UDS_BODY_PATH_IN_FRAMES, /* over the socket */
+};
+
 struct uds_conn_options {
     /* sizeof(struct uds_conn_options), as UDS_CONN_OPTIONS_INIT sets it; anything else is -EINVAL */
     size_t size;
@@ -54,6 +66,8 @@ struct uds_conn_options {
     /* Bound of the shared memory for large bodies, bytes: of what we make of it, and of what we map of the peer's, which the
      * peer pays for. 0 = none. Set by UDS_CONN_OPTIONS_INIT to UDS_ARENA_DEFAULT */
     size_t arena_bytes;
+    /* how large bodies of ours travel where arenas are in use; 0 = UDS_BODY_PATH_MEASURED */
+    enum uds_body_path body_path;
     /* 0 = no ring. Otherwise frames go through shared memory, if both sides want that: of each direction that we
      * offer, and the most that we take of a peer. A power of two, 4096 … 16 MiB; stream sockets only */
     uint32_t ring_bytes;
@@ -237,8 +251,8 @@ UDS_EXPORT UDS_NODISCARD int uds_conn_send(uds_conn *conn, uds_msg *msg);
  * @len:  bytes; replaces the former body
  * @ret_body: where to write; valid until the message is sent or its body replaced; written on success only
  *
- * As uds_msg_reserve_body(), which it falls back to: when arenas are not in use, the body is small, or no slot is free. There
- * is nothing to commit: uds_conn_send() names the place instead of copying. uds_msg_reserve_body() with a smaller length keeps
+ * As uds_msg_reserve_body(), which it falls back to: when arenas are not in use, the body is small, no slot is free, or bodies
+ * are found to be faster inside their frames (body_path). What is at *@ret_body is undefined until it is written. There is nothing to commit: uds_conn_send() names the place instead of copying. uds_msg_reserve_body() with a smaller length keeps
  * place and contents. A message that is not sent after all gives its slot back with its last reference; one that is sent on
  * another connection is copied. Keep messages no longer than needed: while one lives, its slot serves no other.
  *

@@ -13,16 +13,16 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "conn/arena.h"
 #include "conn/conn.h"
 #include "conn/msg.h"
+#include "conn/slotcopy.h"
 #include "socket/memfd.h"
 
 /*
- * Bodies from here on gain by an arena, one copy on each side included. Round trips in shares of the time inside frames,
- * both processes on one core, and on two that share an L3 cache: 32 KiB 0.80 and 1.05, 64 KiB 0.64 and 0.85, 1 MiB 0.56
- * and 0.84 (6.18, AMD EPYC of family 25, uds-bench bars). Below, the copies are short and the rest is the same: send,
- * wake, receive. On two cores that share no cache it is the other way round up to 1 MiB, see docs/decisions/0005.
+ * Bodies from here on can gain by an arena, one copy on each side included; whether they do is found out (pace.h). Below, the
+ * copies are short and the rest is the same: send, wake, receive.
  */
 #define BODY_MIN (32u << 10)
 
@@ -193,22 +193,34 @@ static void make_arena(uds_conn *conn, uint64_t slot_size, unsigned count)
 /* A body of @len bytes travels inside its frame for want of a slot: is it time to buy? */
 static void pay_rent(uds_conn *conn, size_t len)
 {
-    struct udsi_arenas *arenas = udsi_arenas_get(conn);
+    struct udsi_arenas *arenas = conn->arenas;
     uint64_t slot_size = udsi_slots_class(len);
-    unsigned count, class, doublings;
+    unsigned count, rank, doublings;
 
-    if (!arenas || slot_size == 0)
-        return;
     count = udsi_slots_plan(slot_size, available(conn));
     if (count == 0)
         return;
-    class = (unsigned)__builtin_ctzll(slot_size);
+    rank = udsi_slots_rank(slot_size);
     doublings = arenas->refusals < BACKOFF_MAX ? arenas->refusals : BACKOFF_MAX;
-    arenas->rent[class] += len;
-    if (arenas->rent[class] < (slot_size * count * RENT_FACTOR) << doublings)
+    arenas->rent[rank] += len;
+    if (arenas->rent[rank] < (slot_size * count * RENT_FACTOR) << doublings)
         return;
-    arenas->rent[class] = 0;
+    arenas->rent[rank] = 0;
     make_arena(conn, slot_size, count);
+}
+
+/* What is known about ways for bodies of @len bytes, at least BODY_MIN. */
+static struct udsi_pace *pace_of(struct udsi_arenas *arenas, size_t len)
+{
+    return &arenas->paces[udsi_slots_rank(udsi_slots_class(len))];
+}
+
+/* The way of a body of @len bytes that an arena is worth; what fits no record does not go inside frames. */
+static enum udsi_way way_of(const uds_conn *conn, size_t len)
+{
+    enum udsi_way way = udsi_pace_way(pace_of(conn->arenas, len));
+
+    return way == UDSI_WAY_FRAME && is_over_record(conn, len) ? UDSI_WAY_SLOT : way;
 }
 
 /* The smallest free slot that @len bytes fit in. */
@@ -255,17 +267,40 @@ static bool is_built_here(struct udsi_arenas *arenas, const uds_msg *msg, struct
 
 bool udsi_arena_place(uds_conn *conn, const uds_msg *msg, struct udsi_place *ret)
 {
+    enum udsi_way way;
+
     if (!msg || msg->body_len == 0 || !may_use(conn))
         return false;
     if (is_built_here(conn->arenas, msg, ret))
         return true;
-    if (!is_worth(conn, msg->body_len))
+    if (!is_worth(conn, msg->body_len) || !udsi_arenas_get(conn) || (msg->is_placed && !msg->lease))
         return false;
-    if (find_free(conn->arenas, msg->body_len, ret))
-        return true;
-    if (!is_over_record(conn, msg->body_len)) /* otherwise it pays nothing: it does not travel */
-        pay_rent(conn, msg->body_len);
-    return false;
+    way = way_of(conn, msg->body_len);
+    if (way == UDSI_WAY_FRAME)
+        return false;
+    if (!find_free(conn->arenas, msg->body_len, ret)) {
+        /* What fits no record pays nothing: it does not travel. */
+        if (!is_over_record(conn, msg->body_len))
+            pay_rent(conn, msg->body_len);
+        return false;
+    }
+    ret->past = way == UDSI_WAY_PAST;
+    return true;
+}
+
+/* There is nothing to compare before the first body of its class has found a slot. */
+static void count_body(uds_conn *conn, size_t len, bool in_arena)
+{
+    struct udsi_pace *pace = pace_of(conn->arenas, len);
+
+    if (in_arena || udsi_pace_has_begun(pace))
+        udsi_pace_count(pace, len, udsi_slots_class(len), udsi_now_ns());
+}
+
+void udsi_arena_count(uds_conn *conn, const uds_msg *msg, bool in_arena)
+{
+    if (msg && msg->body_len >= BODY_MIN && !msg->is_placed && conn->arenas && may_use(conn))
+        count_body(conn, msg->body_len, in_arena);
 }
 
 /* Is there an arena for @len bytes, free or not? */
@@ -335,8 +370,12 @@ void udsi_arena_fill(const struct udsi_place *place, const uds_msg *msg)
     /* From where it lies, be that an arena of another peer, who may change it meanwhile: what he did is what is sent. */
     const void *body = uds_msg_peek_body_shared(msg, NULL);
 
-    if (body != at)
-        memcpy(at, body, msg->body_len);
+    if (body != at) {
+        if (place->past)
+            udsi_slot_copy_past(at, body, msg->body_len);
+        else
+            memcpy(at, body, msg->body_len);
+    }
     arena->out |= place->bit;
 }
 
@@ -344,15 +383,28 @@ int uds_conn_reserve_body(uds_conn *conn, uds_msg *msg, size_t len, void **ret_b
 {
     struct udsi_place place;
     struct udsi_lease *lease;
+    enum udsi_way way;
 
     if (msg->sealed)
         return -EBUSY;
-    if (!is_worth(conn, len) || !may_use(conn) || !find_free(conn->arenas, len, &place))
+    msg->is_placed = false;
+    if (!is_worth(conn, len) || len > UINT32_MAX || !may_use(conn) || !conn->arenas)
+        return uds_msg_reserve_body(msg, len, ret_body);
+    way = way_of(conn, len);
+    if (way == UDSI_WAY_FRAME) {
+        count_body(conn, len, false);
+        msg->is_placed = true;
+    }
+    if (way == UDSI_WAY_FRAME || !find_free(conn->arenas, len, &place))
         return uds_msg_reserve_body(msg, len, ret_body);
     lease = udsi_lease_new(place.arena->region, place.bit,
                            udsi_slots_offset(place.bit, place.arena->slot_size));
     if (!lease)
         return -ENOMEM;
+    count_body(conn, len, true);
+    msg->is_placed = true;
+    if (way == UDSI_WAY_PAST)
+        udsi_slot_wipe_past(lease->at, len);
     place.arena->held |= place.bit;
     udsi_msg_build_in(msg, lease, len, (size_t)place.arena->slot_size);
     *ret_body = msg->body;
@@ -366,7 +418,7 @@ bool udsi_arena_is_starved(const uds_conn *conn, const uds_msg *msg)
     struct udsi_place place;
     bool some_out = false;
 
-    if (!arenas || !is_worth(conn, len) || !may_use(conn))
+    if (!arenas || !is_worth(conn, len) || !may_use(conn) || way_of(conn, len) == UDSI_WAY_FRAME)
         return false;
     for (unsigned i = 0; i < arenas->nown; i++)
         some_out = some_out ||

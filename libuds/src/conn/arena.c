@@ -20,8 +20,18 @@
 
 struct udsi_arenas *udsi_arenas_get(uds_conn *conn)
 {
-    if (!conn->arenas)
-        conn->arenas = calloc(1, sizeof(*conn->arenas));
+    static const enum udsi_way ways[] = {
+        [UDS_BODY_PATH_ARENA] = UDSI_WAY_SLOT,
+        [UDS_BODY_PATH_UNCACHED] = UDSI_WAY_PAST,
+        [UDS_BODY_PATH_IN_FRAMES] = UDSI_WAY_FRAME,
+    };
+
+    if (conn->arenas)
+        return conn->arenas;
+    conn->arenas = calloc(1, sizeof(*conn->arenas));
+    for (unsigned i = 0; conn->arenas && i < UDSI_CLASSES; i++)
+        if (conn->body_path != UDS_BODY_PATH_MEASURED)
+            udsi_pace_fix(&conn->arenas->paces[i], ways[conn->body_path]);
     return conn->arenas;
 }
 

@@ -8,6 +8,7 @@
 
 #include <uds/conn.h>
 
+#include "conn/pace.h"
 #include "conn/region.h"
 #include "conn/slots.h"
 #include "wire/bodyref.h"
@@ -56,7 +57,8 @@ struct udsi_peer_arena {
 struct udsi_arenas {
     uint64_t own_bytes, peer_bytes; /* I4 the sums of sizes below */
     uint64_t own_last, peer_last;   /* the highest number so far */
-    uint64_t rent[64]; /* bytes that went inside frames, by class, since that class got an arena */
+    uint64_t rent[UDSI_CLASSES];    /* bytes that went inside frames since the class got an arena */
+    struct udsi_pace paces[UDSI_CLASSES];
     unsigned refusals; /* arenas that the peer could not take */
     unsigned nown, npeer;
     /* I5 npeer + nrefused <= UDSI_ARENAS_MAX: for the peer they are live until it hears */
@@ -71,6 +73,7 @@ struct udsi_arenas {
 struct udsi_place {
     struct udsi_own_arena *arena;
     uint64_t bit;
+    bool past; /* to be written past the caches */
 };
 
 /* ---- arenas of ours (arena-own.c) ---- */
@@ -80,6 +83,9 @@ struct udsi_place {
  * announce a new arena, for later.
  */
 bool udsi_arena_place(uds_conn *conn, const uds_msg *msg, struct udsi_place *ret);
+
+/* A frame with @msg was queued, its body in a slot or not: it counts for which way the next ones go. */
+void udsi_arena_count(uds_conn *conn, const uds_msg *msg, bool in_arena);
 
 /*
  * A body of @len bytes that fits no record of SEQPACKET, and found no slot. Sees to it that there will be one, and that

@@ -64,8 +64,9 @@ struct uds_conn {
     uint32_t peer_max_body, peer_max_fds;
     uint64_t features; /* that our HELLO offers; those in use are in.limits.features */
     uint64_t arena_bytes, peer_arena_bytes; /* what each side puts in arenas and maps of them */
-    struct udsi_arenas *arenas;             /* NULL: none yet */
-    size_t record_max;                      /* SEQPACKET: the largest record, 0 otherwise */
+    enum uds_body_path body_path;
+    struct udsi_arenas *arenas; /* NULL: none yet */
+    size_t record_max;          /* SEQPACKET: the largest record, 0 otherwise */
     bool
         slot_due; /* on_writable is due when a slot comes back: one was wanting for what fits no record */
     size_t max_bytes, max_fds_queued, high_water, low_water;

@@ -24,6 +24,7 @@ static int check_options(const struct uds_conn_options *options)
     if (options->size != sizeof(*options) || options->max_fds > UDS_FDS_MAX ||
         options->max_body > UINT32_MAX - UDS_HEAD_MAX || options->heartbeat_ms > HEARTBEAT_MAX ||
         options->max_stall_ms > INT32_MAX ||
+        (unsigned)options->body_path > UDS_BODY_PATH_IN_FRAMES ||
         (options->high_water != 0 && options->low_water > options->high_water))
         return -EINVAL;
     return 0;
@@ -101,6 +102,7 @@ int uds_conn_new(uds_conn **ret, int fd, const struct uds_conn_options *options)
         conn->low_water = conn->high_water;
     conn->beat.interval_ms = options->heartbeat_ms;
     conn->arena_bytes = options->arena_bytes;
+    conn->body_path = options->body_path;
     conn->features = UDS_FEATURE_HEARTBEAT | UDS_FEATURE_FINISH | UDS_FEATURE_STREAMING |
                      (options->arena_bytes > 0 ? UDS_FEATURE_ARENA : 0);
     conn->ring_bytes = options->ring_bytes;

@@ -29,6 +29,7 @@ struct uds_msg {
     bool owns_head, owns_body;
     /* on its way in: the body is a reference (wire/bodyref.h) to where the real one lies */
     bool in_arena;
+    bool is_placed; /* uds_conn_reserve_body() has chosen which way the body goes */
     int error;
     uint64_t id;
     size_t block; /* bytes of the allocation that this struct begins */

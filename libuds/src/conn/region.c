@@ -5,11 +5,11 @@
 #include "conn/region.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include <sys/mman.h>
 
 #include "block.h"
+#include "conn/slotcopy.h"
 
 struct udsi_region *udsi_region_new(void *base, size_t size)
 {
@@ -55,7 +55,7 @@ void udsi_lease_copy_out(struct udsi_lease *lease, void *to, size_t len)
 {
     if (!lease->region)
         return;
-    memcpy(to, lease->at, len);
+    udsi_slot_copy_out(to, lease->at, len);
     let_go(lease);
 }
 

@@ -13,7 +13,8 @@
 
 #define UDSI_SLOTS_MAX    64
 #define UDSI_SLOT_MIN     4096u       /* a page: smaller than that nobody gains */
-#define UDSI_SLOT_MIN_OWN (32u << 10) /* of arenas that we make: the smallest class */
+#define UDSI_SLOT_MIN_OWN (32u << 10) /* of arenas that we make: the smallest class … */
+#define UDSI_CLASSES      18          /* … of so many: the largest holds any body */
 
 /* All of @count slots, 1 … 64. */
 static inline uint64_t udsi_slots_all(unsigned count)
@@ -26,6 +27,12 @@ unsigned udsi_slots_count(uint64_t size, uint64_t slot_size);
 
 /* The class of a body of @len bytes: the slot size that an arena for it would have. 0: there is none so large. */
 uint64_t udsi_slots_class(uint64_t len);
+
+/* The number of a class: 0 … UDSI_CLASSES − 1. */
+static inline unsigned udsi_slots_rank(uint64_t slot_size)
+{
+    return (unsigned)__builtin_ctzll(slot_size / UDSI_SLOT_MIN_OWN);
+}
 
 /* How many slots an arena of a class gets that may have @limit bytes in all; 0: not even one fits. */
 unsigned udsi_slots_plan(uint64_t slot_size, uint64_t limit);

@@ -291,6 +291,7 @@ int uds_conn_serialise(uds_conn *conn, uds_snapshot *s)
     uds_snapshot_put_u64(s, conn->low_water);
     uds_snapshot_put_u32(s, conn->beat.interval_ms);
     uds_snapshot_put_u64(s, conn->arena_bytes);
+    uds_snapshot_put_u32(s, conn->body_path);
     uds_snapshot_put_u32(s, conn->ring_bytes);
     uds_snapshot_put_u32(s, conn->ring_propose);
     uds_snapshot_put_u32(s, conn->max_stall_ms);
@@ -330,6 +331,7 @@ static int get_options(uds_snapshot *s, struct uds_conn_options *ret)
     ret->low_water = (size_t)uds_snapshot_get_u64(s);
     ret->heartbeat_ms = uds_snapshot_get_u32(s);
     ret->arena_bytes = (size_t)uds_snapshot_get_u64(s);
+    ret->body_path = (enum uds_body_path)uds_snapshot_get_u32(s);
     ret->ring_bytes = uds_snapshot_get_u32(s);
     ret->ring_propose = uds_snapshot_get_u32(s) != 0;
     ret->max_stall_ms = uds_snapshot_get_u32(s);

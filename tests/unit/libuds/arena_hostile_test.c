@@ -38,6 +38,7 @@ static int open_conn(uds_conn **ret, size_t arena_bytes)
     int peer;
 
     options.arena_bytes = arena_bytes;
+    options.body_path = UDS_BODY_PATH_ARENA;
     peer = raw_conn(ret, SOCK_STREAM, &options, 0);
     udsi_write_u16(&w, UDSI_FIELD_MAX_BODY);
     udsi_write_u16(&w, 4);

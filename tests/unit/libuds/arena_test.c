@@ -113,28 +113,80 @@ static void warm(uds_conn *from, uds_conn *to, size_t len)
     cr_assert_fail("no arena was made");
 }
 
-static void open_pair(uds_conn **a, uds_conn **b, size_t arena_bytes)
+static void open_pair_by(uds_conn **a, uds_conn **b, size_t arena_bytes, enum uds_body_path path)
 {
     struct uds_conn_options options = UDS_CONN_OPTIONS_INIT;
 
     options.arena_bytes = arena_bytes;
+    options.body_path = path;
     cr_assert_eq(uds_conn_pair(a, b, &options), 0);
     step(*a, *b);
 }
 
+/* Which way a body goes shall not depend on the clock here. */
+static void open_pair(uds_conn **a, uds_conn **b, size_t arena_bytes)
+{
+    open_pair_by(a, b, arena_bytes, UDS_BODY_PATH_ARENA);
+}
+
 static void open_seqpacket_pair(uds_conn **a, uds_conn **b)
 {
-    int pair[2];
+    struct uds_conn_options options = UDS_CONN_OPTIONS_INIT;
 
-    cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-    cr_assert_eq(uds_conn_new(a, pair[0], NULL), 0);
-    cr_assert_eq(uds_conn_new(b, pair[1], NULL), 0);
+    options.body_path = UDS_BODY_PATH_ARENA;
+    cr_assert_eq(uds_conn_pair_records(a, b, &options), 0);
     step(*a, *b);
 }
 
 static bool came_by_arena(const uds_msg *msg)
 {
     return msg->lease != NULL;
+}
+
+/* Whatever way is on trial, bodies arrive as they were sent, in order, copied or built in place. */
+Test(arena, brings_every_body_whichever_way_it_goes)
+{
+    UDS_TEST_GUARD;
+    for (int path = UDS_BODY_PATH_MEASURED; path <= UDS_BODY_PATH_IN_FRAMES; path++) {
+        _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
+        unsigned by_arena = 0;
+
+        open_pair_by(&a, &b, UDS_ARENA_DEFAULT, (enum uds_body_path)path);
+        for (uint64_t i = 0; i < 1200; i++) {
+            size_t len = LARGE - (size_t)i % 64;
+            _cleanup_msg_ uds_msg *msg = NULL, *seen = NULL;
+            void *room;
+
+            if (i % 2 == 0) {
+                msg = make(i, len);
+            } else {
+                cr_assert_eq(uds_msg_new(&msg, UDS_MSG_MESSAGE, i, NULL, 0), 0);
+                cr_assert_eq(uds_conn_reserve_body(a, msg, len, &room), 0);
+                memset(room, (int)i, len);
+            }
+            cr_assert_eq(uds_conn_send(a, msg), 0);
+            msg = uds_msg_unref(msg);
+            seen = receive(a, b);
+            by_arena += came_by_arena(seen);
+            check_body(seen, i, len);
+            seen = uds_msg_unref(seen);
+            step(a, b);
+        }
+        cr_assert_eq(by_arena > 0, path != UDS_BODY_PATH_IN_FRAMES, "path %d: %u by arena", path,
+                     by_arena);
+        if (path == UDS_BODY_PATH_ARENA || path == UDS_BODY_PATH_UNCACHED)
+            cr_assert_gt(by_arena, 1000, "path %d: %u by arena", path, by_arena);
+    }
+}
+
+Test(arena, knows_its_paths_by_number)
+{
+    UDS_TEST_GUARD;
+    struct uds_conn_options options = UDS_CONN_OPTIONS_INIT;
+    uds_conn *a = NULL, *b = NULL;
+
+    options.body_path = (enum uds_body_path)(UDS_BODY_PATH_IN_FRAMES + 1);
+    cr_assert_eq(uds_conn_pair(&a, &b, &options), -EINVAL);
 }
 
 Test(arena, carries_large_bodies_once_a_connection_has_sent_many)

@@ -109,11 +109,11 @@ static void receive_one(uds_conn *conn, size_t len)
     (void)uds_msg_unref(msg);
 }
 
+static const unsigned char body[65536];
+
 /* @burst messages there and one back. */
 static void exchange(uds_conn *a, uds_conn *b, size_t len, int burst, int fd)
 {
-    static const unsigned char body[65536];
-
     for (int i = 0; i < burst; i++)
         send_one(a, body, len, fd);
     cr_assert_eq(uds_conn_flush(a), 0);
@@ -124,17 +124,19 @@ static void exchange(uds_conn *a, uds_conn *b, size_t len, int burst, int fd)
     receive_one(a, len);
 }
 
-static size_t allocations(size_t len, int burst, int fd)
+static size_t allocations_by(enum uds_body_path path, size_t len, int burst, int fd)
 {
+    struct uds_conn_options options = UDS_CONN_OPTIONS_INIT;
     uds_conn *a, *b;
     size_t before;
 
-    cr_assert_eq(uds_conn_pair(&a, &b, NULL), 0);
+    options.body_path = path;
+    cr_assert_eq(uds_conn_pair(&a, &b, &options), 0);
     (void)uds_conn_process(a);
     (void)uds_conn_process(b);
     (void)uds_conn_process(a);
-    for (int i = 0; i < 600;
-         i++) /* until buffers have the size that this flow needs, and arenas are there */
+    /* Until buffers have the size that this flow needs, arenas are there, and each way has been tried. */
+    for (int i = 0; i < (len < 32768 ? 600 : 3000); i++)
         exchange(a, b, len, burst, fd);
     before = heap_count();
     for (int i = 0; i < 200; i++)
@@ -143,6 +145,11 @@ static size_t allocations(size_t len, int burst, int fd)
     (void)uds_conn_unref(a);
     (void)uds_conn_unref(b);
     return before;
+}
+
+static size_t allocations(size_t len, int burst, int fd)
+{
+    return allocations_by(UDS_BODY_PATH_MEASURED, len, burst, fd);
 }
 
 Test(block, lets_a_steady_flow_of_messages_go_without_the_heap)
@@ -154,5 +161,7 @@ Test(block, lets_a_steady_flow_of_messages_go_without_the_heap)
     cr_assert_eq(allocations(64, 200, -1), 0, "a burst");
     cr_assert_eq(allocations(4096, 1, -1), 0);
     cr_assert_eq(allocations(32768, 1, -1), 0);
+    for (int path = UDS_BODY_PATH_ARENA; path <= UDS_BODY_PATH_IN_FRAMES; path++)
+        cr_assert_eq(allocations_by((enum uds_body_path)path, 32768, 1, -1), 0, "path %d", path);
     cr_assert_eq(allocations(64, 1, 0), 0, "with a descriptor");
 }
