@@ -15,12 +15,14 @@
 struct bar {
     const char *what;
     const char *workload;
-    const char *ours, *theirs; /* media; the ratio is ours to theirs */
+    const char *ours, *theirs; /* media; the ratio is ours to theirs, of several the fastest */
     size_t size, batch;
     bool cpus[CPUS_COUNT];
     bool at_least; /* the ratio must be at least @must, otherwise at most */
     double must, aim;
-    uint64_t run_ns; /* 0: as for most; longer where connections need a while to find their way */
+    /* 0: as for most; where connections need a while to find their way it is longer, and not counted. */
+    unsigned rounds; /* at most: a row is over when it is decided */
+    uint64_t run_ns, warm_ns;
 };
 
 extern const struct bar bars[];

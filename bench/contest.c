@@ -9,6 +9,8 @@
 
 #define RUN_ALONE_NS \
     UINT64_C(1000000) /* a verifying pass ends by its count; this only bounds the wait */
+#define LOOK_FIRST 8
+#define LOOK_EVERY 4
 
 void contest_add(struct contest *contest, const struct medium *medium, size_t batch)
 {
@@ -34,10 +36,19 @@ static bool takes_part(const struct contender *contender)
 
 const struct contender *contest_reference(const struct contest *contest)
 {
-    for (size_t i = 0; i < contest->count; i++)
-        if (takes_part(&contest->contenders[i]))
-            return &contest->contenders[i];
-    return NULL;
+    const struct contender *best = NULL;
+
+    for (size_t i = 0; i < contest->count; i++) {
+        const struct contender *c = &contest->contenders[i];
+
+        if (!takes_part(c))
+            continue;
+        if (!contest->last_against_best)
+            return c;
+        if (!best || (i + 1 < contest->count && c->middle < best->middle))
+            best = c;
+    }
+    return best;
 }
 
 static int run_contender(const struct contest *contest,
@@ -53,6 +64,7 @@ static int run_contender(const struct contest *contest,
         .size = contest->size,
         .batch = contender->batch,
         .run_ns = verify ? RUN_ALONE_NS : contest->run_ns,
+        .warm_ns = verify ? 0 : contest->warm_ns,
         .verify = verify,
     };
 
@@ -144,20 +156,53 @@ ratio_of(const double *above, const double *below, double *room, unsigned rounds
     return interval_of_median(room, rounds);
 }
 
-static void compare(struct contest *contest, double *room)
+/* After @rounds of them. */
+static void compare(struct contest *contest, unsigned rounds, double *room)
 {
-    const struct contender *reference = contest_reference(contest);
+    const struct contender *reference;
     bool by_rate = contest->workload->one_way;
 
+    for (size_t i = 0; contest->last_against_best && i < contest->count; i++) {
+        struct contender *c = &contest->contenders[i];
+
+        if (!takes_part(c))
+            continue;
+        memcpy(room, c->p50, rounds * sizeof(*room));
+        c->middle = interval_of_median(room, rounds).median;
+    }
+    reference = contest_reference(contest);
     for (size_t i = 0; reference && i < contest->count; i++) {
         struct contender *c = &contest->contenders[i];
 
         if (!takes_part(c))
             continue;
-        c->ratio = by_rate ? ratio_of(c->rate, reference->rate, room, contest->rounds)
-                           : ratio_of(c->p50, reference->p50, room, contest->rounds);
-        c->p99_ratio = ratio_of(c->p99, reference->p99, room, contest->rounds);
+        c->ratio = by_rate ? ratio_of(c->rate, reference->rate, room, rounds)
+                           : ratio_of(c->p50, reference->p50, room, rounds);
+        c->p99_ratio = ratio_of(c->p99, reference->p99, room, rounds);
     }
+}
+
+/* Is the interval of the last contender's ratio on one side of each limit? */
+static bool is_decided(const struct contest *contest)
+{
+    const struct interval *ratio = &contest->contenders[contest->count - 1].ratio;
+
+    for (size_t i = 0; i < contest->limits_count; i++)
+        if (ratio->low <= contest->limits[i] && contest->limits[i] <= ratio->high)
+            return false;
+    return contest->limits_count > 0;
+}
+
+/* Who looks often sees what he wants to see some time, so two looks in a row have to agree. */
+static bool is_over(struct contest *contest, unsigned rounds, bool *was_decided, double *room)
+{
+    bool before = *was_decided;
+
+    if (rounds < LOOK_FIRST || rounds % LOOK_EVERY != 0 || contest->limits_count == 0)
+        return false;
+    compare(contest, rounds, room);
+    *was_decided = is_decided(contest);
+    return before && *was_decided;
 }
 
 int contest_run(struct contest *contest,
@@ -166,6 +211,7 @@ int contest_run(struct contest *contest,
 {
     struct run_result *result = malloc(sizeof(*result));
     double *room = calloc(contest->rounds, sizeof(*room));
+    bool was_decided = false;
     int r = result && room ? 0 : -ENOMEM;
 
     for (size_t i = 0; r == 0 && i < contest->count; i++)
@@ -177,9 +223,11 @@ int contest_run(struct contest *contest,
     for (unsigned round = 0; r == 0 && round < contest->rounds; round++) {
         progress(contest, round);
         r = run_round(contest, round, result, error);
+        if (r == 0 && is_over(contest, round + 1, &was_decided, room))
+            contest->rounds = round + 1;
     }
     if (r == 0)
-        compare(contest, room);
+        compare(contest, contest->rounds, room);
     free(result);
     free(room);
     return r;

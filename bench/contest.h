@@ -15,6 +15,7 @@
  * stands where the figures do not. The result is the median of the ratios and how far it can be trusted.
  */
 #define CONTENDERS_MAX 16
+#define LIMITS_MAX     2
 
 struct contender {
     const struct medium *medium;
@@ -23,6 +24,7 @@ struct contender {
 
     /* Of each round: the p50 and p99 of ns, and messages a second. */
     double *p50, *p99, *rate;
+    double middle;              /* of p50 */
     struct histogram histogram; /* of all rounds */
     uint64_t messages, elapsed_ns, all_messages;
     struct run_usage usage;
@@ -35,9 +37,13 @@ struct contest {
     const struct workload *workload;
     enum cpus cpus;
     size_t size;
-    unsigned rounds;
-    uint64_t run_ns;
-    struct contender contenders[CONTENDERS_MAX]; /* the first that takes part is the reference */
+    unsigned rounds; /* as planned; when it is over, as many as it took */
+    uint64_t run_ns, warm_ns;
+    /* Over as soon as the interval of the last contender's ratio is on one side of each of these; none: all rounds. */
+    double limits[LIMITS_MAX];
+    size_t limits_count;
+    bool last_against_best; /* the reference is the fastest of those before the last */
+    struct contender contenders[CONTENDERS_MAX]; /* otherwise the first that takes part is */
     size_t count;
 };
 
@@ -46,7 +52,7 @@ void contest_add(struct contest *contest, const struct medium *medium, size_t ba
 /* The contender that was added last does not take part. */
 void contest_leave_out(struct contest *contest, const char *why);
 
-/* The reference, or NULL: nobody takes part. */
+/* The reference, or NULL: nobody takes part. Final when the contest is over. */
 const struct contender *contest_reference(const struct contest *contest);
 
 /*

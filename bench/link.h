@@ -45,7 +45,8 @@ enum medium_trait {
     MEDIUM_ONLY_BATCHES = 1u << 1, /* gathers messages by itself: there is no un-batched form */
     MEDIUM_SPINS = 1u << 2,        /* never sleeps: needs a core for each side */
     MEDIUM_OWNS_ITS_LOOP =
-        1u << 3, /* drive() and serve() instead of send() and receive(): round trips only */
+        1u << 3, /* drive() and serve() instead of send() and receive(): rtt and oneway only */
+    MEDIUM_ROUND_TRIPS_ONLY = 1u << 4,
 };
 
 /* Every call returns >= 0, or -errno with link->failed saying of what. */
@@ -71,7 +72,8 @@ struct medium {
     /* Nothing more will be sent. */
     int (*finish)(struct link *link);
 
-    /* With MEDIUM_OWNS_ITS_LOOP. drive() starts the meter after the first round trip. */
+    /* With MEDIUM_OWNS_ITS_LOOP. drive() starts the meter after the first round trip; one way, it sets link->stop when the
+     * meter has enough, and takes what still comes. */
     int (*drive)(struct link *link, struct meter *meter);
     int (*serve)(struct link *link);
 };

@@ -5,10 +5,10 @@
 #include <string.h>
 
 const struct medium *const media[] = {
-    &medium_uds_stream,    &medium_uds_seqpacket, &medium_uds_dgram,   &medium_tcp,
-    &medium_pipe,          &medium_cacheline,     &medium_libuds,      &medium_libuds_seqpacket,
-    &medium_libuds_inline, &medium_libuds_arena,  &medium_libuds_ring, &medium_libuds_event,
-    &medium_zeromq,
+    &medium_uds_stream,    &medium_uds_seqpacket, &medium_uds_dgram,       &medium_tcp,
+    &medium_pipe,          &medium_cacheline,     &medium_libuds,          &medium_libuds_seqpacket,
+    &medium_libuds_inline, &medium_libuds_slots,  &medium_libuds_uncached, &medium_libuds_arena,
+    &medium_libuds_ring,   &medium_libuds_event,  &medium_libevent,        &medium_zeromq,
 };
 const size_t media_count = sizeof(media) / sizeof(media[0]);
 

@@ -8,7 +8,8 @@
 
 extern const struct medium medium_uds_stream, medium_uds_seqpacket, medium_uds_dgram, medium_tcp,
     medium_pipe, medium_cacheline, medium_libuds, medium_libuds_seqpacket, medium_libuds_event,
-    medium_libuds_inline, medium_libuds_arena, medium_libuds_ring, medium_zeromq;
+    medium_libuds_inline, medium_libuds_slots, medium_libuds_uncached, medium_libuds_arena,
+    medium_libuds_ring, medium_libevent, medium_zeromq;
 
 /* All media in the order in which they are printed, those that this build lacks included. */
 extern const struct medium *const media[];

@@ -78,13 +78,20 @@ static uint32_t block_of(const struct run_spec *spec)
     return block < 1 ? 1 : block > BLOCK_MAX ? BLOCK_MAX : (uint32_t)block;
 }
 
+static uint64_t warm_ns_of(const struct run_spec *spec)
+{
+    uint64_t usual = spec->run_ns / 8;
+
+    return spec->warm_ns > 0 ? spec->warm_ns : usual > WARM_MIN_NS ? usual : WARM_MIN_NS;
+}
+
 static int drive(const struct run_spec *spec, struct link *link, struct shared *shared)
 {
     size_t count = VERIFY_BYTES / spec->size;
     struct meter meter = {
         .histogram = &shared->histogram,
         .run_ns = spec->run_ns,
-        .warm_ns = spec->run_ns / 8 > WARM_MIN_NS ? spec->run_ns / 8 : WARM_MIN_NS,
+        .warm_ns = warm_ns_of(spec),
         .block = block_of(spec),
     };
     int r;
@@ -280,7 +287,7 @@ start_both(const struct run_spec *spec, struct link *link, struct shared *shared
             (void)waitpid(pids[SIDE_DRIVER], NULL, 0);
         return r;
     }
-    deadline = now_ns() + spec->run_ns + (uint64_t)PATIENCE_MS * 1000000;
+    deadline = now_ns() + spec->run_ns + warm_ns_of(spec) + (uint64_t)PATIENCE_MS * 1000000;
     return await(shared, pids, deadline, error);
 }
 

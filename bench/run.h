@@ -21,7 +21,8 @@ struct run_spec {
     size_t size;
     size_t batch; /* one way: messages that are sent together */
     uint64_t run_ns;
-    bool verify; /* a few messages whose every byte is checked, instead of time */
+    uint64_t warm_ns; /* before that, not counted; 0: an eighth of it */
+    bool verify;      /* a few messages whose every byte is checked, instead of time */
 };
 
 /* What one process used, over all of its messages. */

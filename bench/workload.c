@@ -59,8 +59,9 @@ const char *workload_refuses(const struct workload *workload, const struct mediu
         return medium->absent;
     if (workload->with_fd && !(medium->traits & MEDIUM_CARRIES_FDS))
         return "carries no descriptors";
-    if (medium->traits & MEDIUM_OWNS_ITS_LOOP &&
-        (workload->one_way || workload->with_fd || workload->reply_size > 0))
-        return "does plain round trips only";
+    if (medium->traits & MEDIUM_ROUND_TRIPS_ONLY && workload->one_way)
+        return "does round trips only";
+    if (medium->traits & MEDIUM_OWNS_ITS_LOOP && (workload->with_fd || workload->reply_size > 0))
+        return "neither hands descriptors over nor sends short replies";
     return NULL;
 }

@@ -85,7 +85,7 @@ static int serve(struct link *link)
 const struct medium medium_cacheline = {
     .name = "cacheline",
     .summary = "two cache lines between two cores, spinning: no bodies, the floor of all",
-    .traits = MEDIUM_SPINS | MEDIUM_OWNS_ITS_LOOP,
+    .traits = MEDIUM_SPINS | MEDIUM_OWNS_ITS_LOOP | MEDIUM_ROUND_TRIPS_ONLY,
     .block = 1000,
     .open = open_lines,
     .attach = attach,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * libuds in a libevent loop, as a server uses it: messages come by on_message, answers are sent from there, and go out
- * with the loop's turn. The loop is the program: it is entered once and left at the end.
+ * with the loop's turn. The loop is the program: it is entered once and left at the end. One way, the sender queues
+ * messages up to the high-water mark, and goes on when on_writable says that few are left.
  */
 #include <errno.h>
 #include <event2/event.h>
@@ -15,6 +16,9 @@
 #include <uds/msg.h>
 
 #include "media.h"
+
+#define HIGH_BYTES (256u << 10)
+#define LOW_BYTES  (64u << 10)
 
 struct in_loop {
     int sockets[2]; /* -1 closed, or the connection's */
@@ -76,6 +80,24 @@ static bool goes_on(struct in_loop *state)
     return true;
 }
 
+/* One way: the sender's turn. */
+static void fill(struct in_loop *state)
+{
+    while (state->result == 0 && !atomic_load_explicit(state->link->stop, memory_order_relaxed) &&
+           uds_conn_get_queued_bytes(state->conn) <= HIGH_BYTES)
+        send_one(state);
+    if (!state->ending && atomic_load_explicit(state->link->stop, memory_order_relaxed)) {
+        state->ending = true;
+        (void)uds_conn_shutdown(state->conn, 0, NULL);
+    }
+}
+
+static void on_writable(uds_conn *conn, void *arg)
+{
+    (void)conn;
+    fill(arg);
+}
+
 static void on_message(uds_conn *conn, uds_msg *msg, void *arg)
 {
     struct in_loop *state = arg;
@@ -88,11 +110,13 @@ static void on_message(uds_conn *conn, uds_msg *msg, void *arg)
     (void)uds_msg_unref(msg);
     if (!right) {
         leave(state, -EBADMSG, "a message of another length");
-    } else if (goes_on(state)) {
-        send_one(state);
-    } else {
+    } else if (!goes_on(state)) {
         state->ending = true;
-        (void)uds_conn_shutdown(conn, 0, NULL);
+        atomic_store(state->link->stop, true); /* one way, what is still on its way comes, too */
+        if (!state->link->one_way)
+            (void)uds_conn_shutdown(conn, 0, NULL);
+    } else if (!state->link->one_way) {
+        send_one(state);
     }
 }
 
@@ -109,8 +133,9 @@ static void on_close(uds_conn *conn, int error, void *arg)
 
 static int attach(struct link *link)
 {
-    static const struct uds_conn_callbacks callbacks = {.on_message = on_message,
-                                                        .on_close = on_close};
+    static const struct uds_conn_callbacks callbacks = {
+        .on_message = on_message, .on_close = on_close, .on_writable = on_writable};
+    struct uds_conn_options options = UDS_CONN_OPTIONS_INIT;
     struct in_loop *state = link->state;
     int r;
 
@@ -119,7 +144,9 @@ static int attach(struct link *link)
     state->base = event_base_new();
     if (!state->base)
         return link_fail(link, -ENOMEM, "event_base_new");
-    r = uds_conn_new(&state->conn, state->sockets[link->side], NULL);
+    options.high_water = HIGH_BYTES;
+    options.low_water = LOW_BYTES;
+    r = uds_conn_new(&state->conn, state->sockets[link->side], &options);
     if (r < 0)
         return link_fail(link, r, "uds_conn_new");
     state->sockets[link->side] = -1;
@@ -145,7 +172,7 @@ static void close_loop(struct link *link)
     link->state = NULL;
 }
 
-static int serve(struct link *link)
+static int run_loop(struct link *link)
 {
     struct in_loop *state = link->state;
 
@@ -154,19 +181,27 @@ static int serve(struct link *link)
     return state->result;
 }
 
+static int serve(struct link *link)
+{
+    if (link->one_way)
+        fill(link->state);
+    return run_loop(link);
+}
+
 static int drive(struct link *link, struct meter *meter)
 {
     struct in_loop *state = link->state;
 
     state->meter = meter;
-    send_one(state);
-    return serve(link);
+    if (!link->one_way)
+        send_one(state);
+    return run_loop(link);
 }
 
 const struct medium medium_libuds_event = {
     .name = "libuds-event",
     .summary = "libuds in a libevent loop, over a Unix stream socketpair",
-    .traits = MEDIUM_OWNS_ITS_LOOP,
+    .traits = MEDIUM_OWNS_ITS_LOOP | MEDIUM_ONLY_BATCHES,
     .open = open_pair,
     .attach = attach,
     .close = close_loop,

@@ -6,9 +6,9 @@
  *
  * A descriptor is handed over as in stream.c: pushed into the message, taken out of it on the other side.
  *
- * Large bodies find their way by themselves. Two more media choose it: libuds-inline has no arenas, so that bodies always
- * travel inside their frames; libuds-arena writes a body where the peer reads it, in shared memory. With libuds-ring the
- * frames themselves go through shared memory: attach() does not return before both directions do.
+ * Large bodies find their way by themselves. Three more media fix it: libuds-inline, inside their frames; libuds-slots, in
+ * shared memory; libuds-uncached, the same, written past the caches. They are what the choice is held against. libuds-arena
+ * writes and reads bodies in place, in shared memory if that is found to be faster. With libuds-ring the frames themselves go through shared memory: attach() does not return before both directions do.
  */
 #include <errno.h>
 #include <poll.h>
@@ -107,7 +107,11 @@ static int attach(struct link *link)
     (void)close(state->sockets[1 - link->side]);
     state->sockets[1 - link->side] = -1;
     if (link->medium == &medium_libuds_inline)
-        options.arena_bytes = 0;
+        options.body_path = UDS_BODY_PATH_IN_FRAMES;
+    if (link->medium == &medium_libuds_slots)
+        options.body_path = UDS_BODY_PATH_ARENA;
+    if (link->medium == &medium_libuds_uncached)
+        options.body_path = UDS_BODY_PATH_UNCACHED;
     if (with_ring) {
         options.ring_bytes = RING_BYTES;
         options.ring_propose = link->side == SIDE_DRIVER;
@@ -243,7 +247,23 @@ const struct medium medium_libuds = {
 
 const struct medium medium_libuds_inline = {
     .name = "libuds-inline",
-    .summary = "the same, large bodies inside their frames, too",
+    .summary = "the same, large bodies always inside their frames",
+    .traits = MEDIUM_CARRIES_FDS,
+    .open = open_stream,
+    LIBUDS_VERBS,
+};
+
+const struct medium medium_libuds_slots = {
+    .name = "libuds-slots",
+    .summary = "the same, large bodies always in an arena",
+    .traits = MEDIUM_CARRIES_FDS,
+    .open = open_stream,
+    LIBUDS_VERBS,
+};
+
+const struct medium medium_libuds_uncached = {
+    .name = "libuds-uncached",
+    .summary = "the same, written past the caches",
     .traits = MEDIUM_CARRIES_FDS,
     .open = open_stream,
     LIBUDS_VERBS,
@@ -251,7 +271,7 @@ const struct medium medium_libuds_inline = {
 
 const struct medium medium_libuds_arena = {
     .name = "libuds-arena",
-    .summary = "the same, large bodies written and read in place in an arena",
+    .summary = "libuds, large bodies written and read in place",
     .traits = MEDIUM_CARRIES_FDS,
     .open = open_stream,
     LIBUDS_VERBS,

@@ -9,8 +9,11 @@
 
 int oneway_drive(struct link *link, struct meter *meter)
 {
-    int r = link->medium->receive(link);
+    int r;
 
+    if (link->medium->drive)
+        return link->medium->drive(link, meter);
+    r = link->medium->receive(link);
     if (r == 0)
         return link_fail(link, -ECONNRESET, "receive: the other side has gone");
     meter_start(meter);
@@ -26,6 +29,8 @@ int oneway_drive(struct link *link, struct meter *meter)
 
 int oneway_serve(struct link *link)
 {
+    if (link->medium->serve)
+        return link->medium->serve(link);
     while (!atomic_load_explicit(link->stop, memory_order_relaxed)) {
         int r = link->medium->send(link, link->batch);
 
