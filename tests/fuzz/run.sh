@@ -16,6 +16,10 @@ if [ $# -eq 0 ]; then
     done
 fi
 
+for tool in clang protoc-c; do
+    command -v $tool >/dev/null || { echo "skip fuzz: $tool is missing: tests/setup.sh installs it"; exit 77; }
+done
+
 # As cmake/UdsSanitize.cmake has it, and coverage for what is ours.
 flags=(-g -O1 -D_GNU_SOURCE -fsanitize=address,undefined -fno-sanitize-recover=undefined
     -I"$root/libuds/include" -I"$root/libuds/src" -I"$root/tests/support" -isystem "$out/proto")
