@@ -34,6 +34,7 @@ if [ "$1" != second ]; then
     $bb mkdir -p /new/dev/pts /new/dev/shm "/new$run"
     $bb mount -t devpts -o ptmxmode=666,mode=620 pts /new/dev/pts
     $bb mount -t tmpfs -o mode=1777 shm /new/dev/shm
+    $bb ln -s /proc/self/fd /new/dev/fd # devtmpfs has none, and bash wants it for <(…)
     # An overlay's upper directory must not lie on an overlay: tests that make some want a tmpfs.
     $bb mkdir /tree && $bb mount -o bind "/new$tree" /tree || die "the tree"
     $bb mount -t tmpfs -o mode=1777 tmp /new/tmp

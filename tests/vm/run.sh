@@ -12,6 +12,7 @@ trap 'rm -f "$log"' EXIT
 failed=0
 for kernel in "$@"; do
     start=$SECONDS
+    [ -z "${UDS_VM_TESTS:-}" ] || echo "skip $kernel others: UDS_VM_TESTS wants only $UDS_VM_TESTS"
     UDS_VM_TIMEOUT=5400 "$root/tests/vm/vm.sh" "$kernel" "'$root/tests/vm/guest.py' -R '${UDS_VM_TESTS:-.}'" 2>"$log" |
         sed -u "s/^\(pass\|fail\|skip\) /\1 $kernel /"
     status=${PIPESTATUS[0]}
