@@ -15,15 +15,16 @@
 
 #include "init.h"
 
-/* A block of @count strings, one behind the other, as an array for execve. */
-static char **unpack(const char *block, uint64_t count, char *listen_pid)
+/* A block of @count strings, one behind the other, as an array for execve. What the launcher could not know is empty. */
+static char **unpack(const char *block, uint64_t count, char *listen_pid, char *pwd)
 {
     char **array = calloc(count + 1, sizeof *array);
     if (!array)
         return NULL;
     for (uint64_t i = 0; i < count; i++) {
-        array[i] =
-            strncmp(block, "LISTEN_PID=", 11) == 0 && listen_pid ? listen_pid : strdup(block);
+        array[i] = listen_pid && strcmp(block, "LISTEN_PID=") == 0 ? listen_pid
+                   : pwd && strcmp(block, "PWD=") == 0             ? pwd
+                                                                   : strdup(block);
         block += strlen(block) + 1;
     }
     return array;
@@ -86,24 +87,42 @@ static int explain(struct init *init, const char *path, int err)
     return init_fail(init, err, "%s, the interpreter of %s", interpreter, path);
 }
 
+/* As execvp(3): what is no format of the kernel's is a script for the shell. */
+static void exec_shell(const char *path, char **argv, char **env)
+{
+    size_t count = 0;
+    while (argv[count])
+        count++;
+    char **shell = calloc(count + 2, sizeof *shell);
+    if (!shell)
+        return;
+    shell[0] = (char[]){"/bin/sh"};
+    shell[1] = (char *)(uintptr_t)path;
+    for (size_t i = 1; i < count; i++)
+        shell[i + 1] = argv[i];
+    execve(shell[0], shell, env);
+}
+
 static int try_exec(struct init *init, const char *path, char **argv, char **env)
 {
     execve(path, argv, env);
     int err = errno;
+    if (err == ENOEXEC && init->style_bwrap)
+        exec_shell(path, argv, env);
     return err == ENOENT ? explain(init, path, err) : init_fail(init, err, "%s", path);
 }
 
 /* As execvpe: the first hit wins, EACCES is remembered. */
-static int search_path(struct init *init, char **argv, char **env)
+static int search_path(struct init *init, const char *name, char **argv, char **env)
 {
     const char *path = find_in(env, "PATH");
     int denied = 0;
     for (const char *p = path ? path : "/usr/bin:/bin"; *p;) {
         char candidate[4096];
         size_t length = strcspn(p, ":");
-        int n = snprintf(candidate, sizeof candidate, "%.*s/%s", (int)length, p, argv[0]);
+        int n = snprintf(candidate, sizeof candidate, "%.*s/%s", (int)length, p, name);
         p += length + (p[length] == ':');
-        if (n < 0 || (size_t)n >= sizeof candidate || candidate[0] != '/')
+        if (n < 0 || (size_t)n >= sizeof candidate || (candidate[0] != '/' && !init->style_bwrap))
             continue;
         if (access(candidate, F_OK) < 0)
             continue;
@@ -112,16 +131,20 @@ static int search_path(struct init *init, char **argv, char **env)
             return r;
         denied = r;
     }
-    return denied ? denied : init_fail(init, ENOENT, "%s, in PATH", argv[0]);
+    return denied ? denied : init_fail(init, ENOENT, "%s, in PATH", name);
 }
 
 int init_exec(struct init *init, const struct sbxi_step *step)
 {
-    char listen_pid[32];
+    char listen_pid[32], pwd[sizeof init->cwd + 4];
     snprintf(listen_pid, sizeof listen_pid, "LISTEN_PID=%d", (int)getpid());
-    char **argv = unpack(init_a(init, step), step->args[0], NULL);
-    char **env = unpack(init_b(init, step), step->args[1], listen_pid);
+    snprintf(pwd, sizeof pwd, "PWD=%s", init->cwd);
+    char **argv = unpack(init_a(init, step), step->args[0], NULL, NULL);
+    char **env =
+        unpack(init_b(init, step), step->args[1], listen_pid, init->style_bwrap ? pwd : NULL);
     if (!argv || !env || !argv[0])
         return -ENOMEM;
-    return strchr(argv[0], '/') ? try_exec(init, argv[0], argv, env) : search_path(init, argv, env);
+    const char *file = argv[0];
+    argv += step->args[2];
+    return strchr(file, '/') ? try_exec(init, file, argv, env) : search_path(init, file, argv, env);
 }

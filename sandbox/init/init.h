@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "steps.h"
 
@@ -13,9 +14,17 @@ struct init {
     const struct sbxi_step *steps;
     int tree[SBXI_MAX_TREES]; /* -1: not opened */
     int root;                 /* the new /, O_PATH; before the pivot the old one */
-    int error_fd;             /* payload's process: CLOEXEC pipe to PID 1 */
-    uint64_t cgroup_ns;       /* inode, 0 = not ours */
-    char detail[224];         /* of the step that failed */
+    unsigned covers;          /* trees attached at / since the pivot */
+    int proc;                 /* the host's /proc, O_PATH; -1: there is none */
+    int null;                 /* the null device where it covers something; -1: nowhere yet */
+    int scratch;              /* a tmpfs that goes with the old root; -1: not made yet */
+    unsigned scratched;       /* names used in it */
+    int error_fd;             /* payload's process: CLOEXEC pipe to PID 1, or to the launcher */
+    unsigned umask;           /* the caller's */
+    bool style_bwrap;
+    char cwd[4096];     /* where the payload starts, for PWD */
+    uint64_t cgroup_ns; /* inode, 0 = not ours */
+    char detail[224];   /* of the step that failed */
 };
 
 static inline const char *init_a(const struct init *init, const struct sbxi_step *step)
@@ -34,6 +43,31 @@ int init_fail(struct init *init, int err, const char *format, ...)
 
 /* mounts.c: the steps that build the root. */
 int init_act_mount(struct init *init, const struct sbxi_step *step);
+struct option {
+    const char *key, *value; /* value NULL: a flag */
+};
+/* A new file system attached nowhere: fd or -errno, with what the kernel said. @options end with a NULL key. */
+int init_new_fs(struct init *init,
+                const char *type,
+                const struct option *options,
+                unsigned attributes);
+int init_new_tmpfs(struct init *init, uint64_t mode, uint64_t size, unsigned attributes);
+
+/* sources.c: the steps that make trees of descriptors and layers. */
+int init_act_source(struct init *init, const struct sbxi_step *step);
+/* All that can be read from @from into @to. */
+int init_copy(int from, int to);
+
+/* userns.c: user namespaces after the first. */
+int init_act_userns(struct init *init, const struct sbxi_step *step);
+
+/* files.c: making paths below the new root, and the steps that only do that. */
+int init_act_file(struct init *init, const struct sbxi_step *step);
+int init_make_parents(struct init *init, const char *path, unsigned mode);
+int init_make_leaf(struct init *init, const char *path, bool directory, unsigned mode);
+/* What a step with flag OWNED has made. */
+int init_give_away(const struct init *init, const struct sbxi_step *step, int fd);
+
 /* Below the new root, whatever symbolic links say. -errno or an O_PATH fd. */
 int init_resolve(const struct init *init, const char *path);
 
@@ -46,6 +80,8 @@ int init_drop_bounds(void);
 int init_get_caps(unsigned *ret);
 /* Every capability set becomes @keep (bits 0–31), ambient empty. */
 int init_set_caps(unsigned keep);
+/* Who started us is who we die with. */
+int init_die_with_parent(void);
 
 /* exec.c */
 int init_exec(struct init *init, const struct sbxi_step *step);

@@ -34,6 +34,7 @@
 
 #include "init.h"
 
+static uint32_t style;
 static bool is_pid1; /* of a namespace of our own */
 
 int init_fail(struct init *init, int err, const char *format, ...)
@@ -87,31 +88,53 @@ static int take_trees(struct init *init)
     int next = first;
     for (uint32_t i = 0; i < init->blob->nsteps; i++) {
         const struct sbxi_step *step = &init->steps[i];
-        if (step->op == SBXI_OPEN && step->args[1])
+        if (step->flags & SBXI_F_GIVEN)
             init->tree[step->slot] = next++;
     }
+    init->proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
     init->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     return init->root < 0 ? -errno : 0;
 }
 
-static _Noreturn void run_payload(struct init *init, const struct sbxi_step *step, int error_fd)
+/* The control socket, where no PID 1 can see the error descriptor close. After the last step that may send: filters follow. */
+static void say_running(const struct init *init)
+{
+    const struct sbxi_event event = {.type = SBXI_RUNNING};
+    if (send(init->error_fd, &event, sizeof event, MSG_NOSIGNAL) < 0 && (style & SBXI_S_DIE))
+        _exit(1); /* who we should have died with is gone already */
+}
+
+/* In the process that will be the payload. */
+static _Noreturn void act_payload(struct init *init, const struct sbxi_step *step)
 {
     const struct sbxi_step *end = init->steps + init->blob->nsteps;
     struct sbxi_event event;
     int r = 0;
-    init->error_fd = error_fd;
-    close(SBXI_FD_CONTROL);
-    init_reset_signals();
-    setsid();
-    umask(022);
+    umask(style & SBXI_S_BWRAP ? init->umask : 022);
     for (; step < end; step++) {
         r = init_act_payload(init, step);
         if (r < 0)
             break;
+        if (step->op == SBXI_FDS && (style & SBXI_S_DIRECT))
+            say_running(init);
     }
     fill_failure(&event, init, step < end ? step->index : 0, r);
     (void)!write(init->error_fd, &event, sizeof event);
     _exit(127);
+}
+
+static _Noreturn void
+run_payload(struct init *init, const struct sbxi_step *step, int error_fd, const sigset_t *mask)
+{
+    init->error_fd = error_fd;
+    close(SBXI_FD_CONTROL);
+    if (style & SBXI_S_BWRAP) {
+        sigprocmask(SIG_SETMASK, mask, NULL);
+    } else {
+        init_reset_signals();
+        setsid();
+    }
+    act_payload(init, step);
 }
 
 /*
@@ -179,6 +202,13 @@ static _Noreturn void report_end(pid_t payload, int status)
                          (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
         event.peak_kib = (uint64_t)usage.ru_maxrss;
     }
+    if (style &
+        SBXI_S_BWRAP) { /* not the end of others in the namespace; ours comes after theirs */
+        send_event(&event);
+        while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+            continue;
+        _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+    }
     if (!is_pid1)
         end_children(payload);
     send_event(&event);
@@ -206,17 +236,22 @@ static void pass_on(pid_t payload, int signo)
         kill(payload, signo);
 }
 
-static void obey(pid_t payload)
+/* False: nobody is there any more, which only bubblewrap's outlive. */
+static bool obey(pid_t payload)
 {
     struct sbxi_command command;
     ssize_t n = recv(SBXI_FD_CONTROL, &command, sizeof command, MSG_DONTWAIT);
-    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+    bool gone = n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+    if (gone && (style & SBXI_S_BWRAP) && !(style & SBXI_S_DIE))
+        return false;
+    if (gone) {
         if (!is_pid1)
             end_children(payload);
         _exit(0);
     }
     if (n == (ssize_t)sizeof command && command.type == SBXI_SIGNAL && command.value < NSIG)
         pass_on(payload, (int)command.value);
+    return true;
 }
 
 static _Noreturn void watch(pid_t payload, int signals)
@@ -230,12 +265,51 @@ static _Noreturn void watch(pid_t payload, int signals)
             continue;
         if (fds[1].revents)
             (void)!read(signals, &info, sizeof info);
-        if (fds[0].revents)
-            obey(payload);
+        if (fds[0].revents && !obey(payload))
+            fds[0].fd = -1;
     }
 }
 
-static _Noreturn void start_payload(struct init *init, const struct sbxi_step *step, int signals)
+/*
+ * PID 1 keeps its pipe as 4, its signals as 5 and what it was told to hold behind them. All else closes: our copies of the
+ * payload's descriptors would keep its pipes open after it has closed them.
+ */
+static int shed_descriptors(struct init *init, const struct sbxi_step *step, int pipe, int signals)
+{
+    const struct sbxi_step *end = init->steps + init->blob->nsteps;
+    int fds[16] = {pipe, signals}, n = 2;
+    for (; step < end && n < 16; step++)
+        if (step->op == SBXI_HOLD)
+            fds[n++] = init->tree[step->slot];
+    for (int i = 0; i < n; i++)
+        if ((fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 4 + n)) < 0)
+            return -errno;
+    for (int i = 0; i < n; i++)
+        if (dup2(fds[i], 4 + i) < 0)
+            return -errno;
+    close_range((unsigned)(4 + n), ~0U, 0);
+    close_range(0, 2, 0);
+    return 0;
+}
+
+/* After the descriptors: a lock of fcntl(2) goes with the first that is closed of its file, whichever that is. */
+static int take_locks(struct init *init, const struct sbxi_step *step, uint32_t *ret_index)
+{
+    const struct sbxi_step *end = init->steps + init->blob->nsteps;
+    for (; step < end; step++) {
+        struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+        if (step->op != SBXI_LOCK_FILE)
+            continue;
+        *ret_index = step->index;
+        int fd = open(init_a(init, step), O_RDONLY | O_CLOEXEC);
+        if (fd < 0 || fcntl(fd, F_SETLK, &lock) < 0)
+            return -errno;
+    }
+    return 0;
+}
+
+static _Noreturn void
+start_payload(struct init *init, const struct sbxi_step *step, int signals, const sigset_t *mask)
 {
     struct sbxi_event event = {0};
     int pipe[2], r = 0;
@@ -248,16 +322,15 @@ static _Noreturn void start_payload(struct init *init, const struct sbxi_step *s
         _exit(1);
     }
     if (payload == 0)
-        run_payload(init, step + 1, pipe[1]);
-    /* Our copies of the payload's descriptors would keep its pipes open after it has closed them. */
-    int high_pipe = fcntl(pipe[0], F_DUPFD_CLOEXEC, 6);
-    int high_signals = fcntl(signals, F_DUPFD_CLOEXEC, 6);
-    dup2(high_pipe, 4);
-    dup2(high_signals, 5);
-    close_range(6, ~0U, 0);
-    close_range(0, 2, 0);
+        run_payload(init, step + 1, pipe[1], mask);
     uint32_t index = step->index;
-    r = shed(init);
+    r = shed_descriptors(init, step, pipe[0], signals);
+    if (r >= 0)
+        r = take_locks(init, step, &index);
+    if (r >= 0)
+        r = shed(init);
+    if (r >= 0 && (style & SBXI_S_DIE))
+        r = init_die_with_parent();
     if (r < 0) {
         fill_failure(&event, init, index, r);
     } else if (await_exec(4, &event) == 0) {
@@ -273,42 +346,91 @@ static _Noreturn void start_payload(struct init *init, const struct sbxi_step *s
     _exit(1);
 }
 
-static int open_signals(void)
+/* The error descriptor is the control socket, somewhere out of the payload's numbers; execve closes it. */
+static _Noreturn void
+become_payload(struct init *init, const struct sbxi_step *step, const sigset_t *mask)
+{
+    init->error_fd = SBXI_FD_CONTROL;
+    fcntl(SBXI_FD_CONTROL, F_SETFD, FD_CLOEXEC);
+    sigprocmask(SIG_SETMASK, mask, NULL);
+    act_payload(init, step);
+}
+
+static int open_signals(sigset_t *ret_mask)
 {
     sigset_t set;
-    init_reset_signals();
+    if (!(style & SBXI_S_BWRAP))
+        init_reset_signals();
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
-    sigprocmask(SIG_BLOCK, &set, NULL);
+    sigprocmask(SIG_BLOCK, &set, ret_mask);
     int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     return fd < 0 ? -errno : fd;
 }
 
-int main(void)
+/* Ours are a session, a keyring and a signal mask of their own; bubblewrap's are the caller's. */
+static int settle(struct init *init)
 {
-    static struct init init = {.error_fd = -1, .root = -1};
+    style = init->blob->style;
+    is_pid1 = style & SBXI_S_PID1;
+    init->style_bwrap = style & SBXI_S_BWRAP;
+    if (!(style & SBXI_S_BWRAP) || (style & SBXI_S_SESSION))
+        setsid();
+    if (style & SBXI_S_BWRAP)
+        return 0;
+    /* Leave the caller's; without keys in the kernel there is none. */
+    syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
+    if (!is_pid1 && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
+        return -errno;
+    return 0;
+}
+
+/*
+ * bwrap's own name in a sandbox that it made is /proc/self/exe, as seen by the process that calls execve: ours. Who runs
+ * that with arguments means the launcher, which is where we were installed from.
+ */
+static int run_launcher(char **argv)
+{
+    static const char *const places[] = {"uds", "../../bin/uds"};
+    char self[4096], path[4200];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    self[n > 0 ? n : 0] = '\0';
+    char *slash = strrchr(self, '/');
+    argv[0] = (char[]){"bwrap"};
+    for (size_t i = 0; slash && i < sizeof places / sizeof places[0]; i++) {
+        snprintf(path, sizeof path, "%.*s/%s", (int)(slash - self), self, places[i]);
+        execve(path, argv, environ);
+    }
+    dprintf(2, "uds-sandbox-init: it is started by uds; no uds that could run lies beside it\n");
+    return 1;
+}
+
+int main(int argc, char **argv)
+{
+    static struct init init = {.error_fd = -1, .root = -1, .proc = -1, .null = -1, .scratch = -1};
     struct sbxi_event event;
+    sigset_t mask;
     uint32_t index = 0;
     int signals = -1;
 
+    if (argc > 1)
+        return run_launcher(argv);
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
-    umask(0);
-    setsid();
-    syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING,
-            NULL); /* leave the caller's; without keys there is none */
+    init.umask = umask(0);
     int r = map_blob(&init);
     if (r >= 0)
         r = take_trees(&init);
-    is_pid1 = r >= 0 && init.blob->pid1;
-    if (r >= 0 && !is_pid1 && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
-        r = -errno;
     if (r >= 0)
-        r = signals = open_signals();
+        r = settle(&init);
+    if (r >= 0)
+        r = signals = open_signals(&mask);
     for (uint32_t i = 0; r >= 0 && i < init.blob->nsteps; i++) {
         index = init.steps[i].index;
         if (init.steps[i].op == SBXI_FORK)
-            start_payload(&init, &init.steps[i], signals);
+            start_payload(&init, &init.steps[i], signals, &mask);
+        if ((style & SBXI_S_DIRECT) && init.steps[i].op > SBXI_FORK)
+            become_payload(&init, &init.steps[i], &mask);
         r = init_act_mount(&init, &init.steps[i]);
     }
     fill_failure(&event, &init, index, r < 0 ? r : -EINVAL);

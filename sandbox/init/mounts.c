@@ -32,81 +32,16 @@ int init_resolve(const struct init *init, const char *path)
     return fd < 0 ? -errno : fd;
 }
 
-/* Splits @path; @ret_name points into it. The parent is returned as a fd. */
-static int open_parent(struct init *init, const char *path, const char **ret_name)
+/* Is it the root itself, and not something below it? What is attached there covers it all, and is the root from then on. */
+static int is_root(const struct init *init, int fd, const char *path)
 {
-    char parent[4096];
-    const char *slash = strrchr(path, '/');
-    size_t length = slash ? (size_t)(slash - path) : 0;
-    if (!slash || !slash[1] || length >= sizeof parent)
-        return -EINVAL;
-    memcpy(parent, path, length);
-    parent[length] = '\0';
-    *ret_name = slash + 1;
-    return init_resolve(init, length ? parent : "/");
-}
-
-static int make_leaf(struct init *init, const char *path, bool directory, unsigned mode)
-{
-    const char *name;
-    int r = 0, parent = open_parent(init, path, &name);
-    if (parent < 0)
-        return parent;
-    if (directory) {
-        if (mkdirat(parent, name, mode) < 0 && errno != EEXIST)
-            r = -errno;
-    } else {
-        int fd = openat(parent, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0444);
-        if (fd >= 0)
-            close(fd);
-        else if (errno != EEXIST)
-            r = -errno;
-    }
-    close(parent);
-    return r;
-}
-
-/* The directories above the last component of @path. */
-static int make_parents(struct init *init, const char *path)
-{
-    char prefix[4096];
-    if (path[0] != '/' || strlen(path) >= sizeof prefix)
-        return -EINVAL;
-    for (const char *p = strchr(path + 1, '/'); p; p = strchr(p + 1, '/')) {
-        size_t length = (size_t)(p - path);
-        memcpy(prefix, path, length);
-        prefix[length] = '\0';
-        int fd = init_resolve(init, prefix);
-        if (fd >= 0) {
-            close(fd);
-            continue;
-        }
-        int r = fd == -ENOENT ? make_leaf(init, prefix, true, 0755) : fd;
-        if (r < 0)
-            return init_fail(init, -r, "%s", prefix);
-    }
-    return 0;
-}
-
-static int make_directory(struct init *init, const char *path, unsigned mode)
-{
-    int r = make_parents(init, path);
-    return r < 0 ? r : make_leaf(init, path, true, mode);
-}
-
-static int make_symlink(struct init *init, const char *path, const char *target)
-{
-    const char *name;
-    int r = make_parents(init, path);
-    if (r < 0)
-        return r;
-    int parent = open_parent(init, path, &name);
-    if (parent < 0)
-        return parent;
-    if (symlinkat(target, parent, name) < 0 && errno != EEXIST)
-        r = -errno;
-    close(parent);
-    return r;
+    struct statx a, b;
+    const unsigned what = STATX_INO | STATX_MNT_ID;
+    if (statx(fd, path, AT_EMPTY_PATH, what, &a) < 0 ||
+        statx(init->root, "", AT_EMPTY_PATH, what, &b) < 0)
+        return -errno;
+    return a.stx_ino == b.stx_ino && a.stx_mnt_id == b.stx_mnt_id &&
+           a.stx_dev_major == b.stx_dev_major && a.stx_dev_minor == b.stx_dev_minor;
 }
 
 /* Attach @tree at @path, which is made where it is missing. Does not consume @tree. */
@@ -117,9 +52,9 @@ static int attach(struct init *init, int tree, const char *path)
         return -errno;
     int target = init_resolve(init, path);
     if (target == -ENOENT) {
-        int r = make_parents(init, path);
+        int r = init_make_parents(init, path, 0755);
         if (r >= 0)
-            r = make_leaf(init, path, S_ISDIR(st.st_mode), 0755);
+            r = init_make_leaf(init, path, S_ISDIR(st.st_mode), S_ISDIR(st.st_mode) ? 0755 : 0444);
         if (r == -EROFS)
             return init_fail(init, EROFS, "it does not exist, and the host's root is read-only");
         if (r < 0)
@@ -128,25 +63,46 @@ static int attach(struct init *init, int tree, const char *path)
     }
     if (target < 0)
         return target;
+    int covers = is_root(init, target, "");
     int r = move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
     if (r < 0)
         r = -errno;
     close(target);
-    return r;
+    if (r < 0 || covers <= 0)
+        return r < 0 ? r : covers;
+    int root = fcntl(tree, F_DUPFD_CLOEXEC, 3);
+    if (root < 0)
+        return -errno;
+    close(init->root);
+    init->root = root;
+    init->covers++;
+    return 0;
 }
 
-struct option {
-    const char *key, *value;
-};
+/* The last thing that the kernel had to say of @fs: "e overlay: …". */
+static void keep_words(struct init *init, int fs)
+{
+    char line[sizeof init->detail];
+    ssize_t n;
+    while (!init->detail[0] && (n = read(fs, line, sizeof line - 1)) > 0) {
+        line[n] = '\0';
+        line[strcspn(line, "\n")] = '\0';
+        if (line[0] == 'e' && line[1] == ' ')
+            memcpy(init->detail, line + 2, strlen(line + 2) + 1);
+    }
+}
 
-/* A new file system attached nowhere: fd or -errno. @options end with a NULL key. */
-static int new_fs(const char *type, const struct option *options, unsigned attributes)
+int init_new_fs(struct init *init,
+                const char *type,
+                const struct option *options,
+                unsigned attributes)
 {
     int r, mount, fs = fsopen(type, FSOPEN_CLOEXEC);
     if (fs < 0)
         return -errno;
     for (; options->key; options++)
-        if (fsconfig(fs, FSCONFIG_SET_STRING, options->key, options->value, 0) < 0)
+        if (fsconfig(fs, options->value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG, options->key,
+                     options->value, 0) < 0)
             goto fail;
     if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
         goto fail;
@@ -157,18 +113,19 @@ static int new_fs(const char *type, const struct option *options, unsigned attri
     return mount;
 fail:
     r = -errno;
+    keep_words(init, fs);
     close(fs);
     return r;
 }
 
-static int new_tmpfs(uint64_t mode, uint64_t size, unsigned attributes)
+int init_new_tmpfs(struct init *init, uint64_t mode, uint64_t size, unsigned attributes)
 {
     char mode_text[16], size_text[24];
     snprintf(mode_text, sizeof mode_text, "%o", (unsigned)mode);
     snprintf(size_text, sizeof size_text, "%llu", (unsigned long long)size);
     const struct option options[] = {
         {"mode", mode_text}, {size ? "size" : NULL, size_text}, {NULL, NULL}};
-    return new_fs("tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | attributes);
+    return init_new_fs(init, "tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | attributes);
 }
 
 static int attach_and_close(struct init *init, int tree, const char *path)
@@ -183,20 +140,43 @@ static int attach_and_close(struct init *init, int tree, const char *path)
 static int mount_devpts(struct init *init, const struct sbxi_step *step)
 {
     const struct option options[] = {{"ptmxmode", "0666"}, {"mode", "0620"}, {NULL, NULL}};
-    int fd = new_fs("devpts", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+    int fd = init_new_fs(init, "devpts", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
     return attach_and_close(init, fd, init_a(init, step));
 }
 
 static int mount_mqueue(struct init *init, const struct sbxi_step *step)
 {
     const struct option none = {NULL, NULL};
-    int fd = new_fs("mqueue", &none, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+    int fd = init_new_fs(init, "mqueue", &none,
+                         MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
     return attach_and_close(init, fd, init_a(init, step));
 }
 
-/* What covers a file must be the real null device: a fake one has been used to write into /proc (CVE-2025-31133). */
-static int mask(struct init *init, const char *path)
+/*
+ * What covers a file must be the real null device: a fake one has been used to write into /proc (CVE-2025-31133). Where the
+ * root has none yet, one was opened beforehand; the first that is attached is the source of the others.
+ */
+static int clone_null(struct init *init, const struct sbxi_step *step)
 {
+    int *given = step->slot >= 0 ? &init->tree[step->slot] : NULL;
+    if (given && *given >= 0 && init->null < 0) {
+        init->null = *given;
+        *given = -1;
+        return fcntl(init->null, F_DUPFD_CLOEXEC, 3);
+    }
+    if (init->null >= 0)
+        return sbxi_tree_open(init->null, "", SBXI_F_CHAR | SBXI_F_RDONLY, makedev(1, 3));
+    int null = init_resolve(init, "/dev/null");
+    if (null < 0)
+        return init_fail(init, -null, "/dev/null");
+    int tree = sbxi_tree_open(null, "", SBXI_F_CHAR | SBXI_F_RDONLY, makedev(1, 3));
+    close(null);
+    return tree;
+}
+
+static int mask(struct init *init, const struct sbxi_step *step)
+{
+    const char *path = init_a(init, step);
     struct stat st;
     int fd = init_resolve(init, path);
     if (fd == -ENOENT || fd == -ENOTDIR || fd == -EACCES)
@@ -208,13 +188,8 @@ static int mask(struct init *init, const char *path)
     if (r < 0)
         return r;
     if (S_ISDIR(st.st_mode))
-        return attach_and_close(init, new_tmpfs(0555, 4096, MOUNT_ATTR_RDONLY), path);
-    int null = init_resolve(init, "/dev/null");
-    if (null < 0)
-        return init_fail(init, -null, "/dev/null");
-    int tree = sbxi_tree_open(null, "", SBXI_F_CHAR | SBXI_F_RDONLY, makedev(1, 3));
-    close(null);
-    return attach_and_close(init, tree, path);
+        return attach_and_close(init, init_new_tmpfs(init, 0555, 4096, MOUNT_ATTR_RDONLY), path);
+    return attach_and_close(init, clone_null(init, step), path);
 }
 
 static int make_readonly(struct init *init, const struct sbxi_step *step)
@@ -224,6 +199,12 @@ static int make_readonly(struct init *init, const struct sbxi_step *step)
         return 0;
     if (fd < 0)
         return fd;
+    /* A covered /proc is none that the kernel lets be mounted again: who nests sandboxes needs it bare. */
+    if ((step->flags & SBXI_F_WRITABLE) &&
+        faccessat(fd, "", W_OK, AT_EMPTY_PATH | AT_EACCESS) < 0) {
+        close(fd);
+        return 0;
+    }
     int tree = sbxi_tree_open(fd, "", SBXI_F_RDONLY, 0);
     close(fd);
     return attach_and_close(init, tree, init_a(init, step));
@@ -232,11 +213,13 @@ static int make_readonly(struct init *init, const struct sbxi_step *step)
 static int seal(struct init *init, const struct sbxi_step *step)
 {
     struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
-    int fd = init_resolve(init, init_a(init, step));
+    bool given = step->slot >= 0;
+    int fd = given ? init->tree[step->slot] : init_resolve(init, init_a(init, step));
     if (fd < 0)
         return fd;
     int r = mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof attr) < 0 ? -errno : 0;
-    close(fd);
+    if (!given)
+        close(fd);
     return r;
 }
 
@@ -247,9 +230,13 @@ static int pivot(struct init *init, const struct sbxi_step *step)
         return init_fail(init, errno, "attach");
     if (fchdir(tree) < 0 || sbxi_pivot_root(".", ".") < 0)
         return init_fail(init, errno, "pivot_root");
-    /* The old root now lies over the new one, and "." leads to it. */
-    if (umount2(".", MNT_DETACH) < 0)
-        return init_fail(init, errno, "detach of the old root");
+    /* The old root now lies over the new one, the scratch tmpfs over that; "." leads to the uppermost. */
+    for (int i = init->scratch >= 0 ? 0 : 1; i < 2; i++)
+        if (umount2(".", MNT_DETACH) < 0)
+            return init_fail(init, errno, "detach of the old root");
+    if (init->scratch >= 0)
+        close(init->scratch);
+    init->scratch = -1;
     if (chdir("/") < 0)
         return -errno;
     int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -258,6 +245,38 @@ static int pivot(struct init *init, const struct sbxi_step *step)
     close(init->root);
     init->root = root;
     return 0;
+}
+
+/* What was attached at / lies over the process's own root. */
+static int enter(struct init *init)
+{
+    int r = is_root(init, AT_FDCWD, "/");
+    if (r != 0)
+        return r < 0 ? r : 0;
+    if (fchdir(init->root) < 0)
+        return -errno;
+    if (sbxi_pivot_root(".", ".") < 0)
+        return init_fail(init, errno, "pivot_root");
+    /* The first root and all that covered it, but for the last, lie over that now; "." leads to the uppermost. */
+    for (; init->covers > 0; init->covers--)
+        if (umount2(".", MNT_DETACH) < 0)
+            return init_fail(init, errno, "detach of the first root");
+    return chdir("/") < 0 ? -errno : 0;
+}
+
+static int mount_tmpfs(struct init *init, const struct sbxi_step *step)
+{
+    int fd = init_new_tmpfs(init, step->args[0], step->args[1], 0);
+    int r = fd < 0 ? fd : init_give_away(init, step, fd);
+    if (r < 0) {
+        if (fd >= 0)
+            close(fd);
+        return r;
+    }
+    if (step->slot < 0)
+        return attach_and_close(init, fd, init_a(init, step));
+    init->tree[step->slot] = fd; /* to be sealed when it is filled */
+    return attach(init, fd, init_a(init, step));
 }
 
 static int loopback_up(void)
@@ -294,9 +313,10 @@ static int open_slot(struct init *init, const struct sbxi_step *step)
     if (step->op == SBXI_OPEN)
         fd = sbxi_tree_open(AT_FDCWD, init_a(init, step), step->flags, step->args[0]);
     else if (step->op == SBXI_PROC)
-        fd = new_fs("proc", &none, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+        fd = init_new_fs(init, "proc", &none,
+                         MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
     else
-        fd = new_tmpfs(step->args[0], step->args[1], 0);
+        fd = init_new_tmpfs(init, step->args[0], step->args[1], 0);
     if (fd == -ENOENT && (step->flags & SBXI_F_OPTIONAL))
         return 0;
     if (fd < 0)
@@ -331,37 +351,49 @@ int init_act_mount(struct init *init, const struct sbxi_step *step)
     case SBXI_PROC:
     case SBXI_NEW_TMPFS:
         return open_slot(init, step);
+    case SBXI_GIVEN:
+        return 0; /* main.c has put it there */
+    case SBXI_OPEN_FD:
+    case SBXI_DATA:
+    case SBXI_OVERLAY:
+        return init_act_source(init, step);
     case SBXI_UNSHARE_CG:
         return unshare_cgroup(init);
     case SBXI_HOSTNAME:
         return sethostname(path, strlen(path)) < 0 ? -errno : 0;
     case SBXI_LOOPBACK:
         return loopback_up();
-    case SBXI_PRIVATE:
-        return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ? -errno : 0;
+    case SBXI_PRIVATE: {
+        unsigned long how = step->flags & SBXI_F_SLAVE ? MS_SLAVE : MS_PRIVATE;
+        return mount(NULL, "/", NULL, MS_REC | how, NULL) < 0 ? -errno : 0;
+    }
     case SBXI_PIVOT:
         return pivot(init, step);
     case SBXI_UNCOVER:
         return uncover(path);
+    case SBXI_PARENTS:
     case SBXI_DIRECTORY:
-        return make_directory(init, path, (unsigned)step->args[0]);
+    case SBXI_FILE:
     case SBXI_SYMLINK:
-        return make_symlink(init, path, init_b(init, step));
+    case SBXI_CHMOD:
+        return init_act_file(init, step);
     case SBXI_ATTACH:
         return attach_slot(init, step);
     case SBXI_TMPFS:
-        return attach_and_close(init, new_tmpfs(step->args[0], step->args[1], 0), path);
+        return mount_tmpfs(init, step);
     case SBXI_DEVPTS:
         return mount_devpts(init, step);
     case SBXI_MQUEUE:
         return mount_mqueue(init, step);
     case SBXI_MASK:
-        return mask(init, path);
+        return mask(init, step);
     case SBXI_READONLY:
         return make_readonly(init, step);
     case SBXI_SEAL:
         return seal(init, step);
+    case SBXI_ENTER:
+        return enter(init);
     default:
-        return -ENOSYS;
+        return init_act_userns(init, step);
     }
 }

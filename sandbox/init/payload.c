@@ -59,6 +59,71 @@ int init_set_caps(unsigned keep)
     return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
 }
 
+/* A new user namespace has given all of them back. EINVAL and EPERM: that one is not there, or out of reach. */
+static int keep_bounds(uint64_t keep)
+{
+    for (unsigned long cap = 0; cap < 64; cap++)
+        if (!(keep >> cap & 1) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EINVAL &&
+            errno != EPERM)
+            return -errno;
+    return 0;
+}
+
+/* Ambient too: an exec by a uid that is not 0 keeps no others. */
+static int keep_caps(uint64_t keep)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2];
+    if (syscall(SYS_capget, &header, data) < 0 ||
+        (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL))
+        return -errno;
+    for (int i = 0; i < 2; i++) {
+        data[i].permitted &= (uint32_t)(keep >> (32 * i));
+        data[i].effective = data[i].inheritable = data[i].permitted;
+    }
+    if (syscall(SYS_capset, &header, data) < 0)
+        return -errno;
+    for (unsigned long cap = 0; cap < 64; cap++)
+        if ((data[cap / 32].permitted >> (cap % 32) & 1) &&
+            prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0 && errno != EINVAL &&
+            errno != EPERM)
+            return -errno;
+    return 0;
+}
+
+int init_die_with_parent(void)
+{
+    return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ? -errno : 0;
+}
+
+/* A working directory outside the root ("(unreachable)") is a way out (CVE-2024-21626). */
+static int change_directory(struct init *init, const char *path)
+{
+    char cwd[4096];
+    int fd = init_resolve(init, path);
+    if (fd < 0)
+        return fd;
+    int r = fchdir(fd) < 0 ? -errno : 0;
+    close(fd);
+    if (r < 0)
+        return r;
+    if (syscall(SYS_getcwd, cwd, sizeof cwd) < 0)
+        return -errno;
+    snprintf(init->cwd, sizeof init->cwd, "%s", path);
+    return cwd[0] == '/' ? 0 : init_fail(init, EXDEV, "it is outside the sandbox");
+}
+
+/* What the last of the candidates is, "/", is always there. */
+static int find_directory(struct init *init, const struct sbxi_step *step)
+{
+    const char *path = init_a(init, step);
+    for (uint64_t i = 1; i < step->args[0]; i++, path += strlen(path) + 1)
+        if (path[0] == '/' && change_directory(init, path) >= 0)
+            return 0;
+    init->detail[0] = '\0';
+    return change_directory(init, "/");
+}
+
 static int set_limit(const struct sbxi_step *step)
 {
     struct rlimit limit = {.rlim_cur = step->args[1], .rlim_max = step->args[2]};
@@ -66,12 +131,14 @@ static int set_limit(const struct sbxi_step *step)
 }
 
 /* /proc files of a non-dumpable process belong to the namespace's root, which a sandbox of one id does not have. */
-static int set_oom_score(const struct sbxi_step *step)
+static int set_oom_score(const struct init *init, const struct sbxi_step *step)
 {
     char text[24];
     int length = snprintf(text, sizeof text, "%d", (int)step->args[0]);
     prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
     int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (fd < 0) /* a root may have no /proc, the host has */
+        fd = openat(init->proc, "self/oom_score_adj", O_WRONLY | O_CLOEXEC);
     int r = fd < 0 || write(fd, text, (size_t)length) < 0 ? -errno : 0;
     if (fd >= 0)
         close(fd);
@@ -97,22 +164,6 @@ static int set_ids(const struct sbxi_step *step)
     if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
         return -errno;
     return 0;
-}
-
-/* A working directory outside the root ("(unreachable)") is a way out (CVE-2024-21626). */
-static int change_directory(struct init *init, const char *path)
-{
-    char cwd[4096];
-    int fd = init_resolve(init, path);
-    if (fd < 0)
-        return fd;
-    int r = fchdir(fd) < 0 ? -errno : 0;
-    close(fd);
-    if (r < 0)
-        return r;
-    if (syscall(SYS_getcwd, cwd, sizeof cwd) < 0)
-        return -errno;
-    return cwd[0] == '/' ? 0 : init_fail(init, EXDEV, "it is outside the sandbox");
 }
 
 /*
@@ -148,22 +199,34 @@ static int restrict_opens(void)
     return r;
 }
 
-/* Passed descriptors go from 5… to 3…, the error pipe right behind them, everything else closes. */
+/* Passed descriptors lie at 5… and get their numbers; the error descriptor goes above them, everything else closes. */
 static int arrange_fds(struct init *init, const struct sbxi_step *step)
 {
-    int count = (int)step->args[0];
-    int pipe = fcntl(init->error_fd, F_DUPFD_CLOEXEC, SBXI_FD_PASSED + count + 1);
-    if (pipe < 0)
+    static int32_t number[SBXI_MAX_PASSED];
+    static int moved[SBXI_MAX_PASSED];
+    int count = (int)step->args[0], above = SBXI_FD_PASSED + count;
+    memcpy(number, init_a(init, step), step->a_length);
+    if (count > 0 && number[count - 1] >= above)
+        above = number[count - 1] + 1;
+    int error_fd = fcntl(init->error_fd, F_DUPFD_CLOEXEC, above);
+    if (error_fd < 0)
         return -errno;
     close(init->error_fd);
-    init->error_fd = pipe;
+    init->error_fd = error_fd;
     for (int i = 0; i < count; i++)
-        if (dup2(SBXI_FD_PASSED + i, 3 + i) < 0)
+        if ((moved[i] = fcntl(SBXI_FD_PASSED + i, F_DUPFD_CLOEXEC, above)) < 0)
             return -errno;
-    if (dup3(pipe, 3 + count, O_CLOEXEC) < 0)
-        return -errno;
-    init->error_fd = 3 + count;
-    return close_range((unsigned)(4 + count), ~0U, 0) < 0 ? -errno : 0;
+    int from = 3;
+    for (int i = 0; i < count; i++) {
+        if (dup2(moved[i], number[i]) < 0)
+            return -errno;
+        if (number[i] > from)
+            close_range((unsigned)from, (unsigned)number[i] - 1, 0);
+        from = number[i] + 1;
+    }
+    if (error_fd > from)
+        close_range((unsigned)from, (unsigned)error_fd - 1, 0);
+    return close_range((unsigned)error_fd + 1, ~0U, 0) < 0 ? -errno : 0;
 }
 
 static int load_filter(struct init *init, const struct sbxi_step *step)
@@ -176,7 +239,8 @@ static int load_filter(struct init *init, const struct sbxi_step *step)
         .len = (unsigned short)(step->a_length / sizeof code[0]),
         .filter = code,
     };
-    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0)
+    /* Not seccomp(2): filters that users have written for bubblewrap let this one pass, to load the next. */
+    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
         return -errno;
     return 0;
 }
@@ -187,9 +251,20 @@ int init_act_payload(struct init *init, const struct sbxi_step *step)
     case SBXI_RLIMIT:
         return set_limit(step);
     case SBXI_OOM_SCORE:
-        return set_oom_score(step);
+        return set_oom_score(init, step);
     case SBXI_DROP_BOUNDS:
         return drop_bounds();
+    case SBXI_HOLD:
+    case SBXI_LOCK_FILE:
+        return 0; /* PID 1's */
+    case SBXI_BOUNDS:
+        return keep_bounds(step->args[0]);
+    case SBXI_CAPS:
+        return keep_caps(step->args[0]);
+    case SBXI_FIND_CWD:
+        return find_directory(init, step);
+    case SBXI_PARENT_DEATH:
+        return init_die_with_parent();
     case SBXI_IDS:
         return set_ids(step);
     case SBXI_NO_CAPS:

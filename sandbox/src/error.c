@@ -17,6 +17,7 @@ int sbxi_error(struct sbx_error *error, int err, const char *format, ...)
     va_start(ap, format);
     error->err = err;
     error->exec = false;
+    error->step = false;
     if (vsnprintf(error->text, sizeof error->text, format, ap) < 0)
         error->text[0] = '\0';
     va_end(ap);

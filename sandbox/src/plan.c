@@ -27,7 +27,7 @@ static void free_steps(sbx_plan *plan)
     plan->nsteps = 0;
 }
 
-static struct sbxi_plan_step *add_bytes(
+struct sbxi_plan_step *sbxi_plan_add_bytes(
     sbx_plan *plan, enum sbxi_op op, const void *a, size_t a_length, const void *b, size_t b_length)
 {
     if (plan->nsteps == plan->capacity) {
@@ -42,7 +42,7 @@ static struct sbxi_plan_step *add_bytes(
     if (!plan->steps)
         goto fail;
     struct sbxi_plan_step *step = &plan->steps[plan->nsteps];
-    *step = (struct sbxi_plan_step){.op = op, .slot = -1};
+    *step = (struct sbxi_plan_step){.op = op, .slot = -1, .fd = -1};
     plan->nsteps++;
     if ((a && !(step->a = malloc(a_length))) || (b && !(step->b = malloc(b_length))))
         goto fail;
@@ -64,7 +64,7 @@ fail:
 
 struct sbxi_plan_step *sbxi_plan_add(sbx_plan *plan, enum sbxi_op op, const char *a, const char *b)
 {
-    return add_bytes(plan, op, a, a ? strlen(a) + 1 : 0, b, b ? strlen(b) + 1 : 0);
+    return sbxi_plan_add_bytes(plan, op, a, a ? strlen(a) + 1 : 0, b, b ? strlen(b) + 1 : 0);
 }
 
 struct sbxi_plan_step *sbxi_plan_add_tree(sbx_plan *plan, enum sbxi_op op, const char *a)
@@ -79,8 +79,28 @@ void sbxi_plan_attach(sbx_plan *plan, int32_t slot, const char *target)
     sbxi_plan_add(plan, SBXI_ATTACH, target, NULL)->slot = slot;
 }
 
+int32_t sbxi_plan_give(sbx_plan *plan, int fd)
+{
+    struct sbxi_plan_step *step = sbxi_plan_add_tree(plan, SBXI_GIVEN, NULL);
+    step->fd = fd;
+    return step->slot;
+}
+
+struct sbxi_plan_step *
+sbxi_plan_tmpfs(sbx_plan *plan, const char *path, unsigned mode, uint64_t size, uint32_t flags)
+{
+    struct sbxi_plan_step *step = sbxi_plan_add(plan, SBXI_TMPFS, path, NULL);
+    step->flags = flags;
+    step->args[0] = mode;
+    step->args[1] = size;
+    return step;
+}
+
+/* Memory that ran out there has run out here. */
 void sbxi_plan_append(sbx_plan *plan, sbx_plan *from)
 {
+    if (from->capacity && !from->steps)
+        free_steps(plan);
     for (size_t i = 0; i < from->nsteps; i++) {
         struct sbxi_plan_step *source = &from->steps[i];
         struct sbxi_plan_step *step = sbxi_plan_add(plan, (enum sbxi_op)source->op, NULL, NULL);
@@ -123,15 +143,7 @@ static void add_limits(sbx_plan *plan, const struct sbx_spec *spec)
         add_limit(plan, 0, RLIMIT_CORE, 0, 0);
 }
 
-/* Strings one behind the other. */
-struct block {
-    char *bytes;
-    size_t length;
-    uint64_t count;
-    bool failed;
-};
-
-static void block_add(struct block *block, const char *key, const char *value)
+void sbxi_block_add(struct sbxi_block *block, const char *key, const char *value)
 {
     size_t key_length = strlen(key), length = key_length + strlen(value) + 1;
     char *bytes = block->failed ? NULL : realloc(block->bytes, block->length + length);
@@ -146,11 +158,31 @@ static void block_add(struct block *block, const char *key, const char *value)
     block->count++;
 }
 
+struct sbxi_plan_step *
+sbxi_plan_add_blocks(sbx_plan *plan, enum sbxi_op op, struct sbxi_block *a, struct sbxi_block *b)
+{
+    struct sbxi_block none = {0};
+    b = b ? b : &none;
+    struct sbxi_plan_step *step =
+        sbxi_plan_add_bytes(plan, op, a->bytes, a->length, b->bytes, b->length);
+    step->args[0] = a->count;
+    step->args[1] = b->count;
+    if (a->failed || b->failed) {
+        free_steps(plan);
+        step = &plan->spare;
+    }
+    free(a->bytes);
+    free(b->bytes);
+    return step;
+}
+
 /* A variable that we set: of two in an environment the first counts, and theirs would come first. */
 static bool is_ours(const struct sbx_spec *spec, const char *entry)
 {
     static const char *const listen[] = {"LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID"};
     size_t length = strcspn(entry, "=");
+    if (spec->bwrap && length == 3 && strncmp(entry, "PWD", 3) == 0)
+        return true;
     for (size_t i = 0; i < spec->nenv_fds; i++)
         if (strlen(spec->env_fds[i].name) == length &&
             strncmp(entry, spec->env_fds[i].name, length) == 0)
@@ -161,76 +193,102 @@ static bool is_ours(const struct sbx_spec *spec, const char *entry)
     return false;
 }
 
-static void add_environment(struct block *block, const struct sbx_spec *spec)
+static void add_environment(struct sbxi_block *block, const struct sbx_spec *spec)
 {
     char number[32];
-    bool path = false;
+    bool path = spec->bwrap;
     for (const char *const *e = spec->env; e && *e; e++) {
         if (is_ours(spec, *e))
             continue;
         path |= strncmp(*e, "PATH=", 5) == 0;
-        block_add(block, "", *e);
+        sbxi_block_add(block, "", *e);
     }
     if (!path)
-        block_add(block, "PATH=", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        sbxi_block_add(block,
+                       "PATH=", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    if (spec->bwrap)
+        sbxi_block_add(block, "PWD=", ""); /* known when it is there */
     for (size_t i = 0; i < spec->nenv_fds; i++) {
         char key[256];
         snprintf(key, sizeof key, "%s=", spec->env_fds[i].name);
         snprintf(number, sizeof number, "fd:%zu", 3 + spec->nfds + i);
-        block_add(block, key, number);
+        sbxi_block_add(block, key, number);
     }
     if (!spec->nfds)
         return;
-    struct block names = {0};
+    struct sbxi_block names = {0};
     for (size_t i = 0; i < spec->nfds; i++) {
-        block_add(&names, i ? ":" : "", spec->fds[i].name);
+        sbxi_block_add(&names, i ? ":" : "", spec->fds[i].name);
         if (!names.failed && i + 1 < spec->nfds)
             names.length--; /* the next one goes over this NUL */
     }
     snprintf(number, sizeof number, "%zu", spec->nfds);
-    block_add(block, "LISTEN_FDS=", number);
-    block_add(block, "LISTEN_FDNAMES=", names.failed ? "" : names.bytes);
-    block_add(block, "LISTEN_PID=", ""); /* known when it is forked */
+    sbxi_block_add(block, "LISTEN_FDS=", number);
+    sbxi_block_add(block, "LISTEN_FDNAMES=", names.failed ? "" : names.bytes);
+    sbxi_block_add(block, "LISTEN_PID=", ""); /* known when it is forked */
     block->failed |= names.failed;
     free(names.bytes);
 }
 
-static int add_exec(sbx_plan *plan, const struct sbx_spec *spec)
+static void add_exec(sbx_plan *plan, const struct sbx_spec *spec)
 {
-    struct block argv = {0}, env = {0};
+    struct sbxi_block argv = {0}, env = {0};
+    if (spec->argv0)
+        sbxi_block_add(&argv, "", spec->argv[0]);
     for (const char *const *a = spec->argv; *a; a++)
-        block_add(&argv, "", *a);
+        sbxi_block_add(&argv, "", a == spec->argv && spec->argv0 ? spec->argv0 : *a);
     add_environment(&env, spec);
-    int r = argv.failed || env.failed ? -ENOMEM : 0;
-    if (r == 0) {
-        struct sbxi_plan_step *step =
-            add_bytes(plan, SBXI_EXEC, argv.bytes, argv.length, env.bytes, env.length);
-        step->args[0] = argv.count;
-        step->args[1] = env.count;
+    sbxi_plan_add_blocks(plan, SBXI_EXEC, &argv, &env)->args[2] = spec->argv0 != NULL;
+}
+
+static int add_seccomp(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
+{
+    struct sbxi_filter filters[2];
+    int r = plan->seccomp ? sbxi_seccomp_build(plan->guarded, filters, error) : 0;
+    if (r < 0)
+        return r;
+    for (int i = 0; plan->seccomp && i < 2; i++) {
+        sbxi_plan_add_bytes(plan, SBXI_SECCOMP, filters[i].code, filters[i].length, NULL, 0);
+        free(filters[i].code);
     }
-    free(argv.bytes);
-    free(env.bytes);
+    for (size_t i = 0; i < spec->nfilters; i++)
+        sbxi_plan_add_bytes(plan, SBXI_SECCOMP, spec->filters[i].code, spec->filters[i].length,
+                            NULL, 0);
+    return 0;
+}
+
+static void add_fds(sbx_plan *plan)
+{
+    sbxi_plan_add_bytes(plan, SBXI_FDS, plan->targets, plan->npassed * sizeof plan->targets[0],
+                        NULL, 0)
+        ->args[0] = plan->npassed;
+}
+
+static int finish_payload(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
+{
+    add_fds(plan);
+    int r = add_seccomp(plan, spec, error);
+    add_exec(plan, spec);
     return r;
 }
 
-static int add_seccomp(sbx_plan *plan, struct sbx_error *error)
+/* Enough where the payload has no capability: nothing that it can do raises the limit. */
+static void add_userns(sbx_plan *plan, const struct sbx_spec *spec)
 {
-    struct sbxi_filter filters[2];
-    if (!plan->seccomp)
-        return 0;
-    int r = sbxi_seccomp_build(plan->guarded, filters, error);
-    if (r < 0)
-        return r;
-    for (int i = 0; i < 2; i++) {
-        add_bytes(plan, SBXI_SECCOMP, filters[i].code, filters[i].length, NULL, 0);
-        free(filters[i].code);
-    }
-    return 0;
+    if (spec->disable_userns)
+        sbxi_plan_add(plan, SBXI_USERNS_LIMIT, NULL, NULL);
+    if (spec->disable_userns || spec->assert_userns_disabled)
+        sbxi_plan_add(plan, SBXI_USERNS_CHECK, NULL, NULL);
 }
 
 /* The order is init/payload.c's. */
 static int add_payload(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
 {
+    if (spec->bwrap) {
+        sbxi_plan_bwrap(plan, spec);
+        return finish_payload(plan, spec, error);
+    }
+    add_userns(plan, spec);
     sbxi_plan_add(plan, SBXI_FORK, NULL, NULL);
     add_limits(plan, spec);
     struct sbxi_plan_step *score = sbxi_plan_add(plan, SBXI_OOM_SCORE, NULL, NULL);
@@ -249,9 +307,7 @@ static int add_payload(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_e
     sbxi_plan_add(plan, SBXI_CHDIR, spec->chdir ? spec->chdir : "/", NULL);
     if (plan->guarded)
         sbxi_plan_add(plan, SBXI_LANDLOCK, NULL, NULL);
-    sbxi_plan_add(plan, SBXI_FDS, NULL, NULL)->args[0] = plan->npassed;
-    int r = add_seccomp(plan, error);
-    return r < 0 ? r : add_exec(plan, spec);
+    return finish_payload(plan, spec, error);
 }
 
 static int build(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
@@ -259,9 +315,10 @@ static int build(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *
     int r = sbxi_spec_check(plan, spec, error);
     if (r < 0)
         return r;
-    if (plan->isolate & SBX_NS_CGROUP)
+    if ((plan->isolate & SBX_NS_CGROUP) &&
+        !spec->bwrap) /* there it is nobody's, and part of the clone */
         sbxi_plan_add(plan, SBXI_UNSHARE_CG, NULL, NULL);
-    if (plan->isolate & SBX_NS_UTS)
+    if ((plan->isolate & SBX_NS_UTS) && (spec->hostname || !spec->bwrap))
         sbxi_plan_add(plan, SBXI_HOSTNAME, spec->hostname ? spec->hostname : plan->name, NULL);
     if (plan->isolate & SBX_NS_NET)
         sbxi_plan_add(plan, SBXI_LOOPBACK, NULL, NULL);

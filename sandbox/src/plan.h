@@ -18,6 +18,7 @@ struct sbxi_plan_step {
     uint32_t op, flags;
     int32_t slot; /* of SBXI_OPEN…: tree table; -1 = none */
     uint64_t args[3];
+    int fd;      /* of SBXI_GIVEN: borrowed */
     void *a, *b; /* owned; strings with their NUL, or blocks */
     size_t a_length, b_length;
 };
@@ -38,7 +39,14 @@ struct sbx_plan {
     int timeout_ms;
     int stdio[3];
     int passed[SBXI_MAX_PASSED];
+    int32_t targets[SBXI_MAX_PASSED]; /* the numbers that they get, ascending */
     size_t npassed;
+    uint32_t style;    /* enum sbxi_style; PID1 is decided when it starts */
+    bool foreign_maps; /* of a user namespace: not ours to write */
+    struct sbx_join joins[8];
+    size_t njoins;
+    int (*on_born)(const struct sbx_report *report, void *userdata);
+    void *userdata;
     struct sbxi_plan_step *steps;
     size_t nsteps, capacity;
     int32_t ntrees;
@@ -55,8 +63,51 @@ struct sbxi_plan_step *sbxi_plan_add_tree(sbx_plan *plan, enum sbxi_op op, const
 /* SBXI_ATTACH of what an earlier step opened. */
 void sbxi_plan_attach(sbx_plan *plan, int32_t slot, const char *target);
 
+struct sbxi_plan_step *
+sbxi_plan_tmpfs(sbx_plan *plan, const char *path, unsigned mode, uint64_t size, uint32_t flags);
 /* Moves all steps of @from to the end of @plan. */
 void sbxi_plan_append(sbx_plan *plan, sbx_plan *from);
+
+struct sbxi_plan_step *sbxi_plan_add_bytes(sbx_plan *plan,
+                                           enum sbxi_op op,
+                                           const void *a,
+                                           size_t a_length,
+                                           const void *b,
+                                           size_t b_length);
+/* A slot with @fd in it. */
+int32_t sbxi_plan_give(sbx_plan *plan, int fd);
+static inline bool sbxi_plan_is_bwrap(const sbx_plan *plan)
+{
+    return plan->style & SBXI_S_BWRAP;
+}
+
+/* Strings one behind the other, to become a step's a or b. */
+struct sbxi_block {
+    char *bytes;
+    size_t length;
+    uint64_t count;
+    bool failed;
+};
+void sbxi_block_add(struct sbxi_block *block, const char *key, const char *value);
+/* Takes both blocks, @b may be NULL; their counts are args[0] and args[1]. */
+struct sbxi_plan_step *
+sbxi_plan_add_blocks(sbx_plan *plan, enum sbxi_op op, struct sbxi_block *a, struct sbxi_block *b);
+
+/* mounts.c: checks spec->mounts; then their steps: what touches the host into @plan, the rest into @later. */
+int sbxi_mounts_check(const sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error);
+void sbxi_plan_mounts(sbx_plan *plan, sbx_plan *later, const struct sbx_spec *spec);
+
+/* system.c: /dev and /proc, or the same elsewhere. Of /dev the slot where its tmpfs stays, to be sealed. */
+int32_t
+sbxi_plan_dev(sbx_plan *plan, sbx_plan *later, const char *target, const struct sbx_spec *spec);
+void sbxi_plan_proc(sbx_plan *plan,
+                    sbx_plan *later,
+                    const char *target,
+                    const struct sbx_spec *spec);
+
+/* bwrap.c: what bubblewrap would check; the steps from a finished root to the payload's execve but for that one. */
+int sbxi_bwrap_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error);
+void sbxi_plan_bwrap(sbx_plan *plan, const struct sbx_spec *spec);
 
 /* root.c: the steps that build / */
 int sbxi_plan_root(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error);

@@ -15,6 +15,13 @@ static const struct words {
     const char *enoent;
 } words[SBXI_OPS] = {
     [SBXI_OPEN] = {"open host path", "the caller cannot reach it", "name an existing path"},
+    [SBXI_GIVEN] = {"take descriptor", "", ""},
+    [SBXI_OPEN_FD] = {"open what a descriptor is", "the caller cannot reach it", ""},
+    [SBXI_DATA] = {"make a file of a descriptor's data", "", ""},
+    [SBXI_OVERLAY] = {"make overlay of",
+                      "the kernel allows none here (before Linux 5.11 only root's), or a layer or "
+                      "its upper directory cannot be written",
+                      "name existing directories"},
     [SBXI_UNSHARE_CG] = {"new cgroup namespace", "", "the kernel has none"},
     [SBXI_HOSTNAME] = {"set hostname", "", ""},
     [SBXI_LOOPBACK] = {"bring up lo", "", ""},
@@ -29,8 +36,19 @@ static const struct words {
     [SBXI_NEW_TMPFS] = {"make an empty root", "", ""},
     [SBXI_PIVOT] = {"enter the root", "", ""},
     [SBXI_UNCOVER] = {"uncover", "", ""},
+    [SBXI_PARENTS] = {"make parents of", "", ""},
     [SBXI_DIRECTORY] = {"make directory", "", ""},
-    [SBXI_SYMLINK] = {"make symbolic link", "", ""},
+    [SBXI_FILE] = {"make file", "", ""},
+    [SBXI_SYMLINK] = {"make symlink at", "", ""},
+    [SBXI_CHMOD] = {"chmod", "", ""},
+    [SBXI_ENTER] = {"enter what is at /", "", ""},
+    [SBXI_USERNS_JOIN] = {"enter the second user namespace",
+                          "it must be below the first one, or be it", ""},
+    [SBXI_USERNS_LIMIT] = {"forbid more user namespaces", "", ""},
+    [SBXI_USERNS_NEST] = {"enter a user namespace below that limit", "", ""},
+    [SBXI_USERNS_CHECK] = {"start with user namespaces disabled", "add --disable-userns", ""},
+    [SBXI_SWITCH_IDS] = {"become uid:gid", "", ""},
+    [SBXI_WAIT] = {"wait for a descriptor", "", ""},
     [SBXI_ATTACH] = {"attach", "", ""},
     [SBXI_TMPFS] = {"mount tmpfs at", "", ""},
     [SBXI_DEVPTS] = {"mount devpts at", "", ""},
@@ -39,13 +57,19 @@ static const struct words {
     [SBXI_READONLY] = {"make read-only", "", ""},
     [SBXI_SEAL] = {"seal", "", ""},
     [SBXI_FORK] = {"start the payload's process", "", ""},
+    [SBXI_HOLD] = {"hold a descriptor", "", ""},
+    [SBXI_LOCK_FILE] = {"lock", "", "name a file that exists inside"},
     [SBXI_RLIMIT] = {"set rlimit", "only root may raise a hard limit", ""},
     [SBXI_OOM_SCORE] = {"set oom_score_adj", "", ""},
     [SBXI_DROP_BOUNDS] = {"empty the capability bounding set", "", ""},
+    [SBXI_BOUNDS] = {"bound the capabilities", "", ""},
+    [SBXI_CAPS] = {"keep of the capabilities", "", ""},
     [SBXI_IDS] = {"become uid:gid", "", ""},
     [SBXI_NO_CAPS] = {"drop all capabilities", "", ""},
     [SBXI_NO_NEW_PRIVS] = {"set no_new_privs", "", ""},
     [SBXI_CHDIR] = {"change directory to", "", "name a directory that exists inside"},
+    [SBXI_FIND_CWD] = {"change directory to the first there is of", "", ""},
+    [SBXI_PARENT_DEATH] = {"die with the parent", "", ""},
     [SBXI_LANDLOCK] = {"Landlock: only the sandbox's own files can be opened", "", ""},
     [SBXI_FDS] = {"close all but the passed descriptors", "", ""},
     [SBXI_SECCOMP] = {"load seccomp filter", "", ""},
@@ -93,6 +117,25 @@ void sbxi_step_describe(const struct sbxi_plan_step *step, char *ret, size_t siz
     case SBXI_FDS:
         snprintf(ret, size, "%s (%llu)", what, x);
         break;
+    case SBXI_GIVEN:
+        snprintf(ret, size, "%s %d", what, step->fd);
+        break;
+    case SBXI_DIRECTORY:
+    case SBXI_FILE:
+    case SBXI_PARENTS:
+    case SBXI_CHMOD:
+        snprintf(ret, size, "%s %s (mode %llo)", what, (char *)step->a, x);
+        break;
+    case SBXI_OVERLAY:
+        snprintf(ret, size, "%s %s (%llu layers%s%s)", what, (char *)step->a, x,
+                 step->b ? ", upper " : "", step->b ? (char *)step->b : "");
+        break;
+    case SBXI_BOUNDS:
+    case SBXI_CAPS:
+        snprintf(ret, size, "%s %#llx", what, x);
+        break;
+    case SBXI_USERNS_NEST:
+    case SBXI_SWITCH_IDS:
     case SBXI_IDS:
         snprintf(ret, size, "%s %llu:%llu", what, x, y);
         break;

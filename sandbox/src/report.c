@@ -91,8 +91,10 @@ int sbxi_report_failure(const sbx_plan *plan,
     sbxi_error(error, event->err, "sandbox %s: %s%s%s: %s%s%s", plan->name, text,
                event->detail[0] ? ": " : "", event->detail, strerror(event->err),
                *advice ? "; " : "", advice);
-    if (error)
+    if (error) {
         error->exec = step->op == SBXI_EXEC;
+        error->step = true;
+    }
     return -event->err;
 }
 
@@ -106,7 +108,10 @@ static bool is_oom(const sbx *s, int status)
 void sbxi_result_fill(sbx *s)
 {
     struct sbx_result *result = &s->result;
-    int status = s->ended ? s->last.status : s->init_status ? s->init_status : SIGKILL;
+    int status = s->ended                      ? s->last.status
+                 : s->direct && s->init_exited ? W_EXITCODE(s->init_status, 0)
+                 : s->init_status              ? s->init_status
+                                               : SIGKILL;
     memset(result, 0, sizeof *result);
     if (s->end == SBXI_BY_STOP) {
         result->outcome = SBX_STOPPED;

@@ -21,36 +21,6 @@
 #include "error.h"
 #include "plan.h"
 
-static const struct device {
-    const char *path;
-    unsigned major, minor;
-} devices[] = {
-    {"/dev/null", 1, 3},   {"/dev/zero", 1, 5},    {"/dev/full", 1, 7},
-    {"/dev/random", 1, 8}, {"/dev/urandom", 1, 9}, {"/dev/tty", 5, 0},
-};
-enum {
-    DEVICES = sizeof devices / sizeof devices[0]
-};
-
-static const char *const links[][2] = {
-    {"/dev/fd", "/proc/self/fd"},       {"/dev/stdin", "/proc/self/fd/0"},
-    {"/dev/stdout", "/proc/self/fd/1"}, {"/dev/stderr", "/proc/self/fd/2"},
-    {"/dev/ptmx", "pts/ptmx"},
-};
-
-/* What the OCI runtimes hide of /proc, and what they leave to be read only. */
-static const char *const proc_masked[] = {
-    "/proc/acpi",       "/proc/asound",      "/proc/kcore",
-    "/proc/keys",       "/proc/kmsg",        "/proc/latency_stats",
-    "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
-    "/proc/scsi",       "/proc/kallsyms",    "/proc/kpagecount",
-    "/proc/kpageflags", "/proc/kpagecgroup", "/proc/vmallocinfo",
-    "/proc/interrupts", "/proc/pressure",    NULL,
-};
-static const char *const proc_readonly[] = {
-    "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger", NULL,
-};
-
 static int32_t open_tree_step(sbx_plan *plan, const char *source, uint32_t flags)
 {
     struct sbxi_plan_step *step = sbxi_plan_add_tree(plan, SBXI_OPEN, source);
@@ -146,8 +116,10 @@ add_jail(sbx_plan *plan, sbx_plan *later, const struct sbx_spec *spec, struct sb
     return r;
 }
 
+/* What is opened before the pivot and attached after it. */
 struct slots {
-    int32_t root, proc, binds, devices[DEVICES];
+    int32_t root, binds, own_dev, own_run; /* the last two to be sealed; -1 = there is none */
+    struct sbx_plan proc, dev, mounts;
 };
 
 static void open_sources(sbx_plan *plan, const struct sbx_spec *spec, struct slots *slots)
@@ -157,52 +129,18 @@ static void open_sources(sbx_plan *plan, const struct sbx_spec *spec, struct slo
         open_tree_step(plan, spec->binds[i].source,
                        SBXI_F_NODEV | (spec->binds[i].writable ? 0 : (uint32_t)SBXI_F_RDONLY) |
                            (spec->binds[i].optional ? (uint32_t)SBXI_F_OPTIONAL : 0));
-    for (size_t i = 0; i < DEVICES; i++) {
-        struct sbxi_plan_step *step = sbxi_plan_add_tree(plan, SBXI_OPEN, devices[i].path);
-        step->flags = SBXI_F_CHAR | SBXI_F_RDONLY; /* can be written, not chmod'ed */
-        step->args[0] = makedev(devices[i].major, devices[i].minor);
-        slots->devices[i] = step->slot;
+    if (spec->root != SBX_ROOT_EMPTY) {
+        slots->own_dev = sbxi_plan_dev(plan, &slots->dev, "/dev", spec);
+        sbxi_plan_proc(plan, &slots->proc, "/proc", spec);
     }
-    if (plan->isolate & SBX_NS_PID)
-        slots->proc = sbxi_plan_add_tree(plan, SBXI_PROC, NULL)->slot;
-    else /* somebody else's processes: to be looked at only */
-        slots->proc = open_tree_step(plan, "/proc", SBXI_F_RDONLY | SBXI_F_NODEV);
-    if (spec->root == SBX_ROOT_JAIL) {
+    if (spec->root != SBX_ROOT_HOST_RO) {
         struct sbxi_plan_step *step = sbxi_plan_add_tree(plan, SBXI_NEW_TMPFS, NULL);
         step->args[0] = 0755;
         slots->root = step->slot;
     } else {
         slots->root = open_tree_step(plan, "/", SBXI_F_RDONLY | SBXI_F_NODEV);
     }
-}
-
-static void add_tmpfs(sbx_plan *plan, const char *path, unsigned mode, uint64_t size)
-{
-    struct sbxi_plan_step *step = sbxi_plan_add(plan, SBXI_TMPFS, path, NULL);
-    step->args[0] = mode;
-    step->args[1] = size;
-}
-
-static void add_dev(sbx_plan *plan, const struct slots *slots)
-{
-    add_tmpfs(plan, "/dev", 0755, 1 << 20);
-    for (size_t i = 0; i < DEVICES; i++)
-        sbxi_plan_attach(plan, slots->devices[i], devices[i].path);
-    for (size_t i = 0; i < sizeof links / sizeof links[0]; i++)
-        sbxi_plan_add(plan, SBXI_SYMLINK, links[i][0], links[i][1]);
-    sbxi_plan_add(plan, SBXI_DEVPTS, "/dev/pts", NULL);
-    add_tmpfs(plan, "/dev/shm", 01777, plan->limits.memory_bytes);
-    if (plan->isolate & SBX_NS_IPC)
-        sbxi_plan_add(plan, SBXI_MQUEUE, "/dev/mqueue", NULL);
-}
-
-static void add_proc(sbx_plan *plan, const struct slots *slots)
-{
-    sbxi_plan_attach(plan, slots->proc, "/proc");
-    for (const char *const *path = proc_masked; *path; path++)
-        sbxi_plan_add(plan, SBXI_MASK, *path, NULL);
-    for (const char *const *path = proc_readonly; *path; path++)
-        sbxi_plan_add(plan, SBXI_READONLY, *path, NULL);
+    sbxi_plan_mounts(plan, &slots->mounts, spec); /* last: see there */
 }
 
 /* On a read-only host: only where the host has the directory. */
@@ -212,7 +150,7 @@ static bool is_directory(const char *path)
     return lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-static void add_own(sbx_plan *plan, bool host)
+static void add_own(sbx_plan *plan, struct slots *slots, bool host)
 {
     static const char *const own[] = {"/proc", "/sys", "/dev", "/tmp", "/run"};
     for (size_t i = 0; host && i < sizeof own / sizeof own[0]; i++)
@@ -220,32 +158,51 @@ static void add_own(sbx_plan *plan, bool host)
     if (host && is_directory("/sys"))
         sbxi_plan_add(plan, SBXI_MASK, "/sys", NULL);
     if (!host || is_directory("/tmp"))
-        add_tmpfs(plan, "/tmp", 01777, plan->limits.memory_bytes);
-    if (!host || is_directory("/run"))
-        add_tmpfs(plan, "/run", 0755, 1 << 20);
+        sbxi_plan_tmpfs(plan, "/tmp", 01777, plan->limits.memory_bytes, 0);
+    if (host && !is_directory("/run"))
+        return;
+    slots->own_run = plan->ntrees++;
+    sbxi_plan_tmpfs(plan, "/run", 0755, 1 << 20, 0)->slot = slots->own_run;
+}
+
+static void add_host_or_jail(sbx_plan *plan, sbx_plan *jail, struct slots *slots, bool host)
+{
+    add_own(plan, slots, host);
+    sbxi_plan_append(plan, &slots->dev);
+    if (plan->isolate & SBX_NS_IPC)
+        sbxi_plan_add(plan, SBXI_MQUEUE, "/dev/mqueue", NULL);
+    sbxi_plan_append(plan, &slots->proc);
+    sbxi_plan_append(plan, jail);
+}
+
+/* Ours, whatever options have put over them. */
+static void seal(sbx_plan *plan, int32_t slot, const char *path)
+{
+    if (slot >= 0)
+        sbxi_plan_add(plan, SBXI_SEAL, path, NULL)->slot = slot;
 }
 
 int sbxi_plan_root(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
 {
-    struct sbx_plan later = {0};
-    struct slots slots;
-    bool host = spec->root == SBX_ROOT_HOST_RO;
-    sbxi_plan_add(plan, SBXI_PRIVATE, NULL, NULL);
-    int r = host ? 0 : add_jail(plan, &later, spec, error);
+    struct sbx_plan jail = {0};
+    struct slots slots = {.own_dev = -1, .own_run = -1};
+    bool host = spec->root == SBX_ROOT_HOST_RO, empty = spec->root == SBX_ROOT_EMPTY;
+    sbxi_plan_add(plan, SBXI_PRIVATE, NULL, NULL)->flags = spec->bwrap ? SBXI_F_SLAVE : 0;
+    int r = spec->root == SBX_ROOT_JAIL ? add_jail(plan, &jail, spec, error) : 0;
     open_sources(plan, spec, &slots);
     sbxi_plan_add(plan, SBXI_PIVOT, NULL, NULL)->slot = slots.root;
-    add_own(plan, host);
-    add_dev(plan, &slots);
-    add_proc(plan, &slots);
-    sbxi_plan_append(plan, &later);
+    if (!empty)
+        add_host_or_jail(plan, &jail, &slots, host);
     for (size_t i = 0; i < spec->nbinds; i++)
         sbxi_plan_attach(plan, slots.binds + (int32_t)i, spec->binds[i].target);
+    sbxi_plan_append(plan, &slots.mounts);
     for (size_t i = 0; spec->masks && spec->masks[i]; i++)
         sbxi_plan_add(plan, SBXI_MASK, spec->masks[i], NULL);
-    sbxi_plan_add(plan, SBXI_SEAL, "/dev", NULL);
-    if (!host || is_directory("/run"))
-        sbxi_plan_add(plan, SBXI_SEAL, "/run", NULL);
-    if (!host)
-        sbxi_plan_add(plan, SBXI_SEAL, "/", NULL);
+    seal(plan, slots.own_dev, "/dev");
+    seal(plan, slots.own_run, "/run");
+    if (spec->root == SBX_ROOT_JAIL)
+        seal(plan, slots.root, "/");
+    if (spec->nmounts > 0)
+        sbxi_plan_add(plan, SBXI_ENTER, NULL, NULL);
     return r;
 }

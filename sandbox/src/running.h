@@ -31,6 +31,8 @@ struct sbx {
     int oom_event;      /* v1: somebody may have been killed for memory; -1 = none */
     bool oom;           /* somebody was: all go with it */
     uint64_t oom_until; /* ms: till then look whether it was somebody of ours; 0 = no need */
+    bool detached;      /* what outlives the payload, or us, lives on */
+    bool direct;        /* no init: the child is the payload */
     bool own_pids;      /* a pid namespace: who kills PID 1 kills them all */
     bool ids_taken;
     bool ended; /* @last is the payload's end */
@@ -40,7 +42,8 @@ struct sbx {
     int timeout_ms;
     uint64_t memory_limit;
     struct sbxi_event last;
-    int init_status;        /* of waitid: SIGKILL when the kernel took PID 1 itself, else 0 */
+    int init_status; /* of waitid: SIGKILL when the kernel took PID 1 itself, else 0; if direct the payload's */
+    bool init_exited;       /* direct: that is an exit code, not a signal */
     struct sbx_stats stats; /* the last there were */
     struct sbx_report report;
     struct sbx_result result;
@@ -66,6 +69,15 @@ struct sbxi_child {
     bool ambient;     /* one id is mapped: capabilities survive exec as ambient ones only */
 };
 _Noreturn void sbxi_child_run(const struct sbxi_child *child);
+
+/* join.c: clone3 with @args, in the plan's existing namespaces. -errno with @error for those, without for clone3. */
+struct clone_args;
+int sbxi_join_clone(const sbx_plan *plan,
+                    const struct clone_args *args,
+                    const struct sbxi_child *child,
+                    pid_t *ret_pid,
+                    int *ret_pidfd,
+                    struct sbx_error *error);
 #define SBXI_STEP_CHILD UINT32_MAX /* "step" of a failure before init acts */
 
 /* report.c */

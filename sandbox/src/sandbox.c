@@ -64,8 +64,10 @@ static void kill_all(sbx *s)
         pidfd_send_signal(s->init_fd, SIGKILL, NULL, 0);
         while (waitid((idtype_t)P_PIDFD, (id_t)s->init_fd, &info, WEXITED) < 0 && errno == EINTR)
             continue; /* ECHILD: the caller ignores SIGCHLD or has reaped it */
-        s->init_status = info.si_code == CLD_EXITED ? 0 : info.si_status;
-        sbx_cleaner_remove_process(s->cleaner, s->init_pid);
+        s->init_status = info.si_code == CLD_EXITED && !s->direct ? 0 : info.si_status;
+        s->init_exited = info.si_code == CLD_EXITED;
+        if (s->cleaner)
+            sbx_cleaner_remove_process(s->cleaner, s->init_pid);
         s->init_pid = 0;
     }
     if (s->cgroup)
@@ -82,9 +84,21 @@ static void read_stats(sbx *s)
     s->stats = stats;
 }
 
+/* The payload has ended, or we are no longer interested; PID 1 goes when the last process does. */
+static void let_go(sbx *s)
+{
+    struct pollfd gone = {.fd = s->init_fd, .events = POLLIN};
+    if (s->init_pid && poll(&gone, 1, 0) > 0)
+        kill_all(s); /* reaps it */
+    s->init_pid = 0;
+}
+
 void sbxi_teardown(sbx *s)
 {
-    kill_all(s);
+    if (s->detached && s->epoll >= 0 && s->end == SBXI_BY_ITSELF)
+        let_go(s);
+    else
+        kill_all(s);
     read_stats(s);
     if (!s->finished)
         sbxi_result_fill(s);
@@ -146,7 +160,7 @@ static bool is_over(sbx *s)
     int r;
     bool over =
         poll(&gone, 1, 0) > 0; /* before the last look at the socket: what it said lies there */
-    while ((r = sbxi_event_receive(s->control, &event)) == 1)
+    while ((r = s->direct ? 0 : sbxi_event_receive(s->control, &event)) == 1)
         if (event.type == SBXI_ENDED && !s->ended) {
             s->last = event;
             s->ended = true;
@@ -239,6 +253,8 @@ int sbx_signal(sbx *s, int signo)
         return -EINVAL;
     if (s->finished || s->ended)
         return -ESRCH;
+    if (s->direct)
+        return pidfd_send_signal(s->init_fd, signo, NULL, 0) < 0 ? -errno : 0;
     ssize_t n = send(s->control, &command, sizeof command, MSG_DONTWAIT | MSG_NOSIGNAL);
     return n == (ssize_t)sizeof command ? 0 : errno == EPIPE ? -ESRCH : -errno;
 }

@@ -82,6 +82,9 @@ static int check_identity(sbx_plan *plan, const struct sbx_spec *spec, struct sb
     plan->isolate = isolate;
     plan->jail = spec->root == SBX_ROOT_JAIL;
     plan->range = plan->privileged && (isolate & SBX_NS_USER);
+    plan->style = plan->range ? SBXI_S_OWNED : 0;
+    plan->on_born = spec->on_born;
+    plan->userdata = spec->userdata;
     bool fixed = !plan->privileged;
     plan->uid = spec->uid != (uid_t)-1 ? spec->uid : fixed ? geteuid() : plan->range ? 1000 : 0;
     plan->gid = spec->gid != (gid_t)-1 ? spec->gid : fixed ? getegid() : plan->range ? 1000 : 0;
@@ -98,10 +101,11 @@ static int check_identity(sbx_plan *plan, const struct sbx_spec *spec, struct sb
 static int check_root(const sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
 {
     bool mount = plan->isolate & SBX_NS_MOUNT;
-    if (!mount && (spec->root == SBX_ROOT_JAIL || spec->nbinds || (spec->masks && *spec->masks)))
+    if (!mount && (spec->root != SBX_ROOT_HOST_RO || spec->nbinds || spec->nmounts ||
+                   (spec->masks && *spec->masks)))
         return sbxi_error(error, EINVAL,
-                          "sandbox %s: isolate: a jail, binds and masks need a mount namespace; "
-                          "add \"mount\"",
+                          "sandbox %s: isolate: a root of its own, mounts and masks need a mount "
+                          "namespace; add \"mount\"",
                           plan->name);
     if (spec->root == SBX_ROOT_JAIL && (!spec->jail || !spec->jail[0]))
         return sbxi_error(error, EINVAL, "sandbox %s: jail: name at least one file", plan->name);
@@ -125,14 +129,14 @@ static int check_root(const sbx_plan *plan, const struct sbx_spec *spec, struct 
     if (spec->chdir && spec->chdir[0] != '/')
         return sbxi_error(error, EINVAL, "sandbox %s: chdir: %s: use an absolute path", plan->name,
                           spec->chdir);
-    return 0;
+    return sbxi_mounts_check(plan, spec, error);
 }
 
 static int check_fds(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
 {
-    if (spec->nfds + spec->nenv_fds > SBXI_MAX_PASSED)
+    if (spec->nfds + spec->nenv_fds > SBXI_MAX_NAMED)
         return sbxi_error(error, E2BIG, "sandbox %s: fds: at most %d can be passed", plan->name,
-                          SBXI_MAX_PASSED);
+                          SBXI_MAX_NAMED);
     for (size_t i = 0; i < spec->nfds + spec->nenv_fds; i++) {
         const struct sbx_named_fd *fd =
             i < spec->nfds ? &spec->fds[i] : &spec->env_fds[i - spec->nfds];
@@ -142,6 +146,7 @@ static int check_fds(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_err
         if (fcntl(fd->fd, F_GETFD) < 0)
             return sbxi_error(error, EBADF, "sandbox %s: fd: %s: descriptor %d is not open",
                               plan->name, fd->name, fd->fd);
+        plan->targets[plan->npassed] = 3 + (int32_t)plan->npassed;
         plan->passed[plan->npassed++] = fd->fd;
     }
     /* One that is not open now could be one of ours by the time it is passed. */
@@ -150,6 +155,40 @@ static int check_fds(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_err
             return sbxi_error(error, EBADF, "sandbox %s: stdio: descriptor %d is not open",
                               plan->name, spec->stdio[i]);
     memcpy(plan->stdio, spec->stdio, sizeof plan->stdio);
+    return 0;
+}
+
+static int check_joins(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
+{
+    for (size_t i = 0; i < spec->nfilters; i++)
+        if (spec->filters[i].length == 0 || spec->filters[i].length % 8 ||
+            spec->filters[i].length > 8 * 4096)
+            return sbxi_error(error, EINVAL,
+                              "sandbox %s: seccomp: a filter has 1 to 4096 instructions of 8 bytes",
+                              plan->name);
+    if (spec->disable_userns && !(plan->isolate & SBX_NS_USER))
+        return sbxi_error(error, EINVAL,
+                          "sandbox %s: disable-userns: it needs a user namespace of its own, whose "
+                          "limit it is",
+                          plan->name);
+    if (spec->njoins > sizeof plan->joins / sizeof plan->joins[0])
+        return sbxi_error(error, E2BIG, "sandbox %s: join: at most %zu namespaces", plan->name,
+                          sizeof plan->joins / sizeof plan->joins[0]);
+    for (size_t i = 0; i < spec->njoins; i++) {
+        uint32_t ns = (uint32_t)spec->joins[i].ns;
+        if (ns & plan->isolate & ~(uint32_t)SBX_NS_PID)
+            return sbxi_error(error, EINVAL, "sandbox %s: join: %s: it has one of its own too",
+                              plan->name, sbx_ns_name(ns));
+        if (ns == SBX_NS_USER && !spec->bwrap)
+            return sbxi_error(error, EINVAL,
+                              "sandbox %s: join: user: its payload would have another's ids; join "
+                              "what it owns, or do it as bwrap",
+                              plan->name);
+        if (fcntl(spec->joins[i].fd, F_GETFD) < 0)
+            return sbxi_error(error, EBADF, "sandbox %s: join: %s: descriptor %d is not open",
+                              plan->name, sbx_ns_name(ns), spec->joins[i].fd);
+        plan->joins[plan->njoins++] = spec->joins[i];
+    }
     return 0;
 }
 
@@ -162,7 +201,7 @@ static int check_limits(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_
                           plan->name);
     plan->limits = spec->limits;
     plan->timeout_ms = spec->timeout_ms;
-    plan->seccomp = spec->seccomp != SBX_SECCOMP_NONE;
+    plan->seccomp = spec->seccomp != SBX_SECCOMP_NONE && !spec->bwrap;
     plan->degrade = spec->assert_all ? 0 : spec->degrade;
     if (spec->cgroup_parent && !(plan->cgroup_parent = strdup(spec->cgroup_parent)))
         return -ENOMEM;
@@ -201,16 +240,20 @@ int sbxi_spec_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_erro
         return r;
     if (!spec->argv || !spec->argv[0] || !spec->argv[0][0])
         return sbxi_error(error, EINVAL, "sandbox %s: command: there is none", plan->name);
-    if (strchr(spec->argv[0], '/') && spec->argv[0][0] != '/')
+    if (strchr(spec->argv[0], '/') && spec->argv[0][0] != '/' && !spec->bwrap)
         return sbxi_error(error, EINVAL, "sandbox %s: command: %s: use an absolute path",
                           plan->name, spec->argv[0]);
     const char *hostname = spec->hostname ? spec->hostname : plan->name;
     if (!*hostname || strlen(hostname) > 64)
         return sbxi_error(error, EINVAL, "sandbox %s: hostname: use 1 to 64 characters",
                           plan->name);
-    if ((r = check_identity(plan, spec, error)) < 0 || (r = check_root(plan, spec, error)) < 0 ||
-        (r = check_fds(plan, spec, error)) < 0 || (r = check_limits(plan, spec, error)) < 0)
+    r = spec->bwrap ? sbxi_bwrap_check(plan, spec, error) : check_identity(plan, spec, error);
+    if (r < 0 || (r = check_root(plan, spec, error)) < 0 ||
+        (r = check_fds(plan, spec, error)) < 0 || (r = check_limits(plan, spec, error)) < 0 ||
+        (r = check_joins(plan, spec, error)) < 0)
         return r;
+    if (spec->bwrap)
+        return 0;
     if (!plan->range && (plan->isolate & SBX_NS_USER)) {
         if (spec->assert_all)
             return sbxi_error(error, EPERM,

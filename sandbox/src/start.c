@@ -47,12 +47,22 @@ struct launch {
     size_t njoins;
 };
 
+/* Descriptors that fill slots: those of the caller, and trees where only we can reach them. */
 static int open_trees(struct launch *launch, struct sbx_error *error)
 {
     const sbx_plan *plan = launch->plan;
-    for (size_t i = 0; plan->privileged && i < plan->nsteps; i++) {
+    for (size_t i = 0; i < plan->nsteps; i++) {
         const struct sbxi_plan_step *step = &plan->steps[i];
-        if (step->op != SBXI_OPEN)
+        if (step->op == SBXI_GIVEN) {
+            int copy = fcntl(step->fd, F_DUPFD_CLOEXEC, 3);
+            if (copy < 0)
+                return sbxi_error(error, errno, "sandbox %s: descriptor %d: %s", plan->name,
+                                  step->fd, strerror(errno));
+            launch->fds[launch->nfds++] = copy;
+            launch->ntrees++;
+            launch->opened[step->slot] = true;
+        }
+        if (step->op != SBXI_OPEN || !plan->privileged)
             continue;
         int fd = sbxi_tree_open(AT_FDCWD, step->a, step->flags, step->args[0]);
         if (fd == -ENOENT && (step->flags & SBXI_F_OPTIONAL))
@@ -92,10 +102,13 @@ static void fill_blob(const struct launch *launch, bool cgroup, char *base, uint
     struct sbxi_blob *blob = (struct sbxi_blob *)(void *)base;
     struct sbxi_step *out = (struct sbxi_step *)(blob + 1);
     uint32_t at = (uint32_t)(sizeof *blob + plan->nsteps * sizeof *out);
-    *blob = (struct sbxi_blob){.magic = SBXI_BLOB_MAGIC,
-                               .size = size,
-                               .npassed = (uint32_t)plan->npassed,
-                               .pid1 = plan->isolate & SBX_NS_PID ? 1 : 0};
+    *blob =
+        (struct sbxi_blob){.magic = SBXI_BLOB_MAGIC,
+                           .size = size,
+                           .npassed = (uint32_t)plan->npassed,
+                           .style = plan->style | (plan->isolate & SBX_NS_PID ? SBXI_S_PID1 : 0u),
+                           .uid = plan->uid,
+                           .gid = plan->gid};
     for (size_t i = 0; i < plan->nsteps; i++) {
         const struct sbxi_plan_step *step = &plan->steps[i];
         if (is_left_out(launch, step, cgroup))
@@ -107,8 +120,8 @@ static void fill_blob(const struct launch *launch, bool cgroup, char *base, uint
                                   .a_length = (uint32_t)step->a_length,
                                   .b_length = (uint32_t)step->b_length};
         memcpy(out->args, step->args, sizeof out->args);
-        if (step->op == SBXI_OPEN)
-            out->args[1] = plan->privileged;
+        if (step->op == SBXI_GIVEN || (step->op == SBXI_OPEN && plan->privileged))
+            out->flags |= SBXI_F_GIVEN;
         out->a = copy_bytes(base, &at, step->a, step->a_length);
         out->b = copy_bytes(base, &at, step->b, step->b_length);
         out++;
@@ -149,9 +162,10 @@ static int collect_fds(struct launch *launch, sbx *s, struct sbx_error *error)
         return -errno;
     s->control = pair[0];
     launch->control = pair[1];
-    launch->null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (launch->null < 0)
-        return -errno;
+    /* Only where it is wanted: in a sandbox without devices there is none. */
+    bool wanted = plan->stdio[0] < 0 || plan->stdio[1] < 0 || plan->stdio[2] < 0;
+    if (wanted && (launch->null = open("/dev/null", O_RDWR | O_CLOEXEC)) < 0)
+        return sbxi_error(error, errno, "sandbox %s: /dev/null: %s", plan->name, strerror(errno));
     launch->program = sbxi_helper_open("uds-sandbox-init", NULL, error);
     if (launch->program < 0)
         return launch->program;
@@ -204,8 +218,8 @@ static int clone_error(const sbx_plan *plan, int err, bool into_cgroup, struct s
 
 static int clone_child(struct launch *launch, sbx *s, struct sbx_error *error)
 {
-    static const uint64_t flags[] = {CLONE_NEWUSER, CLONE_NEWNS,  CLONE_NEWPID,
-                                     CLONE_NEWNET,  CLONE_NEWIPC, CLONE_NEWUTS};
+    static const uint64_t flags[] = {CLONE_NEWUSER, CLONE_NEWNS,  CLONE_NEWPID,   CLONE_NEWNET,
+                                     CLONE_NEWIPC,  CLONE_NEWUTS, CLONE_NEWCGROUP};
     const sbx_plan *plan = launch->plan;
     struct sbxi_child child = {
         .fds = launch->fds,
@@ -215,7 +229,7 @@ static int clone_child(struct launch *launch, sbx *s, struct sbx_error *error)
         .joins = launch->joins,
         .njoins = launch->njoins,
         .become_root = plan->range,
-        .ambient = !plan->privileged && (plan->isolate & SBX_NS_USER),
+        .ambient = !plan->privileged && ((plan->isolate & SBX_NS_USER) || plan->njoins > 0),
     };
     int group = s->cgroup ? sbxi_cgroup_get_dirfd(s->cgroup) : -1;
     struct clone_args args = {
@@ -223,12 +237,18 @@ static int clone_child(struct launch *launch, sbx *s, struct sbx_error *error)
         .pidfd = (uint64_t)(uintptr_t)&s->init_fd,
         .exit_signal = SIGCHLD,
     };
-    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
+    /* The cgroup namespace is init's step, once it is in its cgroups; of bubblewrap's there are none. */
+    size_t n = sizeof flags / sizeof flags[0] - (s->detached ? 0 : 1);
+    for (size_t i = 0; i < n; i++)
         if (plan->isolate & (1u << i))
             args.flags |= flags[i];
     if (group >= 0) {
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = (unsigned)group;
+    }
+    if (plan->njoins > 0) {
+        int r = sbxi_join_clone(plan, &args, &child, &s->init_pid, &s->init_fd, error);
+        return r == 0 || error->err ? r : clone_error(plan, -r, group >= 0, error);
     }
     long pid = sbxi_clone3(&args);
     if (pid < 0)
@@ -242,13 +262,15 @@ static int clone_child(struct launch *launch, sbx *s, struct sbx_error *error)
 /* Between clone and go: the child waits, and nobody but us knows of it yet. */
 static int admit_child(const sbx_plan *plan, sbx *s, struct sbx_error *error)
 {
-    int r = sbx_cleaner_add_process(s->cleaner, s->init_pid, s->init_fd);
+    int r = s->cleaner ? sbx_cleaner_add_process(s->cleaner, s->init_pid, s->init_fd) : 0;
     if (r < 0)
         return sbxi_error(error, -r, "sandbox %s: cleaner: %s", plan->name, strerror(-r));
-    if ((plan->isolate & SBX_NS_USER) &&
+    if ((plan->isolate & SBX_NS_USER) && !plan->foreign_maps &&
         (r = sbxi_map_ids(plan, s->init_pid, s->report.uid_first, error)) < 0)
         return r;
     sbxi_report_fill(s, plan);
+    if (plan->on_born && (r = plan->on_born(&s->report, plan->userdata)) < 0)
+        return r;
     return send(s->control, "", 1, MSG_NOSIGNAL) == 1 ? 0 : -errno;
 }
 
@@ -257,13 +279,14 @@ static int await_running(const sbx_plan *plan, sbx *s, struct sbx_error *error)
 {
     uint64_t until = sbxi_now_ms() + SETUP_TIMEOUT_MS;
     struct sbxi_event event;
+    bool about_to_exec = false;
     for (;;) {
         struct pollfd fd = {.fd = s->control, .events = POLLIN};
         uint64_t now = sbxi_now_ms();
-        if (now >= until)
+        if (now >= until && !s->detached) /* bubblewrap's may wait for a descriptor */
             return sbxi_error(error, ETIMEDOUT, "sandbox %s: set-up: no answer for %d s",
                               plan->name, SETUP_TIMEOUT_MS / 1000);
-        if (poll(&fd, 1, (int)(until - now)) < 0 && errno != EINTR)
+        if (poll(&fd, 1, s->detached ? -1 : (int)(until - now)) < 0 && errno != EINTR)
             return -errno;
         int r = sbxi_event_receive(s->control, &event);
         if (r == 0)
@@ -271,10 +294,15 @@ static int await_running(const sbx_plan *plan, sbx *s, struct sbx_error *error)
         if (r == 1 && event.type == SBXI_FAILED)
             return sbxi_report_failure(plan, &event, error);
         if (r == 1 && event.type == SBXI_RUNNING) {
-            if (plan->isolate & SBX_NS_CGROUP)
+            if (event.cgroup_ns)
                 s->report.ns_inode[6] = event.cgroup_ns;
-            return 0;
+            if (!s->direct)
+                return 0;
+            about_to_exec = true;
+            continue;
         }
+        if (r == -EPIPE && about_to_exec) /* the descriptor closed on exec */
+            return 0;
         return sbxi_error(error, ECHILD,
                           "sandbox %s: set-up: its first process died; the limits may be too "
                           "small for a process to start",
@@ -302,6 +330,8 @@ static int
 take_resources(const sbx_plan *plan, sbx *s, sbx_cleaner *cleaner, struct sbx_error *error)
 {
     int r = 0;
+    if (s->detached)
+        return 0;
     s->cleaner = cleaner;
     if (!cleaner) {
         r = sbx_cleaner_new(&s->own_cleaner, NULL, error);
@@ -322,7 +352,10 @@ static int watch(sbx *s)
 {
     struct epoll_event event = {.events = EPOLLIN};
     s->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (s->epoll < 0 || epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->control, &event) < 0 ||
+    if (s->direct) /* closed at the other end */
+        sbxi_closep(&s->control);
+    if (s->epoll < 0 ||
+        (!s->direct && epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->control, &event) < 0) ||
         epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->init_fd, &event) < 0)
         return -errno;
     if (s->cgroup && s->memory_limit)
@@ -339,6 +372,8 @@ static int start(const sbx_plan *plan, sbx *s, sbx_cleaner *cleaner, struct sbx_
         s->timeout_at = sbxi_now_ms() + (uint64_t)plan->timeout_ms;
     s->timeout_ms = plan->timeout_ms;
     s->own_pids = plan->isolate & SBX_NS_PID;
+    s->detached = sbxi_plan_is_bwrap(plan);
+    s->direct = plan->style & SBXI_S_DIRECT;
     s->memory_limit = plan->limits.memory_bytes;
     s->report.degraded = plan->degraded;
     int r = take_resources(plan, s, cleaner, error);

@@ -23,24 +23,32 @@ enum {
 };
 enum {
     SBXI_MAX_TREES = 768,
-    SBXI_MAX_PASSED = 128,
+    SBXI_MAX_NAMED = 128,
+    SBXI_MAX_PASSED = 1024,
     SBXI_MAX_BLOB = 8 << 20
 };
 #define SBXI_BLOB_MAGIC 0x31786273u /* "sbx1" */
 
 /* a, b: strings or bytes; slot: an entry of the table of trees (mounts that are attached nowhere yet). */
 enum sbxi_op {
-    SBXI_OPEN = 1,     /* tree slot ← host path a; by the launcher where it has the right */
+    SBXI_OPEN = 1, /* tree slot ← host path a; by the launcher where it has the right */
+    SBXI_GIVEN, /* slot ← a descriptor of the launcher's caller: no tree yet, one of the next four makes it one */
+    SBXI_OPEN_FD, /* slot: what the descriptor refers to, as a tree */
+    SBXI_DATA, /* slot: a file with what can be read from the descriptor, mode args[0], as a tree */
+    SBXI_OVERLAY, /* tree slot ← an overlay; a = args[0] host paths, the highest first; b = upper and work directory */
     SBXI_UNSHARE_CG,   /* cgroup namespace, after the cgroups were joined */
     SBXI_HOSTNAME,     /* a */
     SBXI_LOOPBACK,     /* lo up */
-    SBXI_PRIVATE,      /* no mount event leaves or enters */
+    SBXI_PRIVATE,      /* no mount event leaves, nor with flag SLAVE enters */
     SBXI_PROC,         /* tree slot ← new procfs; made while the host's is still in sight */
     SBXI_NEW_TMPFS,    /* tree slot ← new tmpfs, mode args[0] */
     SBXI_PIVOT,        /* tree slot becomes /, the old root goes */
     SBXI_UNCOVER,      /* detach what is mounted at a, if anything */
+    SBXI_PARENTS,      /* the directories above a, mode args[0] */
     SBXI_DIRECTORY,    /* a, mode args[0]; parents too */
+    SBXI_FILE,         /* a, mode args[0], with what can be read from the descriptor in slot */
     SBXI_SYMLINK,      /* a → b */
+    SBXI_CHMOD,        /* a, mode args[0] */
     SBXI_ATTACH,       /* tree slot at a, made where missing */
     SBXI_TMPFS,        /* at a, mode args[0], size args[1] (0 = default) */
     SBXI_DEVPTS,       /* at a, an instance of its own */
@@ -48,18 +56,32 @@ enum sbxi_op {
     SBXI_MASK,         /* hide a: /dev/null over a file, an empty directory over a directory */
     SBXI_READONLY,     /* a as a read-only mount of its own */
     SBXI_SEAL,         /* the mount at a, without those below, becomes read-only */
+    SBXI_ENTER,        /* what was attached at / becomes the process's own / */
+    SBXI_USERNS_JOIN,  /* user namespace in slot */
+    SBXI_USERNS_LIMIT, /* at most args[0] can be made in ours */
+    SBXI_USERNS_NEST,  /* one more, where that limit is out of reach; args: uid, gid */
+    SBXI_USERNS_CHECK, /* none can be made */
+    SBXI_SWITCH_IDS,   /* args: uid, gid; of a user namespace that was joined */
+    SBXI_WAIT,         /* until the descriptor in slot can be read */
     SBXI_FORK,         /* ── from here on in the payload's process ── */
+    SBXI_HOLD,         /* PID 1 keeps the descriptor in slot open */
+    SBXI_LOCK_FILE,    /* PID 1 locks a */
     SBXI_RLIMIT,       /* args: resource, soft, hard */
     SBXI_OOM_SCORE,    /* args[0]: the kernel takes the payload before PID 1 */
     SBXI_DROP_BOUNDS,  /* capability bounding set empty, securebits locked */
+    SBXI_BOUNDS,       /* capability bounding set becomes args[0] */
+    SBXI_CAPS,         /* every capability set becomes args[0] */
     SBXI_IDS,          /* args: uid, gid, 1 = may set groups */
     SBXI_NO_CAPS,      /* every capability set empty */
     SBXI_NO_NEW_PRIVS, /* */
     SBXI_CHDIR,        /* a, and it must be below / */
+    SBXI_FIND_CWD,     /* the first of args[0] directories in a that is there, or / */
+    SBXI_PARENT_DEATH, /* who started us is who we die with */
     SBXI_LANDLOCK,     /* nothing but the sandbox's own mounts can be opened */
-    SBXI_FDS,          /* args[0] = how many stay as 3, 4, …; all others close */
-    SBXI_SECCOMP,      /* a = BPF program */
-    SBXI_EXEC,         /* a = argv block of args[0] strings, b = environment block of args[1] */
+    SBXI_FDS, /* a = args[0] numbers (int32_t, ascending) that the passed ones get; all others close */
+    SBXI_SECCOMP, /* a = BPF program */
+    SBXI_EXEC, /* a = argv block of args[0] strings, b = environment block of args[1]; args[2]: the first
+                          string is the file, argv follows */
     SBXI_OPS
 };
 
@@ -69,6 +91,10 @@ enum { /* flags of SBXI_OPEN, SBXI_ATTACH, SBXI_MASK, SBXI_READONLY */
     SBXI_F_OPTIONAL = 1u << 2,  /* a missing source, target or right is no failure */
     SBXI_F_CHAR = 1u << 3,      /* the source must be the character device args[0] */
     SBXI_F_NO_CGROUP = 1u << 4, /* only where there is no cgroup (a fallback limit) */
+    SBXI_F_SLAVE = 1u << 5,     /* mounts that the host makes later arrive */
+    SBXI_F_WRITABLE = 1u << 6,  /* of SBXI_READONLY: only where it could be written */
+    SBXI_F_GIVEN = 1u << 7,     /* the launcher has filled the slot */
+    SBXI_F_OWNED = 1u << 8,     /* what is made belongs to the payload */
 };
 
 struct sbxi_step {
@@ -83,7 +109,19 @@ struct sbxi_blob {
     _Alignas(8) uint32_t magic; /* steps follow */
     uint32_t size;
     uint32_t nsteps, npassed, ntrees;
-    uint32_t pid1; /* 1: a pid namespace of its own */
+    uint32_t style;    /* enum sbxi_style */
+    uint32_t uid, gid; /* SBXI_S_OWNED: owner of what is made inside */
+};
+
+enum sbxi_style {          /* bits */
+    SBXI_S_PID1 = 1u << 0, /* a pid namespace of its own */
+    SBXI_S_BWRAP =
+        1u
+        << 1, /* the caller's umask, signals, session, keyring; lives on without launcher and payload */
+    SBXI_S_SESSION = 1u << 2, /* with BWRAP: a session of its own */
+    SBXI_S_DIE = 1u << 3,     /* with BWRAP: dies with the launcher */
+    SBXI_S_DIRECT = 1u << 4,  /* no SBXI_FORK: this process becomes the payload */
+    SBXI_S_OWNED = 1u << 5,
 };
 
 enum sbxi_event_type {

@@ -26,7 +26,8 @@ static inline int sbxi_tree_open(int dirfd, const char *path, uint32_t flags, ui
     int fd = open_tree(dirfd, path, how | (path[0] ? 0 : (unsigned)AT_EMPTY_PATH));
     if (fd < 0)
         return -errno;
-    struct mount_attr attr = {.attr_set = MOUNT_ATTR_NOSUID, .propagation = MS_PRIVATE};
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_NOSUID,
+                              .propagation = flags & SBXI_F_SLAVE ? 0 : MS_PRIVATE};
     struct stat st;
     int r = 0;
     if (flags & SBXI_F_RDONLY)

@@ -31,6 +31,7 @@ struct sbx_error {
     int err;         /* errno value, 0 = none */
     char text[1024]; /* one line: "what: thing: cause; knob" */
     bool exec;       /* everything was set up, and the payload's execve failed */
+    bool step;       /* one of the plan's steps failed: text is "sandbox NAME: VERB THING: cause" */
 };
 
 /* ---- spec ---- */
@@ -48,8 +49,9 @@ enum sbx_ns { /* bits */
 
 enum sbx_root {
     SBX_ROOT_HOST_RO =
-        0,         /* the host's root, recursively read-only, /proc /dev /tmp /run of its own */
-    SBX_ROOT_JAIL, /* only the files named in @jail, their interpreters and their shared objects */
+        0,          /* the host's root, recursively read-only, /proc /dev /tmp /run of its own */
+    SBX_ROOT_JAIL,  /* only the files named in @jail, their interpreters and their shared objects */
+    SBX_ROOT_EMPTY, /* an empty tmpfs: what is in it is in @mounts; as they leave it, so it stays */
 };
 
 /* What may be left out when the kernel refuses it (--degrade=LIST, stack file "degrade:"). */
@@ -80,6 +82,55 @@ struct sbx_bind {
     bool writable;
     bool optional; /* no error if @source does not exist */
 };
+
+/*
+ * One thing done to the root; a list of them is done in its order, after the root's own (@binds are before them). The
+ * words are bubblewrap's. What a target lacks is made: directories 0755, files 0444; symbolic links on the way are
+ * followed inside the root.
+ */
+enum sbx_mount_type {
+    SBX_MOUNT_BIND = 1,   /* @source, or what @fd is, and the mounts below it */
+    SBX_MOUNT_REMOUNT_RO, /* the mount at @target, without those below, becomes read-only */
+    SBX_MOUNT_OVERLAY, /* @layers, and above them @source with @work; without @source a tmpfs, or with @readonly none */
+    SBX_MOUNT_PROC,
+    SBX_MOUNT_DEV, /* the usual devices, links, pts and shm */
+    SBX_MOUNT_TMPFS,
+    SBX_MOUNT_MQUEUE,
+    SBX_MOUNT_DIR,
+    SBX_MOUNT_FILE,      /* what can be read from @fd, as a file there */
+    SBX_MOUNT_BIND_DATA, /* the same, over what is there */
+    SBX_MOUNT_SYMLINK,   /* to @source */
+    SBX_MOUNT_CHMOD,
+};
+
+struct sbx_mount {
+    enum sbx_mount_type type;
+    const char *target;        /* absolute path inside */
+    const char *source;        /* absolute host path; of a symbolic link any text */
+    const char *work;          /* of an overlay with @source: an empty directory beside it */
+    const char *const *layers; /* of an overlay: host paths, the lowest first, NULL-terminated */
+    int fd;                    /* borrowed; -1 = none. Read or used up by the first start */
+    int mode;                  /* permissions, -1 = usual: 0755, of a file 0666, of data 0600 */
+    uint64_t size_bytes;       /* of a tmpfs; 0 = usual */
+    bool readonly, devices;    /* of a bind: no writing; device nodes work */
+    bool optional;             /* of a bind: no error if @source does not exist */
+};
+#define SBX_MOUNT_INIT       \
+    {                        \
+        .fd = -1, .mode = -1 \
+    }
+
+struct sbx_filter {
+    const void *code; /* seccomp: a BPF program, as seccomp_export_bpf(3) writes it */
+    size_t length;    /* bytes, a multiple of 8 */
+};
+
+struct sbx_join {
+    enum sbx_ns ns;
+    int fd; /* borrowed: of /proc/PID/ns/… */
+};
+
+struct sbx_report;
 
 struct sbx_named_fd {
     /* for fds[]: LISTEN_FDNAMES entry; for env_fds[]: an environment variable that will be "fd:N" */
@@ -126,11 +177,50 @@ struct sbx_spec {
     uint32_t degrade;          /* enum sbx_degrade */
     int timeout_ms;            /* wall clock; -1 = none */
     const char *cgroup_parent; /* NULL = ours; on v2 the next free above if it is shared */
+
+    const struct sbx_mount *mounts; /* in order */
+    size_t nmounts;
+    const struct sbx_filter
+        *filters; /* loaded in order, last of all; each but the last must allow prctl(2) */
+    size_t nfilters;
+    const struct sbx_join *
+        joins; /* namespaces that exist already; not in @isolate, but a pid one may: a child of it */
+    size_t njoins;
+    bool disable_userns; /* no user namespace can be made inside, whatever the payload may do */
+    bool assert_userns_disabled; /* refuse to start if one can */
+
+    /*
+     * bubblewrap's defaults: what bwrap(1) does without an option. Ids, umask, signal dispositions, session, keyring and
+     * limits are the caller's; a user namespace maps one id, root needs none; host mounts arrive inside later; no cgroup, no
+     * seccomp filter, no cleaner: processes that outlive the payload, or us, live on in their pid namespace. The fields
+     * below are for it alone.
+     */
+    bool bwrap;
+    bool as_pid1;         /* the first process becomes the payload: nothing reaps orphans */
+    bool new_session;     /* setsid(2) */
+    bool die_with_parent; /* SIGKILL when our thread that starts it ends */
+    bool
+        foreign_maps; /* somebody else writes the user namespace's id maps, before @on_born returns */
+    bool keep_caps;   /* capabilities stay what they are; else they become @caps, by bit */
+    uint64_t caps;
+    const char *argv0; /* NULL = argv[0], which stays what is executed */
+    const char *const
+        *cwd; /* with @chdir NULL: the first of these that exists inside, or "/"; NULL-terminated */
+    const int *keep_fds; /* passed with the numbers that they have, 3 and above, ascending */
+    size_t nkeep_fds;
+    const char *const *
+        lock_files; /* paths inside, locked (fcntl, F_RDLCK) while it runs; NULL-terminated or NULL */
+    int sync_fd;    /* held open by its init, -1 = none */
+    int block_fd;   /* read once before the payload starts, -1 = none */
+    int userns2;    /* user namespace to enter when all is set up, -1 = none */
+    /* Between clone and the first instruction of the sandbox; negative = do not start (-errno, becomes sbx_start()'s). */
+    int (*on_born)(const struct sbx_report *report, void *userdata);
+    void *userdata;
 };
 #define SBX_SPEC_INIT                                                                     \
     {                                                                                     \
         .isolate = SBX_NS_ALL, .stdio = {-1, -1, -1}, .uid = (uid_t)-1, .gid = (gid_t)-1, \
-        .timeout_ms = -1                                                                  \
+        .timeout_ms = -1, .sync_fd = -1, .block_fd = -1, .userns2 = -1                    \
     }
 
 /* ---- cleaner: removes what exists when nobody else can ----
@@ -298,6 +388,8 @@ int sbx_ns_parse(const char *text, uint32_t *ret_bit);
 const char *sbx_ns_name(uint32_t bit);
 int sbx_degrade_parse(const char *text, uint32_t *ret_bit);
 const char *sbx_degrade_name(uint32_t bit);
+/* "cap_kill", "CAP_KILL", "kill" → its bit's number. -EINVAL unknown. */
+int sbx_cap_parse(const char *text, unsigned *ret_bit);
 /*
  * Files that a jail of these binaries needs, as host paths. ELF is parsed in an unprivileged child.
  * @binaries: absolute paths, NULL-terminated

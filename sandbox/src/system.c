@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * /dev and /proc of a sandbox, or the same at another place: --dev DEST and --proc DEST. Devices are the host's, by
+ * bind; nobody makes nodes. As bubblewrap makes them /proc is covered in four places, where the payload could write, and
+ * nothing is hidden; as we do, what the OCI runtimes hide is hidden.
+ */
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "plan.h"
+
+static const struct device {
+    const char *name;
+    unsigned major, minor;
+} devices[] = {
+    {"null", 1, 3},   {"zero", 1, 5},    {"full", 1, 7},
+    {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0},
+};
+
+static const char *const links[][2] = {
+    {"fd", "/proc/self/fd"},       {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"},
+    {"stderr", "/proc/self/fd/2"}, {"ptmx", "pts/ptmx"},
+};
+
+/* What the OCI runtimes hide of /proc, and what they leave to be read only. */
+static const char *const masked[] = {
+    "acpi",       "asound",      "kcore",       "keys",       "kmsg",     "latency_stats",
+    "timer_list", "timer_stats", "sched_debug", "scsi",       "kallsyms", "kpagecount",
+    "kpageflags", "kpagecgroup", "vmallocinfo", "interrupts", "pressure", NULL,
+};
+static const char *const readonly[] = {"bus", "fs", "irq", "sys", "sysrq-trigger", NULL};
+static const char *const covered[] = {"sys", "sysrq-trigger", "irq", "bus", NULL};
+
+static const char *join(char ret[PATH_MAX], const char *directory, const char *name)
+{
+    snprintf(ret, PATH_MAX, "%s/%s", directory, name); /* mounts.c has looked at the length */
+    return ret;
+}
+
+static void add_devices(sbx_plan *plan, sbx_plan *later, const char *target)
+{
+    char path[PATH_MAX];
+    for (size_t i = 0; i < sizeof devices / sizeof devices[0]; i++) {
+        struct sbxi_plan_step *step =
+            sbxi_plan_add_tree(plan, SBXI_OPEN, join(path, "/dev", devices[i].name));
+        step->flags = SBXI_F_CHAR | SBXI_F_RDONLY; /* can be written, not chmod'ed */
+        step->args[0] = makedev(devices[i].major, devices[i].minor);
+        sbxi_plan_attach(later, step->slot, join(path, target, devices[i].name));
+    }
+}
+
+/* What writes to the caller's terminal can know its name: ttyname(3) looks for it. */
+static void add_console(sbx_plan *plan, sbx_plan *later, const char *target, int fd)
+{
+    char tty[PATH_MAX], path[PATH_MAX];
+    struct stat st;
+    if (fd < 0 || !isatty(fd) || ttyname_r(fd, tty, sizeof tty) != 0 || fstat(fd, &st) < 0)
+        return;
+    struct sbxi_plan_step *step = sbxi_plan_add_tree(plan, SBXI_OPEN, tty);
+    step->flags = SBXI_F_CHAR;
+    step->args[0] = st.st_rdev;
+    sbxi_plan_attach(later, step->slot, join(path, target, "console"));
+}
+
+int32_t
+sbxi_plan_dev(sbx_plan *plan, sbx_plan *later, const char *target, const struct sbx_spec *spec)
+{
+    char path[PATH_MAX];
+    int32_t slot = plan->ntrees++;
+    sbxi_plan_tmpfs(later, target, 0755, spec->bwrap ? 0 : 1 << 20, 0)->slot = slot;
+    add_devices(plan, later, target);
+    for (size_t i = 0; i < sizeof links / sizeof links[0]; i++)
+        sbxi_plan_add(later, SBXI_SYMLINK, join(path, target, links[i][0]), links[i][1]);
+    sbxi_plan_add(later, SBXI_DEVPTS, join(path, target, "pts"), NULL);
+    if (!spec->bwrap) {
+        sbxi_plan_tmpfs(later, join(path, target, "shm"), 01777, plan->limits.memory_bytes, 0);
+        return slot;
+    }
+    sbxi_plan_add(later, SBXI_SYMLINK, join(path, target, "core"), "/proc/kcore");
+    sbxi_plan_add(later, SBXI_DIRECTORY, join(path, target, "shm"), NULL)->args[0] = 0755;
+    add_console(plan, later, target, spec->stdio[1]);
+    return slot;
+}
+
+static bool joins_pids(const struct sbx_spec *spec)
+{
+    for (size_t i = 0; i < spec->njoins; i++)
+        if (spec->joins[i].ns == SBX_NS_PID)
+            return true;
+    return false;
+}
+
+/* With a null device of its own: there may be no /dev yet. */
+static void add_masks(sbx_plan *plan, sbx_plan *later, const char *target)
+{
+    char path[PATH_MAX];
+    struct sbxi_plan_step *step = sbxi_plan_add_tree(plan, SBXI_OPEN, "/dev/null");
+    int32_t slot = step->slot;
+    step->flags = SBXI_F_CHAR | SBXI_F_RDONLY;
+    step->args[0] = makedev(1, 3);
+    for (const char *const *name = masked; *name; name++)
+        sbxi_plan_add(later, SBXI_MASK, join(path, target, *name), NULL)->slot = slot;
+}
+
+void sbxi_plan_proc(sbx_plan *plan,
+                    sbx_plan *later,
+                    const char *target,
+                    const struct sbx_spec *spec)
+{
+    char path[PATH_MAX];
+    struct sbxi_plan_step *step;
+    if ((plan->isolate & SBX_NS_PID) || joins_pids(spec)) {
+        step = sbxi_plan_add_tree(plan, SBXI_PROC, NULL);
+    } else { /* somebody else's processes: to be looked at only */
+        step = sbxi_plan_add_tree(plan, SBXI_OPEN, "/proc");
+        step->flags = SBXI_F_NODEV | (spec->bwrap ? SBXI_F_SLAVE : SBXI_F_RDONLY);
+    }
+    sbxi_plan_attach(later, step->slot, target);
+    if (!spec->bwrap)
+        add_masks(plan, later, target);
+    for (const char *const *name = spec->bwrap ? covered : readonly; *name; name++)
+        sbxi_plan_add(later, SBXI_READONLY, join(path, target, *name), NULL)->flags =
+            spec->bwrap ? SBXI_F_WRITABLE : 0;
+}
