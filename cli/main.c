@@ -28,9 +28,9 @@ static const struct verb verb_version = {
 };
 
 /* In the order in which a newcomer meets them. */
-static const struct verb *const verbs[] = {&verb_up,    &verb_run,    &verb_cgroup, &verb_sandbox,
-                                           &verb_ls,    &verb_pub,    &verb_sub,    &verb_request,
-                                           &verb_reply, &verb_version};
+static const struct verb *const verbs[] = {&verb_up,      &verb_run,   &verb_bwrap,  &verb_cgroup,
+                                           &verb_sandbox, &verb_ls,    &verb_pub,    &verb_sub,
+                                           &verb_request, &verb_reply, &verb_version};
 
 static int run_version(int argc, char **argv)
 {
@@ -141,6 +141,8 @@ int main(int argc, char **argv)
     /* One write a line. Sandboxes share this descriptor with their broker and with each other, and what was written in
      * pieces had another's line in its middle (seen). */
     (void)setvbuf(stderr, line, _IOLBF, sizeof(line));
+    if (argc > 0 && strcmp(basename(argv[0]), verb_bwrap.name) == 0)
+        return run_verb(&verb_bwrap, argc, argv);
     if (argc < 2) {
         print_help(stderr);
         return CLI_USAGE;

@@ -20,8 +20,7 @@
 enum run_option {
     OPT_ROOT = 256,
     OPT_JAIL,
-    OPT_RO_BIND,
-    OPT_BIND,
+    OPT_MOUNT, /* one of mount-options.h */
     OPT_RLIMIT,
     OPT_SHARE_USER,
     OPT_SHARE_MOUNT,
@@ -39,6 +38,9 @@ enum run_option {
     OPT_GID,
     OPT_TIMEOUT,
     OPT_MASK,
+    OPT_JOIN,
+    OPT_DISABLE_USERNS,
+    OPT_ASSERT_USERNS_DISABLED,
     OPT_STATS,
     OPT_JSON,
     OPT_DRY_RUN,
@@ -54,8 +56,31 @@ static const struct option long_options[] = {
     {"root", required_argument, NULL, OPT_ROOT},
     {"jail", required_argument, NULL, OPT_JAIL},
     {"jail-add", required_argument, NULL, OPT_JAIL},
-    {"ro-bind", required_argument, NULL, OPT_RO_BIND},
-    {"bind", required_argument, NULL, OPT_BIND},
+    {"bind", required_argument, NULL, OPT_MOUNT},
+    {"bind-try", required_argument, NULL, OPT_MOUNT},
+    {"ro-bind", required_argument, NULL, OPT_MOUNT},
+    {"ro-bind-try", required_argument, NULL, OPT_MOUNT},
+    {"dev-bind", required_argument, NULL, OPT_MOUNT},
+    {"dev-bind-try", required_argument, NULL, OPT_MOUNT},
+    {"bind-fd", required_argument, NULL, OPT_MOUNT},
+    {"ro-bind-fd", required_argument, NULL, OPT_MOUNT},
+    {"remount-ro", required_argument, NULL, OPT_MOUNT},
+    {"overlay-src", required_argument, NULL, OPT_MOUNT},
+    {"overlay", required_argument, NULL, OPT_MOUNT},
+    {"tmp-overlay", required_argument, NULL, OPT_MOUNT},
+    {"ro-overlay", required_argument, NULL, OPT_MOUNT},
+    {"proc", required_argument, NULL, OPT_MOUNT},
+    {"dev", required_argument, NULL, OPT_MOUNT},
+    {"tmpfs", required_argument, NULL, OPT_MOUNT},
+    {"mqueue", required_argument, NULL, OPT_MOUNT},
+    {"dir", required_argument, NULL, OPT_MOUNT},
+    {"file", required_argument, NULL, OPT_MOUNT},
+    {"bind-data", required_argument, NULL, OPT_MOUNT},
+    {"ro-bind-data", required_argument, NULL, OPT_MOUNT},
+    {"symlink", required_argument, NULL, OPT_MOUNT},
+    {"chmod", required_argument, NULL, OPT_MOUNT},
+    {"perms", required_argument, NULL, OPT_MOUNT},
+    {"size", required_argument, NULL, OPT_MOUNT},
     CLI_LIMIT_OPTIONS,
     {"rlimit", required_argument, NULL, OPT_RLIMIT},
     {"share-user", no_argument, NULL, OPT_SHARE_USER},
@@ -74,6 +99,9 @@ static const struct option long_options[] = {
     {"gid", required_argument, NULL, OPT_GID},
     {"timeout", required_argument, NULL, OPT_TIMEOUT},
     {"mask", required_argument, NULL, OPT_MASK},
+    {"join", required_argument, NULL, OPT_JOIN},
+    {"disable-userns", no_argument, NULL, OPT_DISABLE_USERNS},
+    {"assert-userns-disabled", no_argument, NULL, OPT_ASSERT_USERNS_DISABLED},
     {"stats", no_argument, NULL, OPT_STATS},
     {"json", no_argument, NULL, OPT_JSON},
     {"dry-run", no_argument, NULL, OPT_DRY_RUN},
@@ -106,14 +134,7 @@ static int no_memory(void)
 
 static int push(struct run_list *list, const void *item, size_t size)
 {
-    char *grown = reallocarray(list->items, list->count + 2, size);
-    if (grown == NULL)
-        return no_memory();
-    list->items = grown;
-    memcpy(grown + list->count * size, item, size);
-    list->count++;
-    memset(grown + list->count * size, 0, size);
-    return CLI_OK;
+    return list_push(list, item, size) ? CLI_OK : no_memory();
 }
 
 int run_push_text(struct run_list *list, const char *text)
@@ -123,11 +144,7 @@ int run_push_text(struct run_list *list, const char *text)
 
 char *run_own(struct run_options *o, char *text)
 {
-    if (text == NULL || push(&o->owned, &text, sizeof text) != CLI_OK) {
-        free(text);
-        return NULL;
-    }
-    return text;
+    return list_own(&o->owned, text) ? text : NULL;
 }
 
 static int bad(const char *option, const char *value, const char *why)
@@ -141,20 +158,15 @@ static const char *second(int argc, char **argv)
     return optind < argc && strcmp(argv[optind], "--") != 0 ? argv[optind++] : NULL;
 }
 
-static int add_bind(struct run_options *o, const char *source, const char *target, bool writable)
+/* The first value is optarg, the others are taken out of argv. */
+static int add_mount(struct run_options *o, const char *name, int argc, char **argv)
 {
-    const char *option = writable ? "bind" : "ro-bind";
-    if (target == NULL)
-        return bad(option, source, "needs two values, where it is and where it goes");
-    if (target[0] != '/')
-        return bad(option, target, "where it goes must be an absolute path");
-    struct sbx_bind bind = {.source = source, .target = target, .writable = writable};
-    if (source[0] != '/') {
-        bind.source = run_own(o, realpath(source, NULL));
-        if (bind.source == NULL)
-            return bad(option, source, strerror(errno));
-    }
-    return push(&o->binds, &bind, sizeof bind);
+    const char *values[3] = {optarg};
+    int count = mount_option_values(name);
+    for (int i = 1; i < count; i++)
+        if ((values[i] = second(argc, argv)) == NULL)
+            return bad(name, optarg, count == 2 ? "needs two values" : "needs three values");
+    return mount_option(&o->mounts, name, values) ? CLI_OK : cli_usage("%s", o->mounts.problem);
 }
 
 static int parse_rlimit_value(const char *text, const char *end, uint64_t *ret)
@@ -240,8 +252,10 @@ static int set_root(struct run_options *o, const char *text)
         o->spec.root = SBX_ROOT_HOST_RO;
     } else if (strcmp(text, "jail") == 0)
         o->spec.root = SBX_ROOT_JAIL;
+    else if (strcmp(text, "empty") == 0)
+        o->spec.root = SBX_ROOT_EMPTY;
     else
-        return bad("root", text, "is not host or jail");
+        return bad("root", text, "is not host, jail or empty");
     return CLI_OK;
 }
 
@@ -267,11 +281,6 @@ static int handle_value(struct run_options *o, int c, int argc, char **argv)
         return set_root(o, optarg);
     case OPT_JAIL:
         return add_jail(o, optarg);
-    case OPT_RO_BIND:
-    case OPT_BIND: {
-        const char *source = optarg;
-        return add_bind(o, source, second(argc, argv), c == OPT_BIND);
-    }
     case OPT_RLIMIT:
         return add_rlimit(o, optarg);
     case OPT_SETENV: {
@@ -288,6 +297,8 @@ static int handle_value(struct run_options *o, int c, int argc, char **argv)
         return parse_duration(optarg, &o->spec.timeout_ms) < 0 || o->spec.timeout_ms == 0
                    ? bad("timeout", optarg, "is not a duration above 0, as 10s or 500ms")
                    : CLI_OK;
+    case OPT_JOIN:
+        return run_add_join(o, optarg);
     case OPT_MASK:
         return run_push_text(&o->masks, optarg);
     case OPT_DEGRADE:
@@ -321,7 +332,9 @@ static int handle(struct run_options *o, int c, int argc, char **argv)
                  {OPT_JSON, &o->json},
                  {OPT_DRY_RUN, &o->dry_run},
                  {OPT_ASSERT, &o->spec.assert_all},
-                 {OPT_HOST_ROOT, &o->spec.host_root}};
+                 {OPT_HOST_ROOT, &o->spec.host_root},
+                 {OPT_DISABLE_USERNS, &o->spec.disable_userns},
+                 {OPT_ASSERT_USERNS_DISABLED, &o->spec.assert_userns_disabled}};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         if (c == texts[i].c) {
             *texts[i].text = optarg;
@@ -368,47 +381,52 @@ static int finish(struct run_options *o, int argc, char **argv)
     o->spec.jail = o->jail.items;
     o->spec.masks = o->masks.items;
     o->spec.env = o->env.items;
-    o->spec.binds = o->binds.items;
-    o->spec.nbinds = o->binds.count;
+    o->spec.mounts = o->mounts.mounts.items;
+    o->spec.nmounts = o->mounts.mounts.count;
     o->spec.rlimits = o->rlimits.items;
     o->spec.nrlimits = o->rlimits.count;
     o->spec.fds = o->fds.items;
     o->spec.nfds = o->fds.count;
+    o->spec.joins = o->joins.items;
+    o->spec.njoins = o->joins.count;
     return r;
 }
 
 int run_options_parse(struct run_options *o, int argc, char **argv, bool *ret_help)
 {
-    int c;
+    int c, index = 0;
     *ret_help = false;
-    *o = (struct run_options){.spec = SBX_SPEC_INIT};
+    *o = (struct run_options){.spec = SBX_SPEC_INIT, .mounts = MOUNT_OPTIONS_INIT};
     for (int i = 0; i < 3; i++)
         o->spec.stdio[i] = i;
-    int index = 0;
     while ((c = getopt_long(argc, argv, "+:h", long_options, &index)) != -1) {
         if (c == 'h') {
             *ret_help = true;
             return CLI_OK;
         }
-        int r = c == CLI_OPT_LIMIT
-                    ? cli_set_limit(&o->spec.limits, long_options[index].name, optarg)
-                    : handle(o, c, argc, argv);
+        const char *name = long_options[index].name;
+        int r = c == CLI_OPT_LIMIT ? cli_set_limit(&o->spec.limits, name, optarg)
+                : c == OPT_MOUNT   ? add_mount(o, name, argc, argv)
+                                   : handle(o, c, argc, argv);
         if (r != CLI_OK)
             return r;
     }
+    if (!mount_options_end(&o->mounts))
+        return cli_usage("%s", o->mounts.problem);
     return finish(o, argc, argv);
 }
 
 void run_options_free(struct run_options *o)
 {
-    char **owned = o->owned.items;
-    for (size_t i = 0; i < o->owned.count; i++)
-        free(owned[i]);
-    free(o->owned.items);
+    const struct sbx_join *joins = o->joins.items;
+    for (size_t i = 0; i < o->joins.count; i++)
+        (void)close(joins[i].fd);
+    free(o->joins.items);
+    list_free_owned(&o->owned);
+    mount_options_free(&o->mounts);
     free(o->jail.items);
     free(o->masks.items);
     free(o->env.items);
-    free(o->binds.items);
     free(o->rlimits.items);
     free(o->fds.items);
 }

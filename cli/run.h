@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "mount-options.h"
+
 /* The command line of `uds run` as a spec, and what holds its strings. */
 
 /* Exit codes of our own; all others are the command's. timeout(1), env(1) and shells use 124 to 127. */
@@ -16,12 +18,6 @@ enum run_exit {
     RUN_TIMEOUT = 123,
 };
 
-/* Any of the lists below; grows by one, NULL or zero follows the last. */
-struct run_list {
-    void *items;
-    size_t count, size;
-};
-
 struct run_options {
     struct sbx_spec spec;
     bool dry_run, stats, json, keep_env;
@@ -30,8 +26,9 @@ struct run_options {
     char name[49];                    /* made from the command if none is given */
     char program[4096];               /* the command's file, for a jail */
     struct run_list jail, masks, env; /* const char * */
-    struct run_list binds, rlimits, fds,
-        owned; /* sbx_bind, sbx_rlimit, sbx_named_fd; strings to free */
+    struct run_list rlimits, fds, joins,
+        owned; /* sbx_rlimit, sbx_named_fd, sbx_join; strings to free */
+    struct mount_options mounts;
 };
 
 /* CLI_OK, or what to exit with after saying what is wrong; *@ret_help: --help was asked for. */
@@ -43,6 +40,8 @@ void run_options_free(struct run_options *options);
 /* run-command.c: *@command as the sandbox will find it, a name made from it, and the program for a jail. CLI_OK or
  * what to exit with after saying what is wrong. */
 int run_command_find(struct run_options *options, char **command);
+/* join-option.c */
+int run_add_join(struct run_options *options, const char *text);
 /* A string that lives as long as the options; NULL: @text is NULL or no memory, it is freed. */
 char *run_own(struct run_options *options, char *text);
 int run_push_text(struct run_list *list, const char *text);

@@ -25,6 +25,7 @@ struct verb {
     int (*run)(int argc, char **argv);
 };
 
+extern const struct verb verb_bwrap;  /* bwrap.c */
 extern const struct verb verb_cgroup; /* cgroup.c */
 extern const struct verb verb_ls;
 extern const struct verb verb_pub;

@@ -54,6 +54,10 @@ if(TARGET uds-bench)
 endif()
 install(TARGETS uds-router uds-sandbox-init uds-cleaner
   RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/uds COMPONENT programs)
+# For who wants bubblewrap's command line under its own name in PATH; not in bin, where the distribution's may be.
+file(RELATIVE_PATH uds ${CMAKE_INSTALL_FULL_LIBEXECDIR}/uds ${CMAKE_INSTALL_FULL_BINDIR}/uds)
+file(CREATE_LINK ${uds} ${CMAKE_BINARY_DIR}/bwrap SYMBOLIC)
+install(FILES ${CMAKE_BINARY_DIR}/bwrap DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/uds COMPONENT programs)
 foreach(section 1 3 5 7 8)
   file(GLOB pages ${CMAKE_SOURCE_DIR}/docs/man/*.${section})
   if(pages)
