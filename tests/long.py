@@ -97,7 +97,7 @@ def report(part, cases, began, seconds, of, peak_kb):
     for verdict, name, what in cases:
         if verdict != "pass" or count["pass"] <= LISTED:
             text.append(f"   {verdict} {name}: " + what.replace("\n", "\n   "))
-    return "\n".join(text) + "\n"
+    return "\n".join(text).replace(f"{ROOT}/", "") + "\n"
 
 
 def keep(part, section, order):

@@ -50,12 +50,12 @@ def run(name, end, command):
             ["valgrind", "--trace-children=yes", "--vgdb=no", "--leak-check=full", "--show-leak-kinds=definite,possible",
              "--track-fds=yes", "--fullpath-after=", "--num-callers=40", f"--log-file={logs}/%p", *command],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
-        failed = {m[1] + "_" + m[2] + "_impl" for m in re.finditer(r"^\[FAIL\] (\w+)::(\w+)", done.stdout, re.M)}
+        failed = {m[1] + "_" + m[2] + "_impl" for m in re.finditer(r"^\[(?:FAIL|SKIP|----)\] (\w+)::(\w+)", done.stdout, re.M)}
         processes = list(pathlib.Path(logs).iterdir())
         found = [block for log in processes for block in judge(log, failed)]
     took = f"{len(processes)} processes in {time.monotonic() - start:.0f} s"
     if failed:
-        took += f"; {len(failed)} of its tests cannot pass here"
+        took += f"; {len(failed)} of its tests cannot run here"
     if not re.search(end, done.stdout, re.M):
         return f"fail {name}: it did not come to its end ({took})\n" + done.stdout[-4000:]
     if found:
@@ -69,7 +69,7 @@ def main():
         return 77
     jobs = [("soak", "^soak: .* connections", [BIN / "test/soak", "20000"])]
     for part in PARTS:
-        jobs += [(test.name, "Synthesis", [test, "--jobs=1", "--timeout=900"]) for test in sorted(BIN.glob(f"{part}_*_test"))]
+        jobs += [(test.name, "Synthesis", [test, "--jobs=1", "--timeout=900", "--verbose=1"]) for test in sorted(BIN.glob(f"{part}_*_test"))]
     jobs = [job for job in jobs if re.search(sys.argv[1] if len(sys.argv) > 1 else "", job[0])]
     failed = False
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:

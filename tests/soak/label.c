@@ -40,6 +40,12 @@ void cargo_make(void)
     }
 }
 
+void cargo_close(void)
+{
+    for (int i = 0; i < CARGO; i++)
+        (void)close(cargo[i]);
+}
+
 int cargo_of(uint64_t which)
 {
     return cargo[which % CARGO];
@@ -82,8 +88,7 @@ struct label label_draw(uint64_t number, size_t max, unsigned one_in)
 void label_write(const struct label *label, uint8_t *body)
 {
     memcpy(body, label, sizeof(*label));
-    if (label->len > sizeof(*label))
-        body[label->len - 1] = (uint8_t)label->number;
+    memset(body + sizeof(*label), (int)label->number, label->len - sizeof(*label));
 }
 
 void label_check(uds_msg *msg, uint64_t number)

@@ -84,7 +84,11 @@ static void on_close(uds_conn *conn, int error, void *arg)
 {
     struct guest *guest = arg;
 
-    (void)error; /* breaking off is part of the game */
+    if (error != 0 && error != -ECONNRESET &&
+        error != -EPIPE) { /* breaking off is part of the game */
+        fprintf(stderr, "soak: server: %s: %s\n", strerror(-error), uds_conn_get_error_text(conn));
+        exit(1);
+    }
     (void)uds_event_detach(guest->glue);
     (void)uds_rpc_free(guest->rpc);
     (void)uds_conn_unref(conn);

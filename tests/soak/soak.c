@@ -67,6 +67,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < WAYS; i++)
         (void)uds_listener_free(listeners[i]);
     (void)close(pipe_fds[1]);
+    cargo_close();
     CHECK(waitpid(child, &status, 0) == child);
     printf("soak: %" PRIu64 " by streams, %" PRIu64 " by seqpacket, %" PRIu64 " by rings, %" PRIu64
            " as parts of %" PRIu64 " calls, of which %" PRIu64 " were taken back\n",

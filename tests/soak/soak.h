@@ -61,6 +61,7 @@ uint64_t random_next(void);
 
 /* Once, before the processes part: the descriptors that go back and forth. */
 void cargo_make(void);
+void cargo_close(void);
 /* Borrowed. Who gets it knows it again. */
 int cargo_of(uint64_t which);
 bool cargo_is(int fd, uint64_t which);
