@@ -202,7 +202,8 @@ static void json_number(struct json *json, const char *key, uint64_t value)
     json_uint(json, value);
 }
 
-static void json_report(struct json *json, const struct sbx_report *report)
+static void
+json_report(struct json *json, const struct sbx_report *report, const struct sbx_limits *limits)
 {
     static const char *const names[7] = {"user", "mnt", "pid", "net", "ipc", "uts", "cgroup"};
     json_key(json, "report");
@@ -216,6 +217,8 @@ static void json_report(struct json *json, const struct sbx_report *report)
     json_number(json, "uid_count", report->uid_count);
     json_key(json, "memory_is_rlimit");
     json_bool(json, report->memory_is_rlimit);
+    json_key(json, "limits"); /* as the kernel has them */
+    cli_json_limits(json, limits);
     json_key(json, "namespaces");
     json_open(json, '{');
     for (size_t i = 0; i < 7; i++)
@@ -232,6 +235,7 @@ static void json_report(struct json *json, const struct sbx_report *report)
 
 static void print_json(const struct run_options *o,
                        const struct sbx_report *report,
+                       const struct sbx_limits *limits,
                        const struct sbx_result *result)
 {
     struct json json = {.out = stderr};
@@ -247,7 +251,7 @@ static void print_json(const struct run_options *o,
     }
     json_key(&json, "stats");
     cli_json_stats(&json, &result->stats);
-    json_report(&json, report);
+    json_report(&json, report, limits);
     json_close(&json, '}');
     json_end(&json);
 }
@@ -287,9 +291,12 @@ static int supervise(const struct run_options *o, sbx *s, int signals)
 {
     struct sbx_report report;
     struct sbx_result result;
+    struct sbx_limits limits = {0};
     uint64_t asked = 0;
     sbx_get_report(s, &report);
     say_omissions(o, &report);
+    if (o->json)
+        (void)sbx_get_limits(s, &limits);
     int r = wait_for_end(s, signals, &result, &asked);
     if (r < 0) {
         cli_error("%s: cannot wait for it: %s", o->spec.name, strerror(-r));
@@ -297,7 +304,7 @@ static int supervise(const struct run_options *o, sbx *s, int signals)
     }
     int code = exit_code(o, &result, asked);
     if (o->json)
-        print_json(o, &report, &result);
+        print_json(o, &report, &limits, &result);
     else if (o->stats && result.stats.known)
         cli_print_stats(&result.stats, stderr);
     return code;

@@ -82,6 +82,9 @@ got=$?
 [ $got = 0 ] || { [ $got = 120 ] && grep -q 'OOM: limit 32' "$dir/err"; } ||
     fail "socket buffers are memory: exit status $got: $(head -c 300 "$dir/err")"
 
+# -- what is in force is read back into the report
+expect "report" 0 '"limits": {"cpu_percent": 30.*"memory_bytes": 33554432.*"pids": 8' $r --memory 32M --cpu 30% --pids 8 --json -- true
+
 # -- pids
 expect "forks are refused" 0 '' $r --pids 5 --json -- python3 -c '
 import os, sys, time

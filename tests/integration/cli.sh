@@ -68,6 +68,21 @@ expect "two ways of output" 2 'exclude each other' "$uds" sub --json --raw a
 expect "no reply" 2 'what is the reply' "$uds" reply a
 expect "stdout that is full" 1 'standard output: cannot write' sh -c "'$uds' version >/dev/full"
 
+# ---- completion ----
+
+# offers WORD…: what bash would offer for the last word
+offers() {
+    (
+        source "$UDS_SOURCE/cli/uds.bash"
+        COMP_WORDS=("$uds" "$@") COMP_CWORD=$#
+        _uds
+        echo "${COMPREPLY[*]}"
+    )
+}
+expect "verbs" 0 '^reply request$|^request reply$' offers re
+expect "options" 0 '^--cpu .*--cpuset|^--cpu ' offers run --cp
+expect "verbs of a verb" 0 '^watch$' offers cgroup w
+
 # ---- with one ----
 
 "$UDS_BIN/uds-broker" --listen "$UDS_BROKER" --run-dir "$dir/run" --ready-fd 9 9>"$dir/ready" 2>"$dir/log" &

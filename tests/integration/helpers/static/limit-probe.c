@@ -7,6 +7,8 @@
  *   limit-probe cpus                      list of CPUs that it may run on
  *   limit-probe rbps|wbps FILE MS         bytes a second, O_DIRECT, 64 KiB at a time
  *   limit-probe riops|wiops FILE MS       operations a second, O_DIRECT, 4 KiB at a time
+ *   limit-probe calls MS                  microseconds of a call to another process: "p50 p99 most", a call a millisecond
+ *   limit-probe bomb                      forks for ever
  *   limit-probe memory MIB MS             touches so much memory, prints "ready", holds it
  */
 
@@ -21,6 +23,7 @@
 #include <unistd.h>
 
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 static double seconds(clockid_t clock)
@@ -115,6 +118,54 @@ static int memory(size_t bytes, double time)
     return 0;
 }
 
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void answer(int fd)
+{
+    char c;
+    while (read(fd, &c, 1) == 1 && write(fd, &c, 1) == 1)
+        continue;
+    _exit(0);
+}
+
+static int calls(double time)
+{
+    static double took[100000];
+    size_t n = 0;
+    char c = 0;
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
+        return 1;
+    pid_t child = fork();
+    if (child == 0) {
+        close(pair[0]);
+        answer(pair[1]);
+    }
+    double end = seconds(CLOCK_MONOTONIC) + time;
+    while (n < sizeof took / sizeof took[0] && seconds(CLOCK_MONOTONIC) < end) {
+        double start = seconds(CLOCK_MONOTONIC);
+        if (write(pair[0], &c, 1) != 1 || read(pair[0], &c, 1) != 1)
+            return 1;
+        took[n++] = (seconds(CLOCK_MONOTONIC) - start) * 1e6;
+        usleep(1000);
+    }
+    qsort(took, n, sizeof took[0], by_size);
+    if (n)
+        printf("%.0f %.0f %.0f\n", took[n / 2], took[n * 99 / 100], took[n - 1]);
+    return n == 0;
+}
+
+static int bomb(void)
+{
+    for (;;)
+        if (fork() < 0)
+            usleep(100);
+}
+
 int main(int argc, char **argv)
 {
     const char *verb = argc > 1 ? argv[1] : "";
@@ -125,12 +176,16 @@ int main(int argc, char **argv)
     }
     if (strcmp(verb, "cpu") == 0 && argc == 4)
         return cpu((int)strtol(argv[2], NULL, 10), time);
+    if (strcmp(verb, "calls") == 0 && argc == 3)
+        return calls(strtod(argv[2], NULL) / 1000);
+    if (strcmp(verb, "bomb") == 0)
+        return bomb();
     if (strcmp(verb, "cpus") == 0)
         return cpus();
     if (strcmp(verb, "memory") == 0 && argc == 4)
         return memory((size_t)strtol(argv[2], NULL, 10) << 20, time);
     if (argc == 4 && strlen(verb) >= 4 && strchr("rw", verb[0]))
         return io(verb, argv[2], time);
-    fputs("usage: limit-probe cpu|cpus|rbps|wbps|riops|wiops|memory …\n", stderr);
+    fputs("usage: limit-probe cpu|cpus|calls|bomb|rbps|wbps|riops|wiops|memory …\n", stderr);
     return 2;
 }

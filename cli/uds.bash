@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: MIT
+# Completion of `uds` for bash. Verbs and options are read from --help, so they are those of the uds that is run; names of
+# groups from `uds cgroup ls`.
+
+_uds()
+{
+    local uds=${COMP_WORDS[0]} word=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]:-} words i
+    COMPREPLY=()
+    if [ "$COMP_CWORD" = 1 ]; then
+        words=$("$uds" --help 2>/dev/null | sed -n 's/^  \([a-z][a-z]*\)  .*/\1/p')
+    elif [[ $word == -* ]]; then
+        words=$("$uds" "$verb" --help 2>/dev/null | grep -oE -- '--[a-z][a-z-]*')
+    elif [ "$verb" = cgroup ] && [ "$COMP_CWORD" = 2 ]; then
+        words="create set exec watch ls freeze thaw kill delete"
+    elif [ "$verb" = cgroup ] && [ "$COMP_CWORD" = 3 ]; then
+        words=$("$uds" cgroup ls 2>/dev/null | sed -n '2,$s/ .*//p')
+    else
+        # What follows `uds run …` or `uds cgroup exec NAME` is a command with arguments of its own.
+        for ((i = 2; i < COMP_CWORD; i++)); do
+            if [ "${COMP_WORDS[i]}" = -- ]; then
+                _command_offset $((i + 1)) 2>/dev/null
+                return
+            fi
+        done
+        mapfile -t COMPREPLY < <(compgen -f -- "$word")
+        return
+    fi
+    mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
+}
+complete -o default -F _uds uds
