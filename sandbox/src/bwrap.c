@@ -75,6 +75,12 @@ static void add_ids(sbx_plan *plan, enum sbxi_op op)
     step->args[1] = plan->gid;
 }
 
+void sbxi_plan_bwrap_begin(sbx_plan *plan, const struct sbx_spec *spec)
+{
+    if (joins(spec, SBX_NS_USER) && (plan->uid != getuid() || plan->gid != getgid()))
+        add_ids(plan, SBXI_SWITCH_IDS);
+}
+
 /* A payload with capabilities could raise the limit of the namespace that it owns, so it gets one that does not. */
 static void add_userns(sbx_plan *plan, const struct sbx_spec *spec)
 {

@@ -315,8 +315,9 @@ static int build(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *
     int r = sbxi_spec_check(plan, spec, error);
     if (r < 0)
         return r;
-    if ((plan->isolate & SBX_NS_CGROUP) &&
-        !spec->bwrap) /* there it is nobody's, and part of the clone */
+    if (spec->bwrap)
+        sbxi_plan_bwrap_begin(plan, spec);
+    else if (plan->isolate & SBX_NS_CGROUP) /* of bubblewrap's it is part of the clone */
         sbxi_plan_add(plan, SBXI_UNSHARE_CG, NULL, NULL);
     if ((plan->isolate & SBX_NS_UTS) && (spec->hostname || !spec->bwrap))
         sbxi_plan_add(plan, SBXI_HOSTNAME, spec->hostname ? spec->hostname : plan->name, NULL);

@@ -108,6 +108,8 @@ void sbxi_plan_proc(sbx_plan *plan,
 /* bwrap.c: what bubblewrap would check; the steps from a finished root to the payload's execve but for that one. */
 int sbxi_bwrap_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error);
 void sbxi_plan_bwrap(sbx_plan *plan, const struct sbx_spec *spec);
+/* Before the root: ids of a user namespace that was joined. */
+void sbxi_plan_bwrap_begin(sbx_plan *plan, const struct sbx_spec *spec);
 
 /* root.c: the steps that build / */
 int sbxi_plan_root(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error);

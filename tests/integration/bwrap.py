@@ -352,6 +352,21 @@ def namespaces(c):
             ).splitlines()[-1], "two")
 
 
+def switches(c):
+    """--uid in a user namespace that somebody else has made, with more than one id in it."""
+    if c.uid != 0:
+        return
+    holder = subprocess.Popen(["unshare", "-U", "sh", "-c", "echo up; read x"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    holder.stdout.readline()
+    for file in ("uid_map", "gid_map"):
+        pathlib.Path(f"/proc/{holder.pid}/{file}").write_text("0 0 2000")
+    fd = os.open(f"/proc/{holder.pid}/ns/user", os.O_RDONLY)
+    c.equal("ids of a joined user namespace", c.sh("--userns", fd, "--uid", "1234", "--gid", "567", *HOST, "--tmpfs", "/tmp",
+            "id -u; id -g; touch /tmp/x && stat -c %u /tmp/x", pass_fds=[fd]).split(), ["1234", "567", "1234"])
+    os.close(fd)
+    holder.communicate(b"\n")
+
+
 def rights(c):
     user = ["--unshare-user", "--uid", "0", "--gid", "0"]
     def caps(*args):
@@ -413,7 +428,7 @@ def main():
     install()
     for uid in ([0, NOBODY] if ROOT else [os.geteuid()]):
         c = Caller(uid)
-        for test in (defaults, root, overlays, lives, told, userns_block, holds, namespaces, rights, locked):
+        for test in (defaults, root, overlays, lives, told, userns_block, holds, namespaces, switches, rights, locked):
             try:
                 test(c)
             except Exception as e: # the others still say something
