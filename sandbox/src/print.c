@@ -143,7 +143,8 @@ void sbxi_step_describe(const struct sbxi_plan_step *step, char *ret, size_t siz
         snprintf(ret, size, "%s (%zu bytes)", what, step->a_length);
         break;
     default:
-        snprintf(ret, size, "%s%s%s", what, step->a ? " " : "", step->a ? (char *)step->a : "");
+        snprintf(ret, size, "%s%s%.*s", what, step->a ? " " : "", (int)step->a_length,
+                 step->a ? (char *)step->a : "");
     }
 }
 

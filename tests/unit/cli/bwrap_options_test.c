@@ -15,9 +15,14 @@
     parse(o, (const char *[]){__VA_ARGS__, NULL}, \
           sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *))
 
+/* The spec points into the array, which a macro's would not outlive. */
 static enum bwrap_parsed parse(struct bwrap_options *o, const char **argv, size_t argc)
 {
-    return bwrap_parse(o, (int)argc, argv);
+    static const char *kept[32];
+    cr_assert_lt(argc, sizeof kept / sizeof kept[0]);
+    memcpy(kept, argv, argc * sizeof *argv);
+    kept[argc] = NULL;
+    return bwrap_parse(o, (int)argc, kept);
 }
 
 #define REFUSED(...)                                      \
