@@ -6,8 +6,8 @@
  * down we move ourselves, and our descendants that live there too (the cleaner, a broker's router), into a leaf beside
  * the sandboxes, "uds-self-leaf". The leaf is shared by all owners that live in the same cgroup; the cleaner of the last
  * one moves them back and removes it (sweep.c). Other people's processes are never moved: if some live in our cgroup,
- * as in every login session, sandboxes are made in the next one above that is ours to write and has none, and if
- * there is none the error says so.
+ * as in every login session, systemd is asked for a scope of our own (scope.c), and where there is none, sandboxes are
+ * made in the next one above that is ours to write and has none; if there is none the error says so.
  */
 
 #include <errno.h>
@@ -22,7 +22,9 @@
 #include "cgtree.h"
 #include "cleaner.h"
 #include "cleanup.h"
+#include "demand.h"
 #include "error.h"
+#include "scope.h"
 
 enum {
     MAX_GENERATIONS = 64,
@@ -113,6 +115,7 @@ void sbxi_cgroup_v2_settle(struct sbxi_hierarchy *h, bool fake)
     _cleanup_close_ int own = sbxi_cgtree_open(path, fake);
     if (own < 0 || !is_inhabited(own, true))
         return;
+    h->shared = true;
     for (char *slash = strrchr(path, '/'); slash > path + base; slash = strrchr(path, '/')) {
         *slash = '\0';
         if (is_usable(path, fake)) {
@@ -123,6 +126,21 @@ void sbxi_cgroup_v2_settle(struct sbxi_hierarchy *h, bool fake)
     path[base] = '\0';
     if (strcmp(h->own, "/") != 0 && is_usable(path, fake))
         snprintf(h->own, sizeof h->own, "/");
+}
+
+/* Going above would do as well, for a while: what is systemd's, it rearranges when it likes. */
+void sbxi_cgroup_ask_for_scope(struct sbxi_cgroup_layout *layout,
+                               const char *name,
+                               const struct sbx_limits *limits,
+                               const sbx_cleaner *cleaner)
+{
+    pid_t pids[2] = {getpid(), cleaner ? sbx_cleaner_get_pid(cleaner) : -1};
+    struct sbxi_cgroup_layout probed;
+    bool asked = layout->backend == &sbxi_cgroup_v2 && layout->hierarchies[0].shared &&
+                 sbxi_demand_of(limits) && sbxi_scope_is_possible();
+    if (asked && sbxi_scope_enter(name, pids, pids[1] > 0 ? 2 : 1, NULL) >= 0 &&
+        sbxi_cgroup_probe(&probed, NULL, NULL, NULL) >= 0)
+        *layout = probed;
 }
 
 int sbxi_cgroup_v2_move_ours(int fd, const char *leaf)

@@ -37,6 +37,7 @@ enum sbxi_controller { /* bits */
 struct sbxi_hierarchy {
     uint32_t controllers; /* enum sbxi_controller; v2: what can be handed down to a sandbox */
     bool v2;
+    bool shared;     /* v2: strangers live where we do, so that sandboxes cannot be made there */
     char mount[256]; /* mount point, on a test's tree below its root */
     char own[512];   /* where sandboxes are made: below the mount, "/" or "/a/b" */
 };
@@ -147,6 +148,15 @@ int sbxi_cgroup_is_populated(const sbxi_cgroup *cg);
 /* Path below the mount of the main hierarchy (v2's on v2, memory's otherwise), for the report. */
 const char *sbxi_cgroup_get_path(const sbxi_cgroup *cg);
 const char *sbxi_cgroup_get_backend(const sbxi_cgroup *cg); /* "v2", "hybrid", "v1" */
+/*
+ * Where @layout would have us make cgroups in a place that systemd has not given us: asks it for a scope, moves there
+ * with @cleaner, and probes anew. Nothing happens where that is not so, or where @limits name nothing. Whatever it says,
+ * what was probed before is still true, and what is wrong with it will be said by sbxi_cgroup_new().
+ */
+void sbxi_cgroup_ask_for_scope(struct sbxi_cgroup_layout *layout,
+                               const char *name,
+                               const struct sbx_limits *limits,
+                               const sbx_cleaner *cleaner);
 /* Kills, removes every directory deepest first with retries, unregisters. NULL is fine, returns NULL. */
 sbxi_cgroup *sbxi_cgroup_free(sbxi_cgroup *cg);
 

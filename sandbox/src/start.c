@@ -320,6 +320,8 @@ static int make_cgroup(const sbx_plan *plan, sbx *s, struct sbx_error *error)
     int r = sbxi_cgroup_probe(&layout, NULL, plan->cgroup_parent, error);
     if (r < 0)
         return r;
+    if (!plan->cgroup_parent)
+        sbxi_cgroup_ask_for_scope(&layout, plan->name, &limits, s->cleaner);
     r = sbxi_cgroup_new(&s->cgroup, &layout, plan->name, &limits, s->cleaner, plan->degrade,
                         &degraded, error);
     s->report.degraded |= degraded;

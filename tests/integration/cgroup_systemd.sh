@@ -1,0 +1,48 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# From a login session of a systemd host: a sandbox with limits gets a scope of its own from the manager. In the guest, whose
+# cgroups are free to be given to a systemd: a real one, as a user manager that answers where the system's would.
+# shellcheck source=tests/support/sandbox.sh
+. "$UDS_SOURCE/tests/support/sandbox.sh"
+[ -n "${UDS_VM:-}" ] || skip "wants a machine to itself: tests/vm/run.sh has one"
+[ -x /lib/systemd/systemd ] || skip "systemd is not installed"
+root=/sys/fs/cgroup
+r="$uds run --run-dir $run --name $name"
+
+for controller in cpu memory pids io; do
+    echo "+$controller" >$root/cgroup.subtree_control
+done
+mkdir -p /run/systemd/system "$dir/runtime" $root/manager $root/session
+chmod 700 "$dir/runtime"
+XDG_RUNTIME_DIR=$dir/runtime SYSTEMD_LOG_TARGET=console \
+    sh -c "echo \$\$ >$root/manager/cgroup.procs; exec /lib/systemd/systemd --user --unit=basic.target" >"$dir/manager" 2>&1 &
+manager=$!
+mine="$mine $manager"
+answers()
+{
+    [ -S "$dir/runtime/systemd/private" ] && [ -d $root/manager/init.scope ]
+}
+within 120 answers || { fail "no manager: $(tail -n 5 "$dir/manager")"; finish; }
+
+# -- a session: a shell lives there, and starts us. Without the manager's socket the next cgroup above has to do.
+in_session()
+{
+    sh -c "echo \$\$ >$root/session/cgroup.procs; $*; exit \$?"
+}
+expect "without a manager" 0 '"cgroup": "/uds-' in_session "$r --memory 64M --json -- true"
+ln -s "$dir/runtime/systemd/private" /run/systemd/private
+expect "a scope of our own" 0 "\"cgroup\": \"/manager/.*uds-$name-[0-9]*.scope/uds-$name-" in_session "$r --memory 64M --cpu 50% --json -- true"
+expect "limits are in force" 120 'OOM: limit 32' in_session "$r --memory 32M -- $UDS_BIN/test/limit-probe memory 100 1000"
+expect "not for nothing" 0 '"cgroup": "/uds-' in_session "$r --json -- true"
+no_scopes()
+{
+    [ -z "$(find $root/manager -name 'uds-*')" ]
+}
+check "scopes go with who asked for them: $(find $root/manager -name 'uds-*')" within 20 no_scopes
+
+# -- a manager that does not answer is not waited for in vain
+kill -STOP $manager
+expect "a silent manager" 0 '"cgroup": "/uds-' in_session "$r --memory 64M --json -- true"
+kill -CONT $manager
+kill $manager
+finish
