@@ -135,10 +135,11 @@ void sbxi_cgroup_ask_for_scope(struct sbxi_cgroup_layout *layout,
                                const sbx_cleaner *cleaner)
 {
     pid_t pids[2] = {getpid(), cleaner ? sbx_cleaner_get_pid(cleaner) : -1};
+    char path[SBXI_RECORD_PATH_MAX];
     struct sbxi_cgroup_layout probed;
     bool asked = layout->backend == &sbxi_cgroup_v2 && layout->hierarchies[0].shared &&
                  sbxi_demand_of(limits) && sbxi_scope_is_possible();
-    if (asked && sbxi_scope_enter(name, pids, pids[1] > 0 ? 2 : 1, NULL) >= 0 &&
+    if (asked && sbxi_scope_enter(name, pids, pids[1] > 0 ? 2 : 1, path, sizeof path, NULL) >= 0 &&
         sbxi_cgroup_probe(&probed, NULL, NULL, NULL) >= 0)
         *layout = probed;
 }
@@ -307,8 +308,9 @@ static int v2_prepare(const struct sbxi_cgroup_layout *layout,
     _cleanup_close_ int fd = sbxi_cgtree_open(path, layout->fake);
     if (fd < 0)
         return sbxi_control_error(error, -fd, "v2", h, "", "");
-    if (layout->lasting) /* limits may come later, when processes live below */
-        controllers |= h->controllers;
+    if (layout
+            ->lasting) /* limits may come later; above us nothing is rearranged for what may never come */
+        controllers |= offered(fd);
     if (controllers & SBXI_CTL_IO) /* without it buffered writes belong to nobody */
         controllers |= h->controllers & SBXI_CTL_MEMORY;
     int r = hand_down_needed(layout, h, fd, not_yet(fd, controllers), cleaner, error);

@@ -8,19 +8,23 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sbx/group.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "cgroup.h"
 #include "cgtree.h"
 #include "cleanup.h"
 #include "error.h"
 #include "group-find.h"
+#include "holder.h"
 #include "record.h"
 #include "rundir.h"
+#include "scope.h"
 #include "sweep.h"
 
 enum {
@@ -55,6 +59,39 @@ static int note(const struct sbxi_record *records, size_t n, void *arg)
     return len < 0 ? -errno : len == (ssize_t)(n * sizeof *records) ? 0 : -ENOSPC;
 }
 
+/* On a systemd host, where we live in a cgroup that is not ours to divide: in a scope that a holder keeps. */
+static pid_t hold_scope(struct sbxi_cgroup_layout *layout, const char *name)
+{
+    char path[512], unit[80];
+    struct sbxi_cgroup_layout probed;
+    if (!layout->hierarchies[0].shared || !sbxi_scope_is_possible())
+        return -1;
+    snprintf(unit, sizeof unit, "group-%.64s", name);
+    pid_t holder = sbxi_holder_new(unit, path, sizeof path);
+    if (holder <= 0)
+        return -1;
+    if (sbxi_cgroup_probe(&probed, NULL, path, NULL) < 0) {
+        sbxi_holder_free(holder);
+        return -1;
+    }
+    *layout = probed;
+    return holder;
+}
+
+/* Behind the directories, so that whoever deletes the group ends it. */
+static int note_holder(int fd, pid_t holder)
+{
+    struct sbxi_record record;
+    uint64_t start;
+    int r = sbxi_record_start_time(holder, &start);
+    if (r < 0)
+        return r;
+    sbxi_record_set_number(&record, SBXI_RECORD_PROCESS, (uint64_t)holder, start);
+    off_t end = lseek(fd, 0, SEEK_END);
+    ssize_t n = end < 0 ? -1 : pwrite(fd, &record, sizeof record, end);
+    return n == (ssize_t)sizeof record ? 0 : n < 0 ? -errno : -ENOSPC;
+}
+
 int sbx_group_new(sbx_group **ret,
                   const char *run_dir,
                   const char *name,
@@ -81,8 +118,11 @@ int sbx_group_new(sbx_group **ret,
         return sbxi_error(error, errno, "group %s: %s", name,
                           errno == EEXIST ? "there is one already; delete it first"
                                           : strerror(errno));
+    pid_t holder = -1;
     int r = sbxi_cgroup_probe(&layout, NULL, parent, error);
     if (r >= 0) {
+        if (!parent)
+            holder = hold_scope(&layout, name);
         layout.lasting = true;
         layout.note = note;
         layout.note_arg = &fd;
@@ -93,7 +133,13 @@ int sbx_group_new(sbx_group **ret,
     if (r >= 0 && !group->cgroup)
         r = sbxi_error(error, EOPNOTSUPP, "group %s: no cgroup can be made here; run as root",
                        name);
+    if (r >= 0 && holder > 0 && (r = note_holder(fd, holder)) < 0) {
+        sbxi_error(error, -r, "group %s: %s/groups/%s: %s", name, group->run_dir, name,
+                   strerror(-r));
+        sbxi_cgroup_free(group->cgroup);
+    }
     if (r < 0) {
+        sbxi_holder_free(holder);
         unlinkat(groups, name, 0);
         return r;
     }
@@ -324,6 +370,23 @@ static int remove_all(const char *name,
     return 0;
 }
 
+/* The process, if it still is the one that was noted. */
+static void end_holder(int fd)
+{
+    struct sbxi_record record;
+    uint64_t start;
+    if (lseek(fd, 0, SEEK_SET) < 0)
+        return;
+    while (read(fd, &record, sizeof record) == (ssize_t)sizeof record) {
+        if (sbxi_record_check(&record) < 0 || record.kind != SBXI_RECORD_PROCESS)
+            continue;
+        _cleanup_close_ int pidfd = (int)syscall(SYS_pidfd_open, (pid_t)record.number, 0);
+        if (pidfd >= 0 && sbxi_record_start_time((pid_t)record.number, &start) >= 0 &&
+            start == record.start)
+            syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+    }
+}
+
 int sbx_group_delete_name(const char *run_dir, const char *name, bool kill, struct sbx_error *error)
 {
     struct sbxi_record records[SBXI_CGROUP_HIERARCHIES];
@@ -342,6 +405,8 @@ int sbx_group_delete_name(const char *run_dir, const char *name, bool kill, stru
     if (r < 0)
         return sbxi_error(error, -r, "group %s: %s/groups/%s: %s", name, path, name, strerror(-r));
     r = remove_all(name, records, (size_t)r, kill, error);
+    if (r >= 0)
+        end_holder(fd);
     if (r >= 0 && unlinkat(groups, name, 0) < 0)
         r = sbxi_error(error, errno, "group %s: %s/groups/%s: %s", name, path, name,
                        strerror(errno));

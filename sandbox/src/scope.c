@@ -271,13 +271,18 @@ static int connect_manager(char *path, size_t size)
     return sbxi_take_fd(&fd);
 }
 
-static bool is_in(const char *unit)
+/* Does @pid live in @unit by now? Its path in @ret. */
+static bool is_in(pid_t pid, const char *unit, char *ret, size_t size)
 {
-    _cleanup_fclose_ FILE *file = fopen("/proc/self/cgroup", "re");
-    char line[4096];
+    char file_name[64], line[4096];
+    snprintf(file_name, sizeof file_name, "/proc/%d/cgroup", (int)pid);
+    _cleanup_fclose_ FILE *file = fopen(file_name, "re");
     while (file && fgets(line, sizeof line, file))
-        if (strncmp(line, "0::", 3) == 0)
+        if (strncmp(line, "0::", 3) == 0) {
+            line[strcspn(line, "\n")] = '\0';
+            snprintf(ret, size, "%s", line + 3);
             return strstr(line, unit) != NULL;
+        }
     return false;
 }
 
@@ -286,7 +291,12 @@ bool sbxi_scope_is_possible(void)
     return access("/run/systemd/system", F_OK) == 0;
 }
 
-int sbxi_scope_enter(const char *name, const pid_t *pids, size_t n, struct sbx_error *error)
+int sbxi_scope_enter(const char *name,
+                     const pid_t *pids,
+                     size_t n,
+                     char *ret_path,
+                     size_t size,
+                     struct sbx_error *error)
 {
     char unit[128], path[256] = "XDG_RUNTIME_DIR", why[256] = "";
     uint8_t message[4096];
@@ -299,7 +309,7 @@ int sbxi_scope_enter(const char *name, const pid_t *pids, size_t n, struct sbx_e
     if (r >= 0)
         r = await_answer(fd, why, sizeof why);
     uint64_t until = sbxi_now_ms() + MOVED_MS;
-    while (r >= 0 && !is_in(unit)) {
+    while (r >= 0 && !is_in(pids[0], unit, ret_path, size)) {
         if (sbxi_now_ms() >= until)
             r = -ETIMEDOUT;
         poll(NULL, 0, 2);

@@ -15,10 +15,16 @@
 /* Does systemd run this machine? */
 bool sbxi_scope_is_possible(void);
 /*
- * Moves the calling process and @pids into a new scope "uds-@name-PID.scope" with Delegate=yes, and waits until it is there.
+ * Moves @pids into a new scope "uds-@name-PID.scope" with Delegate=yes, PID being the caller's, and waits until the first
+ * is there. @ret_path: its cgroup, below the mount.
  * -EOPNOTSUPP: nobody to ask; -EACCES and others: it was refused; -ETIMEDOUT. @error says so.
  */
-int sbxi_scope_enter(const char *name, const pid_t *pids, size_t n, struct sbx_error *error);
+int sbxi_scope_enter(const char *name,
+                     const pid_t *pids,
+                     size_t n,
+                     char *ret_path,
+                     size_t size,
+                     struct sbx_error *error);
 
 /* The request as it goes out, for tests. Returns its length, 0: does not fit. */
 size_t sbxi_scope_encode(uint8_t *ret, size_t size, const char *unit, const pid_t *pids, size_t n);

@@ -82,6 +82,30 @@ got=$?
 [ $got = 0 ] || { [ $got = 120 ] && grep -q 'OOM: limit 32' "$dir/err"; } ||
     fail "socket buffers are memory: exit status $got: $(head -c 300 "$dir/err")"
 
+# -- the limit of a cgroup above is not taken for the sandbox's own
+above=uds-$name-above
+mounts=$(awk '$(NF - 2) ~ /^cgroup2?$/ { print $5 }' /proc/self/mountinfo)
+for mount in $mounts; do
+    mkdir "$mount/$above"
+done
+controllers=/sys/fs/cgroup/cgroup.subtree_control
+[ ! -e $controllers ] || echo +memory >$controllers
+limit=$(find $mounts -path "*/$above/memory.limit_in_bytes" -o -path "*/$above/memory.max" 2>/dev/null)
+for file in $limit; do
+    echo 33554432 >"$file"
+    [ ! -e "${file%/*}/memory.swap.max" ] || echo 0 >"${file%/*}/memory.swap.max"
+done
+expect "OOM of a cgroup above" 120 "OOM: not its own limit, the cgroup /$above ran out of memory" \
+    $r --cgroup-parent "/$above" --memory 1G -- python3 -c 'x = bytearray(256 << 20)'
+expect "and in JSON" 120 "\"outcome\": \"oom\", \"value\": 0, \"oom_level\": \"/$above\"" \
+    $r --cgroup-parent "/$above" --memory 1G --json -- python3 -c 'x = bytearray(256 << 20)'
+for mount in $mounts; do
+    rmdir "$mount/$above" || fail "$mount/$above cannot be removed"
+done
+
+# -- on both backends a sandbox dies as a whole: not only the child that asked for too much
+expect "all or none" 120 'OOM: limit 32' $r --memory 32M -- sh -c 'python3 -c "x = bytearray(256 << 20)"; sleep 60; exit 3'
+
 # -- what is in force is read back into the report
 expect "report" 0 '"limits": {"cpu_percent": 30.*"memory_bytes": 33554432.*"pids": 8' $r --memory 32M --cpu 30% --pids 8 --json -- true
 
@@ -146,5 +170,22 @@ if command -v setpriv >/dev/null; then
     chown 65534:65534 "$dir/user"
     expect "refused without right" 121 'cgroup: .*(root|delegate).*--degrade=cgroup' $rootless --run-dir "$dir/user/run" --memory 64M -- true
     expect "permitted omission" 0 'without cgroup' $rootless --run-dir "$dir/user/run" --memory 64M --degrade=cgroup,id-range -- true
+
+    # With a cgroup that was delegated to the user it needs no root: the launcher makes room for itself in a leaf.
+    if [ -e $controllers ]; then
+        mine_too=/sys/fs/cgroup/uds-$name-delegated
+        mkdir "$mine_too"
+        for controller in cpu memory pids; do
+            echo "+$controller" >$controllers
+        done
+        chown 65534:65534 "$mine_too" "$mine_too/cgroup.procs" "$mine_too/cgroup.threads" "$mine_too/cgroup.subtree_control"
+        delegated()
+        {
+            sh -c "echo \$\$ >$mine_too/cgroup.procs; exec $rootless --run-dir $dir/user/run \"\$@\"" sh "$@"
+        }
+        expect "delegated" 0 "\"cgroup\": \"/uds-$name-delegated/uds-" delegated --memory 64M --pids 8 --cpu 50% --json -- true
+        expect "and in force" 120 'OOM: limit 32' delegated --memory 32M -- python3 -c 'x = bytearray(256 << 20)'
+        check "no leaf and no sandbox is left: $(ls "$mine_too")" rmdir "$mine_too"
+    fi
 fi
 finish

@@ -40,6 +40,18 @@ no_scopes()
 }
 check "scopes go with who asked for them: $(find $root/manager -name 'uds-*')" within 20 no_scopes
 
+# -- a named group lasts after who made it, in a scope that a holder keeps, and goes with both when it is deleted
+c="$uds cgroup"
+expect "a group" 0 '' in_session "$c create --run-dir $run $name --memory 64M"
+place=$(find $root/manager -type d -path "*/uds-group-$name-[0-9]*.scope/uds-group-$name")
+check "in a scope of its own" [ -n "$place" ]
+holder=$(cat "${place%/*}/uds-self-leaf/cgroup.procs")
+check "the holder is $holder" [ "$(cat "/proc/$holder/comm")" = uds-group ]
+expect "it is joined" 137 '' in_session "$c exec --run-dir $run $name $UDS_BIN/test/limit-probe memory 100 1000"
+expect "it is deleted" 0 '' in_session "$c delete --run-dir $run $name"
+check "the holder is gone" within 20 gone "$holder"
+check "the scope is gone" within 20 no_scopes
+
 # -- a manager that does not answer is not waited for in vain
 kill -STOP $manager
 expect "a silent manager" 0 '"cgroup": "/uds-' in_session "$r --memory 64M --json -- true"
