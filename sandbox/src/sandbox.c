@@ -62,6 +62,8 @@ static void kill_all(sbx *s)
         if (!s->own_pids && !s->cgroup)
             let_init_end(s);
         pidfd_send_signal(s->init_fd, SIGKILL, NULL, 0);
+        if (s->cgroup && sbxi_cgroup_is_frozen(s->cgroup) > 0)
+            sbxi_cgroup_freeze(s->cgroup, false); /* v1's frozen do not even die */
         while (waitid((idtype_t)P_PIDFD, (id_t)s->init_fd, &info, WEXITED) < 0 && errno == EINTR)
             continue; /* ECHILD: the caller ignores SIGCHLD or has reaped it */
         s->init_status = info.si_code == CLD_EXITED && !s->direct ? 0 : info.si_status;

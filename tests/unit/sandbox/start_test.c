@@ -149,3 +149,52 @@ Test(start, freeing_a_running_sandbox_ends_it)
     close(life[0]);
     sbx_plan_free(plan);
 }
+
+/* Its limits are changed, also one whose hierarchy it had no place in, it is frozen, and killed while it is. */
+Test(start, a_running_sandbox_is_changed_frozen_and_killed)
+{
+    UDS_TEST_GUARD;
+    static const char *const argv[] = {"/bin/sleep", "60", NULL};
+    static const char *const jail[] = {"/bin/sleep", NULL};
+    char name[48];
+    make_name(name, "live");
+    struct sbx_spec spec = make_spec(name);
+    struct sbx_error error = {0};
+    struct sbx_limits limits = {.cpus = "0",
+                                .cpu_percent = 30,
+                                .pids = 5,
+                                .memory_bytes = 32 << 20},
+                      now = {0}, none = {.cpus = "4000", .pids = 6};
+    struct sbx_result result;
+    sbx_plan *plan;
+    sbx *s = NULL;
+    spec.argv = argv;
+    spec.jail = jail;
+    cr_assert_eq(sbx_plan_new(&plan, &spec, &error), 0, "%s", error.text);
+    cr_assert_eq(sbx_start(&s, plan, NULL, &error), 0, "%s", error.text);
+    int r = sbx_get_limits(s, &now);
+    if (r == -EOPNOTSUPP) { /* no cgroup for us here */
+        cr_expect_eq(sbx_set_limits(s, &limits, &error), -EOPNOTSUPP);
+        cr_expect_eq(sbx_freeze(s, true), -EOPNOTSUPP);
+    } else {
+        cr_expect_eq(now.memory_bytes, SBX_UNLIMITED);
+        cr_assert_eq(sbx_set_limits(s, &limits, &error), 0, "%s", error.text);
+        cr_assert_eq(sbx_get_limits(s, &now), 0);
+        cr_expect_str_eq(now.cpus, "0");
+        cr_expect_eq(now.cpu_percent, 30);
+        cr_expect_eq(now.pids, 5, "without its init");
+        cr_expect_eq(now.memory_bytes, 32 << 20);
+        cr_expect_eq(sbx_set_limits(s, &none, &error), -EINVAL);
+        cr_assert_eq(sbx_get_limits(s, &now), 0);
+        cr_expect_eq(now.pids, 5, "all or nothing");
+        cr_expect_eq(sbx_freeze(s, true), 0);
+    }
+    cr_assert_eq(sbx_kill(s), 0);
+    cr_assert_eq(sbx_wait(s, &result), 1);
+    cr_expect_eq(result.outcome, SBX_STOPPED);
+    cr_expect_eq(sbx_set_limits(s, &limits, &error), -ESRCH);
+    cr_expect_eq(sbx_freeze(s, true), -ESRCH);
+    sbx_free(s);
+    sbx_plan_free(plan);
+    cr_assert(!has_cgroup("/sys/fs/cgroup", name, 8), "a cgroup is left");
+}
