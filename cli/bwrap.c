@@ -24,30 +24,22 @@
 
 static int run(int argc, char **argv);
 
-#define OPTIONS                                                                                 \
-    "  --help, --version, --args FD, --argv0 VALUE, --level-prefix\n"                           \
-    "namespaces:\n"                                                                             \
-    "  --unshare-all, -user, -user-try, -ipc, -pid, -net, -uts, -cgroup, -cgroup-try\n"         \
-    "  --share-net          keep the network after --unshare-all\n"                             \
-    "  --userns FD, --userns2 FD, --pidns FD    enter existing ones\n"                          \
-    "  --disable-userns, --assert-userns-disabled   no user namespaces inside\n"                \
-    "  --uid UID, --gid GID, --hostname NAME\n"                                                 \
-    "environment:\n"                                                                            \
-    "  --chdir DIR, --setenv VAR VALUE, --unsetenv VAR, --clearenv\n"                           \
-    "root, empty at first, in the order of the options:\n"                                      \
-    "  --bind SRC DEST      also --ro-bind, --dev-bind, each with -try;\n"                      \
-    "                       --bind-fd FD DEST, --ro-bind-fd FD DEST\n"                          \
-    "  --remount-ro DEST    --proc DEST, --dev DEST, --tmpfs DEST, --mqueue DEST, --dir DEST\n" \
-    "  --overlay-src SRC…   before --overlay RWSRC WORKDIR DEST, --tmp-overlay DEST or\n"     \
-    "                       --ro-overlay DEST\n"                                                \
-    "  --file FD DEST       --bind-data FD DEST, --ro-bind-data FD DEST\n"                      \
-    "  --symlink SRC DEST, --chmod OCTAL PATH\n"                                                \
-    "  --perms OCTAL, --size BYTES    of what the next option makes\n"                          \
-    "confinement:\n"                                                                            \
-    "  --seccomp FD, --add-seccomp-fd FD, --cap-add CAP, --cap-drop CAP, --new-session\n"       \
-    "  --exec-label LABEL, --file-label LABEL   refused: there is no SELinux here\n"            \
-    "life:\n"                                                                                   \
-    "  --die-with-parent, --as-pid-1, --lock-file DEST, --sync-fd FD, --block-fd FD\n"          \
+#define OPTIONS                                                                                \
+    "  --help, --version, --args FD, --argv0 VALUE, --level-prefix\n"                          \
+    "namespaces:\n"                                                                            \
+    "  --unshare-all, --unshare-user, --unshare-user-try, --unshare-ipc, --unshare-pid,\n"     \
+    "  --unshare-net, --unshare-uts, --unshare-cgroup, --unshare-cgroup-try\n"                 \
+    "  --share-net          keep the network after --unshare-all\n"                            \
+    "  --userns FD, --userns2 FD, --pidns FD    enter existing ones\n"                         \
+    "  --disable-userns, --assert-userns-disabled   no user namespaces inside\n"               \
+    "  --uid UID, --gid GID, --hostname NAME\n"                                                \
+    "environment:\n"                                                                           \
+    "  --chdir DIR, --setenv VAR VALUE, --unsetenv VAR, --clearenv\n"                          \
+    "root, empty at first, in the order of the options:\n" MOUNT_OPTIONS_HELP "confinement:\n" \
+    "  --seccomp FD, --add-seccomp-fd FD, --cap-add CAP, --cap-drop CAP, --new-session\n"      \
+    "  --exec-label LABEL, --file-label LABEL   refused: there is no SELinux here\n"           \
+    "life:\n"                                                                                  \
+    "  --die-with-parent, --as-pid-1, --lock-file DEST, --sync-fd FD, --block-fd FD\n"         \
     "  --userns-block-fd FD, --info-fd FD, --json-status-fd FD\n"
 
 const struct verb verb_bwrap = {

@@ -21,6 +21,19 @@ struct mount_options {
     uint64_t size;          /* waiting; 0 = none */
     char problem[4200];     /* why the last call failed */
 };
+/* Each in full: completion finds them here. */
+#define MOUNT_OPTIONS_HELP                                                                        \
+    "  --bind SRC DST       SRC of the host at DST inside; --ro-bind: read-only; --dev-bind:\n"   \
+    "                       with devices; --bind-try, --ro-bind-try, --dev-bind-try: if SRC is\n" \
+    "                       there; --bind-fd FD DST, --ro-bind-fd FD DST: what FD is\n"           \
+    "  --remount-ro DST     the mount there becomes read-only\n"                                  \
+    "  --overlay-src SRC    a layer, above those before it, of the next --tmp-overlay DST,\n"     \
+    "                       --ro-overlay DST or --overlay UPPER WORK DST\n"                       \
+    "  --proc DST, --dev DST, --tmpfs DST, --mqueue DST, --dir DST   new ones\n"                  \
+    "  --file FD DST        what FD holds; --bind-data FD DST, --ro-bind-data FD DST: over\n"     \
+    "                       what is there\n"                                                      \
+    "  --symlink TEXT DST, --chmod MODE PATH\n"                                                   \
+    "  --perms MODE, --size BYTES   of what the next option makes\n"
 #define MOUNT_OPTIONS_INIT \
     {                      \
         .mode = -1         \
