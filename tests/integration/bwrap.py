@@ -117,10 +117,14 @@ def defaults(c):
     ignored = c.sh(*HOST, "grep SigIgn /proc/self/status", preexec=lambda: signal.signal(signal.SIGUSR1, signal.SIG_IGN))
     c.check("ignored signals", int(ignored.split()[1], 16) >> (signal.SIGUSR1 - 1) & 1, ignored)
     r, w = os.pipe()
-    fds = c.sh(*HOST, f"ls /proc/self/fd; echo x >&{w}", pass_fds=[w])
+    os.dup2(w, 8, inheritable=True)
     os.close(w)
-    c.check("descriptors keep their numbers, and nobody else holds them",
-            str(w) in fds.split() and os.read(r, 9) == b"x\n" and os.read(r, 9) == b"", fds)
+    p = c.start(*HOST, "--unshare-pid", "sh", "-c", "ls /proc/self/fd; echo x >&8; exec 8>&-; echo closed; read x", stdin=subprocess.PIPE, pass_fds=[8])
+    os.close(8)
+    lines = iter(p.stdout.readline, "closed\n")
+    c.check("descriptors keep their numbers", "8\n" in list(lines) and os.read(r, 9) == b"x\n")
+    c.check("and nobody else holds them", select.select([r], [], [], 5)[0] and os.read(r, 9) == b"")
+    p.communicate(input="\n", timeout=30)
     os.close(r)
     c.equal("session", c.sh(*HOST, "ps -o sid= -p $$").strip(), str(os.getsid(0)))
     c.check("--new-session", c.sh(*HOST, "--new-session", "ps -o sid= -p $$").strip() != str(os.getsid(0)))
@@ -424,11 +428,44 @@ def locked(c):
     c.check("locked flags", words[:2] == ["ro", "locked"] and {"ro", "nosuid", "noexec"} <= set(words[2].split(",")), (p.stdout, p.stderr))
 
 
+def propagation(c):
+    """Mounts that the host makes later arrive, as bubblewrap has it; ours stay inside."""
+    if not ROOT or c.uid:
+        return
+    place = c.dir / "shared"
+    (place / "later").mkdir(parents=True)
+    (place / "inside").mkdir()
+    def share():
+        libc = ctypes.CDLL(None)
+        libc.unshare(0x20000)
+        libc.mount(None, b"/", None, 0x44000 | 0, None) # private, so that nothing of this reaches the machine
+        libc.mount(b"x", str(place).encode(), b"tmpfs", 0, None)
+        libc.mount(None, str(place).encode(), None, 1 << 20, None) # shared
+        for name in ("later", "inside"):
+            os.mkdir(place / name)
+    p = c.start("--bind", "/", "/", "sh", "-c", f"mount -t tmpfs x {place}/inside && echo up; read x; grep -c ' {place}/later ' /proc/self/mountinfo",
+                preexec=share, stdin=subprocess.PIPE)
+    p.stdout.readline()
+    outside = ["nsenter", "-t", str(p.pid), "-m"]
+    seen = subprocess.run([*outside, "grep", "-c", f" {place}/inside ", "/proc/self/mountinfo"], stdout=subprocess.PIPE, text=True).stdout.strip()
+    subprocess.run([*outside, "mount", "-t", "tmpfs", "x", place / "later"], check=True)
+    c.equal("propagation: from inside, from outside", (seen, p.communicate(input="\n", timeout=30)[0].strip()), ("0", "1"))
+
+
+def proc(c):
+    """Places of /proc are covered where they could be written, and no more: who nests sandboxes needs it bare."""
+    got = c.sh(*HOST, "--unshare-pid", "--proc", "/proc", "awk '$5 ~ /^.proc./ { print $5, substr($6, 1, 2) }' /proc/self/mountinfo | sort")
+    there = [n for n in ("bus", "irq", "sys", "sysrq-trigger") if c.uid == 0 and os.access(f"/proc/{n}", os.W_OK)]
+    want = "\n".join(f"/proc/{n} ro" for n in there)
+    c.equal("/proc", got, want)
+
+
 def main():
     install()
     for uid in ([0, NOBODY] if ROOT else [os.geteuid()]):
         c = Caller(uid)
-        for test in (defaults, root, overlays, lives, told, userns_block, holds, namespaces, switches, rights, locked):
+        for test in (defaults, root, overlays, lives, told, userns_block, holds, namespaces, switches, rights, locked, propagation,
+                     proc):
             try:
                 test(c)
             except Exception as e: # the others still say something
