@@ -282,7 +282,7 @@ static void read_io(int fd, struct sbx_limits *limits)
 {
     char text[4096], *line, *rest = text;
     unsigned major, minor;
-    uint64_t weight = 0;
+    uint64_t weight = 0, bfq = 0;
     if (sbxi_control_read(fd, "io.max", text, sizeof text) < 0)
         return;
     while ((line = strsep(&rest, "\n"))) {
@@ -296,11 +296,12 @@ static void read_io(int fd, struct sbx_limits *limits)
         io->riops = rate(line, "riops=");
         io->wiops = rate(line, "wiops=");
     }
+    /* Both may be there; the one that was changed is the one that we, or whoever did it, took for the one that acts. */
     sbxi_control_get_key(fd, "io.weight", "default", &weight);
-    limits->io_weight = (uint32_t)weight;
-    sbxi_control_get_key(fd, "io.bfq.weight", "default", &weight);
+    sbxi_control_get_key(fd, "io.bfq.weight", "default", &bfq);
+    limits->io_weight = bfq && bfq != 100 ? sbxi_weight_from_bfq(bfq) : (uint32_t)weight;
     if (!limits->io_weight)
-        limits->io_weight = sbxi_weight_from_bfq(weight);
+        limits->io_weight = sbxi_weight_from_bfq(bfq);
 }
 
 void sbxi_cgroup_v2_read(const struct sbxi_hierarchy *h, int fd, struct sbx_limits *limits)

@@ -53,7 +53,7 @@ expect "a cpuset that is not to be had" 121 'cpuset 4000 .* not all of these CPU
 
 # -- what v1 lacks
 if [ "$backend" = v2 ]; then
-    expect "memory-high" 0 '' $r --memory-high 64M -- true
+    expect "memory-high" 0 '"memory_high_hits": [1-9]' $r --jail "$probe" --memory-high 16M --json -- "$probe" memory 18 10
 else
     expect "memory-high" 121 "memory-high: the $backend backend lacks it.*--degrade=memory-high" $r --memory-high 64M -- true
     expect "memory-high left out" 0 'started without memory-high' $r --memory-high 64M --degrade=memory-high -- true
@@ -93,6 +93,11 @@ if [ "$backend" = v2 ] && [ "$disk" != "$dir" ]; then
         a=$(date +%s%N); dd if=/dev/zero of=/mnt/new bs=64k count=48 conv=fsync 2>/dev/null
         b=$(date +%s%N); echo $((3145728 * 1000 / ((b - a) / 1000000)))'
     within_percent "buffered wbps, bytes in a second" "$(cat "$dir/out")" 1048576 20
+fi
+# Weights, where the disk is ours to give BFQ.
+if [ "$disk" != "$dir" ] && echo bfq >/sys/block/vda/queue/scheduler; then
+    expect "io-weight" 0 '"io_weight": 298' $r --io-weight 300 --json -- true # BFQ goes to 1000, so above 100 it is coarse
+    expect "io-weight of a disk" 0 '' $r --io-weight "$disk:50" -- true
 fi
 [ "$disk" = "$dir" ] || umount "$disk"
 

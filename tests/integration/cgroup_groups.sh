@@ -201,4 +201,14 @@ expect "not deleted" 1 'there is no such group' c delete "$name"
 expect "killed" 0 '' c kill "$name"
 wait $a
 check "its launcher ends: $?" [ $? = 137 ]
+
+# -- frozen when its launcher is killed: the cleaner removes it all the same
+"$uds" run --run-dir "$run" --name "$name" -- sleep 60 &
+a=$!
+mine="$mine $a"
+check "it is listed" within 60 listed
+expect "frozen" 0 '' c freeze "$name"
+kill -9 $a
+wait $a
+check "nothing is left of a frozen one" within 20 nothing_left
 finish
