@@ -27,12 +27,12 @@
 
 /* The slots of all classes, side by side: those of rank c begin at first_slot(c). */
 struct cache {
+    bool registered; /* the key has a value in this thread */
     unsigned count[CLASSES];
     void *slots[SLOTS * 2];
 };
 
 static _Thread_local struct cache cache;
-static _Thread_local bool registered; /* the key has a value in this thread */
 static pthread_key_t key;
 static bool have_key;
 
@@ -83,7 +83,7 @@ static void on_thread_end(void *value)
 {
     (void)value;
     udsi_block_trim();
-    registered = false;
+    cache.registered = false;
 }
 
 __attribute__((constructor)) static void make_key(void)
@@ -100,21 +100,16 @@ __attribute__((destructor)) static void delete_key(void)
 }
 
 /* May this thread keep blocks? Without a destructor they would be lost with it. */
-static bool may_keep(void)
+__attribute__((noinline)) static bool register_thread(void)
 {
-    if (!registered)
-        registered = have_key && pthread_setspecific(key, &cache) == 0;
-    return registered;
+    cache.registered = have_key && pthread_setspecific(key, &cache) == 0;
+    return cache.registered;
 }
 
-void *udsi_block_alloc(size_t size)
+static inline void *take(unsigned rank)
 {
-    unsigned rank;
     void *block;
 
-    if (size > UDSI_BLOCK_LARGEST)
-        return malloc(size);
-    rank = rank_of(size);
     if (cache.count[rank] == 0)
         return malloc(size_of(rank));
     block = cache.slots[first_slot(rank) + --cache.count[rank]];
@@ -122,21 +117,39 @@ void *udsi_block_alloc(size_t size)
     return block;
 }
 
-void udsi_block_free(void *block, size_t size)
+static inline void give_back(void *block, unsigned rank)
 {
-    unsigned rank;
-
-    if (!block)
-        return;
-    if (size > UDSI_BLOCK_LARGEST) {
-        free(block);
-        return;
-    }
-    rank = rank_of(size);
-    if (cache.count[rank] == slots_of(rank) || !may_keep()) {
+    if (cache.count[rank] == slots_of(rank) || !(cache.registered || register_thread())) {
         free(block);
         return;
     }
     UDSI_HIDE(block, size_of(rank));
     cache.slots[first_slot(rank) + cache.count[rank]++] = block;
+}
+
+__attribute__((noinline)) static void *alloc_larger(size_t size)
+{
+    return size <= UDSI_BLOCK_LARGEST ? take(rank_of(size)) : malloc(size);
+}
+
+__attribute__((noinline)) static void free_larger(void *block, size_t size)
+{
+    if (size <= UDSI_BLOCK_LARGEST)
+        give_back(block, rank_of(size));
+    else
+        free(block);
+}
+
+/* Most are small: with a rank that the compiler knows, nothing is left to compute. */
+void *udsi_block_alloc(size_t size)
+{
+    return size <= UDSI_BLOCK_SMALLEST ? take(0) : alloc_larger(size);
+}
+
+void udsi_block_free(void *block, size_t size)
+{
+    if (block && size <= UDSI_BLOCK_SMALLEST)
+        give_back(block, 0);
+    else if (block)
+        free_larger(block, size);
 }

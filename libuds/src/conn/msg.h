@@ -60,7 +60,12 @@ int udsi_msg_grow_body(uds_msg *msg, size_t cap);
 int udsi_msg_adopt_fds(uds_msg *msg, const int *fds, size_t nfds);
 
 /* Does a frame of this type mean something outside a connection's life? Not HELLO, GOODBYE, nor what needs a feature. */
-bool udsi_msg_is_free_type(uint8_t type);
+static inline bool udsi_msg_is_free_type(uint8_t type)
+{
+    return type == UDS_MSG_MESSAGE || (type >= UDS_MSG_REQUEST && type <= UDS_MSG_CREDIT) ||
+           (type >= UDS_MSG_SUBSCRIBE && type <= UDS_MSG_NOTICE);
+}
+
 /* The body, empty, moves to a slot of ours with room for @cap bytes. The lease is the message's. */
 void udsi_msg_build_in(uds_msg *msg, struct udsi_lease *lease, size_t len, size_t cap);
 

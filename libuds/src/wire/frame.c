@@ -78,6 +78,8 @@ const char *udsi_rule_text(enum udsi_rule rule)
 /* Is @type defined, and the feature in use that it belongs to, if any? */
 static bool is_known_type(uint8_t type, uint64_t features)
 {
+    if (type == UDS_MSG_MESSAGE)
+        return true;
     if (type == UDS_MSG_PING || type == UDS_MSG_PONG)
         return (features & UDS_FEATURE_HEARTBEAT) != 0;
     if (type == UDS_MSG_FINISH)
@@ -88,7 +90,7 @@ static bool is_known_type(uint8_t type, uint64_t features)
         return (features & UDS_FEATURE_RING) != 0;
     if (type == UDS_MSG_PART || type == UDS_MSG_CREDIT)
         return (features & UDS_FEATURE_STREAMING) != 0;
-    return type == UDS_MSG_HELLO || type == UDS_MSG_GOODBYE || type == UDS_MSG_MESSAGE ||
+    return type == UDS_MSG_HELLO || type == UDS_MSG_GOODBYE ||
            (type >= UDS_MSG_REQUEST && type <= UDS_MSG_CANCEL) ||
            (type >= UDS_MSG_SUBSCRIBE && type <= UDS_MSG_NOTICE);
 }
@@ -97,21 +99,6 @@ static bool is_known_type(uint8_t type, uint64_t features)
 static uint8_t known_flags(uint8_t type, uint64_t features)
 {
     return (features & UDS_FEATURE_ARENA) && type >= UDS_MSG_MESSAGE ? UDSI_FLAG_ARENA : 0;
-}
-
-void udsi_header_encode(const struct udsi_header *header, uint8_t out[UDSI_HEADER_SIZE])
-{
-    struct udsi_writer writer = {.at = out, .left = UDSI_HEADER_SIZE};
-
-    udsi_write_u8(&writer, UDSI_FRAME_MAGIC);
-    udsi_write_u8(&writer, UDSI_FRAME_VERSION);
-    udsi_write_u8(&writer, header->type);
-    udsi_write_u8(&writer, header->flags);
-    udsi_write_u32(&writer, header->body_length);
-    udsi_write_u16(&writer, header->head_length);
-    udsi_write_u16(&writer, header->fd_count);
-    udsi_write_u32(&writer, 0);
-    udsi_write_u64(&writer, header->id);
 }
 
 enum udsi_rule udsi_header_decode(const uint8_t bytes[UDSI_HEADER_SIZE],

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "wire/cursor.h"
+
 /*
  * The frame header, 24 bytes, little-endian:
  *
@@ -98,7 +100,22 @@ struct udsi_limits {
     uint64_t features; /* enum uds_feature bits */
 };
 
-void udsi_header_encode(const struct udsi_header *header, uint8_t out[UDSI_HEADER_SIZE]);
+/* Inline: with what is known where it is called, it is six stores. */
+static inline void udsi_header_encode(const struct udsi_header *header,
+                                      uint8_t out[UDSI_HEADER_SIZE])
+{
+    struct udsi_writer writer = {.at = out, .left = UDSI_HEADER_SIZE};
+
+    udsi_write_u8(&writer, UDSI_FRAME_MAGIC);
+    udsi_write_u8(&writer, UDSI_FRAME_VERSION);
+    udsi_write_u8(&writer, header->type);
+    udsi_write_u8(&writer, header->flags);
+    udsi_write_u32(&writer, header->body_length);
+    udsi_write_u16(&writer, header->head_length);
+    udsi_write_u16(&writer, header->fd_count);
+    udsi_write_u32(&writer, 0);
+    udsi_write_u64(&writer, header->id);
+}
 
 /*
  * Reads a header. Returns UDSI_RULE_NONE and writes @ret, or the first rule that the bytes break. Nothing may be
