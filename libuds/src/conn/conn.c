@@ -126,15 +126,10 @@ int uds_conn_get_fd(const uds_conn *conn)
     return conn->reported ? -1 : conn->fd;
 }
 
-static bool may_read(const uds_conn *conn)
-{
-    return conn->paused == 0 && !conn->peer_done;
-}
-
 /* A message that waits for uds_conn_receive() stops the reading: without a callback there is nobody to give more to. */
 bool udsi_conn_wants_input(const uds_conn *conn)
 {
-    return may_read(conn) && (!conn->ready || conn->callbacks.on_message);
+    return udsi_conn_may_read(conn) && (!conn->ready || conn->callbacks.on_message);
 }
 
 short uds_conn_get_events(const uds_conn *conn)
@@ -216,11 +211,35 @@ static void end_receiving(uds_conn *conn, int error)
         udsi_conn_fail(conn, error, "receiving failed: %s", strerror(-error));
 }
 
+void udsi_conn_received(uds_conn *conn, int r)
+{
+    conn->drained = r == 0;
+    conn->beat.heard |= r >= 0;
+    if (r < 0 && r != -EAGAIN && r != -EINTR)
+        end_receiving(conn, r);
+}
+
+/* Is there anything to do with @msg before the application may have it? */
+static inline bool is_for_us(const uds_conn *conn, const uds_msg *msg)
+{
+    return !udsi_msg_is_free_type(msg->type) || !conn->out.released || conn->peer_finished ||
+           msg->in_arena;
+}
+
+/* Does it. False: there is nothing left of @msg for the application. */
+__attribute__((noinline)) static bool take_frame(uds_conn *conn, uds_msg *msg)
+{
+    if (!take_control_frame(conn, msg) && (!msg->in_arena || udsi_arena_open_body(conn, msg)))
+        return true;
+    (void)uds_msg_unref(msg);
+    return false;
+}
+
 int udsi_conn_next(uds_conn *conn, unsigned *budget, uds_msg **ret)
 {
     for (;;) {
-        uds_msg *msg;
-        int r;
+        uds_msg *msg = NULL;
+        int r = 0;
 
         if (conn->ready && conn->paused == 0) {
             *ret = UDSI_TAKE(conn->ready);
@@ -228,37 +247,31 @@ int udsi_conn_next(uds_conn *conn, unsigned *budget, uds_msg **ret)
         }
         if (conn->state == UDSI_CONN_CLOSED)
             return udsi_conn_result(conn);
-        if (!may_read(conn))
+        if (!udsi_conn_may_read(conn))
             return 0;
-        r = udsi_receiver_next(&conn->in, &msg);
+        if (udsi_receiver_in_frame(&conn->in))
+            r = udsi_receiver_next(&conn->in, &msg);
         if (r == 1) {
-            _cleanup_msg_ uds_msg *owned = msg;
-
-            if (take_control_frame(conn, msg) ||
-                (msg->in_arena && !udsi_arena_open_body(conn, msg)))
+            if (is_for_us(conn, msg) && !take_frame(conn, msg))
                 continue;
-            *ret = UDSI_TAKE(owned);
+            *ret = msg;
             return 1;
         }
-        if (r == 0) {
-            bool block = conn->may_block && !conn->in.records && !conn->in.ring &&
-                         !conn->peer_finished && !conn->refused.first && !udsi_conn_has_work(conn);
-
-            if (conn->drained && !block)
-                return 0;
-            if (*budget == 0) {
-                conn->more = true;
-                return 0;
-            }
-            (*budget)--;
-            r = udsi_receiver_fill(&conn->in, conn->fd, block ? 0 : MSG_DONTWAIT);
-            conn->drained = r == 0;
-            conn->beat.heard |= r >= 0;
+        if (r < 0) {
+            end_receiving(conn, r);
+            continue;
         }
+        if (conn->drained)
+            return 0;
+        if (*budget == 0) {
+            conn->more = true;
+            return 0;
+        }
+        (*budget)--;
+        r = udsi_receiver_fill(&conn->in, conn->fd);
+        udsi_conn_received(conn, r);
         if (r == -EAGAIN || r == -EINTR)
             return 0;
-        if (r < 0)
-            end_receiving(conn, r);
     }
 }
 
@@ -340,7 +353,8 @@ int uds_conn_process(uds_conn *conn)
         return udsi_conn_result(conn);
     (void)uds_conn_ref(conn);
     conn->more = conn->drained = false;
-    udsi_ringlink_wake(conn);
+    if (conn->ring)
+        udsi_ringlink_wake(conn, false);
     dispatch(conn, &budget);
     if (conn->callbacks.on_unfinished && conn->state != UDSI_CONN_CLOSED && conn->refs > 1)
         tell_unfinished(conn);

@@ -49,10 +49,8 @@ struct uds_conn {
     bool above_high; /* the queue was above the high-water mark since on_writable */
     bool writable;   /* on_writable is due */
     size_t unfinished_bytes, unfinished_fds; /* as on_unfinished was told */
-    bool more;    /* process() stopped at its bound: call again at once */
-    bool drained; /* the last receive emptied the socket: no second one in this turn */
-    /* the caller waits for ever: receive without MSG_DONTWAIT if there is nothing to send */
-    bool may_block;
+    bool more;              /* process() stopped at its bound: call again at once */
+    bool drained;           /* the last receive emptied the socket: no second one in this turn */
     int send_error;         /* sending is over (-EPIPE, -ECONNRESET), receiving is not */
     int error;              /* why CLOSED, 0 orderly */
     uint64_t retry_at;      /* ms of CLOCK_MONOTONIC, 0 none */
@@ -94,10 +92,30 @@ bool udsi_conn_check(const uds_conn *conn);
 
 /* ---- between the files of this directory ---- */
 
+/* A reference for as long as a call lasts, in which somebody else's may go. */
+static inline void udsi_conn_hold(uds_conn *conn)
+{
+    conn->refs++;
+}
+
+static inline void udsi_conn_release(uds_conn *conn)
+{
+    if (conn->refs > 1)
+        conn->refs--;
+    else
+        (void)uds_conn_unref(conn);
+}
+
 /* The one setter of CLOSED: keeps the first reason. @format may be NULL. */
 void udsi_conn_fail(uds_conn *conn, int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void udsi_conn_fail_rule(uds_conn *conn, enum udsi_rule rule);
+
+/* Does anything that comes still matter? */
+static inline bool udsi_conn_may_read(const uds_conn *conn)
+{
+    return conn->paused == 0 && !conn->peer_done;
+}
 
 /* Is there reason to read? */
 bool udsi_conn_wants_input(const uds_conn *conn);
@@ -118,18 +136,29 @@ int udsi_conn_get_timer(const uds_conn *conn);
 /* Would POLLOUT help? */
 bool udsi_conn_wants_output(const uds_conn *conn);
 
-/* Is there anything to send, releases of slots that are worth it included? */
-bool udsi_conn_has_work(const uds_conn *conn);
+/* Is so much of the peer's arenas free again that it is worth a send? */
+static inline bool udsi_conn_owes_releases(const uds_conn *conn)
+{
+    return conn->arenas && udsi_arena_is_urgent(conn);
+}
+
+/* Is there anything to send, such releases included? */
+static inline bool udsi_conn_has_work(const uds_conn *conn)
+{
+    return udsi_sendq_has_work(&conn->out) || udsi_conn_owes_releases(conn);
+}
 
 /* Sends until nothing is left or the socket is full. 0 all gone, 1 some is left, -errno once CLOSED. */
 int udsi_conn_pump_out(uds_conn *conn);
 
-/* uds_conn_send() and flush in one short step, for a small message that nothing waits before. 0 it has gone, 1 it is queued,
- * -EAGAIN go the usual way, or as uds_conn_send(). */
-int udsi_conn_send_now(uds_conn *conn, uds_msg *msg);
+/* May @msg go at once, before anything is queued? Then as udsi_sendq_lay_out(). 0 go the usual way, or as uds_conn_send(). */
+ssize_t udsi_conn_lay_out(uds_conn *conn, const uds_msg *msg, uint8_t bytes[UDSI_SMALL_MAX]);
 
 /* The next message for the application: 1, 0 none now, -errno once CLOSED. *@budget bounds the receives. */
 int udsi_conn_next(uds_conn *conn, unsigned *budget, uds_msg **ret);
+
+/* What udsi_receiver_fill() or …_complete() returned. May make the connection CLOSED. */
+void udsi_conn_received(uds_conn *conn, int r);
 
 /* Closes the socket and runs on_close, if CLOSED and not yet done. */
 void udsi_conn_report(uds_conn *conn);

@@ -70,11 +70,6 @@ void udsi_receiver_clear(struct udsi_receiver *rx)
     rx->cap = rx->start = rx->end = 0;
 }
 
-bool udsi_receiver_in_frame(const struct udsi_receiver *rx)
-{
-    return rx->partial || rx->end > rx->start;
-}
-
 void udsi_receiver_get_unfinished(const struct udsi_receiver *rx,
                                   size_t *ret_bytes,
                                   size_t *ret_fds)
@@ -103,7 +98,8 @@ static int claim_from_ring(struct udsi_receiver *rx, uint64_t position)
 }
 
 /* The batch of the frame that begins at @position and claims @count fds moves to @msg. */
-static int claim_batch(struct udsi_receiver *rx, uint64_t position, size_t count, uds_msg *msg)
+__attribute__((noinline)) static int
+claim_batch(struct udsi_receiver *rx, uint64_t position, size_t count, uds_msg *msg)
 {
     struct udsi_batch *batch = &rx->batches[0];
     int r = 0;
@@ -152,26 +148,27 @@ static int begin_frame(struct udsi_receiver *rx)
 {
     uint64_t position = rx->received - (rx->end - rx->start);
     _cleanup_msg_ uds_msg *msg = NULL;
-    struct udsi_header header;
-    enum udsi_rule rule = udsi_header_decode(rx->data + rx->start, &rx->limits, &header);
+    struct udsi_header *header = &rx->header;
+    enum udsi_rule rule = udsi_header_decode(rx->data + rx->start, &rx->limits, header);
     size_t body_cap;
     int r;
 
     if (rule != UDSI_RULE_NONE)
         return broken(rx, rule);
     if (rx->records &&
-        rx->end - rx->start != UDSI_HEADER_SIZE + (size_t)header.head_length + header.body_length)
+        rx->end - rx->start != UDSI_HEADER_SIZE + (size_t)header->head_length + header->body_length)
         return broken(rx, UDSI_RULE_RECORD);
-    body_cap = header.body_length <= BODY_INLINE ? header.body_length : 0;
-    r = udsi_msg_alloc(&msg, header.type, header.id, header.head_length, body_cap);
+    body_cap = header->body_length <= BODY_INLINE ? header->body_length : 0;
+    r = udsi_msg_alloc(&msg, header->type, header->id, header->head_length, body_cap);
     if (r < 0)
         return r;
-    r = claim_batch(rx, position, header.fd_count, msg);
-    if (r < 0)
-        return r;
-    msg->in_arena = header.flags & UDSI_FLAG_ARENA;
+    if (header->fd_count > 0 || rx->nbatches > 0) {
+        r = claim_batch(rx, position, header->fd_count, msg);
+        if (r < 0)
+            return r;
+    }
+    msg->in_arena = header->flags & UDSI_FLAG_ARENA;
     rx->start += UDSI_HEADER_SIZE;
-    rx->header = header;
     rx->partial = UDSI_TAKE(msg);
     return 0;
 }
@@ -189,8 +186,25 @@ static int grow_body(struct udsi_receiver *rx)
     return udsi_msg_grow_body(msg, cap);
 }
 
+/* The usual: all that is missing of a frame is in the buffer, and fits the block of its message. */
+static bool fill_at_once(struct udsi_receiver *rx)
+{
+    uds_msg *msg = rx->partial;
+    size_t head_len = rx->header.head_length, body_len = rx->header.body_length;
+
+    if (msg->head_len > 0 || msg->body_len > 0 || body_len > msg->body_cap ||
+        rx->end - rx->start < head_len + body_len || msg->body != msg->head + head_len)
+        return false;
+    /* The body stands behind the head in the block as it does in the frame. */
+    memcpy(msg->inline_room, rx->data + rx->start, head_len + body_len);
+    msg->head_len = (uint16_t)head_len;
+    msg->body_len = body_len;
+    rx->start += head_len + body_len;
+    return true;
+}
+
 /* Moves what the buffer has into the message. 1 the message is whole, 0 not yet, -ENOMEM. */
-static int fill_from_buffer(struct udsi_receiver *rx)
+__attribute__((noinline)) static int fill_from_buffer(struct udsi_receiver *rx)
 {
     uds_msg *msg = rx->partial;
 
@@ -256,7 +270,7 @@ int udsi_receiver_next(struct udsi_receiver *rx, uds_msg **ret)
         if (r < 0)
             return r;
     }
-    r = fill_from_buffer(rx);
+    r = fill_at_once(rx) ? 1 : fill_from_buffer(rx);
     if (rx->start == rx->end) {
         rx->start = rx->end = 0;
         release_buffer(rx);
@@ -316,25 +330,45 @@ static int prepare_buffer(struct udsi_receiver *rx, int fd)
     return 0;
 }
 
+/* What must be in order before a receive: no batch that nobody claims, room for bytes and for the body. */
+__attribute__((noinline)) static int put_in_order(struct udsi_receiver *rx, int fd)
+{
+    int r = refuse_stray_batch(rx);
+
+    if (r == 0)
+        r = prepare_buffer(rx, fd);
+    if (r == 0 && rx->partial)
+        r = grow_body(rx);
+    if (r == -EAGAIN)
+        settle(rx);
+    return r;
+}
+
+static void add_room(struct udsi_room *room, uint8_t *data, size_t len)
+{
+    room->iov[room->niov++] = (struct iovec){.iov_base = data, .iov_len = len};
+    room->len += len;
+}
+
 /* Where the next bytes go: what is left of the message that is being filled, then the buffer. */
-static size_t place(struct udsi_receiver *rx, struct iovec iov[3])
+static void place(struct udsi_receiver *rx, struct udsi_room *room)
 {
     uds_msg *msg = rx->partial;
-    size_t niov = 0, len;
+    size_t len;
 
+    room->niov = room->len = 0;
     if (msg) {
         len = (size_t)rx->header.head_length - msg->head_len;
         if (len > 0)
-            iov[niov++] = (struct iovec){.iov_base = msg->head + msg->head_len, .iov_len = len};
+            add_room(room, msg->head + msg->head_len, len);
         len = (msg->body_cap < rx->header.body_length ? msg->body_cap : rx->header.body_length) -
               msg->body_len;
         if (len > 0)
-            iov[niov++] = (struct iovec){.iov_base = msg->body + msg->body_len, .iov_len = len};
+            add_room(room, msg->body + msg->body_len, len);
         if (msg->body_cap < rx->header.body_length)
-            return niov;
+            return;
     }
-    iov[niov++] = (struct iovec){.iov_base = rx->data + rx->end, .iov_len = rx->cap - rx->end};
-    return niov;
+    add_room(room, rx->data + rx->end, rx->cap - rx->end);
 }
 
 /* @n bytes came where place() said. */
@@ -361,14 +395,12 @@ static void account(struct udsi_receiver *rx, size_t n)
 }
 
 /* Files the fds of a receive that brought the bytes from @start on. Consumes them in every case. */
-static int file_batch(struct udsi_receiver *rx, struct udsi_ancillary *ancillary, uint64_t start)
+__attribute__((noinline)) static int
+file_batch(struct udsi_receiver *rx, struct udsi_ancillary *ancillary, uint64_t start)
 {
     struct udsi_batch *batch = &rx->batches[rx->nbatches];
     int r = 0;
 
-    udsi_close(udsi_take_fd(&ancillary->pidfd));
-    if (ancillary->nfds == 0 && !ancillary->truncated)
-        return 0;
     if (rx->nbatches == UDSI_BATCHES)
         r = broken(rx, UDSI_RULE_FDS_UNCLAIMED);
     else if (ancillary->nfds > rx->limits.max_fds)
@@ -417,44 +449,60 @@ static int fill_from_ring(struct udsi_receiver *rx, const struct iovec *iov, siz
     return 1;
 }
 
-int udsi_receiver_fill(struct udsi_receiver *rx, int fd, int flags)
+int udsi_receiver_prepare(struct udsi_receiver *rx, int fd, struct udsi_room *ret)
 {
-    struct udsi_ancillary ancillary;
-    struct iovec iov[3];
-    size_t niov, room = 0;
-    ssize_t n;
-    int r = refuse_stray_batch(rx);
+    /* A buffer that is empty, and as large as it shall be, is all that most receives need. */
+    if (rx->end > 0 || !rx->data || rx->burst > 0 || rx->partial || rx->nbatches > 0 ||
+        rx->records) {
+        int r = put_in_order(rx, fd);
 
-    if (r == 0)
-        r = prepare_buffer(rx, fd);
-    if (r == 0 && rx->partial)
-        r = grow_body(rx);
-    if (r == -EAGAIN)
-        settle(rx);
-    if (r < 0)
-        return r;
+        if (r < 0)
+            return r;
+    }
     rx->quiet = false;
-    niov = place(rx, iov);
-    if (rx->ring)
-        return fill_from_ring(rx, iov, niov);
-    for (size_t i = 0; i < niov; i++)
-        room += iov[i].iov_len;
-    n = udsi_recv(fd, iov, niov, flags, &ancillary);
+    place(rx, ret);
+    return 0;
+}
+
+int udsi_receiver_complete(struct udsi_receiver *rx,
+                           const struct udsi_room *room,
+                           ssize_t n,
+                           struct udsi_ancillary *ancillary)
+{
+    int r = 0;
+
     if (n == -EAGAIN)
         settle(rx);
     if (n <= 0)
         return n == 0 ? -ENODATA : (int)n;
     account(rx, (size_t)n);
-    r = file_batch(rx, &ancillary, rx->received - (size_t)n);
+    udsi_close(udsi_take_fd(&ancillary->pidfd));
+    if (ancillary->nfds > 0 || ancillary->truncated)
+        r = file_batch(rx, ancillary, rx->received - (size_t)n);
     if (r < 0)
         return r;
-    if (ancillary.record_truncated)
+    if (ancillary->record_truncated)
         return broken(rx, UDSI_RULE_RECORD);
     /* A receive stops short of the buffer's end only when the socket is empty, or right after fds. */
-    if ((size_t)n == room || rx->records || rx->nbatches > 0)
+    if ((size_t)n == room->len || rx->records || rx->nbatches > 0)
         return 1;
     settle(rx);
     return 0;
+}
+
+int udsi_receiver_fill(struct udsi_receiver *rx, int fd)
+{
+    struct udsi_ancillary ancillary;
+    struct udsi_room room;
+    ssize_t n;
+    int r = udsi_receiver_prepare(rx, fd, &room);
+
+    if (r < 0)
+        return r;
+    if (rx->ring)
+        return fill_from_ring(rx, room.iov, room.niov);
+    n = udsi_recv(fd, room.iov, room.niov, MSG_DONTWAIT, &ancillary);
+    return udsi_receiver_complete(rx, &room, n, &ancillary);
 }
 
 bool udsi_receiver_check(const struct udsi_receiver *rx)

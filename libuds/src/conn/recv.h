@@ -6,6 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <sys/types.h>
+#include <sys/uio.h>
+
 #include <uds/msg.h>
 
 #include "wire/frame.h"
@@ -63,17 +66,36 @@ void udsi_receiver_clear(struct udsi_receiver *rx);
 /* Takes the next whole frame out of what was received. 1 and the message, 0 more bytes are needed, -EPROTO, -ENOMEM. */
 int udsi_receiver_next(struct udsi_receiver *rx, uds_msg **ret);
 
+/* Where the bytes of one receive go. */
+struct udsi_room {
+    struct iovec iov[3];
+    size_t niov, len;
+};
+
 /*
- * One receive from @fd. 1 there may be more at once, 0 the socket is drained, -EAGAIN, -ENODATA the end of the stream,
- * -EPROTO, -ENOMEM, or what recvmsg said. Only to be called after udsi_receiver_next() returned 0.
+ * One receive from @fd, which never blocks. 1 there may be more at once, 0 the socket is drained, -EAGAIN, -ENODATA the end
+ * of the stream, -EPROTO, -ENOMEM, or what recvmsg said. Only to be called after udsi_receiver_next() returned 0.
  */
-int udsi_receiver_fill(struct udsi_receiver *rx, int fd, int flags);
+int udsi_receiver_fill(struct udsi_receiver *rx, int fd);
+
+/*
+ * The same around the caller's own udsi_recv(), of a stream that no ring has taken the place of: before it, 0 or -errno;
+ * after it, with what it returned, as udsi_receiver_fill().
+ */
+int udsi_receiver_prepare(struct udsi_receiver *rx, int fd, struct udsi_room *ret);
+int udsi_receiver_complete(struct udsi_receiver *rx,
+                           const struct udsi_room *room,
+                           ssize_t n,
+                           struct udsi_ancillary *ancillary);
 
 /* The last frame of the stream was taken: everything else comes from @ring. 0, -EPROTO. */
 int udsi_receiver_go_over(struct udsi_receiver *rx, struct udsi_ringlink *ring);
 
-/* Is a frame half here? */
-bool udsi_receiver_in_frame(const struct udsi_receiver *rx);
+/* Is a frame half here, or one that udsi_receiver_next() will give? */
+static inline bool udsi_receiver_in_frame(const struct udsi_receiver *rx)
+{
+    return rx->partial || rx->end > rx->start;
+}
 /* What the half frame costs: the memory of its body, and its descriptors or those that wait for its header. */
 void udsi_receiver_get_unfinished(const struct udsi_receiver *rx,
                                   size_t *ret_bytes,

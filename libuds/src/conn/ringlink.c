@@ -337,16 +337,10 @@ uint32_t udsi_ringlink_sleep(uds_conn *conn)
     return udsi_ring_sleep(&link->ring, needs);
 }
 
-void udsi_ringlink_wake(uds_conn *conn)
+void udsi_ringlink_wake(uds_conn *conn, bool lazy)
 {
-    if (conn->ring)
-        udsi_ring_wake(&conn->ring->ring);
-}
-
-void udsi_ringlink_set_lazy(uds_conn *conn, bool lazy)
-{
-    if (conn->ring)
-        conn->ring->lazy = lazy;
+    udsi_ring_wake(&conn->ring->ring);
+    conn->ring->lazy = lazy;
 }
 
 bool udsi_ringlink_wants_bell(const uds_conn *conn)

@@ -67,10 +67,8 @@ int udsi_ringlink_send(struct udsi_ringlink *link, struct udsi_sendq *queue);
 
 /* Before the caller may wait: which of enum udsi_ring_need can be served at once; for 0 the peer will ring. */
 uint32_t udsi_ringlink_sleep(uds_conn *conn);
-/* Awake again. @conn may have no ring. */
-void udsi_ringlink_wake(uds_conn *conn);
-/* In the blocking calls a byte may be left in the socket. @conn may have no ring. */
-void udsi_ringlink_set_lazy(uds_conn *conn, bool lazy);
+/* Awake again. @lazy: a byte may be left in the socket, the caller does not poll for it. @conn has a ring. */
+void udsi_ringlink_wake(uds_conn *conn, bool lazy);
 /* Does a byte on the socket mean something even if no message is wanted? */
 bool udsi_ringlink_wants_bell(const uds_conn *conn);
 /* Looks for bytes (@needs: UDSI_RING_DATA) or room a little while, if the peer runs elsewhere. True: there are. */

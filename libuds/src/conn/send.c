@@ -21,11 +21,6 @@ bool udsi_conn_wants_output(const uds_conn *conn)
     return conn->out.over ? conn->ring && conn->ring->socket_full : udsi_conn_has_work(conn);
 }
 
-bool udsi_conn_has_work(const uds_conn *conn)
-{
-    return udsi_sendq_has_work(&conn->out) || udsi_arena_is_urgent(conn);
-}
-
 void udsi_conn_want_writable(uds_conn *conn)
 {
     if (!conn->slot_due)
@@ -169,12 +164,11 @@ int uds_conn_flush(uds_conn *conn)
     return r;
 }
 
-/* @in_arena: only a reference goes out. */
-static int check_sendable(
-    uds_conn *conn, size_t head_len, const uds_msg *payload, bool with_fds, bool in_arena)
+/* Whatever waits in the queue: may a frame like this go out at all? @in_arena: only a reference goes out. */
+static inline int
+check_sendable(uds_conn *conn, size_t head_len, const uds_msg *payload, size_t nfds, bool in_arena)
 {
     size_t body_len = payload ? payload->body_len : 0;
-    size_t nfds = payload && with_fds ? payload->nfds : 0;
     size_t size = UDSI_HEADER_SIZE + head_len + (in_arena ? UDSI_BODYREF_SIZE : body_len);
 
     if (conn->state >= UDSI_CONN_CLOSING || conn->send_error != 0)
@@ -183,14 +177,22 @@ static int check_sendable(
         return -EPIPE;
     if (conn->out.released && body_len > conn->peer_max_body)
         return -EMSGSIZE;
-    if (conn->out.released && nfds > conn->peer_max_fds)
-        return -E2BIG;
-    if (nfds > 0 && !udsi_msg_has_all_fds(payload))
-        return -ESTALE;
-    if (nfds > 0 && conn->refused.first)
-        return conn->refused.first->error;
+    if (nfds > 0) {
+        if (conn->out.released && nfds > conn->peer_max_fds)
+            return -E2BIG;
+        if (!udsi_msg_has_all_fds(payload))
+            return -ESTALE;
+        if (conn->refused.first)
+            return conn->refused.first->error;
+    }
     if (conn->record_max > 0 && size > conn->record_max)
         return in_arena || body_len == 0 ? -EMSGSIZE : udsi_arena_require(conn, body_len);
+    return 0;
+}
+
+/* The first always has room, so that a message of any length can go. */
+static int check_room(const uds_conn *conn, size_t size, size_t nfds)
+{
     if (conn->out.count == 0)
         return 0;
     if (size > conn->max_bytes || conn->out.bytes > conn->max_bytes - size)
@@ -221,8 +223,13 @@ static int queue_frame(uds_conn *conn,
     uint8_t ref[UDSI_BODYREF_SIZE];
     struct udsi_place place;
     bool in_arena = udsi_arena_place(conn, payload, &place);
-    int r = check_sendable(conn, head_len, payload, with_fds, in_arena);
+    size_t nfds = payload && with_fds ? payload->nfds : 0;
+    /* In an arena, only a reference goes into the queue. */
+    size_t body_size = in_arena ? UDSI_BODYREF_SIZE : payload ? payload->body_len : 0;
+    int r = check_sendable(conn, head_len, payload, nfds, in_arena);
 
+    if (r == 0)
+        r = check_room(conn, UDSI_HEADER_SIZE + head_len + body_size, nfds);
     if (r < 0) {
         if (was_empty && conn->out.count > 0)
             udsi_conn_rearm(conn); /* an arena is announced */
@@ -252,21 +259,18 @@ int uds_conn_send(uds_conn *conn, uds_msg *msg)
     return queue_frame(conn, msg->type, msg->id, NULL, msg->head_len, msg, true);
 }
 
-int udsi_conn_send_now(uds_conn *conn, uds_msg *msg)
+ssize_t udsi_conn_lay_out(uds_conn *conn, const uds_msg *msg, uint8_t bytes[UDSI_SMALL_MAX])
 {
     int r;
 
     if (conn->record_max > 0 && uds_msg_get_size(msg) > conn->record_max)
-        return -EAGAIN; /* by an arena, if at all */
-    r = check_sendable(conn, msg->head_len, msg, true, false);
+        return 0; /* by an arena, if at all */
+    r = check_sendable(conn, msg->head_len, msg, msg->nfds, false);
     if (r < 0)
         return r;
-    if (conn->retry_at != 0 || conn->out.over || msg->lease || udsi_arena_is_urgent(conn))
-        return -EAGAIN;
-    r = udsi_sendq_send_now(&conn->out, conn->fd, msg);
-    if (r >= 0)
-        msg->sealed = true;
-    return r;
+    if (conn->retry_at != 0 || conn->out.over || msg->lease || udsi_conn_owes_releases(conn))
+        return 0;
+    return udsi_sendq_lay_out(&conn->out, msg, bytes);
 }
 
 int uds_conn_forward(uds_conn *conn,

@@ -26,7 +26,6 @@
 #define SCRATCH_SIZE (24 * 1024) /* more than the largest header and head */
 #define COPY_MAX     2048        /* bodies up to here are copied into the scratch area */
 #define IOV_COUNT    64          /* well below IOV_MAX, which is 1024 */
-#define SMALL_MAX    1024        /* a frame up to here that waits alone needs no gathering */
 #define RING_INITIAL 8
 #define RING_KEEP    64 /* an empty ring larger than this is given back */
 
@@ -115,14 +114,9 @@ void udsi_sendq_clear(struct udsi_sendq *queue)
     queue->hello_sent = queue->hello_len;
 }
 
-static int grow_ring(struct udsi_sendq *queue)
+__attribute__((noinline)) static int set_ring(struct udsi_sendq *queue, size_t cap)
 {
-    size_t cap = queue->cap ? queue->cap * 2 : RING_INITIAL;
-    struct udsi_out *ring;
-
-    if (queue->count < queue->cap)
-        return 0;
-    ring = udsi_block_alloc(cap * sizeof(*ring));
+    struct udsi_out *ring = udsi_block_alloc(cap * sizeof(*ring));
     if (!ring)
         return -ENOMEM;
     for (size_t i = 0; i < queue->count; i++)
@@ -132,6 +126,14 @@ static int grow_ring(struct udsi_sendq *queue)
     queue->cap = cap;
     queue->first = 0;
     return 0;
+}
+
+/* Makes sure that there is a place for one more frame. */
+static inline int grow_ring(struct udsi_sendq *queue)
+{
+    if (queue->count < queue->cap)
+        return 0;
+    return set_ring(queue, queue->cap ? queue->cap * 2 : RING_INITIAL);
 }
 
 static void put_header(struct udsi_out *out, uint8_t type, uint64_t id)
@@ -231,11 +233,6 @@ int udsi_sendq_push_ref(struct udsi_sendq *queue,
 void udsi_sendq_drop_first(struct udsi_sendq *queue)
 {
     pop(queue);
-}
-
-bool udsi_sendq_has_work(const struct udsi_sendq *queue)
-{
-    return queue->hello_sent < queue->hello_len || (queue->released && queue->count > 0);
 }
 
 bool udsi_sendq_begins_with_fds(const struct udsi_sendq *queue)
@@ -398,7 +395,7 @@ static int after_send(struct udsi_sendq *queue, ssize_t n, size_t total)
 }
 
 /* A whole frame, side by side. */
-static size_t lay_out(uint8_t bytes[SMALL_MAX], const struct udsi_out *out)
+static size_t copy_out(uint8_t bytes[UDSI_SMALL_MAX], const struct udsi_out *out)
 {
     size_t front = UDSI_HEADER_SIZE + (size_t)out->head_len;
 
@@ -410,35 +407,40 @@ static size_t lay_out(uint8_t bytes[SMALL_MAX], const struct udsi_out *out)
     return front + out->body_len;
 }
 
-int udsi_sendq_send_now(struct udsi_sendq *queue, int fd, uds_msg *msg)
+ssize_t
+udsi_sendq_lay_out(struct udsi_sendq *queue, const uds_msg *msg, uint8_t bytes[UDSI_SMALL_MAX])
 {
-    struct udsi_out out = {
-        .head_len = msg->head_len, .nfds = msg->nfds, .payload = msg, .body_len = msg->body_len};
-    uint8_t bytes[SMALL_MAX];
-    struct iovec iov = {.iov_base = bytes};
-    ssize_t n;
+    size_t front = UDSI_HEADER_SIZE + (size_t)msg->head_len;
     int r;
 
     if (queue->count > 0 || !queue->released || queue->hello_sent < queue->hello_len ||
-        udsi_out_size(&out) > SMALL_MAX)
-        return -EAGAIN;
+        front + msg->body_len > UDSI_SMALL_MAX)
+        return 0;
     r = grow_ring(queue);
     if (r < 0)
         return r;
-    put_header(&out, msg->type, msg->id);
-    iov.iov_len = lay_out(bytes, &out);
-    n = udsi_send(fd, &iov, 1, out.nfds > 0 ? msg->fds : NULL, out.nfds);
-    if (n < 0)
-        return -EAGAIN;
-    if ((size_t)n == iov.iov_len)
-        return 0;
-    /* The rest is a frame that waits, as if it had been queued and partly sent: its fds have gone. */
-    out.nfds = 0;
-    *udsi_sendq_at(queue, queue->count++) = out;
-    (void)uds_msg_ref(msg);
-    queue->sent = (size_t)n;
-    queue->bytes += iov.iov_len - (size_t)n;
-    return 1;
+    udsi_header_encode(&(struct udsi_header){.type = msg->type,
+                                             .head_length = msg->head_len,
+                                             .fd_count = msg->nfds,
+                                             .body_length = (uint32_t)msg->body_len,
+                                             .id = msg->id},
+                       bytes);
+    if (msg->head_len > 0)
+        memcpy(bytes + UDSI_HEADER_SIZE, msg->head, msg->head_len);
+    if (msg->body_len > 0)
+        memcpy(bytes + front, msg->body, msg->body_len);
+    return (ssize_t)(front + msg->body_len);
+}
+
+void udsi_sendq_push_rest(struct udsi_sendq *queue, uds_msg *msg, const uint8_t *bytes, size_t sent)
+{
+    struct udsi_out *out = udsi_sendq_at(queue, queue->count++);
+
+    *out = (struct udsi_out){
+        .head_len = msg->head_len, .payload = uds_msg_ref(msg), .body_len = msg->body_len};
+    memcpy(out->header, bytes, UDSI_HEADER_SIZE);
+    queue->sent = sent;
+    queue->bytes += udsi_out_size(out) - sent;
 }
 
 /* One small frame and nothing else, of which nothing has gone: what request and reply are made of. */
@@ -446,14 +448,14 @@ static bool is_one_small_frame(const struct udsi_sendq *queue)
 {
     return queue->count == 1 && queue->released && queue->sent == 0 &&
            queue->hello_sent == queue->hello_len &&
-           udsi_out_size(udsi_sendq_at(queue, 0)) <= SMALL_MAX;
+           udsi_out_size(udsi_sendq_at(queue, 0)) <= UDSI_SMALL_MAX;
 }
 
 static int send_small_frame(struct udsi_sendq *queue, int fd)
 {
     const struct udsi_out *out = udsi_sendq_at(queue, 0);
-    uint8_t bytes[SMALL_MAX];
-    const struct iovec iov = {.iov_base = bytes, .iov_len = lay_out(bytes, out)};
+    uint8_t bytes[UDSI_SMALL_MAX];
+    const struct iovec iov = {.iov_base = bytes, .iov_len = copy_out(bytes, out)};
 
     return after_send(queue,
                       udsi_send(fd, &iov, 1, out->nfds > 0 ? out->payload->fds : NULL, out->nfds),

@@ -6,12 +6,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <sys/types.h>
+
 #include <uds/msg.h>
 
 #include "wire/bodyref.h"
 #include "wire/frame.h"
 
 #define UDSI_HELLO_MAX 96
+#define UDSI_SMALL_MAX 1024 /* a frame up to here that waits alone needs no gathering */
 
 /* One frame that waits. The head is the payload's own, or a copy (forwarded frames). */
 struct udsi_out {
@@ -72,7 +75,10 @@ int udsi_sendq_push_ref(struct udsi_sendq *queue,
 void udsi_sendq_drop_first(struct udsi_sendq *queue);
 
 /* Anything that may be sent now? */
-bool udsi_sendq_has_work(const struct udsi_sendq *queue);
+static inline bool udsi_sendq_has_work(const struct udsi_sendq *queue)
+{
+    return queue->hello_sent < queue->hello_len || (queue->released && queue->count > 0);
+}
 
 /* One send on @fd. 1 all of the attempt went out and there is more, 0 nothing is left, -EAGAIN also after a partial write,
  * or -errno. */
@@ -89,10 +95,16 @@ void udsi_sendq_consume(struct udsi_sendq *queue, size_t n);
 void udsi_sendq_unpin(struct udsi_sendq *queue);
 
 /*
- * Sends a small message at once, without a place in the queue, when nothing waits before it. 0 it has gone; 1 a part of it,
- * and the rest waits in the queue; -EAGAIN nothing has gone, for whatever reason: push it, and send() tells; -ENOMEM.
+ * A small message can go without a place in the queue, when nothing waits before it: its frame is written to @bytes and
+ * sent by the caller, with the fds of @msg. Returns its length; 0 push it, and send(); -ENOMEM.
  */
-int udsi_sendq_send_now(struct udsi_sendq *queue, int fd, uds_msg *msg);
+ssize_t
+udsi_sendq_lay_out(struct udsi_sendq *queue, const uds_msg *msg, uint8_t bytes[UDSI_SMALL_MAX]);
+/* What is left of it, if only @sent bytes (at least 1) have gone, waits as if it had been queued and partly sent. */
+void udsi_sendq_push_rest(struct udsi_sendq *queue,
+                          uds_msg *msg,
+                          const uint8_t *bytes,
+                          size_t sent);
 
 /* Would the next sendmsg begin with a frame that has fds? */
 bool udsi_sendq_begins_with_fds(const struct udsi_sendq *queue);

@@ -69,7 +69,8 @@ static void take_rights(struct udsi_ancillary *ancillary, const struct cmsghdr *
     }
 }
 
-static void take_control(struct udsi_ancillary *ancillary, struct msghdr *msg)
+__attribute__((noinline)) static void take_control(struct udsi_ancillary *ancillary,
+                                                   struct msghdr *msg)
 {
     for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg); cmsg; cmsg = CMSG_NXTHDR(msg, cmsg)) {
         if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_len < CMSG_LEN(0))
@@ -92,7 +93,7 @@ static void take_control(struct udsi_ancillary *ancillary, struct msghdr *msg)
 }
 
 /* What came beside @n bytes, after a receive that succeeded. */
-static void take_ancillary(struct msghdr *msg, size_t n, struct udsi_ancillary *ret)
+static inline void take_ancillary(struct msghdr *msg, size_t n, struct udsi_ancillary *ret)
 {
     ret->nfds = 0;
     ret->pidfd = -1;

@@ -384,6 +384,23 @@ Test(conn_fds, are_bounded_in_the_send_queue_and_closed_once_sent)
     cr_assert_lt(fcntl(fd, F_GETFD), 0, "sent, and the last reference is gone");
 }
 
+Test(conn_fds, that_are_more_than_the_queue_may_hold_keep_no_message_without_any_out)
+{
+    UDS_TEST_GUARD;
+    struct uds_conn_options options = UDS_CONN_OPTIONS_INIT;
+    _cleanup_conn_ uds_conn *conn = NULL;
+    _cleanup_close_ int peer = -1;
+    _cleanup_msg_ uds_msg *plain = NULL;
+
+    options.send_queue_fds = 1;
+    peer = raw_conn(&conn, SOCK_STREAM, &options, 1);
+    send_with(conn, 1, 2, 0); /* the first always has room */
+    cr_assert_eq(uds_conn_get_queued_fds(conn), 2);
+    cr_assert_eq(uds_msg_new(&plain, UDS_MSG_MESSAGE, 2, NULL, 0), 0);
+    cr_assert_eq(uds_conn_send(conn, plain), 0);
+    cr_assert_eq(uds_conn_flush(conn), 0);
+}
+
 Test(conn_fds, cannot_be_taken_while_they_wait_to_be_sent)
 {
     UDS_TEST_GUARD;

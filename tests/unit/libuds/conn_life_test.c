@@ -332,6 +332,43 @@ Test(conn_wait, sends_no_further_than_the_timeout_when_nobody_reads)
     cr_assert_lt(uds_conn_get_queued_bytes(a), 4u << 20);
 }
 
+Test(conn_wait, waits_in_the_receive_and_goes_on_after_parts_and_interruptions)
+{
+    UDS_TEST_GUARD;
+    _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
+    _cleanup_msg_ uds_msg *msg = pair_msg(4, 100), *got = NULL;
+    size_t len;
+
+    pair_open(&a, &b, NULL);
+    cr_assert_eq(uds_conn_send_wait(a, msg, 1000), 0);
+    {
+        FAULTSOCK({.call = FAULT_RECV, .what = FAULT_ERRNO, .value = EINTR, .times = 1},
+                  {.call = FAULT_RECV, .what = FAULT_LIMIT, .value = 10, .times = 1},
+                  {.call = FAULT_RECV, .what = FAULT_LIMIT, .value = 20, .times = 2});
+        cr_assert_eq(uds_conn_receive_wait(b, &got, -1), 0);
+        /* After a part the socket may be empty: the next receive waits again, and asks nothing before. */
+        cr_assert_eq(faultsock_receives(), 5u);
+    }
+    (void)uds_msg_peek_body(got, &len);
+    cr_assert_eq(len, 100u);
+    cr_assert(udsi_conn_check(b));
+}
+
+Test(conn_wait, tells_what_the_receive_said_that_waited)
+{
+    UDS_TEST_GUARD;
+    _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
+    _cleanup_msg_ uds_msg *msg = pair_msg(4, 100), *got = NULL;
+
+    pair_open(&a, &b, NULL);
+    cr_assert_eq(uds_conn_send_wait(a, msg, 1000), 0);
+    {
+        FAULTSOCK({.call = FAULT_RECV, .what = FAULT_ERRNO, .value = EIO, .times = 1});
+        cr_assert_eq(uds_conn_receive_wait(b, &got, -1), -EIO);
+    }
+    cr_assert_str_eq(uds_conn_get_error_text(b), "receiving failed: Input/output error");
+}
+
 Test(conn_wait, sleeps_while_the_peer_reads_nothing_though_a_message_came_before)
 {
     UDS_TEST_GUARD;

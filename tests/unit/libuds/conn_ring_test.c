@@ -257,7 +257,7 @@ Test(conn_ring, makes_no_system_call_while_the_other_side_is_awake)
     UDS_TEST_GUARD;
     _cleanup_ends_ struct ends ends = ringed(SIZE);
 
-    udsi_ringlink_wake(ends.b);
+    udsi_ringlink_wake(ends.b, false);
     {
         FAULTSOCK({FAULT_SEND, FAULT_PASS, 0, 1});
         for (uint64_t id = 1; id <= 100; id++) {
@@ -394,7 +394,7 @@ Test(conn_ring, waits_while_too_many_descriptors_are_in_flight)
         FAULTSOCK({FAULT_SEND, FAULT_ERRNO, ETOOMANYREFS, 1});
         send_body(ends.a, 1, 10, 0);
         send_body(ends.a, 2, 10, 1);
-        udsi_ringlink_wake(ends.b);
+        udsi_ringlink_wake(ends.b, false);
         cr_assert_eq(uds_conn_flush(ends.a), 1);
     }
     expect_body(ends.b, 1, 10, 0);
