@@ -95,7 +95,10 @@ static int send_one(uds_conn *conn, uint64_t id, size_t nfds)
 
 static void open_pair(uds_conn **a, uds_conn **b, struct seen *seen)
 {
-    cr_assert_eq(uds_conn_pair(a, b, NULL), 0);
+    struct uds_conn_options options = UDS_CONN_OPTIONS_INIT;
+
+    options.body_path = UDS_BODY_PATH_ARENA; /* not a way that is drawn by lot */
+    cr_assert_eq(uds_conn_pair(a, b, &options), 0);
     uds_conn_set_callbacks(*a, &callbacks, &seen[0]);
     uds_conn_set_callbacks(*b, &callbacks, &seen[1]);
     for (int i = 0; i < 3; i++) {
@@ -310,8 +313,7 @@ Test(conn_refuse, frees_the_place_of_a_large_body)
             cr_assert_geq(uds_conn_process(b), 0);
         }
     }
-    if (!lies)
-        cr_skip_test("no arena came about");
+    cr_assert(lies, "no arena came about");
     uint64_t before = a->arenas->own[0].out;
 
     cr_assert_eq(uds_msg_push_dup_fd(last, 0), 0);
