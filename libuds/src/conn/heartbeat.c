@@ -73,6 +73,7 @@ void udsi_ping_take(uds_conn *conn, const uds_msg *msg)
         udsi_conn_fail_rule(conn, UDSI_RULE_HEARTBEAT_TURN);
     else
         queue_bare(conn, UDS_MSG_PONG, msg->id);
+    conn->beat.answers = conn->out.count > 0;
 }
 
 void udsi_pong_take(uds_conn *conn, const uds_msg *msg)

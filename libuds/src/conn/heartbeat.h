@@ -12,6 +12,7 @@ struct udsi_heartbeat {
     uint32_t interval_ms; /* 0: we ask nothing, and only answer */
     bool heard;           /* bytes have come since heard_at was last set */
     bool asked;           /* our PING waits for its PONG */
+    bool answers;         /* a PONG of ours may be queued: it waits for no quiet moment */
     uint64_t heard_at;    /* when we last looked and something had come */
     uint64_t asked_at;
     uint64_t id; /* of our last PING */

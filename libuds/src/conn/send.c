@@ -44,6 +44,7 @@ static void end_sending(uds_conn *conn, int error)
 /* After every send: the marks, and the end of an orderly shutdown. */
 static void after_output(uds_conn *conn)
 {
+    conn->beat.answers = conn->beat.answers && conn->out.count > 0;
     if (conn->above_high && conn->out.bytes <= conn->low_water) {
         conn->above_high = false;
         conn->writable = true;

@@ -382,6 +382,7 @@ static int get_rest(uds_snapshot *s, uds_conn *conn)
     if (r < 0)
         return r;
     conn->more = true; /* what the buffer holds does not wake poll */
+    conn->beat.answers = conn->out.count > 0;
     return udsi_conn_check(conn) ? 0 : -EBADMSG;
 }
 

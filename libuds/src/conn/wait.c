@@ -87,9 +87,9 @@ receive(uds_conn *conn, uds_msg **ret, enum patience patience)
         udsi_ringlink_wake(conn, false);
     if (r == 1)
         conn->more = true; /* the buffer may hold another, which does not wake poll */
-    if (r == 1 && udsi_conn_owes_releases(conn))
-        (void)udsi_conn_pump_out(
-            conn); /* who finds a message each time never comes to a quiet moment */
+    /* Who finds a message each time never comes to a quiet moment. */
+    if (r == 1 && (conn->beat.answers || udsi_conn_owes_releases(conn)))
+        (void)udsi_conn_pump_out(conn);
     if (r == 0)
         r = while_quiet(conn);
     if (r == 0 && patience == RETURNS && udsi_ringlink_sleep(conn))

@@ -113,6 +113,24 @@ Test(conn_heartbeat, takes_any_byte_as_a_sign_of_life)
     cr_assert_eq(conn->beat.id, 1, "no second question before the answer");
 }
 
+Test(conn_heartbeat, is_answered_by_who_finds_a_message_each_time)
+{
+    UDS_TEST_GUARD;
+    _cleanup_conn_ uds_conn *conn = NULL;
+    _cleanup_close_ int peer = open_raw(&conn, NULL, UDS_FEATURE_HEARTBEAT);
+    _cleanup_msg_ uds_msg *msg = NULL;
+    uint8_t pong[25];
+
+    raw_drain(peer);
+    raw_bare(peer, UDS_MSG_PING, 7);
+    raw_bare(peer, UDS_MSG_MESSAGE, 1);
+    raw_bare(peer, UDS_MSG_MESSAGE, 2);
+    cr_assert_eq(uds_conn_receive_wait(conn, &msg, 1000), 0);
+    cr_assert_eq(recv(peer, pong, sizeof(pong), MSG_DONTWAIT), 24);
+    cr_assert_eq(pong[2], UDS_MSG_PONG);
+    cr_assert_eq(pong[16], 7);
+}
+
 Test(conn_heartbeat, is_not_spoken_with_a_peer_that_lacks_it)
 {
     UDS_TEST_GUARD;
