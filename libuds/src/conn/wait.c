@@ -167,15 +167,18 @@ receive_wait(uds_conn *conn, uds_msg **ret, int timeout_ms)
     uint64_t deadline = deadline_after(timeout_ms);
     bool empty = !udsi_receiver_in_frame(&conn->in), late = false;
 
-    for (;; empty = true) {
+    /* A callback that has resumed the connection left the buffer as it was. */
+    for (;; empty = !conn->more) {
         bool waits = timeout_ms < 0 && empty && may_wait_in_receive(conn);
+        uint64_t before = conn->in.received;
         int r = receive(conn, ret, waits ? WAITS : POLLS);
 
         if (r != 0)
             return r < 0 ? r : 0;
         if (conn->refs == 1) /* a callback has let go of what the caller had */
             return -ECANCELED;
-        if (timeout_ms < 0 && may_wait_in_receive(conn))
+        /* A receive that waits and brings nothing (O_NONBLOCK, set by whoever shares the socket) is no wait: poll(2) is. */
+        if (timeout_ms < 0 && (!waits || conn->in.received != before) && may_wait_in_receive(conn))
             continue;
         /* Parts of a message, however fast they come, must not hold us for longer than the message may. */
         if (late)

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -367,6 +368,77 @@ Test(conn_wait, tells_what_the_receive_said_that_waited)
         cr_assert_eq(uds_conn_receive_wait(b, &got, -1), -EIO);
     }
     cr_assert_str_eq(uds_conn_get_error_text(b), "receiving failed: Input/output error");
+}
+
+static void
+resume(uds_conn *conn, enum uds_msg_type type, uint64_t id, uds_msg *payload, int error, void *arg)
+{
+    (void)type;
+    (void)id;
+    (void)payload;
+    (void)error;
+    (void)arg;
+    uds_conn_resume(conn, 1);
+}
+
+Test(conn_wait, gives_what_it_has_before_it_waits_in_the_receive_once_a_callback_has_resumed_it)
+{
+    UDS_TEST_GUARD;
+    _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
+    _cleanup_msg_ uds_msg *first = NULL, *got = NULL, *refused = pair_msg(9, 1);
+    static const struct uds_conn_callbacks callbacks = {.on_refused = resume};
+
+    pair_open(&a, &b, NULL);
+    uds_conn_set_callbacks(b, &callbacks, NULL);
+    pair_send(a, 1, 100);
+    pair_send(a, 2, 100);
+    cr_assert_eq(uds_conn_flush(a), 0);
+    cr_assert_eq(uds_conn_receive_wait(b, &first, 1000), 0);
+    uds_conn_pause(b, 1);
+    cr_assert_eq(uds_msg_push_dup_fd(refused, 0), 0);
+    cr_assert_eq(uds_conn_send(b, refused), 0);
+    {
+        FAULTSOCK({.call = FAULT_SEND, .what = FAULT_ERRNO, .value = EPERM, .times = 1},
+                  {.call = FAULT_RECV, .what = FAULT_ERRNO, .value = EIO, .times = 1});
+        cr_assert_eq(uds_conn_receive_wait(b, &got, -1), 0);
+        cr_assert_eq(faultsock_receives(), 0u);
+    }
+    cr_assert_eq(uds_msg_get_id(got), 2);
+}
+
+struct late {
+    uds_conn *conn;
+    uds_msg *msg;
+};
+
+static void *send_late(void *arg)
+{
+    struct late *late = arg;
+
+    (void)poll(NULL, 0, 50);
+    return uds_conn_send_wait(late->conn, late->msg, 1000) == 0 ? arg : NULL;
+}
+
+Test(conn_wait, sleeps_though_somebody_who_shares_the_socket_has_made_it_non_blocking)
+{
+    UDS_TEST_GUARD;
+    _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
+    _cleanup_msg_ uds_msg *msg = pair_msg(1, 100), *got = NULL;
+    struct late late;
+    pthread_t thread;
+    void *sent;
+
+    pair_open(&a, &b, NULL);
+    cr_assert_eq(fcntl(uds_conn_get_fd(b), F_SETFL, O_NONBLOCK), 0);
+    late = (struct late){.conn = a, .msg = msg};
+    cr_assert_eq(pthread_create(&thread, NULL, send_late, &late), 0);
+    {
+        FAULTSOCK({.call = FAULT_RECV, .what = FAULT_PASS});
+        cr_assert_eq(uds_conn_receive_wait(b, &got, -1), 0);
+        cr_assert_lt(faultsock_receives(), 20u, "%u receives: it span", faultsock_receives());
+    }
+    cr_assert_eq(pthread_join(thread, &sent), 0);
+    cr_assert_not_null(sent);
 }
 
 Test(conn_wait, sleeps_while_the_peer_reads_nothing_though_a_message_came_before)
