@@ -154,6 +154,9 @@ int udsi_conn_pump_out(uds_conn *conn);
 /* May @msg go at once, before anything is queued? Then as udsi_sendq_lay_out(). 0 go the usual way, or as uds_conn_send(). */
 ssize_t udsi_conn_lay_out(uds_conn *conn, const uds_msg *msg, uint8_t bytes[UDSI_SMALL_MAX]);
 
+/* Of a frame laid out so only @sent bytes, at least 1, have gone: the rest waits in the queue. */
+void udsi_conn_queue_rest(uds_conn *conn, uds_msg *msg, const uint8_t *bytes, size_t sent);
+
 /* The next message for the application: 1, 0 none now, -errno once CLOSED. *@budget bounds the receives. */
 int udsi_conn_next(uds_conn *conn, unsigned *budget, uds_msg **ret);
 

@@ -274,6 +274,13 @@ ssize_t udsi_conn_lay_out(uds_conn *conn, const uds_msg *msg, uint8_t bytes[UDSI
     return udsi_sendq_lay_out(&conn->out, msg, bytes);
 }
 
+void udsi_conn_queue_rest(uds_conn *conn, uds_msg *msg, const uint8_t *bytes, size_t sent)
+{
+    udsi_sendq_push_rest(&conn->out, msg, bytes, sent);
+    msg->sealed = true;
+    after_queueing(conn, true);
+}
+
 int uds_conn_forward(uds_conn *conn,
                      enum uds_msg_type type,
                      uint64_t id,

@@ -309,11 +309,11 @@ int uds_conn_send_wait(uds_conn *conn, uds_msg *msg, int timeout_ms)
         iov.iov_len = (size_t)size;
         sent = udsi_send(conn->fd, &iov, 1, msg->fds, msg->nfds);
     }
-    if (sent > 0) {
+    if (sent > 0 && sent == size) {
         msg->sealed = true;
-        if (sent == size)
-            return 0;
-        udsi_sendq_push_rest(&conn->out, msg, frame, (size_t)sent);
+        return 0;
     }
+    if (sent > 0)
+        udsi_conn_queue_rest(conn, msg, frame, (size_t)sent);
     return send_rest(conn, msg, sent > 0, deadline_after(timeout_ms));
 }

@@ -458,14 +458,22 @@ Test(conn_wait, sleeps_while_the_peer_reads_nothing_though_a_message_came_before
     }
 }
 
+static void count_room(uds_conn *conn, void *arg)
+{
+    cr_assert_eq(uds_conn_get_events(conn), POLLIN | POLLOUT);
+    ++*(unsigned *)arg;
+}
+
 Test(conn_wait, sends_the_rest_of_a_small_message_of_which_a_part_has_gone)
 {
     UDS_TEST_GUARD;
+    unsigned rearms = 0;
     _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
     _cleanup_msg_ uds_msg *msg = pair_msg(7, 100), *got = NULL;
 
     pair_open(&a, &b, NULL);
     cr_assert_eq(uds_msg_push_dup_fd(msg, 0), 0);
+    uds_conn_set_loop_hook(a, count_room, &rearms);
     {
         FAULTSOCK({.call = FAULT_SEND, .what = FAULT_LIMIT, .value = 30, .times = 1},
                   {.call = FAULT_SEND, .what = FAULT_ERRNO, .value = ETOOMANYREFS, .times = 0});
@@ -473,6 +481,8 @@ Test(conn_wait, sends_the_rest_of_a_small_message_of_which_a_part_has_gone)
         cr_assert(udsi_conn_check(a));
         cr_assert_eq(uds_conn_get_queued_bytes(a), 24u + 100 - 30);
         cr_assert_eq(uds_conn_get_queued_fds(a), 0, "they went with the first byte");
+        cr_assert_eq(rearms, 1, "the loop has to wait for room now");
+        uds_conn_set_loop_hook(a, NULL, NULL);
     }
     while (uds_conn_flush(a) == 1)
         (void)poll(NULL, 0, uds_conn_get_timeout(a));
