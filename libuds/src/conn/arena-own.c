@@ -273,7 +273,10 @@ bool udsi_arena_place(uds_conn *conn, const uds_msg *msg, struct udsi_place *ret
         return false;
     if (is_built_here(conn->arenas, msg, ret))
         return true;
-    if (!is_worth(conn, msg->body_len) || !udsi_arenas_get(conn) || (msg->is_placed && !msg->lease))
+    if (!is_worth(conn, msg->body_len) || !udsi_arenas_get(conn))
+        return false;
+    /* Chosen to go inside its frame; perhaps for another connection than this, where it cannot. */
+    if (msg->is_placed && !msg->lease && !is_over_record(conn, msg->body_len))
         return false;
     way = way_of(conn, msg->body_len);
     if (way == UDSI_WAY_FRAME)

@@ -21,6 +21,7 @@
 #include "conn/msg.h"
 #include "faultsock.h"
 #include "guard.h"
+#include "pair.h"
 
 #define HUGE (1000u * 1000)
 
@@ -165,6 +166,34 @@ Test(arena_record, waits_for_a_slot_and_hears_of_it)
     cr_expect_eq(send_one(scene.a, 2, HUGE), 0);
     turn(&scene);
     expect_got(&scene, scene.ngot - 1, 2, HUGE);
+    scene_close(&scene);
+}
+
+Test(arena_record, takes_a_body_that_was_to_go_inside_a_frame_of_another_connection)
+{
+    UDS_TEST_GUARD;
+    struct uds_conn_options options = UDS_CONN_OPTIONS_INIT;
+    _cleanup_conn_ uds_conn *left = NULL, *right = NULL;
+    _cleanup_msg_ uds_msg *msg = NULL;
+    struct scene scene;
+    void *room = NULL;
+
+    options.body_path = UDS_BODY_PATH_IN_FRAMES;
+    pair_open(&left, &right, &options);
+    cr_assert_eq(send_one(left, 1, HUGE), 0);
+    cr_assert_eq(uds_msg_new(&msg, UDS_MSG_MESSAGE, 2, NULL, 0), 0);
+    cr_assert_eq(uds_conn_reserve_body(left, msg, HUGE, &room), 0);
+    cr_assert(msg->is_placed);
+    memset(room, 2, HUGE);
+
+    scene_open(&scene, NULL);
+    turn(&scene);
+    cr_expect_eq(uds_conn_send(scene.a, msg), -ENOBUFS, "the arena is to be granted");
+    turn(&scene);
+    cr_expect_eq(uds_conn_send(scene.a, msg), 0);
+    turn(&scene);
+    cr_assert_eq(scene.ngot, 1);
+    expect_got(&scene, 0, 2, HUGE);
     scene_close(&scene);
 }
 
