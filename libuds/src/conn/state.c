@@ -188,7 +188,9 @@ static int get_receiver(uds_snapshot *s, struct udsi_receiver *rx)
     rx->partial->in_arena = flags & UDSI_FLAG_ARENA;
     rx->header.type = rx->partial->type;
     rx->header.id = rx->partial->id;
-    if (rx->partial->head_len > head_length || rx->partial->body_len > body_length)
+    /* Nor is one that is whole half here. */
+    if (rx->partial->head_len > head_length || rx->partial->body_len > body_length ||
+        (rx->partial->head_len == head_length && rx->partial->body_len == body_length))
         return -EBADMSG;
     return 0;
 }

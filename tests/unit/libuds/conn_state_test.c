@@ -291,6 +291,30 @@ Test(conn_restore, refuses_a_stream_that_ends_for_no_ring)
     cr_assert_eq(restore_from(s, data, len), -EBADMSG);
 }
 
+/* Nothing would be left to receive of it. */
+Test(conn_restore, refuses_half_a_frame_that_is_whole)
+{
+    UDS_TEST_GUARD;
+    _cleanup_close_ int peer = -1;
+    _cleanup_conn_ uds_conn *conn = NULL;
+    _cleanup_snapshot_ uds_snapshot *s = NULL;
+    uint8_t frame[64];
+    const void *data;
+    const int *fds;
+    size_t len, nfds;
+
+    peer = raw_conn(&conn, SOCK_STREAM, NULL, 1);
+    len = raw_encode(&(struct raw_frame){.id = 1, .body = "x", .body_len = 1}, frame);
+    cr_assert_eq(raw_send(peer, frame, len - 1, -1, 0), (ssize_t)len - 1);
+    cr_assert_eq(uds_conn_process(conn), 0);
+    cr_assert_not_null(conn->in.partial);
+    conn->in.header.body_length = 0;
+    cr_assert_eq(uds_snapshot_new(&s), 0);
+    cr_assert_eq(uds_conn_serialise(conn, s), 0);
+    uds_snapshot_peek(s, &data, &len, &fds, &nfds);
+    cr_assert_eq(restore_from(s, data, len), -EBADMSG);
+}
+
 Test(conn_restore, survives_every_byte_being_wrong)
 {
     UDS_TEST_GUARD;
