@@ -49,7 +49,7 @@ static int body_as_file(const uds_msg *msg)
 static void forget_headers(void)
 {
     for (char **entry = environ; *entry != NULL;) {
-        char name[4096];
+        char name[sizeof(HEADER_PREFIX) + UDS_HEAD_MAX]; /* no header makes a longer one */
         size_t len = strcspn(*entry, "=");
 
         if (strncmp(*entry, HEADER_PREFIX, strlen(HEADER_PREFIX)) != 0 || len >= sizeof(name)) {

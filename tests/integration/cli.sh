@@ -214,6 +214,12 @@ grep -qx 'uds request: header of the part: row=x' "$dir/err" || bad "a part has 
 grep -qx 'uds request: header of the reply: row=x' "$dir/err" || bad "the end of a stream has no header: $(cat "$dir/err")"
 kill "$server"
 wait "$server"
+long=$(printf '%05000d' 0) # names of headers may be so long
+export "UDS_HEADER_$long=stale"
+serve longer --count 1 -- sh -c 'env | grep -c ^UDS_HEADER_000; true'
+unset "UDS_HEADER_$long"
+expect "no long header of another request" 0 '^0$' "$uds" request longer
+wait "$server"
 
 # ---- streams ----
 
