@@ -310,6 +310,7 @@ static void add_bar(struct table *table, const struct bar *bar, const struct con
 
     table_row(table);
     table_text(table, bar->what);
+    table_text(table, format_size(contest->size, cell));
     table_text(table, cpus_name(contest->cpus));
     if (verdict == BAR_NOT_RUN)
         table_text(table, "-");
@@ -325,8 +326,9 @@ static void add_bar(struct table *table, const struct bar *bar, const struct con
 void report_bars(const struct plan *plan, const struct bar *const *owners, FILE *out)
 {
     static const struct table_column columns[] = {
-        {"BAR", NULL, false, false},  {"CPUS", NULL, false, false}, {"RATIO", NULL, true, false},
-        {"MUST", NULL, false, false}, {"AIM", NULL, false, false},  {"", NULL, false, false}};
+        {"BAR", NULL, false, false},  {"SIZE", NULL, true, false},  {"CPUS", NULL, false, false},
+        {"RATIO", NULL, true, false}, {"MUST", NULL, false, false}, {"AIM", NULL, false, false},
+        {"", NULL, false, false}};
     struct table *table = table_new(columns, COUNT_OF(columns));
 
     for (size_t i = 0; i < plan->count; i++)
