@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -70,13 +71,18 @@ static int check(struct init *init)
     return status == 0 ? 0 : init_fail(init, EPERM, "one could be made");
 }
 
-/* Ids of a namespace that was joined; capabilities survive the change. */
+/*
+ * Ids of a namespace that was joined; capabilities survive the change. The caller's groups go with its ids, but where the
+ * namespace has setgroups(2) denied (EPERM).
+ */
 static int switch_ids(const struct sbxi_step *step)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[2] = {{0}};
     uid_t uid = (uid_t)step->args[0];
     gid_t gid = (gid_t)step->args[1];
+    if (setgroups(0, NULL) < 0 && errno != EPERM)
+        return -errno;
     if (syscall(SYS_capget, &header, data) < 0 || prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 ||
         setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
         return -errno;

@@ -77,7 +77,9 @@ static void add_ids(sbx_plan *plan, enum sbxi_op op)
 
 void sbxi_plan_bwrap_begin(sbx_plan *plan, const struct sbx_spec *spec)
 {
-    if (joins(spec, SBX_NS_USER) && (plan->uid != getuid() || plan->gid != getgid()))
+    bool named = spec->uid != (uid_t)-1 || spec->gid != (gid_t)-1;
+    /* Also where it is our own number: root's 0 is another id there. */
+    if (joins(spec, SBX_NS_USER) && named)
         add_ids(plan, SBXI_SWITCH_IDS);
 }
 

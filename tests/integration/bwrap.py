@@ -369,6 +369,21 @@ def switches(c):
             "id -u; id -g; touch /tmp/x && stat -c %u /tmp/x", pass_fds=[fd]).split(), ["1234", "567", "1234"])
     os.close(fd)
     holder.communicate(b"\n")
+    # root's own number is another id in there: not to be taken for the one that it has already
+    shared = c.dir / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    holder = subprocess.Popen(["unshare", "-U", "sh", "-c", "echo up; read x"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    holder.stdout.readline()
+    for file in ("uid_map", "gid_map"):
+        pathlib.Path(f"/proc/{holder.pid}/{file}").write_text("0 100000 1000")
+    fd = os.open(f"/proc/{holder.pid}/ns/user", os.O_RDONLY)
+    got = c.sh("--userns", fd, "--uid", "0", "--gid", "0", *HOST, "--bind", shared, "/mnt", "touch /mnt/x; grep ^Groups: /proc/self/status",
+               pass_fds=[fd], preexec=lambda: os.setgroups([4242]))
+    c.equal("no group of the caller's", got.split(), ["Groups:"])
+    c.equal("whose file it is on the host", (shared / "x").stat().st_uid, 100000)
+    os.close(fd)
+    holder.communicate(b"\n")
 
 
 def rights(c):
