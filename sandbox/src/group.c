@@ -15,6 +15,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "cgroup.h"
 #include "cgtree.h"
@@ -39,6 +40,21 @@ struct sbx_group {
     sbxi_cgroup *cgroup;
 };
 
+/*
+ * Held by who makes or deletes a group: deleted halfway, its directories would have no name any more; and who waited may
+ * find that the name is another group's by now. -ENOENT: the file has been deleted.
+ */
+static int lock(int fd)
+{
+    struct stat st;
+    while (flock(fd, LOCK_EX) < 0)
+        if (errno != EINTR)
+            return -errno;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    return st.st_nlink > 0 ? 0 : -ENOENT;
+}
+
 /* The valid cgroup records of a file, at most one a hierarchy. Returns how many, -errno. */
 static int read_records(int fd, struct sbxi_record records[SBXI_CGROUP_HIERARCHIES])
 {
@@ -60,18 +76,19 @@ static int note(const struct sbxi_record *records, size_t n, void *arg)
 }
 
 /* On a systemd host, where we live in a cgroup that is not ours to divide: in a scope that a holder keeps. */
-static pid_t hold_scope(struct sbxi_cgroup_layout *layout, const char *name)
+static pid_t hold_scope(struct sbxi_cgroup_layout *layout, const char *name, int *ret_leash)
 {
     char path[512], unit[80];
     struct sbxi_cgroup_layout probed;
     if (!layout->hierarchies[0].shared || !sbxi_scope_is_possible())
         return -1;
     snprintf(unit, sizeof unit, "group-%.64s", name);
-    pid_t holder = sbxi_holder_new(unit, path, sizeof path);
+    pid_t holder = sbxi_holder_new(ret_leash);
     if (holder <= 0)
         return -1;
-    if (sbxi_cgroup_probe(&probed, NULL, path, NULL) < 0) {
-        sbxi_holder_free(holder);
+    if (sbxi_scope_enter(unit, &holder, 1, path, sizeof path, NULL) < 0 ||
+        sbxi_cgroup_probe(&probed, NULL, path, NULL) < 0) {
+        sbxi_holder_free(holder, ret_leash);
         return -1;
     }
     *layout = probed;
@@ -118,11 +135,14 @@ int sbx_group_new(sbx_group **ret,
         return sbxi_error(error, errno, "group %s: %s", name,
                           errno == EEXIST ? "there is one already; delete it first"
                                           : strerror(errno));
+    int r = lock(fd), leash = -1;
+    if (r < 0)
+        return sbxi_error(error, -r, "group %s: somebody deletes it at the same time", name);
     pid_t holder = -1;
-    int r = sbxi_cgroup_probe(&layout, NULL, parent, error);
+    r = sbxi_cgroup_probe(&layout, NULL, parent, error);
     if (r >= 0) {
         if (!parent)
-            holder = hold_scope(&layout, name);
+            holder = hold_scope(&layout, name, &leash);
         layout.lasting = true;
         layout.note = note;
         layout.note_arg = &fd;
@@ -139,10 +159,11 @@ int sbx_group_new(sbx_group **ret,
         sbxi_cgroup_free(group->cgroup);
     }
     if (r < 0) {
-        sbxi_holder_free(holder);
+        sbxi_holder_free(holder, &leash);
         unlinkat(groups, name, 0);
         return r;
     }
+    sbxi_holder_keep(&leash);
     snprintf(group->name, sizeof group->name, "%s", name);
     group->kind = SBX_GROUP_NAMED;
     *ret = sbxi_take_ptr(&group);
@@ -374,6 +395,7 @@ static int remove_all(const char *name,
 static void end_holder(int fd)
 {
     struct sbxi_record record;
+    siginfo_t info;
     uint64_t start;
     if (lseek(fd, 0, SEEK_SET) < 0)
         return;
@@ -382,8 +404,8 @@ static void end_holder(int fd)
             continue;
         _cleanup_close_ int pidfd = (int)syscall(SYS_pidfd_open, (pid_t)record.number, 0);
         if (pidfd >= 0 && sbxi_record_start_time((pid_t)record.number, &start) >= 0 &&
-            start == record.start)
-            syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+            start == record.start && syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) == 0)
+            waitid((idtype_t)P_PIDFD, (id_t)pidfd, &info, WEXITED); /* where it is our child */
     }
 }
 
@@ -401,7 +423,9 @@ int sbx_group_delete_name(const char *run_dir, const char *name, bool kill, stru
     if (fd < 0)
         return sbxi_error(error, ENOENT,
                           "group %s: there is no such group; `uds cgroup ls` lists them", name);
-    int r = read_records(fd, records);
+    int r = lock(fd);
+    if (r >= 0)
+        r = read_records(fd, records);
     if (r < 0)
         return sbxi_error(error, -r, "group %s: %s/groups/%s: %s", name, path, name, strerror(-r));
     r = remove_all(name, records, (size_t)r, kill, error);

@@ -2,8 +2,6 @@
 #ifndef SBXI_HOLDER_H
 #define SBXI_HOLDER_H
 
-#include <stddef.h>
-
 #include <sys/types.h>
 
 /*
@@ -11,9 +9,14 @@
  * nothing, the holder, lives in a leaf beside the group.
  */
 
-/* Starts one, in a new scope of @name: its pid, and the scope's cgroup in @ret_path. -errno: there is none then. */
-pid_t sbxi_holder_new(const char *name, char *ret_path, size_t size);
-/* Ends a holder that is a child of ours. */
-void sbxi_holder_free(pid_t holder);
+/*
+ * Starts one: its pid, or -errno. It ends with its starter until sbxi_holder_keep(), for which *@ret_leash is: who is
+ * killed before it has written down that there is a holder leaves none behind.
+ */
+pid_t sbxi_holder_new(int *ret_leash);
+/* From now on it stays. Closes *@leash; -1: there is no holder. */
+void sbxi_holder_keep(int *leash);
+/* Ends a holder that is a child of ours. Closes *@leash. */
+void sbxi_holder_free(pid_t holder, int *leash);
 
 #endif

@@ -174,6 +174,15 @@ wait $a
 check "no directory is left: $(directories)" [ -z "$(directories)" ]
 expect "it is gone" 1 'there is no such group' c delete "$g"
 
+# -- who makes a group holds its file: nobody deletes it halfway
+c create "$g" --pids 5
+exec 9<"$run/groups/$g"
+flock -x 9
+expect "delete waits" 124 '' timeout 1 "$uds" cgroup delete --run-dir "$run" "$g"
+check "nothing is lost" [ -n "$(directories)" ]
+exec 9<&-
+expect "delete" 0 '' c delete "$g"
+
 # -- removed by somebody else: only the name is left, and can be deleted
 c create "$g" --pids 5
 for directory in $(directories); do
