@@ -202,7 +202,6 @@ int sbxi_plan_root(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error
     seal(plan, slots.own_run, "/run");
     if (spec->root == SBX_ROOT_JAIL)
         seal(plan, slots.root, "/");
-    if (spec->nmounts > 0)
-        sbxi_plan_add(plan, SBXI_ENTER, NULL, NULL);
+    sbxi_plan_add(plan, SBXI_ENTER, NULL, NULL); /* a bind or a mask may have gone to / too */
     return r;
 }

@@ -120,3 +120,19 @@ Test(mounts, need_a_mount_namespace)
     cr_assert_eq(sbx_plan_new(&plan, &spec, &error), -EINVAL);
     cr_assert(strstr(error.text, "mount namespace"));
 }
+
+Test(mounts, are_entered_also_where_a_bind_of_a_stack_goes_to_the_root)
+{
+    UDS_TEST_GUARD;
+    struct sbx_bind bind = {.source = "/usr", .target = "/"};
+    struct sbx_spec spec = make_spec(NULL, 0);
+    struct sbx_error error = {0};
+    sbx_plan *plan;
+    spec.binds = &bind;
+    spec.nbinds = 1;
+    cr_assert_eq(sbx_plan_new(&plan, &spec, &error), 0, "%s", error.text);
+    size_t enter = find(plan, SBXI_ENTER, NULL);
+    cr_assert_neq(enter, SIZE_MAX, "it would stay in what is below");
+    cr_assert_gt(enter, find(plan, SBXI_ATTACH, "/"));
+    sbx_plan_free(plan);
+}
