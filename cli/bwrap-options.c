@@ -357,10 +357,11 @@ static enum bwrap_parsed
 parse_option(struct bwrap_options *o, int *at, int argc, const char **argv, bool in_file)
 {
     static const char *const takes[] = {"", "one argument", "two arguments", "three arguments"};
-    const char *name = argv[*at] + 2;
+    bool is_long = strncmp(argv[*at], "--", 2) == 0;
+    const char *name = is_long ? argv[*at] + 2 : ""; /* "-" ends before its third character */
     const struct entry *entry = find(name);
     int values = entry ? entry->values : mount_option_values(name);
-    if (strncmp(argv[*at], "--", 2) != 0 || (!entry && values == 0))
+    if (!entry && values == 0)
         return bwrap_bad("Unknown option %s", argv[*at]);
     if (argc - *at <= values)
         return bwrap_bad("--%s takes %s", name, takes[values]);

@@ -229,9 +229,9 @@ static int await_answer(int fd, char *why, size_t size)
     uint8_t head[HEADER], rest[8192];
     for (;;) {
         int r = receive_exactly(fd, head, sizeof head);
-        uint64_t n = ((uint64_t)u32_at(head + 12) + 7) / 8 * 8 + u32_at(head + 4);
         if (r < 0)
             return r;
+        uint64_t n = ((uint64_t)u32_at(head + 12) + 7) / 8 * 8 + u32_at(head + 4);
         if (n > sizeof rest)
             return -EMSGSIZE;
         if ((r = receive_exactly(fd, rest, (size_t)n)) < 0)
