@@ -52,7 +52,7 @@ for preset in "${presets[@]}"; do
     fi
     echo "== $preset: built in $((SECONDS - start)) s"
     start=$SECONDS
-    ctest --test-dir "build/$preset" --no-tests=error --output-junit "$results/$preset.xml" \
+    ctest --test-dir "build/$preset" --parallel 2 --no-tests=error --output-junit "$results/$preset.xml" \
         --test-output-size-failed 100000 "${filter[@]}" >"$results/$preset.ctest" 2>&1
     echo "== $preset: tested in $((SECONDS - start)) s"
 done
