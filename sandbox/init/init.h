@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <sys/types.h>
+
 #include "steps.h"
 
 /* What uds-sandbox-init holds: the plan, read-only, and what acting it out has opened so far. */
@@ -82,6 +84,11 @@ int init_get_caps(unsigned *ret);
 int init_set_caps(unsigned keep);
 /* Who started us is who we die with. */
 int init_die_with_parent(void);
+
+/* watch.c: after the payload's execve, till the end. @style: enum sbxi_style. */
+_Noreturn void init_watch(pid_t payload, int signals, uint32_t style);
+void init_send(const struct sbxi_event *event);
+void init_end_children(pid_t payload);
 
 /* exec.c */
 int init_exec(struct init *init, const struct sbxi_step *step);

@@ -6,14 +6,11 @@
  *   acting ── every step up to FORK ──▶ forked ── payload's execve succeeded ──▶ watching ── payload ended ──▶ exit
  *      └──────── FAILED event, exit ◀────┘
  *
- * While watching it holds the control socket, a signalfd and one capability (CAP_KILL), reaps whatever is orphaned and
- * passes signals on. When the launcher's end of the control socket closes it exits, and being PID 1 it takes every
- * process of the namespace with it: a sandbox outlives nobody.
+ * Watching is watch.c.
  */
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -25,7 +22,6 @@
 #include <linux/keyctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -35,7 +31,6 @@
 #include "init.h"
 
 static uint32_t style;
-static bool is_pid1; /* of a namespace of our own */
 
 int init_fail(struct init *init, int err, const char *format, ...)
 {
@@ -46,12 +41,6 @@ int init_fail(struct init *init, int err, const char *format, ...)
     vsnprintf(init->detail, sizeof init->detail, format, ap);
     va_end(ap);
     return -err;
-}
-
-static void send_event(const struct sbxi_event *event)
-{
-    /* Nobody left to hear it: the next poll sees the hang-up. */
-    send(SBXI_FD_CONTROL, event, sizeof *event, MSG_NOSIGNAL);
 }
 
 static void fill_failure(struct sbxi_event *event, const struct init *init, uint32_t step, int r)
@@ -169,108 +158,6 @@ static int await_exec(int fd, struct sbxi_event *event)
 }
 
 /*
- * Without a pid namespace our exit ends nobody, but orphans become our children (subreaper): kill what is there until
- * nothing is. Bounded, because a fork bomb can be faster than this; the cgroup is what ends that one.
- */
-static void end_children(pid_t payload)
-{
-    char path[64], text[4096];
-    kill(-payload, SIGKILL);
-    kill(payload, SIGKILL);
-    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
-    for (int round = 0; round < 1000; round++) {
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
-        ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-        if (fd >= 0)
-            close(fd);
-        if (n <= 0)
-            return;
-        text[n] = '\0';
-        char *next = text;
-        for (long pid = strtol(next, &next, 10); pid > 0; pid = strtol(next, &next, 10))
-            kill((pid_t)pid, SIGKILL);
-        waitpid(-1, NULL, 0);
-    }
-}
-
-static _Noreturn void report_end(pid_t payload, int status)
-{
-    struct sbxi_event event = {.type = SBXI_ENDED, .status = status};
-    struct rusage usage;
-    if (getrusage(RUSAGE_CHILDREN, &usage) == 0) {
-        event.cpu_usec = (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000u +
-                         (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
-        event.peak_kib = (uint64_t)usage.ru_maxrss;
-    }
-    if (style &
-        SBXI_S_BWRAP) { /* not the end of others in the namespace; ours comes after theirs */
-        send_event(&event);
-        while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
-            continue;
-        _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
-    }
-    if (!is_pid1)
-        end_children(payload);
-    send_event(&event);
-    _exit(0);
-}
-
-static void reap(pid_t payload)
-{
-    for (;;) {
-        int status;
-        pid_t pid = waitpid(-1, &status, WNOHANG);
-        if (pid <= 0)
-            return;
-        if (pid == payload)
-            report_end(payload, status);
-    }
-}
-
-/* What a terminal sends, it sends to all of a foreground group; the payload leads one, and has no terminal of its own. */
-static void pass_on(pid_t payload, int signo)
-{
-    bool keys = signo == SIGINT || signo == SIGQUIT || signo == SIGHUP || signo == SIGWINCH ||
-                signo == SIGCONT;
-    if (!keys || kill(-payload, signo) < 0)
-        kill(payload, signo);
-}
-
-/* False: nobody is there any more, which only bubblewrap's outlive. */
-static bool obey(pid_t payload)
-{
-    struct sbxi_command command;
-    ssize_t n = recv(SBXI_FD_CONTROL, &command, sizeof command, MSG_DONTWAIT);
-    bool gone = n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
-    if (gone && (style & SBXI_S_BWRAP) && !(style & SBXI_S_DIE))
-        return false;
-    if (gone) {
-        if (!is_pid1)
-            end_children(payload);
-        _exit(0);
-    }
-    if (n == (ssize_t)sizeof command && command.type == SBXI_SIGNAL && command.value < NSIG)
-        pass_on(payload, (int)command.value);
-    return true;
-}
-
-static _Noreturn void watch(pid_t payload, int signals)
-{
-    struct pollfd fds[] = {{.fd = SBXI_FD_CONTROL, .events = POLLIN},
-                           {.fd = signals, .events = POLLIN}};
-    for (;;) {
-        struct signalfd_siginfo info;
-        reap(payload);
-        if (poll(fds, 2, -1) < 0)
-            continue;
-        if (fds[1].revents)
-            (void)!read(signals, &info, sizeof info);
-        if (fds[0].revents && !obey(payload))
-            fds[0].fd = -1;
-    }
-}
-
-/*
  * PID 1 keeps its pipe as 4, its signals as 5 and what it was told to hold behind them. All else closes: our copies of the
  * payload's descriptors would keep its pipes open after it has closed them.
  */
@@ -318,7 +205,7 @@ start_payload(struct init *init, const struct sbxi_step *step, int signals, cons
         payload = fork();
     if (payload < 0) {
         fill_failure(&event, init, step->index, -errno);
-        send_event(&event);
+        init_send(&event);
         _exit(1);
     }
     if (payload == 0)
@@ -337,12 +224,12 @@ start_payload(struct init *init, const struct sbxi_step *step, int signals, cons
         close(4);
         event.type = SBXI_RUNNING;
         event.cgroup_ns = init->cgroup_ns;
-        send_event(&event);
-        watch(payload, 5);
+        init_send(&event);
+        init_watch(payload, 5, style);
     }
-    if (!is_pid1)
-        end_children(payload);
-    send_event(&event);
+    if (!(style & SBXI_S_PID1))
+        init_end_children(payload);
+    init_send(&event);
     _exit(1);
 }
 
@@ -372,7 +259,6 @@ static int open_signals(sigset_t *ret_mask)
 static int settle(struct init *init)
 {
     style = init->blob->style;
-    is_pid1 = style & SBXI_S_PID1;
     init->style_bwrap = style & SBXI_S_BWRAP;
     if (!(style & SBXI_S_BWRAP) || (style & SBXI_S_SESSION))
         setsid();
@@ -380,7 +266,7 @@ static int settle(struct init *init)
         return 0;
     /* Leave the caller's; without keys in the kernel there is none. */
     syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
-    if (!is_pid1 && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
+    if (!(style & SBXI_S_PID1) && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
         return -errno;
     return 0;
 }
@@ -434,6 +320,6 @@ int main(int argc, char **argv)
         r = init_act_mount(&init, &init.steps[i]);
     }
     fill_failure(&event, &init, index, r < 0 ? r : -EINVAL);
-    send_event(&event);
+    init_send(&event);
     return 1;
 }

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * PID 1 once the payload runs. It holds the control socket, a signalfd and one capability (CAP_KILL), reaps whatever is
+ * orphaned and passes signals on. When the launcher's end of the control socket closes it exits, and being PID 1 it takes
+ * every process of the namespace with it: a sandbox outlives nobody.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "init.h"
+
+static uint32_t style;
+
+void init_send(const struct sbxi_event *event)
+{
+    /* Nobody left to hear it: the next poll sees the hang-up. */
+    send(SBXI_FD_CONTROL, event, sizeof *event, MSG_NOSIGNAL);
+}
+
+/*
+ * Without a pid namespace our exit ends nobody, but orphans become our children (subreaper): kill what is there until
+ * nothing is. Bounded, because a fork bomb can be faster than this; the cgroup is what ends that one.
+ */
+void init_end_children(pid_t payload)
+{
+    char path[64], text[4096];
+    kill(-payload, SIGKILL);
+    kill(payload, SIGKILL);
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    for (int round = 0; round < 1000; round++) {
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+        if (fd >= 0)
+            close(fd);
+        if (n <= 0)
+            return;
+        text[n] = '\0';
+        char *next = text;
+        for (long pid = strtol(next, &next, 10); pid > 0; pid = strtol(next, &next, 10))
+            kill((pid_t)pid, SIGKILL);
+        waitpid(-1, NULL, 0);
+    }
+}
+
+static _Noreturn void report_end(pid_t payload, int status)
+{
+    struct sbxi_event event = {.type = SBXI_ENDED, .status = status};
+    struct rusage usage;
+    if (getrusage(RUSAGE_CHILDREN, &usage) == 0) {
+        event.cpu_usec = (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000u +
+                         (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+        event.peak_kib = (uint64_t)usage.ru_maxrss;
+    }
+    if (style &
+        SBXI_S_BWRAP) { /* not the end of others in the namespace; ours comes after theirs */
+        init_send(&event);
+        while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+            continue;
+        _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+    }
+    if (!(style & SBXI_S_PID1))
+        init_end_children(payload);
+    init_send(&event);
+    _exit(0);
+}
+
+static void reap(pid_t payload)
+{
+    for (;;) {
+        int status;
+        pid_t pid = waitpid(-1, &status, WNOHANG);
+        if (pid <= 0)
+            return;
+        if (pid == payload)
+            report_end(payload, status);
+    }
+}
+
+/* What a terminal sends, it sends to all of a foreground group; the payload leads one, and has no terminal of its own. */
+static void pass_on(pid_t payload, int signo)
+{
+    bool keys = signo == SIGINT || signo == SIGQUIT || signo == SIGHUP || signo == SIGWINCH ||
+                signo == SIGCONT;
+    if (!keys || kill(-payload, signo) < 0)
+        kill(payload, signo);
+}
+
+/* False: nobody is there any more, which only bubblewrap's outlive. */
+static bool obey(pid_t payload)
+{
+    struct sbxi_command command;
+    ssize_t n = recv(SBXI_FD_CONTROL, &command, sizeof command, MSG_DONTWAIT);
+    bool gone = n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+    if (gone && (style & SBXI_S_BWRAP) && !(style & SBXI_S_DIE))
+        return false;
+    if (gone) {
+        if (!(style & SBXI_S_PID1))
+            init_end_children(payload);
+        _exit(0);
+    }
+    if (n == (ssize_t)sizeof command && command.type == SBXI_SIGNAL && command.value < NSIG)
+        pass_on(payload, (int)command.value);
+    return true;
+}
+
+_Noreturn void init_watch(pid_t payload, int signals, uint32_t how)
+{
+    style = how;
+    struct pollfd fds[] = {{.fd = SBXI_FD_CONTROL, .events = POLLIN},
+                           {.fd = signals, .events = POLLIN}};
+    for (;;) {
+        struct signalfd_siginfo info;
+        reap(payload);
+        if (poll(fds, 2, -1) < 0)
+            continue;
+        if (fds[1].revents)
+            (void)!read(signals, &info, sizeof info);
+        if (fds[0].revents && !obey(payload))
+            fds[0].fd = -1;
+    }
+}
