@@ -1,6 +1,6 @@
 #!/bin/bash
 # Fuzz with libFuzzer: tests/fuzz/run.sh RESULTS_DIR [SECONDS_EACH [TARGET]...], by default every target of this directory.
-# One line each: pass, fail or skip TARGET: what. Edges are places in the code that were reached, ours and the target's: first by
+# As many at a time as there are CPUs. One line each: pass, fail or skip TARGET: what. Edges are places in the code that were reached, ours and the target's: first by
 # what the tree keeps, then by what was found.
 # A crash or a hang leaves its input in RESULTS_DIR and makes the exit status 1; add the input to tests/fuzz/regress/TARGET.
 # What RESULTS_DIR/corpus-TARGET has found goes into the tree, as little of it as needed, by
@@ -44,11 +44,10 @@ number() {
     grep -oE "$1 *[0-9]+" | tail -n 1 | grep -oE '[0-9]+$'
 }
 
-status=0
-for target in "$@"; do
-    clang "${flags[@]}" -fsanitize=fuzzer "$root/tests/fuzz/$target.c" "${objects[@]}" -lprotobuf-c -o "$out/$target" ||
-        { status=1; continue; }
-    corpora=("$out/corpus-$target")
+# fuzz TARGET. What it says comes in one piece, because others run beside it.
+fuzz() {
+    local target=$1 corpora=("$out/corpus-$1") known
+    clang "${flags[@]}" -fsanitize=fuzzer "$root/tests/fuzz/$target.c" "${objects[@]}" -lprotobuf-c -o "$out/$target" || return
     mkdir -p "${corpora[0]}"
     for known in "$root/tests/fuzz/corpus/$target" "$root/tests/fuzz/regress/$target"; do
         [ -d "$known" ] && corpora+=("$known")
@@ -58,9 +57,21 @@ for target in "$@"; do
         echo "pass $target: $(number stat::number_of_executed_units: <"$out/$target.log") runs in $seconds s," \
             "edges $(grep INITED "$out/$target.log" | number cov:) at first, $(number cov: <"$out/$target.log") in the end"
     else
-        echo "fail $target:"
-        tail -n 40 "$out/$target.log" | sed 's/^/    /'
-        status=1
+        echo "fail $target:"$'\n'"$(tail -n 40 "$out/$target.log" | sed 's/^/    /')"
+        return 1
     fi
+}
+
+status=0 running=0
+for target in "$@"; do
+    if ((running == $(nproc))); then
+        wait -n || status=1
+        running=$((running - 1))
+    fi
+    fuzz "$target" &
+    running=$((running + 1))
+done
+for ((; running > 0; running--)); do
+    wait -n || status=1
 done
 exit $status
