@@ -20,7 +20,6 @@
 #include <unistd.h>
 
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "cleanup.h"
@@ -28,125 +27,12 @@
 #include "error.h"
 #include "helper.h"
 #include "kernel.h"
+#include "launch.h"
 #include "running.h"
-#include "tree.h"
 
 enum {
     SETUP_TIMEOUT_MS = 30000
 };
-
-/* What exists only while starting. */
-struct launch {
-    const sbx_plan *plan;
-    int control; /* the child's end */
-    int blob, null, program;
-    int *fds, *spare;    /* the child's 0, 1, 2, … */
-    size_t nfds, ntrees; /* the last @ntrees of @fds are ours to close */
-    bool opened[SBXI_MAX_TREES];
-    int joins[SBXI_CGROUP_HIERARCHIES];
-    size_t njoins;
-};
-
-/* Descriptors that fill slots: those of the caller, and trees where only we can reach them. */
-static int open_trees(struct launch *launch, struct sbx_error *error)
-{
-    const sbx_plan *plan = launch->plan;
-    for (size_t i = 0; i < plan->nsteps; i++) {
-        const struct sbxi_plan_step *step = &plan->steps[i];
-        if (step->op == SBXI_GIVEN) {
-            int copy = fcntl(step->fd, F_DUPFD_CLOEXEC, 3);
-            if (copy < 0)
-                return sbxi_error(error, errno, "sandbox %s: descriptor %d: %s", plan->name,
-                                  step->fd, strerror(errno));
-            launch->fds[launch->nfds++] = copy;
-            launch->ntrees++;
-            launch->opened[step->slot] = true;
-        }
-        if (step->op != SBXI_OPEN || !plan->privileged)
-            continue;
-        int fd = sbxi_tree_open(AT_FDCWD, step->a, step->flags, step->args[0]);
-        if (fd == -ENOENT && (step->flags & SBXI_F_OPTIONAL))
-            continue;
-        if (fd < 0)
-            return sbxi_error(error, -fd, "sandbox %s: open host path %s: %s; %s", plan->name,
-                              (char *)step->a, strerror(-fd),
-                              fd == -ENODEV   ? "it is not the device it should be"
-                              : fd == -EMFILE ? "raise the limit of open files (ulimit -n)"
-                                              : "it must be reachable for the launcher");
-        launch->fds[launch->nfds++] = fd;
-        launch->ntrees++;
-        launch->opened[step->slot] = true;
-    }
-    return 0;
-}
-
-static bool is_left_out(const struct launch *launch, const struct sbxi_plan_step *step, bool cgroup)
-{
-    if ((step->flags & SBXI_F_NO_CGROUP) && cgroup)
-        return true;
-    return step->op == SBXI_OPEN && launch->plan->privileged && !launch->opened[step->slot];
-}
-
-static uint32_t copy_bytes(char *base, uint32_t *at, const void *bytes, size_t length)
-{
-    uint32_t offset = *at;
-    if (length)
-        memcpy(base + offset, bytes, length);
-    *at += (uint32_t)length;
-    return offset;
-}
-
-static void fill_blob(const struct launch *launch, bool cgroup, char *base, uint32_t size)
-{
-    const sbx_plan *plan = launch->plan;
-    struct sbxi_blob *blob = (struct sbxi_blob *)(void *)base;
-    struct sbxi_step *out = (struct sbxi_step *)(blob + 1);
-    uint32_t at = (uint32_t)(sizeof *blob + plan->nsteps * sizeof *out);
-    *blob =
-        (struct sbxi_blob){.magic = SBXI_BLOB_MAGIC,
-                           .size = size,
-                           .npassed = (uint32_t)plan->npassed,
-                           .style = plan->style | (plan->isolate & SBX_NS_PID ? SBXI_S_PID1 : 0u),
-                           .uid = plan->uid,
-                           .gid = plan->gid};
-    for (size_t i = 0; i < plan->nsteps; i++) {
-        const struct sbxi_plan_step *step = &plan->steps[i];
-        if (is_left_out(launch, step, cgroup))
-            continue;
-        *out = (struct sbxi_step){.op = step->op,
-                                  .flags = step->flags,
-                                  .slot = step->slot,
-                                  .index = (uint32_t)i,
-                                  .a_length = (uint32_t)step->a_length,
-                                  .b_length = (uint32_t)step->b_length};
-        memcpy(out->args, step->args, sizeof out->args);
-        if (step->op == SBXI_GIVEN || (step->op == SBXI_OPEN && plan->privileged))
-            out->flags |= SBXI_F_GIVEN;
-        out->a = copy_bytes(base, &at, step->a, step->a_length);
-        out->b = copy_bytes(base, &at, step->b, step->b_length);
-        out++;
-        blob->nsteps++;
-    }
-}
-
-static int write_blob(struct launch *launch, bool cgroup)
-{
-    const sbx_plan *plan = launch->plan;
-    size_t size = sizeof(struct sbxi_blob) + plan->nsteps * sizeof(struct sbxi_step);
-    for (size_t i = 0; i < plan->nsteps; i++)
-        size += plan->steps[i].a_length + plan->steps[i].b_length;
-    if (size > SBXI_MAX_BLOB)
-        return -E2BIG;
-    _cleanup_free_ char *bytes = calloc(1, size);
-    if (!bytes)
-        return -ENOMEM;
-    fill_blob(launch, cgroup, bytes, (uint32_t)size);
-    launch->blob = memfd_create("sandbox", MFD_CLOEXEC);
-    if (launch->blob < 0)
-        return -errno;
-    ssize_t n = pwrite(launch->blob, bytes, size, 0);
-    return n == (ssize_t)size ? 0 : n < 0 ? -errno : -EIO;
-}
 
 /* The child's descriptors in the order of their numbers, trees behind them. */
 static int collect_fds(struct launch *launch, sbx *s, struct sbx_error *error)
@@ -174,8 +60,8 @@ static int collect_fds(struct launch *launch, sbx *s, struct sbx_error *error)
     launch->fds[SBXI_FD_CONTROL] = launch->control;
     memcpy(launch->fds + SBXI_FD_PASSED, plan->passed, plan->npassed * sizeof *launch->fds);
     launch->nfds = SBXI_FD_PASSED + plan->npassed;
-    int r = open_trees(launch, error);
-    if (r == 0 && (r = write_blob(launch, s->cgroup != NULL)) == 0)
+    int r = sbxi_launch_open_trees(launch, error);
+    if (r == 0 && (r = sbxi_launch_write_blob(launch, s->cgroup != NULL)) == 0)
         launch->fds[SBXI_FD_BLOB] = launch->blob;
     return r;
 }

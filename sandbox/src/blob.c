@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/* The plan in a memfd, in the form of steps.h, without the steps that this start has no use for. */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/mman.h>
+
+#include "cleanup.h"
+#include "launch.h"
+
+static bool is_left_out(const struct launch *launch, const struct sbxi_plan_step *step, bool cgroup)
+{
+    if ((step->flags & SBXI_F_NO_CGROUP) && cgroup)
+        return true;
+    return step->op == SBXI_OPEN && launch->plan->privileged && !launch->opened[step->slot];
+}
+
+static uint32_t copy_bytes(char *base, uint32_t *at, const void *bytes, size_t length)
+{
+    uint32_t offset = *at;
+    if (length)
+        memcpy(base + offset, bytes, length);
+    *at += (uint32_t)length;
+    return offset;
+}
+
+static void fill_blob(const struct launch *launch, bool cgroup, char *base, uint32_t size)
+{
+    const sbx_plan *plan = launch->plan;
+    struct sbxi_blob *blob = (struct sbxi_blob *)(void *)base;
+    struct sbxi_step *out = (struct sbxi_step *)(blob + 1);
+    uint32_t at = (uint32_t)(sizeof *blob + plan->nsteps * sizeof *out);
+    *blob =
+        (struct sbxi_blob){.magic = SBXI_BLOB_MAGIC,
+                           .size = size,
+                           .npassed = (uint32_t)plan->npassed,
+                           .style = plan->style | (plan->isolate & SBX_NS_PID ? SBXI_S_PID1 : 0u),
+                           .uid = plan->uid,
+                           .gid = plan->gid};
+    for (size_t i = 0; i < plan->nsteps; i++) {
+        const struct sbxi_plan_step *step = &plan->steps[i];
+        if (is_left_out(launch, step, cgroup))
+            continue;
+        *out = (struct sbxi_step){.op = step->op,
+                                  .flags = step->flags,
+                                  .slot = step->slot,
+                                  .index = (uint32_t)i,
+                                  .a_length = (uint32_t)step->a_length,
+                                  .b_length = (uint32_t)step->b_length};
+        memcpy(out->args, step->args, sizeof out->args);
+        if (step->op == SBXI_GIVEN || (step->op == SBXI_OPEN && plan->privileged))
+            out->flags |= SBXI_F_GIVEN;
+        out->a = copy_bytes(base, &at, step->a, step->a_length);
+        out->b = copy_bytes(base, &at, step->b, step->b_length);
+        out++;
+        blob->nsteps++;
+    }
+}
+
+int sbxi_launch_write_blob(struct launch *launch, bool cgroup)
+{
+    const sbx_plan *plan = launch->plan;
+    size_t size = sizeof(struct sbxi_blob) + plan->nsteps * sizeof(struct sbxi_step);
+    for (size_t i = 0; i < plan->nsteps; i++)
+        size += plan->steps[i].a_length + plan->steps[i].b_length;
+    if (size > SBXI_MAX_BLOB)
+        return -E2BIG;
+    _cleanup_free_ char *bytes = calloc(1, size);
+    if (!bytes)
+        return -ENOMEM;
+    fill_blob(launch, cgroup, bytes, (uint32_t)size);
+    launch->blob = memfd_create("sandbox", MFD_CLOEXEC);
+    if (launch->blob < 0)
+        return -errno;
+    ssize_t n = pwrite(launch->blob, bytes, size, 0);
+    return n == (ssize_t)size ? 0 : n < 0 ? -errno : -EIO;
+}
