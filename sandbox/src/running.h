@@ -70,6 +70,9 @@ struct sbxi_child {
 };
 _Noreturn void sbxi_child_run(const struct sbxi_child *child);
 
+/* clone.c: fills s->init_pid and s->init_fd; of @child the last two members. */
+int sbxi_clone(const sbx_plan *plan, sbx *s, struct sbxi_child child, struct sbx_error *error);
+
 /* join.c: clone3 with @args, in the plan's existing namespaces. -errno with @error for those, without for clone3. */
 struct clone_args;
 int sbxi_join_clone(const sbx_plan *plan,

@@ -82,67 +82,17 @@ static void end_launch(struct launch *launch)
     free(launch->spare);
 }
 
-static int clone_error(const sbx_plan *plan, int err, bool into_cgroup, struct sbx_error *error)
+static int clone_child(const struct launch *launch, sbx *s, struct sbx_error *error)
 {
-    const char *advice = "";
-    if (into_cgroup && (err == EACCES || err == EBUSY || err == EOPNOTSUPP))
-        advice = "; its cgroup takes no process: name another place by --cgroup-parent, or do "
-                 "without by --degrade=cgroup";
-    else if (err == ENOSPC)
-        advice = "; a limit of namespaces is reached: see sysctl user.max_user_namespaces and "
-                 "user.max_*_namespaces";
-    else if (err == EPERM)
-        advice = "; namespaces are forbidden to this user: see sysctl "
-                 "kernel.unprivileged_userns_clone, or the container's seccomp profile";
-    else if (err == ENOSYS)
-        advice = "; clone3 is hidden from this process: see the container's seccomp profile";
-    else if (err == EAGAIN)
-        advice = "; a limit of processes is reached";
-    return sbxi_error(error, err, "sandbox %s: new namespaces: %s%s", plan->name, strerror(err),
-                      advice);
-}
-
-static int clone_child(struct launch *launch, sbx *s, struct sbx_error *error)
-{
-    static const uint64_t flags[] = {CLONE_NEWUSER, CLONE_NEWNS,  CLONE_NEWPID,   CLONE_NEWNET,
-                                     CLONE_NEWIPC,  CLONE_NEWUTS, CLONE_NEWCGROUP};
-    const sbx_plan *plan = launch->plan;
-    struct sbxi_child child = {
+    const struct sbxi_child child = {
         .fds = launch->fds,
         .spare = launch->spare,
         .nfds = launch->nfds,
         .program = launch->program,
         .joins = launch->joins,
         .njoins = launch->njoins,
-        .become_root = plan->range,
-        .ambient = !plan->privileged && ((plan->isolate & SBX_NS_USER) || plan->njoins > 0),
     };
-    int group = s->cgroup ? sbxi_cgroup_get_dirfd(s->cgroup) : -1;
-    struct clone_args args = {
-        .flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
-        .pidfd = (uint64_t)(uintptr_t)&s->init_fd,
-        .exit_signal = SIGCHLD,
-    };
-    /* The cgroup namespace is init's step, once it is in its cgroups; of bubblewrap's there are none. */
-    size_t n = sizeof flags / sizeof flags[0] - (s->detached ? 0 : 1);
-    for (size_t i = 0; i < n; i++)
-        if (plan->isolate & (1u << i))
-            args.flags |= flags[i];
-    if (group >= 0) {
-        args.flags |= CLONE_INTO_CGROUP;
-        args.cgroup = (unsigned)group;
-    }
-    if (plan->njoins > 0) {
-        int r = sbxi_join_clone(plan, &args, &child, &s->init_pid, &s->init_fd, error);
-        return r == 0 || error->err ? r : clone_error(plan, -r, group >= 0, error);
-    }
-    long pid = sbxi_clone3(&args);
-    if (pid < 0)
-        return clone_error(plan, errno, group >= 0, error);
-    if (pid == 0)
-        sbxi_child_run(&child);
-    s->init_pid = (pid_t)pid;
-    return 0;
+    return sbxi_clone(launch->plan, s, child, error);
 }
 
 /* Between clone and go: the child waits, and nobody but us knows of it yet. */
