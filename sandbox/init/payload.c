@@ -127,7 +127,7 @@ static int find_directory(struct init *init, const struct sbxi_step *step)
 static int set_limit(const struct sbxi_step *step)
 {
     struct rlimit limit = {.rlim_cur = step->args[1], .rlim_max = step->args[2]};
-    return setrlimit((int)step->args[0], &limit) < 0 ? -errno : 0;
+    return setrlimit((__rlimit_resource_t)step->args[0], &limit) < 0 ? -errno : 0;
 }
 
 /* /proc files of a non-dumpable process belong to the namespace's root, which a sandbox of one id does not have. */

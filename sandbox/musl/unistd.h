@@ -4,6 +4,7 @@
 #define SBXI_MUSL_UNISTD_H
 
 #include_next <unistd.h>
+
 #include <linux/close_range.h>
 #include <sys/syscall.h>
 

@@ -3,11 +3,11 @@
 #ifndef SBXI_MUSL_SYS_MOUNT_H
 #define SBXI_MUSL_SYS_MOUNT_H
 
-#include_next <sys/mount.h>
 #include <stdint.h>
 #include <unistd.h>
 
 #include <linux/mount.h>
+#include_next <sys/mount.h>
 #include <sys/syscall.h>
 
 static inline int open_tree(int dirfd, const char *path, unsigned flags)

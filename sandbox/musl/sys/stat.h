@@ -11,8 +11,7 @@
 #include <linux/stat.h>
 #include <sys/syscall.h>
 
-static inline int
-statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *ret)
+static inline int statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *ret)
 {
     return (int)syscall(SYS_statx, dirfd, path, flags, mask, ret);
 }
