@@ -77,11 +77,6 @@ int init_resolve(const struct init *init, const char *path);
 int init_act_payload(struct init *init, const struct sbxi_step *step);
 /* Signal dispositions and mask as a program expects them at birth. */
 void init_reset_signals(void);
-int init_drop_bounds(void);
-/* The permitted ones, bits 0–31. */
-int init_get_caps(unsigned *ret);
-/* Every capability set becomes @keep (bits 0–31), ambient empty. */
-int init_set_caps(unsigned keep);
 /* Who started us is who we die with. */
 int init_die_with_parent(void);
 
@@ -89,6 +84,17 @@ int init_die_with_parent(void);
 _Noreturn void init_watch(pid_t payload, int signals, uint32_t style);
 void init_send(const struct sbxi_event *event);
 void init_end_children(pid_t payload);
+
+/* caps.c */
+int init_drop_bounds(void);
+/* The permitted ones, bits 0–31. */
+int init_get_caps(unsigned *ret);
+/* Every capability set becomes @keep (bits 0–31), ambient empty. */
+int init_set_caps(unsigned keep);
+int init_act_caps(const struct sbxi_step *step);
+
+/* landlock.c */
+int init_act_landlock(void);
 
 /* exec.c */
 int init_exec(struct init *init, const struct sbxi_step *step);

@@ -13,15 +13,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <linux/securebits.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 #include "init.h"
-#include "kernel.h"
 
 void init_reset_signals(void)
 {
@@ -30,65 +28,6 @@ void init_reset_signals(void)
         signal(signo, SIG_DFL); /* KILL and STOP refuse, which is fine */
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-int init_drop_bounds(void)
-{
-    for (unsigned long cap = 0; cap < 64; cap++)
-        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
-            return errno == EINVAL && cap > 0 ? 0 : -errno;
-    return 0;
-}
-
-int init_get_caps(unsigned *ret)
-{
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct data[2];
-    if (syscall(SYS_capget, &header, data) < 0)
-        return -errno;
-    *ret = data[0].permitted;
-    return 0;
-}
-
-int init_set_caps(unsigned keep)
-{
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct data[2] = {{.effective = keep, .permitted = keep}};
-    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
-        return -errno;
-    return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
-}
-
-/* A new user namespace has given all of them back. EINVAL and EPERM: that one is not there, or out of reach. */
-static int keep_bounds(uint64_t keep)
-{
-    for (unsigned long cap = 0; cap < 64; cap++)
-        if (!(keep >> cap & 1) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EINVAL &&
-            errno != EPERM)
-            return -errno;
-    return 0;
-}
-
-/* Ambient too: an exec by a uid that is not 0 keeps no others. */
-static int keep_caps(uint64_t keep)
-{
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct data[2];
-    if (syscall(SYS_capget, &header, data) < 0 ||
-        (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL))
-        return -errno;
-    for (int i = 0; i < 2; i++) {
-        data[i].permitted &= (uint32_t)(keep >> (32 * i));
-        data[i].effective = data[i].inheritable = data[i].permitted;
-    }
-    if (syscall(SYS_capset, &header, data) < 0)
-        return -errno;
-    for (unsigned long cap = 0; cap < 64; cap++)
-        if ((data[cap / 32].permitted >> (cap % 32) & 1) &&
-            prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0 && errno != EINVAL &&
-            errno != EPERM)
-            return -errno;
-    return 0;
 }
 
 int init_die_with_parent(void)
@@ -146,17 +85,6 @@ static int set_oom_score(const struct init *init, const struct sbxi_step *step)
     return step->flags & SBXI_F_OPTIONAL ? 0 : r;
 }
 
-static int drop_bounds(void)
-{
-    const unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
-                               SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
-                               SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
-    int r = init_drop_bounds();
-    if (r < 0)
-        return r;
-    return prctl(PR_SET_SECUREBITS, bits, 0, 0, 0) < 0 ? -errno : 0;
-}
-
 static int set_ids(const struct sbxi_step *step)
 {
     uid_t uid = (uid_t)step->args[0];
@@ -164,39 +92,6 @@ static int set_ids(const struct sbxi_step *step)
     if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
         return -errno;
     return 0;
-}
-
-/*
- * Landlock looks at where a file *is*: a passed descriptor's file lies below the host's root, not below ours, so opening
- * it a second time through /proc/self/fd is refused, whatever its permissions.
- */
-static int restrict_opens(void)
-{
-    int abi = sbxi_landlock_create_ruleset(NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-    if (abi < 0)
-        return -errno;
-    struct landlock_ruleset_attr attr = {
-        .handled_access_fs = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1,
-    };
-    if (abi >= 2)
-        attr.handled_access_fs |= LANDLOCK_ACCESS_FS_REFER;
-    if (abi >= 3)
-        attr.handled_access_fs |= LANDLOCK_ACCESS_FS_TRUNCATE;
-    if (abi >= 5)
-        attr.handled_access_fs |= LANDLOCK_ACCESS_FS_IOCTL_DEV;
-    int ruleset = sbxi_landlock_create_ruleset(&attr, sizeof attr, 0);
-    if (ruleset < 0)
-        return -errno;
-    struct landlock_path_beneath_attr beneath = {.allowed_access = attr.handled_access_fs};
-    int r = 0, root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    beneath.parent_fd = root;
-    if (root < 0 || sbxi_landlock_add_rule(ruleset, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0) < 0 ||
-        sbxi_landlock_restrict_self(ruleset, 0) < 0)
-        r = -errno;
-    if (root >= 0)
-        close(root);
-    close(ruleset);
-    return r;
 }
 
 /* Passed descriptors lie at 5… and get their numbers; the error descriptor goes above them, everything else closes. */
@@ -252,29 +147,26 @@ int init_act_payload(struct init *init, const struct sbxi_step *step)
         return set_limit(step);
     case SBXI_OOM_SCORE:
         return set_oom_score(init, step);
-    case SBXI_DROP_BOUNDS:
-        return drop_bounds();
     case SBXI_HOLD:
     case SBXI_LOCK_FILE:
         return 0; /* PID 1's */
+    case SBXI_DROP_BOUNDS:
     case SBXI_BOUNDS:
-        return keep_bounds(step->args[0]);
     case SBXI_CAPS:
-        return keep_caps(step->args[0]);
+    case SBXI_NO_CAPS:
+        return init_act_caps(step);
     case SBXI_FIND_CWD:
         return find_directory(init, step);
     case SBXI_PARENT_DEATH:
         return init_die_with_parent();
     case SBXI_IDS:
         return set_ids(step);
-    case SBXI_NO_CAPS:
-        return init_set_caps(0);
     case SBXI_NO_NEW_PRIVS:
         return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
     case SBXI_CHDIR:
         return change_directory(init, init_a(init, step));
     case SBXI_LANDLOCK:
-        return restrict_opens();
+        return init_act_landlock();
     case SBXI_FDS:
         return arrange_fds(init, step);
     case SBXI_SECCOMP:

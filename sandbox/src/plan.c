@@ -241,22 +241,6 @@ static void add_exec(sbx_plan *plan, const struct sbx_spec *spec)
     sbxi_plan_add_blocks(plan, SBXI_EXEC, &argv, &env)->args[2] = spec->argv0 != NULL;
 }
 
-static int add_seccomp(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
-{
-    struct sbxi_filter filters[2];
-    int r = plan->seccomp ? sbxi_seccomp_build(plan->guarded, filters, error) : 0;
-    if (r < 0)
-        return r;
-    for (int i = 0; plan->seccomp && i < 2; i++) {
-        sbxi_plan_add_bytes(plan, SBXI_SECCOMP, filters[i].code, filters[i].length, NULL, 0);
-        free(filters[i].code);
-    }
-    for (size_t i = 0; i < spec->nfilters; i++)
-        sbxi_plan_add_bytes(plan, SBXI_SECCOMP, spec->filters[i].code, spec->filters[i].length,
-                            NULL, 0);
-    return 0;
-}
-
 static void add_fds(sbx_plan *plan)
 {
     sbxi_plan_add_bytes(plan, SBXI_FDS, plan->targets, plan->npassed * sizeof plan->targets[0],
@@ -267,7 +251,7 @@ static void add_fds(sbx_plan *plan)
 static int finish_payload(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
 {
     add_fds(plan);
-    int r = add_seccomp(plan, spec, error);
+    int r = sbxi_plan_filters(plan, spec, error);
     add_exec(plan, spec);
     return r;
 }
@@ -295,18 +279,9 @@ static int add_payload(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_e
     score->args[0] = 200;
     if (!(plan->isolate & SBX_NS_PID))
         score->flags = SBXI_F_OPTIONAL; /* the host's /proc may be read-only by now */
-    if (plan->privileged || (plan->isolate & SBX_NS_USER))
-        sbxi_plan_add(plan, SBXI_DROP_BOUNDS, NULL, NULL);
-    if (plan->privileged) {
-        struct sbxi_plan_step *ids = sbxi_plan_add(plan, SBXI_IDS, NULL, NULL);
-        ids->args[0] = plan->uid;
-        ids->args[1] = plan->gid;
-    }
-    sbxi_plan_add(plan, SBXI_NO_CAPS, NULL, NULL);
-    sbxi_plan_add(plan, SBXI_NO_NEW_PRIVS, NULL, NULL);
+    sbxi_plan_identity(plan);
     sbxi_plan_add(plan, SBXI_CHDIR, spec->chdir ? spec->chdir : "/", NULL);
-    if (plan->guarded)
-        sbxi_plan_add(plan, SBXI_LANDLOCK, NULL, NULL);
+    sbxi_plan_landlock(plan);
     return finish_payload(plan, spec, error);
 }
 

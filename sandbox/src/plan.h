@@ -128,5 +128,11 @@ int sbxi_seccomp_build(bool guarded, struct sbxi_filter ret[2], struct sbx_error
 
 /* landlock.c: ABI version, or -errno. */
 int sbxi_landlock_abi(void);
+int sbxi_landlock_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error);
+void sbxi_plan_landlock(sbx_plan *plan);
+
+/* confine.c: ids, capabilities and no_new_privs; seccomp, which is last. */
+void sbxi_plan_identity(sbx_plan *plan);
+int sbxi_plan_filters(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error);
 
 #endif

@@ -208,31 +208,6 @@ static int check_limits(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_
     return 0;
 }
 
-/* Landlock against re-opening needs a root that is not the host's: a rule for "/" would allow the host's files too. */
-static int check_landlock(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
-{
-    if (!spec->landlock_no_reopen)
-        return 0;
-    if (spec->root != SBX_ROOT_JAIL)
-        return sbxi_error(error, EINVAL,
-                          "sandbox %s: landlock: a file of the host cannot be told from the "
-                          "sandbox's own when the host is its root; use a jail",
-                          plan->name);
-    if (sbxi_landlock_abi() <
-        1) { /* the first will do: truncate(2), new in 3, is refused by seccomp */
-        if (!(plan->degrade & SBX_DEGRADE_LANDLOCK))
-            return sbxi_error(
-                error, EOPNOTSUPP,
-                "sandbox %s: landlock: this kernel has none; boot with lsm=landlock,…, "
-                "or do without by --degrade=landlock",
-                plan->name);
-        plan->degraded |= SBX_DEGRADE_LANDLOCK;
-        return 0;
-    }
-    plan->guarded = true;
-    return 0;
-}
-
 int sbxi_spec_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
 {
     int r = check_name(plan, spec->name, error);
@@ -262,5 +237,5 @@ int sbxi_spec_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_erro
                               plan->name);
         plan->degraded |= SBX_DEGRADE_ID_RANGE;
     }
-    return check_landlock(plan, spec, error);
+    return sbxi_landlock_check(plan, spec, error);
 }

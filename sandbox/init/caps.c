@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/* What a process may: its capability sets, the bounding set, and the securebits that keep both as they are. */
+
+#include <errno.h>
+#include <unistd.h>
+
+#include <linux/capability.h>
+#include <linux/securebits.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include "init.h"
+
+int init_drop_bounds(void)
+{
+    for (unsigned long cap = 0; cap < 64; cap++)
+        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+            return errno == EINVAL && cap > 0 ? 0 : -errno;
+    return 0;
+}
+
+int init_get_caps(unsigned *ret)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2];
+    if (syscall(SYS_capget, &header, data) < 0)
+        return -errno;
+    *ret = data[0].permitted;
+    return 0;
+}
+
+int init_set_caps(unsigned keep)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2] = {{.effective = keep, .permitted = keep}};
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
+        return -errno;
+    return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
+}
+
+/* A new user namespace has given all of them back. EINVAL and EPERM: that one is not there, or out of reach. */
+static int keep_bounds(uint64_t keep)
+{
+    for (unsigned long cap = 0; cap < 64; cap++)
+        if (!(keep >> cap & 1) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EINVAL &&
+            errno != EPERM)
+            return -errno;
+    return 0;
+}
+
+/* Ambient too: an exec by a uid that is not 0 keeps no others. */
+static int keep_caps(uint64_t keep)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2];
+    if (syscall(SYS_capget, &header, data) < 0 ||
+        (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL))
+        return -errno;
+    for (int i = 0; i < 2; i++) {
+        data[i].permitted &= (uint32_t)(keep >> (32 * i));
+        data[i].effective = data[i].inheritable = data[i].permitted;
+    }
+    if (syscall(SYS_capset, &header, data) < 0)
+        return -errno;
+    for (unsigned long cap = 0; cap < 64; cap++)
+        if ((data[cap / 32].permitted >> (cap % 32) & 1) &&
+            prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0 && errno != EINVAL &&
+            errno != EPERM)
+            return -errno;
+    return 0;
+}
+
+static int drop_bounds(void)
+{
+    const unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
+                               SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
+                               SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+    int r = init_drop_bounds();
+    if (r < 0)
+        return r;
+    return prctl(PR_SET_SECUREBITS, bits, 0, 0, 0) < 0 ? -errno : 0;
+}
+
+int init_act_caps(const struct sbxi_step *step)
+{
+    switch (step->op) {
+    case SBXI_DROP_BOUNDS:
+        return drop_bounds();
+    case SBXI_BOUNDS:
+        return keep_bounds(step->args[0]);
+    case SBXI_CAPS:
+        return keep_caps(step->args[0]);
+    case SBXI_NO_CAPS:
+        return init_set_caps(0);
+    default:
+        return -ENOSYS;
+    }
+}
