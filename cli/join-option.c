@@ -42,7 +42,7 @@ int run_add_join(struct run_options *o, const char *text)
         memcpy(name, text, (size_t)(equals - text));
     if (sbx_ns_parse(name, &bit) < 0 || bit == SBX_NS_ALL)
         return cli_usage("--join %s: is not NAMESPACE=PATH, =PID or =fd:N with a NAMESPACE of "
-                         "mount, pid, net, ipc, uts, cgroup",
+                         "mount, pid, net, ipc, uts, cgroup, time",
                          text);
     int fd = open_namespace(name, equals + 1);
     if (fd == -EINVAL)

@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 
 #include "controls.h"
+#include "namespace-options.h"
 #include "options.h"
 #include "run.h"
 #include "verbs.h"
@@ -20,7 +21,8 @@
 enum run_option {
     OPT_ROOT = 256,
     OPT_JAIL,
-    OPT_MOUNT, /* one of mount-options.h */
+    OPT_MOUNT,     /* one of mount-options.h */
+    OPT_NAMESPACE, /* one of namespace-options.h */
     OPT_RLIMIT,
     OPT_SHARE_USER,
     OPT_SHARE_MOUNT,
@@ -90,6 +92,7 @@ static const struct option long_options[] = {
     {"share-ipc", no_argument, NULL, OPT_SHARE_IPC},
     {"share-uts", no_argument, NULL, OPT_SHARE_UTS},
     {"share-cgroup", no_argument, NULL, OPT_SHARE_CGROUP},
+    NAMESPACE_OPTIONS(OPT_NAMESPACE),
     {"setenv", required_argument, NULL, OPT_SETENV},
     {"keep-env", no_argument, NULL, OPT_KEEP_ENV},
     {"fd", required_argument, NULL, OPT_FD},
@@ -405,9 +408,10 @@ int run_options_parse(struct run_options *o, int argc, char **argv, bool *ret_he
             return CLI_OK;
         }
         const char *name = long_options[index].name;
-        int r = c == CLI_OPT_LIMIT ? cli_set_limit(&o->spec.limits, name, optarg)
-                : c == OPT_MOUNT   ? add_mount(o, name, argc, argv)
-                                   : handle(o, c, argc, argv);
+        int r = c == CLI_OPT_LIMIT   ? cli_set_limit(&o->spec.limits, name, optarg)
+                : c == OPT_MOUNT     ? add_mount(o, name, argc, argv)
+                : c == OPT_NAMESPACE ? run_namespace_option(o, name, optarg)
+                                     : handle(o, c, argc, argv);
         if (r != CLI_OK)
             return r;
     }

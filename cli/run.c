@@ -19,6 +19,7 @@
 
 #include "controls.h"
 #include "json.h"
+#include "namespace-options.h"
 #include "stats.h"
 #include "table.h"
 #include "verbs.h"
@@ -50,7 +51,8 @@ const struct verb verb_run = {
         "  --share-net, --share-user, --share-mount, --share-pid, --share-ipc, --share-uts,\n"
         "  --share-cgroup\n"
         "                       the host's namespace instead of a new one\n"
-        "  --join NS=PATH|PID|fd:N   an existing namespace: net, ipc, uts, pid, mount, cgroup\n"
+        "  --join NS=PATH|PID|fd:N   an existing namespace: net, ipc, uts, pid, mount, cgroup,\n"
+        "                       time\n" NAMESPACE_OPTIONS_HELP
         "  --disable-userns     no user namespaces inside; --assert-userns-disabled\n"
         "  --uid N, --gid N     ids inside;  --hostname NAME;  --chdir DIR\n"
         "  --host-root          started by root: keep the host's ids (an exception)\n"
@@ -206,7 +208,8 @@ static void json_number(struct json *json, const char *key, uint64_t value)
 static void
 json_report(struct json *json, const struct sbx_report *report, const struct sbx_limits *limits)
 {
-    static const char *const names[7] = {"user", "mnt", "pid", "net", "ipc", "uts", "cgroup"};
+    static const char *const names[8] = {"user", "mnt", "pid",    "net",
+                                         "ipc",  "uts", "cgroup", "time"};
     json_key(json, "report");
     json_open(json, '{');
     json_key(json, "backend");
@@ -222,7 +225,7 @@ json_report(struct json *json, const struct sbx_report *report, const struct sbx
     cli_json_limits(json, limits);
     json_key(json, "namespaces");
     json_open(json, '{');
-    for (size_t i = 0; i < 7; i++)
+    for (size_t i = 0; i < 8; i++)
         json_number(json, names[i], report->ns_inode[i]);
     json_close(json, '}');
     json_key(json, "degraded");

@@ -194,9 +194,10 @@ static int read_duration(struct reader *r, const struct node *node, void *field,
 
 /* ---- words ---- */
 
-static const struct schema_word ns_words[] = {
-    {"user", SBX_NS_USER}, {"mount", SBX_NS_MOUNT}, {"pid", SBX_NS_PID},      {"net", SBX_NS_NET},
-    {"ipc", SBX_NS_IPC},   {"uts", SBX_NS_UTS},     {"cgroup", SBX_NS_CGROUP}};
+static const struct schema_word ns_words[] = {{"user", SBX_NS_USER},     {"mount", SBX_NS_MOUNT},
+                                              {"pid", SBX_NS_PID},       {"net", SBX_NS_NET},
+                                              {"ipc", SBX_NS_IPC},       {"uts", SBX_NS_UTS},
+                                              {"cgroup", SBX_NS_CGROUP}, {"time", SBX_NS_TIME}};
 static const struct schema_word degrade_words[] = {
     {"cgroup", SBX_DEGRADE_CGROUP},
     {"cpu", SBX_DEGRADE_CPU},
@@ -286,6 +287,30 @@ static int read_fds(struct reader *r, const struct node *node, void *field, cons
     return schema_read_map(r, node, field, &fds_map);
 }
 
+static int read_offset(struct reader *r, const struct node *node, void *field, const void *arg)
+{
+    (void)arg;
+    if (node->kind != NODE_SCALAR || sbx_parse_offset(node->text, field) < 0)
+        return schema_fail(r, node,
+                           "'%.64s' is no offset of a clock; seconds, or a number with ms, s, m, h "
+                           "or d, like -5m or 30d",
+                           node->text ? node->text : "");
+    return 0;
+}
+
+static const struct schema_field clock_fields[] = {
+    FIELD(struct stack_clocks, monotonic, read_offset, NULL),
+    FIELD(struct stack_clocks, boottime, read_offset, NULL),
+};
+static const struct schema_map clocks_map = WORDS(clock_fields);
+
+static int read_clocks(struct reader *r, const struct node *node, void *field, const void *arg)
+{
+    (void)arg;
+    ((struct stack_clocks *)field)->line = node->line;
+    return schema_read_map(r, node, field, &clocks_map);
+}
+
 static const struct schema_field root_fields[] = {
     {"jail", schema_read_texts, 0, &paths, true},
 };
@@ -309,6 +334,7 @@ static int read_root(struct reader *r, const struct node *node, void *field, con
 static const struct schema_field sandbox_fields[] = {
     {"command", read_command, offsetof(struct stack_sandbox, command), NULL, true},
     FIELD(struct stack_sandbox, isolate, schema_read_bits, &ns),
+    {"time", read_clocks, offsetof(struct stack_sandbox, clocks), NULL, false},
     {"root", read_root, offsetof(struct stack_sandbox, jail), NULL, false},
     FIELD(struct stack_sandbox, env, read_env, NULL),
     FIELD(struct stack_sandbox, limits, schema_read_map, &limits_map),
@@ -370,6 +396,8 @@ static int read_sandboxes(struct reader *r, const struct node *node, void *field
         result = schema_read_map(r, node->items[i], sandbox, &sandbox_map);
         if (result < 0)
             return result;
+        if (sandbox->clocks.line)
+            sandbox->isolate |= SBX_NS_TIME;
         schema_leave(r, mark);
     }
     return 0;

@@ -38,6 +38,11 @@ struct stack_quota { /* 0 = the router's default */
     uint64_t queued_bytes;
 };
 
+struct stack_clocks { /* of a time namespace: ns ahead */
+    int64_t monotonic, boottime;
+    unsigned line; /* 0 = not given */
+};
+
 struct stack_verbs {
     struct texts publish, subscribe, call, serve; /* subject patterns */
 };
@@ -46,7 +51,8 @@ struct stack_sandbox {
     char *name;
     unsigned line;
     struct texts command;
-    uint32_t isolate;  /* enum sbx_ns bits */
+    uint32_t isolate; /* enum sbx_ns bits */
+    struct stack_clocks clocks;
     struct texts jail; /* not empty = SBX_ROOT_JAIL */
     struct texts env;  /* "K=V" */
     struct sbx_limits limits;

@@ -24,9 +24,9 @@ struct init {
     int error_fd;             /* payload's process: CLOEXEC pipe to PID 1, or to the launcher */
     unsigned umask;           /* the caller's */
     bool style_bwrap;
-    char cwd[4096];     /* where the payload starts, for PWD */
-    uint64_t cgroup_ns; /* inode, 0 = not ours */
-    char detail[224];   /* of the step that failed */
+    char cwd[4096];              /* where the payload starts, for PWD */
+    uint64_t cgroup_ns, time_ns; /* inodes, 0 = not ours */
+    char detail[224];            /* of the step that failed */
 };
 
 static inline const char *init_a(const struct init *init, const struct sbxi_step *step)
@@ -62,6 +62,9 @@ int init_copy(int from, int to);
 
 /* userns.c: user namespaces after the first. */
 int init_act_userns(struct init *init, const struct sbxi_step *step);
+
+/* timens.c: the namespace of the payload's clocks. */
+int init_act_time(struct init *init, const struct sbxi_step *step);
 
 /* files.c: making paths below the new root, and the steps that only do that. */
 int init_act_file(struct init *init, const struct sbxi_step *step);

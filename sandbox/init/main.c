@@ -224,6 +224,7 @@ start_payload(struct init *init, const struct sbxi_step *step, int signals, cons
         close(4);
         event.type = SBXI_RUNNING;
         event.cgroup_ns = init->cgroup_ns;
+        event.time_ns = init->time_ns;
         init_send(&event);
         init_watch(payload, 5, style);
     }

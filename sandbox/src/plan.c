@@ -294,6 +294,8 @@ static int build(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *
         sbxi_plan_bwrap_begin(plan, spec);
     else if (plan->isolate & SBX_NS_CGROUP) /* of bubblewrap's it is part of the clone */
         sbxi_plan_add(plan, SBXI_UNSHARE_CG, NULL, NULL);
+    if (plan->isolate & SBX_NS_TIME)
+        sbxi_plan_time(plan, spec);
     if ((plan->isolate & SBX_NS_UTS) && (spec->hostname || !spec->bwrap))
         sbxi_plan_add(plan, SBXI_HOSTNAME, spec->hostname ? spec->hostname : plan->name, NULL);
     if (plan->isolate & SBX_NS_NET)

@@ -111,6 +111,10 @@ void sbxi_plan_bwrap(sbx_plan *plan, const struct sbx_spec *spec);
 /* Before the root: ids of a user namespace that was joined. */
 void sbxi_plan_bwrap_begin(sbx_plan *plan, const struct sbx_spec *spec);
 
+/* timens.c: a time namespace of its own, from check to step. */
+int sbxi_time_check(const sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error);
+void sbxi_plan_time(sbx_plan *plan, const struct sbx_spec *spec);
+
 /* root.c: the steps that build / */
 int sbxi_plan_root(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error);
 

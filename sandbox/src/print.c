@@ -23,6 +23,9 @@ static const struct words {
                       "its upper directory cannot be written",
                       "name existing directories"},
     [SBXI_UNSHARE_CG] = {"new cgroup namespace", "", "the kernel has none"},
+    [SBXI_TIME] = {"new time namespace",
+                   "the kernel lets only CAP_SYS_TIME over it shift its clocks",
+                   "the kernel has none"},
     [SBXI_HOSTNAME] = {"set hostname", "", ""},
     [SBXI_LOOPBACK] = {"bring up lo", "", ""},
     [SBXI_PRIVATE] = {"make mounts private",
@@ -113,6 +116,10 @@ void sbxi_step_describe(const struct sbxi_plan_step *step, char *ret, size_t siz
     case SBXI_RLIMIT:
         describe_rlimit(ret, size, what, x, y);
         break;
+    case SBXI_TIME:
+        snprintf(ret, size, "%s, monotonic %+.9gs, boottime %+.9gs", what,
+                 (double)(int64_t)step->args[0] / 1e9, (double)(int64_t)step->args[1] / 1e9);
+        break;
     case SBXI_OOM_SCORE:
     case SBXI_FDS:
         snprintf(ret, size, "%s (%llu)", what, x);
@@ -152,6 +159,8 @@ const char *sbxi_step_advice(const struct sbxi_plan_step *step, int err)
 {
     if (step->op >= SBXI_OPS || !words[step->op].what)
         return "";
+    if (step->op == SBXI_TIME && err == ERANGE)
+        return "no clock may become negative, nor go over 146 years";
     if (err == EPERM || err == EACCES)
         return words[step->op].eperm;
     return err == ENOENT ? words[step->op].enoent : "";
@@ -176,7 +185,7 @@ static void print_launcher(const sbx_plan *plan, FILE *out)
     if (limits->pids)
         fprintf(out, " pids=%llu", (unsigned long long)limits->pids);
     fputs("\nlauncher: clone into new namespaces:", out);
-    for (uint32_t bit = 1; bit < SBX_NS_ALL; bit <<= 1)
+    for (uint32_t bit = 1; bit <= SBX_NS_CGROUP; bit <<= 1) /* time is init's */
         if (plan->isolate & bit)
             fprintf(out, " %s", sbx_ns_name(bit));
     fputs("\nlauncher: exec uds-sandbox-init\n", out);

@@ -13,10 +13,11 @@
 #include "error.h"
 #include "running.h"
 
-/* While the child waits: init is not dumpable, and a payload may be gone before we look. The cgroup's comes later. */
+/* While the child waits: init is not dumpable, and a payload may be gone before we look. The cgroup's and the time's come later. */
 static void read_namespaces(struct sbx_report *report)
 {
-    static const char *const files[] = {"user", "mnt", "pid", "net", "ipc", "uts", "cgroup"};
+    static const char *const files[] = {"user", "mnt", "pid",    "net",
+                                        "ipc",  "uts", "cgroup", "time"};
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         char path[64];
         struct stat st;

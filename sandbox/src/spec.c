@@ -225,7 +225,7 @@ int sbxi_spec_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_erro
     r = spec->bwrap ? sbxi_bwrap_check(plan, spec, error) : check_identity(plan, spec, error);
     if (r < 0 || (r = check_root(plan, spec, error)) < 0 ||
         (r = check_fds(plan, spec, error)) < 0 || (r = check_limits(plan, spec, error)) < 0 ||
-        (r = check_joins(plan, spec, error)) < 0)
+        (r = check_joins(plan, spec, error)) < 0 || (r = sbxi_time_check(plan, spec, error)) < 0)
         return r;
     if (spec->bwrap)
         return 0;

@@ -132,6 +132,8 @@ static int await_running(const sbx_plan *plan, sbx *s, struct sbx_error *error)
         if (r == 1 && event.type == SBXI_RUNNING) {
             if (event.cgroup_ns)
                 s->report.ns_inode[6] = event.cgroup_ns;
+            if (event.time_ns)
+                s->report.ns_inode[7] = event.time_ns;
             if (!s->direct)
                 return 0;
             about_to_exec = true;

@@ -36,11 +36,12 @@ enum sbxi_op {
     SBXI_OPEN_FD, /* slot: what the descriptor refers to, as a tree */
     SBXI_DATA, /* slot: a file with what can be read from the descriptor, mode args[0], as a tree */
     SBXI_OVERLAY, /* tree slot ← an overlay; a = args[0] host paths, the highest first; b = upper and work directory */
-    SBXI_UNSHARE_CG,   /* cgroup namespace, after the cgroups were joined */
-    SBXI_HOSTNAME,     /* a */
-    SBXI_LOOPBACK,     /* lo up */
-    SBXI_PRIVATE,      /* no mount event leaves, nor with flag SLAVE enters */
-    SBXI_PROC,         /* tree slot ← new procfs; made while the host's is still in sight */
+    SBXI_UNSHARE_CG, /* cgroup namespace, after the cgroups were joined */
+    SBXI_TIME,     /* time namespace for the payload; args: offsets in ns, monotonic and boottime */
+    SBXI_HOSTNAME, /* a */
+    SBXI_LOOPBACK, /* lo up */
+    SBXI_PRIVATE,  /* no mount event leaves, nor with flag SLAVE enters */
+    SBXI_PROC,     /* tree slot ← new procfs; made while the host's is still in sight */
     SBXI_NEW_TMPFS,    /* tree slot ← new tmpfs, mode args[0] */
     SBXI_PIVOT,        /* tree slot becomes /, the old root goes */
     SBXI_UNCOVER,      /* detach what is mounted at a, if anything */
@@ -136,7 +137,7 @@ struct sbxi_event {
     int32_t err;                 /* FAILED: positive errno */
     int32_t status;              /* ENDED: as of waitpid */
     uint64_t cpu_usec, peak_kib; /* ENDED: rusage of all that was reaped */
-    uint64_t cgroup_ns;          /* RUNNING: inode, 0 = not its own */
+    uint64_t cgroup_ns, time_ns; /* RUNNING: inode, 0 = not its own */
     char detail[224];            /* FAILED: what exactly, NUL-terminated */
 };
 

@@ -44,7 +44,8 @@ enum sbx_ns { /* bits */
     SBX_NS_IPC = 1u << 4,
     SBX_NS_UTS = 1u << 5,
     SBX_NS_CGROUP = 1u << 6,
-    SBX_NS_ALL = 0x7f,
+    SBX_NS_ALL = 0x7f,     /* what a sandbox has if nothing is said */
+    SBX_NS_TIME = 1u << 7, /* clocks that count from elsewhere: only where it is asked for */
 };
 
 enum sbx_root {
@@ -152,6 +153,8 @@ struct sbx_spec {
     const char *chdir;    /* inside; NULL = "/" */
     const char *hostname; /* NULL = name */
     uint32_t isolate;     /* enum sbx_ns; what is missing is shared with the host */
+    /* SBX_NS_TIME: added to CLOCK_MONOTONIC and CLOCK_BOOTTIME. The kernel lets neither clock become negative. */
+    int64_t monotonic_offset_ns, boottime_offset_ns;
     enum sbx_root root;
     const char *const
         *jail; /* SBX_ROOT_JAIL: binaries and other files, host paths, NULL-terminated */
@@ -325,7 +328,7 @@ struct sbx_report {
     uid_t host_uid; /* the payload's uid as the host sees it */
     gid_t host_gid;
     pid_t init_pid;        /* PID 1 of the sandbox, host's numbering */
-    uint64_t ns_inode[7];  /* order of the sbx_ns bits: user mnt pid net ipc uts cgroup */
+    uint64_t ns_inode[8];  /* order of the sbx_ns bits: user mnt pid net ipc uts cgroup time */
     char cgroup[512];      /* path below each hierarchy's mount, "" = none */
     char backend[16];      /* "v2", "hybrid", "v1", "none" */
     bool memory_is_rlimit; /* memory limit is RLIMIT_DATA */
@@ -385,6 +388,8 @@ sbx *sbx_free(sbx *s);
 
 /* Names used in files and on command lines: "user", "mount", … "all"; "cgroup", "cpu", …. Parsing: -EINVAL unknown. Names: static, NULL unknown. */
 int sbx_ns_parse(const char *text, uint32_t *ret_bit);
+/* An offset of a clock: "3600", "-1.5h", "30d"; seconds if no unit (ms, s, m, h, d) is named. -EINVAL, -ERANGE (over 292 years). */
+int sbx_parse_offset(const char *text, int64_t *ret_ns);
 const char *sbx_ns_name(uint32_t bit);
 int sbx_degrade_parse(const char *text, uint32_t *ret_bit);
 const char *sbx_degrade_name(uint32_t bit);

@@ -79,7 +79,30 @@ Test(parse_words, go_both_ways)
         cr_assert_eq(sbx_degrade_parse(sbx_degrade_name(word), &bit), 0);
         cr_assert_eq(bit, word);
     }
+    cr_assert_eq(sbx_ns_parse("time", &bit), 0);
+    cr_assert_eq(bit & SBX_NS_ALL, 0); /* clocks are shifted only where that is asked for */
     cr_assert_eq(sbx_ns_parse("mnt", &bit), -EINVAL);
     cr_assert_eq(sbx_degrade_parse("everything", &bit), -EINVAL);
     cr_assert_null(sbx_ns_name(0x1000));
+}
+
+Test(parse_offset, knows_seconds_units_and_the_past)
+{
+    UDS_TEST_GUARD;
+    int64_t ns = 7;
+    cr_assert_eq(sbx_parse_offset("3600", &ns), 0);
+    cr_assert_eq(ns, INT64_C(3600000000000));
+    cr_assert_eq(sbx_parse_offset("-1.5h", &ns), 0);
+    cr_assert_eq(ns, INT64_C(-5400000000000));
+    cr_assert_eq(sbx_parse_offset("+30d", &ns), 0);
+    cr_assert_eq(ns, INT64_C(2592000000000000));
+    cr_assert_eq(sbx_parse_offset("1ms", &ns), 0);
+    cr_assert_eq(ns, 1000000);
+    ns = 7;
+    static const char *const wrong[] = {"", "-", "--1", "nan", " 1", "1 ", "1w", "s", "1s2"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        cr_assert_eq(sbx_parse_offset(wrong[i], &ns), -EINVAL, "%s", wrong[i]);
+    cr_assert_eq(sbx_parse_offset("293y", &ns), -EINVAL);
+    cr_assert_eq(sbx_parse_offset("106752d", &ns), -ERANGE);
+    cr_assert_eq(ns, 7);
 }

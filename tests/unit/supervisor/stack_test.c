@@ -118,6 +118,19 @@ Test(stack, has_safe_defaults)
     stack_free(stack);
 }
 
+Test(stack, gives_clocks_a_namespace)
+{
+    UDS_TEST_GUARD;
+    struct stack *stack =
+        parse("sandboxes: {a: {command: [/x], time: {monotonic: 1h, boottime: -5}}}");
+    const struct stack_sandbox *a = &stack->sandboxes[0];
+
+    cr_expect_eq(a->isolate, (uint32_t)(SBX_NS_ALL | SBX_NS_TIME));
+    cr_expect_eq(a->clocks.monotonic, INT64_C(3600000000000));
+    cr_expect_eq(a->clocks.boottime, INT64_C(-5000000000));
+    stack_free(stack);
+}
+
 Test(stack, reads_rules_with_their_lines)
 {
     UDS_TEST_GUARD;
@@ -140,7 +153,7 @@ Test(stack, takes_every_word_that_the_libraries_know)
     UDS_TEST_GUARD;
     char text[512];
 
-    for (uint32_t bit = 1; bit <= SBX_NS_CGROUP; bit <<= 1) {
+    for (uint32_t bit = 1; bit <= SBX_NS_TIME; bit <<= 1) {
         snprintf(text, sizeof(text), "sandboxes: {a: {command: [/x], isolate: [%s]}}",
                  sbx_ns_name(bit));
         struct stack *stack = parse(text);
