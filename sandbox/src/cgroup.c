@@ -35,7 +35,6 @@ enum {
     REMOVE_MS = 1000,
     NAMES = 16
 };
-_Static_assert(SBXI_CGROUP_HIERARCHIES <= SBXI_CLEANER_BATCH, "one message registers all");
 
 static const char *own_of(const struct sbxi_hierarchy *h)
 {

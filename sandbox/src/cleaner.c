@@ -5,7 +5,8 @@
  *   - the record file is locked by one open file description that owner and cleaner share, so it is free exactly when
  *     both are dead;
  *   - the file is locked before it has its name in <run>/records, so nobody ever sees it free while we live;
- *   - a cleaner that dies alone is started again over the same file at the next call.
+ *   - what is written there is written before it is made, and by us: no cleaner needs to have run for it;
+ *   - a cleaner that dies alone is started again over the same file before the next thing is made.
  *
  * The run directory is ours, writable by nobody else; otherwise whoever could write there could have root remove things.
  */
@@ -34,10 +35,10 @@
 #include "helper.h"
 #include "ids.h"
 #include "rundir.h"
+#include "slots.h"
 #include "sweep.h"
 
 enum {
-    ANSWER_S = 5,
     END_MS = 3000
 };
 
@@ -50,6 +51,7 @@ struct sbx_cleaner {
     char run_dir[PATH_MAX];
     char record_name[64];
     int run_dirfd, record, control;
+    struct sbxi_slots slots; /* of the record */
     pid_t pid;
     int pidfd;
     struct held_ids *ids;
@@ -162,8 +164,6 @@ static int start(sbx_cleaner *c, struct sbx_error *error)
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return sbxi_error(error, errno, "cleaner: socketpair: %s", strerror(errno));
     _cleanup_close_ int ours = pair[0], theirs = pair[1];
-    struct timeval timeout = {.tv_sec = ANSWER_S};
-    setsockopt(ours, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
     pid_t pid;
     int r = spawn(c, path, theirs, &pid);
     if (r < 0)
@@ -174,35 +174,16 @@ static int start(sbx_cleaner *c, struct sbx_error *error)
     return 0;
 }
 
-static int exchange(sbx_cleaner *c, const struct sbxi_control *request)
+/* Is it there? If not, another takes over the file, which says all that it knew. */
+static int revive(sbx_cleaner *c)
 {
-    size_t len = offsetof(struct sbxi_control, records) + request->n * sizeof request->records[0];
-    int32_t answer;
-    if (send(c->control, request, len, MSG_NOSIGNAL) < 0)
-        return -errno;
-    ssize_t n;
-    do
-        n = recv(c->control, &answer, sizeof answer, 0);
-    while (n < 0 && errno == EINTR);
-    if (n < 0)
-        return errno == EAGAIN ? -ETIMEDOUT : -errno;
-    return n == (ssize_t)sizeof answer ? answer : -EPIPE;
-}
-
-static int call(sbx_cleaner *c, uint32_t op, const struct sbxi_record *records, size_t n)
-{
-    if (n > SBXI_CLEANER_BATCH)
-        return -E2BIG;
-    struct sbxi_control request = {.op = op, .n = (uint32_t)n};
-    if (n)
-        memcpy(request.records, records, n * sizeof *records);
-    int r = exchange(c, &request);
-    if (r != -EPIPE && r != -ECONNRESET)
-        return r;
-    /* Dead; the file says all that it knew. A record may be in it twice now, which harms nothing. */
+    struct pollfd p = {.fd = c->pidfd, .events = POLLIN};
+    if (c->pidfd >= 0 && poll(&p, 1, 0) == 0)
+        return 0;
+    if (c->pidfd < 0 && c->pid > 0 && waitpid(c->pid, NULL, WNOHANG) == 0)
+        return 0;
     reap(c);
-    r = start(c, NULL);
-    return r < 0 ? -EPIPE : exchange(c, &request);
+    return start(c, NULL) < 0 ? -EPIPE : 0;
 }
 
 int sbx_cleaner_new(sbx_cleaner **ret, const char *run_dir, struct sbx_error *error)
@@ -218,7 +199,7 @@ int sbx_cleaner_new(sbx_cleaner **ret, const char *run_dir, struct sbx_error *er
     if (r >= 0) {
         r = records = sbxi_rundir_open_sub(c->run_dirfd, "records", true);
         if (r >= 0)
-            r = c->record = make_record(records, c->record_name);
+            r = c->slots.fd = c->record = make_record(records, c->record_name);
         if (r < 0)
             sbxi_error(error, -r, "cleaner: %s/records: no record can be made: %s", c->run_dir,
                        strerror(-r));
@@ -243,6 +224,7 @@ sbx_cleaner *sbx_cleaner_forget(sbx_cleaner *c)
     sbxi_closep(&c->record);
     sbxi_closep(&c->run_dirfd);
     sbxi_closep(&c->pidfd);
+    sbxi_slots_deinit(&c->slots);
     for (size_t i = 0; i < c->nids; i++)
         close(c->ids[i].fd);
     free(c->ids);
@@ -262,20 +244,39 @@ static void sweep_here(sbx_cleaner *c)
         unlinkat(records, c->record_name, 0);
 }
 
+static void kill_and_reap(sbx_cleaner *c)
+{
+    if (c->pidfd >= 0)
+        syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, NULL, 0);
+    else if (c->pid > 0)
+        kill(c->pid, SIGKILL);
+    reap(c);
+}
+
+/* Nothing is written down, so there is nothing that it could do; by now it may not even have begun. */
+static int dismiss(sbx_cleaner *c)
+{
+    _cleanup_close_ int records = sbxi_rundir_open_sub(c->run_dirfd, "records", true);
+    if (c->slots.used > 0 || records < 0 || unlinkat(records, c->record_name, 0) < 0)
+        return -EBUSY;
+    kill_and_reap(c);
+    return 0;
+}
+
 sbx_cleaner *sbx_cleaner_free(sbx_cleaner *c)
 {
     if (!c)
         return NULL;
-    if (call(c, SBXI_CONTROL_END, NULL, 0) < 0) {
-        if (c->pidfd >= 0)
-            syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, NULL, 0);
-        reap(c);
+    if (dismiss(c) == 0)
+        return sbx_cleaner_forget(c);
+    if (revive(c) < 0 || send(c->control, "", 1, MSG_NOSIGNAL) < 0) {
+        kill_and_reap(c);
         sweep_here(c);
         return sbx_cleaner_forget(c);
     }
     struct pollfd p = {.fd = c->pidfd, .events = POLLIN};
     if (c->pidfd >= 0 && poll(&p, 1, END_MS) == 0)
-        syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, NULL, 0);
+        kill_and_reap(c);
     reap(c);
     return sbx_cleaner_forget(c);
 }
@@ -292,12 +293,15 @@ const char *sbxi_cleaner_get_run_dir(const sbx_cleaner *c)
 
 int sbxi_cleaner_add(sbx_cleaner *c, const struct sbxi_record *records, size_t n)
 {
-    return call(c, SBXI_CONTROL_ADD, records, n);
+    int r = sbxi_slots_add(&c->slots, records, n);
+    if (r == 0 && (r = revive(c)) < 0)
+        sbxi_slots_remove(&c->slots, records, n);
+    return r;
 }
 
 int sbxi_cleaner_remove(sbx_cleaner *c, const struct sbxi_record *records, size_t n)
 {
-    return call(c, SBXI_CONTROL_REMOVE, records, n);
+    return sbxi_slots_remove(&c->slots, records, n);
 }
 
 /* The parent without symlinks: the sweep follows none. */

@@ -8,13 +8,10 @@
 
 /*
  * The owner's side of the cleaner beyond sbx/sandbox.h. Everything is registered before it is made and unregistered
- * after it is gone; each call is one round trip that the cleaner acknowledges after the record is in its file.
- * Not thread-safe: one owner, one thread at a time.
+ * after it is gone; each call is one write to the record file. Not thread-safe: one owner, one thread at a time.
  */
 
-#define SBXI_CLEANER_BATCH 8
-
-/* All of @records (at most SBXI_CLEANER_BATCH) or none. -EPIPE: the cleaner is dead and could not be started again. */
+/* All of @records or none. -EPIPE: the cleaner is dead and could not be started again; as of sbxi_slots_add(). */
 int sbxi_cleaner_add(sbx_cleaner *cleaner, const struct sbxi_record *records, size_t n);
 int sbxi_cleaner_remove(sbx_cleaner *cleaner, const struct sbxi_record *records, size_t n);
 /* "/run/uds" or what sbx_cleaner_new() was given; borrowed. */

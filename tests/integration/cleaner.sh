@@ -64,6 +64,7 @@ kill -9 "$cleaner"
 check "the sandbox lives on" lives "$(echo "$inside" | tail -n 1)"
 kill -9 "$launcher"
 check "gone first" within 2 gone "$launcher"
+check "and the cleaner, which holds the lock too" within 2 gone "$cleaner"
 "$uds" sandbox gc --run-dir "$run" >"$dir/out" 2>&1 || fail "gc: $(cat "$dir/out")"
 check "its processes are gone" within 2 inside_gone
 check "gc removed everything: $(cat "$dir/out")" nothing_left
@@ -72,6 +73,7 @@ echo "both killed at once; the next start sweeps"
 start
 kill -9 "$cleaner" "$launcher"
 check "gone first" within 2 gone "$launcher"
+check "and the cleaner, which holds the lock too" within 2 gone "$cleaner"
 check "something is there to be swept" [ -n "$(find "$run/records" -type f)" ]
 "$uds" run --run-dir "$run" --name "$name" -- true || fail "the next start"
 check "its processes are gone" within 2 inside_gone
