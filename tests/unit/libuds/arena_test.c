@@ -14,7 +14,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <uds/dgram.h>
@@ -25,6 +24,7 @@
 #include "faultsock.h"
 #include "guard.h"
 #include "heap.h"
+#include "nofile.h"
 
 #define LARGE (100u * 1000)
 #define HUGE  (1000u * 1000)
@@ -684,16 +684,11 @@ Test(arena, is_refused_when_the_receiver_has_no_descriptor_left)
 {
     UDS_TEST_GUARD;
     _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
-    struct rlimit before, tight;
-    int lowest;
+    rlim_t before;
 
     open_pair(&a, &b, UDS_ARENA_DEFAULT);
     /* Room for one descriptor: the memfd, until it is sent. */
-    lowest = dup(0);
-    close(lowest);
-    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
-    tight = (struct rlimit){.rlim_cur = (rlim_t)lowest + 1, .rlim_max = before.rlim_max};
-    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &tight), 0);
+    before = nofile_set(nofile_next() + 1);
     for (uint64_t i = 0; i < 200; i++) {
         _cleanup_msg_ uds_msg *msg = NULL;
         int taken;
@@ -706,7 +701,7 @@ Test(arena, is_refused_when_the_receiver_has_no_descriptor_left)
         check_body(msg, i, LARGE);
         step(a, b);
     }
-    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    nofile_set(before);
     cr_assert_gt(a->arenas->refusals, 0);
     cr_assert_eq(a->arenas->nown, 0);
     cr_assert_eq(b->arenas->npeer, 0);

@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -22,6 +21,7 @@
 #include "conn/msg.h"
 #include "faultsock.h"
 #include "guard.h"
+#include "nofile.h"
 #include "pair.h"
 #include "rawpeer.h"
 
@@ -310,15 +310,13 @@ Test(conn_fds, that_the_kernel_dropped_are_an_error_of_that_message_only)
     _cleanup_conn_ uds_conn *conn = NULL;
     _cleanup_close_ int peer = raw_conn(&conn, SOCK_STREAM, NULL, 1);
     struct raw_seen seen = {0};
-    struct rlimit old, low;
+    rlim_t old;
 
     uds_conn_set_callbacks(conn, &raw_callbacks, &seen);
     cr_assert_gt(raw_send_frame(peer, &(struct raw_frame){.id = 1, .claimed_fds = 9}, 0, 9), 0);
-    getrlimit(RLIMIT_NOFILE, &old);
-    low = (struct rlimit){.rlim_cur = (rlim_t)peer + 4, .rlim_max = old.rlim_max};
-    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+    old = nofile_set((rlim_t)peer + 4);
     cr_assert_eq(pair_run(conn), 0);
-    setrlimit(RLIMIT_NOFILE, &old);
+    nofile_set(old);
     cr_assert_eq(seen.messages, 1);
     cr_assert_eq(seen.last_msg_error, -EMFILE);
     cr_assert_eq(seen.last_nfds, 0);

@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -23,6 +22,7 @@
 #include "conn/conn.h"
 #include "faultsock.h"
 #include "guard.h"
+#include "nofile.h"
 #include "rawpeer.h"
 #include "socket/kernel.h"
 
@@ -534,15 +534,15 @@ Test(conn_stall, gives_a_message_back_after_the_time_that_it_was_given)
 static int in_flight_child(void)
 {
     struct uds_conn_options options = UDS_CONN_OPTIONS_INIT;
-    struct rlimit low = {.rlim_cur = 40, .rlim_max = 40};
     uds_conn *a = NULL, *b = NULL;
     struct seen seen[2] = {0};
     int other[2], stalled = 0;
     uint8_t byte = 0;
 
-    if (setresgid(4711, 4711, 4711) < 0 || setresuid(4711, 4711, 4711) < 0 ||
-        setrlimit(RLIMIT_NOFILE, &low) < 0 ||
-        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, other) < 0 ||
+    if (setresgid(4711, 4711, 4711) < 0 || setresuid(4711, 4711, 4711) < 0)
+        return 1;
+    nofile_set(40);
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, other) < 0 ||
         uds_conn_pair(&a, &b, &options) < 0)
         return 1;
     uds_conn_set_callbacks(a, &callbacks, &seen[0]);

@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -27,6 +26,7 @@
 #include <uds/listener.h>
 
 #include "guard.h"
+#include "nofile.h"
 #include "socket/dial.h"
 #include "socket/kernel.h"
 
@@ -525,18 +525,15 @@ Test(cred, says_when_no_descriptor_is_left)
 {
     UDS_TEST_GUARD;
     struct uds_cred cred;
-    struct rlimit old, tight;
+    rlim_t old;
     int pair[2];
 
     if (!has_peer_pidfd())
         cr_skip_test("sockets give no pidfds here (before 6.5)");
     cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
-    tight = old;
-    tight.rlim_cur = (rlim_t)(pair[0] < pair[1] ? pair[0] : pair[1]);
-    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &tight), 0);
+    old = nofile_set((rlim_t)(pair[0] < pair[1] ? pair[0] : pair[1]));
     int r = uds_cred_from_socket(pair[0], UDS_CRED_PIDFD, &cred);
-    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
+    nofile_set(old);
     cr_expect_eq(r, -EMFILE);
     close(pair[0]);
     close(pair[1]);

@@ -11,7 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -19,6 +18,7 @@
 #include "conn/dgram.h"
 #include "faultsock.h"
 #include "guard.h"
+#include "nofile.h"
 #include "rawpeer.h"
 #include "socket/kernel.h"
 
@@ -452,19 +452,16 @@ Test(dgram, delivers_a_message_whose_fds_the_kernel_dropped_with_an_error)
     struct uds_dgram_options options = UDS_DGRAM_OPTIONS_INIT;
     _cleanup_dgram_ uds_dgram *a = NULL, *b = NULL;
     _cleanup_msg_ uds_msg *msg = make(1, 1), *got = NULL;
-    struct rlimit old, low;
+    rlim_t old;
 
     options.max_fds = 9;
     cr_assert_eq(uds_dgram_pair(&a, &b, &options), 0);
     for (int i = 0; i < 9; i++)
         cr_assert_eq(uds_msg_push_dup_fd(msg, 0), 0);
     cr_assert_eq(uds_dgram_send(a, NULL, msg), 0);
-    getrlimit(RLIMIT_NOFILE, &old);
-    low =
-        (struct rlimit){.rlim_cur = (rlim_t)uds_msg_peek_fd(msg, 8) + 4, .rlim_max = old.rlim_max};
-    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+    old = nofile_set((rlim_t)uds_msg_peek_fd(msg, 8) + 4);
     cr_assert_eq(uds_dgram_receive(b, &got, NULL), 1);
-    setrlimit(RLIMIT_NOFILE, &old);
+    nofile_set(old);
     cr_assert_eq(uds_msg_get_error(got), -EMFILE);
     cr_assert_eq(uds_msg_get_fd_count(got), 0);
 }

@@ -9,13 +9,13 @@
 #include <unistd.h>
 
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <uds/error.h>
 #include <uds/event.h>
 
 #include "guard.h"
+#include "nofile.h"
 
 /* Two connections that are each other's peer, both in one loop. */
 struct bench {
@@ -661,15 +661,6 @@ Test(event, stops_accepting_when_detached_in_the_callback)
     event_base_free(t.base);
 }
 
-static void set_nofile(rlim_t soft)
-{
-    struct rlimit limit;
-
-    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
-    limit.rlim_cur = soft < limit.rlim_max ? soft : limit.rlim_max;
-    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
-}
-
 Test(event, pauses_without_descriptors_and_goes_on_when_there_are_some)
 {
     UDS_TEST_GUARD;
@@ -677,16 +668,11 @@ Test(event, pauses_without_descriptors_and_goes_on_when_there_are_some)
     uds_listener *listener;
     struct uds_addr addr;
     uds_conn *conns[2];
-    struct rlimit before;
-    int next;
+    rlim_t before;
 
-    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
     accepting_open(&t, &listener, &addr);
     connect_some(&addr, conns, 2);
-    next = fcntl(0, F_DUPFD_CLOEXEC, 0);
-    cr_assert_geq(next, 0);
-    close(next);
-    set_nofile((rlim_t)next);
+    before = nofile_set(nofile_next());
 
     settle(t.base);
     cr_assert_eq(t.accepted, 0);
@@ -695,7 +681,7 @@ Test(event, pauses_without_descriptors_and_goes_on_when_there_are_some)
     /* Paused: the loop has nothing but the timer to wait for. */
     cr_assert_eq(event_base_get_num_events(t.base, EVENT_BASE_COUNT_ADDED), 1);
 
-    set_nofile(before.rlim_cur);
+    nofile_set(before);
     while (t.accepted < 2)
         event_base_loop(t.base, EVLOOP_ONCE);
     drop_some(conns, 2);

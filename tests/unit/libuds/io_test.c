@@ -8,11 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <sys/resource.h>
-
 #include "cleanup.h"
 #include "faultsock.h"
 #include "guard.h"
+#include "nofile.h"
 #include "rawpeer.h"
 #include "socket/io.h"
 
@@ -80,16 +79,14 @@ Test(io_recv, closes_all_when_the_kernel_could_not_install_some)
     UDS_TEST_GUARD;
     _cleanup_close_ int a = -1, b = -1;
     struct udsi_ancillary ancillary;
-    struct rlimit old, low;
+    rlim_t old;
     char byte;
 
     make_pair(SOCK_STREAM, &a, &b);
     cr_assert_eq(raw_send(b, "x", 1, 0, 10), 1);
-    getrlimit(RLIMIT_NOFILE, &old);
-    low = (struct rlimit){.rlim_cur = (rlim_t)b + 4, .rlim_max = old.rlim_max};
-    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+    old = nofile_set((rlim_t)b + 4);
     cr_assert_eq(receive(a, &byte, 1, &ancillary), 1, "the byte arrives all the same");
-    setrlimit(RLIMIT_NOFILE, &old);
+    nofile_set(old);
     cr_assert(ancillary.truncated);
     cr_assert_eq(ancillary.nfds, 0);
 }

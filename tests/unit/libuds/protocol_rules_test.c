@@ -10,7 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <uds/client.h>
@@ -19,6 +18,7 @@
 #include <uds/rpc.h>
 
 #include "guard.h"
+#include "nofile.h"
 #include "rawpeer.h"
 #include "wire/frame.h"
 #include "wire/head.h"
@@ -131,25 +131,20 @@ Test(protocol_rules, fds_that_the_kernel_cut_off_are_an_error_of_that_message)
 {
     UDS_TEST_GUARD;
     struct raw_frame frame = {.body = "x", .body_len = 1, .claimed_fds = 3};
-    struct rlimit before, low;
     uds_conn *conn;
     uds_msg *msg;
-    int raw = raw_conn(&conn, SOCK_STREAM, NULL, 1), next;
+    int raw = raw_conn(&conn, SOCK_STREAM, NULL, 1);
+    rlim_t next, before;
 
     cr_assert_eq(raw_send_frame(raw, &frame, STDIN_FILENO, 3), 25);
-    next = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
-    cr_assert_geq(next, 0);
-    close(next);
-    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
-    low = before;
-    low.rlim_cur = (rlim_t)next + 1; /* room for one of the three */
-    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+    next = nofile_next();
+    before = nofile_set(next + 1); /* room for one of the three */
     cr_assert_eq(uds_conn_receive(conn, &msg), 1);
-    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    nofile_set(before);
 
     cr_assert_eq(uds_msg_get_error(msg), -EMFILE);
     cr_assert_eq(uds_msg_get_fd_count(msg), 0);
-    cr_assert_lt(fcntl(next, F_GETFD), 0, "the fd that did arrive is still open");
+    cr_assert_lt(fcntl((int)next, F_GETFD), 0, "the fd that did arrive is still open");
     uds_msg_unref(msg);
     cr_assert(uds_conn_is_open(conn));
     uds_conn_unref(conn);

@@ -9,10 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <sys/resource.h>
-
 #include "cleanup.h"
 #include "guard.h"
+#include "nofile.h"
 
 /* Bytes and duplicated fds of @from, as if they had travelled. */
 static uds_snapshot *travel(const uds_snapshot *from, size_t len)
@@ -135,17 +134,15 @@ Test(snapshot, remembers_that_descriptors_ran_out)
 {
     UDS_TEST_GUARD;
     _cleanup_snapshot_ uds_snapshot *s = NULL;
-    struct rlimit old, low;
+    rlim_t old;
     const void *data;
     const int *fds;
     size_t before, after, nfds;
 
     cr_assert_eq(uds_snapshot_new(&s), 0);
-    getrlimit(RLIMIT_NOFILE, &old);
-    low = (struct rlimit){.rlim_cur = 3, .rlim_max = old.rlim_max};
-    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+    old = nofile_set(3);
     uds_snapshot_put_fd(s, 0);
-    setrlimit(RLIMIT_NOFILE, &old);
+    nofile_set(old);
     cr_assert_eq(uds_snapshot_error(s), -EMFILE);
     uds_snapshot_peek(s, &data, &before, &fds, &nfds);
     uds_snapshot_put_u64(s, 1);

@@ -4,8 +4,8 @@
 #include <sched.h>
 
 #include <sys/mman.h>
-#include <sys/resource.h>
 
+#include "nofile.h"
 #include "world.h"
 
 static char any_subject[] = ">", nobody[] = "", decoder[] = "decoder", label[] = "rule";
@@ -165,16 +165,14 @@ Test(hostile, a_full_descriptor_table_sheds_and_goes_on)
     UDS_TEST_GUARD;
     struct world w;
     struct world_config c;
-    struct rlimit old, tight;
+    rlim_t old;
     int clients[4], fill[1024];
     size_t filled = 0;
     open_world(&w, &c);
     uds_conn *honest = world_connect(&w);
     for (int i = 0; i < 4; i++)
         clients[i] = world_dial(&w);
-    getrlimit(RLIMIT_NOFILE, &old);
-    tight = (struct rlimit){256, old.rlim_max};
-    setrlimit(RLIMIT_NOFILE, &tight);
+    old = nofile_set(256);
     while (filled < 1024 && (fill[filled] = fcntl(0, F_DUPFD_CLOEXEC, 0)) >= 0)
         filled++;
     /* The four are taken and closed, or wait; the honest peer's conversation goes on meanwhile. */
@@ -185,7 +183,7 @@ Test(hostile, a_full_descriptor_table_sheds_and_goes_on)
     cr_assert_eq(w.router->peers.count, 1);
     while (filled > 0)
         close(fill[--filled]);
-    setrlimit(RLIMIT_NOFILE, &old);
+    nofile_set(old);
     for (int i = 0; i < 4; i++)
         close(clients[i]);
     uds_conn_unref(honest);
