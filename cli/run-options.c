@@ -34,6 +34,7 @@ enum run_option {
     OPT_SETENV,
     OPT_KEEP_ENV,
     OPT_FD,
+    OPT_LISTEN,
     OPT_CHDIR,
     OPT_HOSTNAME,
     OPT_UID,
@@ -96,6 +97,7 @@ static const struct option long_options[] = {
     {"setenv", required_argument, NULL, OPT_SETENV},
     {"keep-env", no_argument, NULL, OPT_KEEP_ENV},
     {"fd", required_argument, NULL, OPT_FD},
+    {"listen", required_argument, NULL, OPT_LISTEN},
     {"chdir", required_argument, NULL, OPT_CHDIR},
     {"hostname", required_argument, NULL, OPT_HOSTNAME},
     {"uid", required_argument, NULL, OPT_UID},
@@ -292,6 +294,8 @@ static int handle_value(struct run_options *o, int c, int argc, char **argv)
     }
     case OPT_FD:
         return add_fd(o, optarg);
+    case OPT_LISTEN:
+        return run_add_listen(o, optarg);
     case OPT_UID:
         return set_id("uid", optarg, &o->spec.uid);
     case OPT_GID:
@@ -427,6 +431,7 @@ void run_options_free(struct run_options *o)
         (void)close(joins[i].fd);
     free(o->joins.items);
     list_free_owned(&o->owned);
+    run_listen_free(o);
     mount_options_free(&o->mounts);
     free(o->jail.items);
     free(o->masks.items);

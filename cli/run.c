@@ -58,6 +58,9 @@ const struct verb verb_run = {
         "  --host-root          started by root: keep the host's ids (an exception)\n"
         "  --setenv K V         one variable;  --keep-env: all of ours\n"
         "  --fd NAME=N          pass descriptor N, as socket activation does (LISTEN_FDS)\n"
+        "  --listen NAME=ADDR   bind outside, pass the socket: tcp:HOST:PORT, udp:HOST:PORT,\n"
+        "                       unix:/PATH, unix:@NAME, seqpacket:…, dgram:…; then ,mode=0660\n"
+        "                       ,backlog=N ,netns=NAME\n"
         "what is reported and refused:\n"
         "  --stats              what it used, on stderr at the end;  --json: as JSON\n"
         "  --dry-run            print the steps, make nothing\n"
@@ -326,13 +329,16 @@ static int act(const struct run_options *o, const sbx_plan *plan)
     if (r < 0) {
         code = refuse_start(o, &error, r);
     } else {
-        r = sbx_start(&s, plan, cleaner, &error);
+        r = run_listen_open(o, cleaner, &error);
+        if (r == 0)
+            r = sbx_start(&s, plan, cleaner, &error);
         if (r < 0) {
             code = refuse_start(o, &error, r);
         } else {
             code = supervise(o, s, signals);
             (void)sbx_free(s);
         }
+        run_listen_close(o);
         (void)sbx_cleaner_free(cleaner);
     }
     (void)close(signals);
@@ -347,10 +353,12 @@ static int run_parsed(const struct run_options *o)
     if (r < 0)
         return refuse_start(o, &error, r);
     int code = CLI_OK;
-    if (o->dry_run)
+    if (o->dry_run) {
+        run_listen_print(o, stdout);
         sbx_plan_print(plan, stdout);
-    else
+    } else {
         code = act(o, plan);
+    }
     (void)sbx_plan_free(plan);
     return code;
 }

@@ -2,6 +2,7 @@
 #ifndef CLI_RUN_H
 #define CLI_RUN_H
 
+#include <sbx/listen.h>
 #include <sbx/sandbox.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,6 +19,13 @@ enum run_exit {
     RUN_TIMEOUT = 123,
 };
 
+/* --listen: a number that is reserved until the socket is there, which is once a cleaner runs. */
+struct run_listen {
+    const char *address;
+    int fd;
+    sbx_listen *socket;
+};
+
 struct run_options {
     struct sbx_spec spec;
     bool dry_run, stats, json, keep_env;
@@ -27,7 +35,8 @@ struct run_options {
     char program[4096];               /* the command's file, for a jail */
     struct run_list jail, masks, env; /* const char * */
     struct run_list rlimits, fds, joins,
-        owned; /* sbx_rlimit, sbx_named_fd, sbx_join; strings to free */
+        owned;               /* sbx_rlimit, sbx_named_fd, sbx_join; strings to free */
+    struct run_list listens; /* struct run_listen; in fds as well */
     struct mount_options mounts;
 };
 
@@ -42,6 +51,15 @@ void run_options_free(struct run_options *options);
 int run_command_find(struct run_options *options, char **command);
 /* join-option.c */
 int run_add_join(struct run_options *options, const char *text);
+/* listen-option.c: NAME=ADDRESS; then all of them, 0 or -errno with @error; for --dry-run. */
+int run_add_listen(struct run_options *options, const char *text);
+int run_listen_open(const struct run_options *options,
+                    sbx_cleaner *cleaner,
+                    struct sbx_error *error);
+void run_listen_print(const struct run_options *options, FILE *out);
+/* The sockets: before their cleaner ends. */
+void run_listen_close(const struct run_options *options);
+void run_listen_free(struct run_options *options);
 /* A string that lives as long as the options; NULL: @text is NULL or no memory, it is freed. */
 char *run_own(struct run_options *options, char *text);
 int run_push_text(struct run_list *list, const char *text);

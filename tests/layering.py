@@ -2,7 +2,8 @@
 """Includes point down only, and one file speaks to sockets with descriptors (docs/architecture.md).
 
 Every #include "..." and <uds/...>, <sbx/...> of the tree is checked, and every call of sendmsg(2) and recvmsg(2) in the
-parts that link libuds: the sandbox library does not, and keeps its own. The raw media of uds-bench call them as well: they
+parts that speak by libuds: the sandbox library takes its listeners only, and keeps its own. The raw media of uds-bench
+call them as well: they
 are what libuds is measured against, and receive only from a process that the same run has forked."""
 import pathlib
 import re

@@ -58,6 +58,8 @@ int cell_make(struct cell *cell,
               const char *instance,
               struct sbx_error *error)
 {
+    int r;
+
     *cell = (struct cell){.env = env, .redial = -1};
     member_init(&cell->member, id, entry);
     cell->timer = evtimer_new(env->base, on_timer, cell);
@@ -66,7 +68,12 @@ int cell_make(struct cell *cell,
         snprintf(error->text, sizeof(error->text), "sandbox %s: out of memory", entry->name);
         return -ENOMEM;
     }
-    return place_make(&cell->place, instance, entry->name, env->cleaner, error);
+    r = sockets_open(&cell->sockets, entry, env->cleaner, error);
+    if (r == 0)
+        r = place_make(&cell->place, instance, entry->name, env->cleaner, error);
+    if (r < 0)
+        launch_name_sandbox(entry, error);
+    return r;
 }
 
 /* ---- end ---- */
@@ -84,6 +91,8 @@ static void ended(struct cell *cell, const struct sbx_result *result)
     cell->sbx = sbx_free(cell->sbx);
     if (wait_ms >= 0)
         add_timer(cell->timer, wait_ms);
+    else if (cell->member.state == MEMBER_FAILED)
+        sockets_close(&cell->sockets); /* nobody will ever answer: say so to who connects */
     cell->env->on_changed(cell, wait_ms, cell->env->arg);
 }
 
@@ -135,6 +144,8 @@ static int run(struct cell *cell, int link, int redial, struct sbx_error *error)
         .doors = cell->env->doors,
         .link = link,
         .redial = redial,
+        .fds = cell->sockets.fds,
+        .nfds = cell->sockets.n,
         .nofile = cell->env->nofile,
     };
     sbx_plan *plan = NULL;
@@ -268,5 +279,6 @@ void cell_clear(struct cell *cell)
     cell->io = cell->timer = NULL;
     close_fd(&cell->redial);
     cell->sbx = sbx_free(cell->sbx);
+    sockets_close(&cell->sockets);
     place_clear(&cell->place);
 }

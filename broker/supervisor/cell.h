@@ -8,6 +8,7 @@
 
 #include "member.h"
 #include "place.h"
+#include "sockets.h"
 #include "stack.h"
 
 struct event;
@@ -37,13 +38,14 @@ struct cell {
     const struct cell_env *env;
     struct member member;
     struct place place;
+    struct sockets sockets;
     sbx *sbx;   /* NULL = does not run */
     int redial; /* our end while it runs, else -1 */
     struct event *io, *timer;
 };
 
 /*
- * Its directory and socket are made, nothing runs. 0 or -errno with @error; cell_clear() is right
+ * Its directory and sockets are made, nothing runs. 0 or -errno with @error; cell_clear() is right
  * after both.
  */
 int cell_make(struct cell *cell,

@@ -126,6 +126,8 @@ int launch_plan(sbx_plan **ret, const struct launch *launch, struct sbx_error *e
     }
     if (!entry->jail.n)
         spec.masks = launch->doors;
+    spec.fds = launch->fds;
+    spec.nfds = launch->nfds;
     if (launch->link >= 0) {
         spec.env_fds = fds;
         spec.nenv_fds = 2;

@@ -18,6 +18,8 @@ struct launch {
         *doors; /* sockets for the host's peers, NULL-terminated; NULL = none (--check) */
     int link,
         redial; /* the sandbox's ends; -1 = none (--check). Borrowed until sbx_start() has returned */
+    const struct sbx_named_fd *fds; /* of `listen:`, borrowed like those two */
+    size_t nfds;
     struct rlimit
         nofile; /* the limit that we were started with: ours is raised, the payload's is not */
 };

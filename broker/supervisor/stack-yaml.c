@@ -5,6 +5,7 @@
  * uds-stack(5) is the same for people.
  */
 #include <errno.h>
+#include <sbx/listen.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -108,6 +109,37 @@ static int read_env(struct reader *r, const struct node *node, void *field, cons
         if (node->items[i]->kind != NODE_SCALAR)
             return schema_fail(r, node->items[i], "must be one text");
         if (texts_add(env, name, "=", node->items[i]->text) < 0)
+            return schema_fail_memory(r);
+        schema_leave(r, mark);
+    }
+    return 0;
+}
+
+static bool is_fd_name(const char *name)
+{
+    return name[0] && strlen(name) <= 255 && !name[strcspn(name, ":=\n")];
+}
+
+static int read_listen(struct reader *r, const struct node *node, void *field, const void *arg)
+{
+    struct texts *listen = field;
+    struct sbx_error error = {0};
+
+    (void)arg;
+    if (node->kind != NODE_MAP)
+        return schema_fail(r, node, "must be a map of names and addresses: {web: tcp:*:80}");
+    listen->line = node->line;
+    for (size_t i = 0; i < node->n; i++) {
+        const char *name = node->keys[i]->text;
+        size_t mark = schema_enter(r, ".%.64s", name);
+
+        if (!is_fd_name(name))
+            return schema_fail(r, node->keys[i], "is no name for a socket; no ':' and '='");
+        if (node->items[i]->kind != NODE_SCALAR)
+            return schema_fail(r, node->items[i], "must be one address");
+        if (sbx_listen_check(node->items[i]->text, &error) < 0)
+            return schema_fail(r, node->items[i], "%s", error.text);
+        if (texts_add(listen, name, "=", node->items[i]->text) < 0)
             return schema_fail_memory(r);
         schema_leave(r, mark);
     }
@@ -337,6 +369,7 @@ static const struct schema_field sandbox_fields[] = {
     {"time", read_clocks, offsetof(struct stack_sandbox, clocks), NULL, false},
     {"root", read_root, offsetof(struct stack_sandbox, jail), NULL, false},
     FIELD(struct stack_sandbox, env, read_env, NULL),
+    FIELD(struct stack_sandbox, listen, read_listen, NULL),
     FIELD(struct stack_sandbox, limits, schema_read_map, &limits_map),
     VERB(struct stack_sandbox, serve),
     VERB(struct stack_sandbox, call),

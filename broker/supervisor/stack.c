@@ -32,6 +32,7 @@ static void sandbox_clear(struct stack_sandbox *sandbox)
     texts_clear(&sandbox->command);
     texts_clear(&sandbox->jail);
     texts_clear(&sandbox->env);
+    texts_clear(&sandbox->listen);
     verbs_clear(&sandbox->verbs);
 }
 

@@ -53,8 +53,9 @@ struct stack_sandbox {
     struct texts command;
     uint32_t isolate; /* enum sbx_ns bits */
     struct stack_clocks clocks;
-    struct texts jail; /* not empty = SBX_ROOT_JAIL */
-    struct texts env;  /* "K=V" */
+    struct texts jail;   /* not empty = SBX_ROOT_JAIL */
+    struct texts env;    /* "K=V" */
+    struct texts listen; /* "NAME=ADDRESS" */
     struct sbx_limits limits;
     struct stack_verbs verbs;
     struct stack_fds fds;

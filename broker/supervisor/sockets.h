@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SUPERVISOR_SOCKETS_H
+#define SUPERVISOR_SOCKETS_H
+
+#include <sbx/listen.h>
+#include <sbx/sandbox.h>
+
+#include "stack.h"
+
+/* The sockets that a stack entry has us listen on, over all lives of its sandbox. See sockets.c. */
+struct sockets {
+    size_t n;
+    sbx_listen **v;
+    struct sbx_named_fd *fds; /* as many, named as the entry names them */
+};
+
+/* 0 or -errno with @error; sockets_close() is right after both. */
+int sockets_open(struct sockets *sockets,
+                 const struct stack_sandbox *entry,
+                 sbx_cleaner *cleaner,
+                 struct sbx_error *error);
+void sockets_close(struct sockets *sockets);
+
+#endif
