@@ -17,6 +17,8 @@ void cli_set_verb(const char *name)
 int cli_help(const struct verb *verb)
 {
     (void)fputs(verb->help, stdout);
+    if (verb->more_help)
+        (void)fputs(verb->more_help, stdout);
     return CLI_OK;
 }
 

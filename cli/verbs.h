@@ -22,6 +22,8 @@ struct verb {
     const char *name;
     const char *summary; /* half a line, for `uds --help` */
     const char *help;    /* all of `uds VERB --help`, ends with a newline; has examples */
+    const char
+        *more_help; /* goes on where one literal would be too long for C (4095); may be NULL */
     int (*run)(int argc, char **argv);
 };
 
