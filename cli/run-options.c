@@ -51,6 +51,7 @@ enum run_option {
     OPT_ASSERT,
     OPT_HOST_ROOT,
     OPT_CGROUP_PARENT,
+    OPT_NO_CGROUP,
     OPT_NAME,
     OPT_RUN_DIR,
 };
@@ -114,6 +115,7 @@ static const struct option long_options[] = {
     {"assert", no_argument, NULL, OPT_ASSERT},
     {"host-root", no_argument, NULL, OPT_HOST_ROOT},
     {"cgroup-parent", required_argument, NULL, OPT_CGROUP_PARENT},
+    {"no-cgroup", no_argument, NULL, OPT_NO_CGROUP},
     {"name", required_argument, NULL, OPT_NAME},
     {"run-dir", required_argument, NULL, OPT_RUN_DIR},
     {"help", no_argument, NULL, 'h'},
@@ -340,6 +342,7 @@ static int handle(struct run_options *o, int c, int argc, char **argv)
                  {OPT_DRY_RUN, &o->dry_run},
                  {OPT_ASSERT, &o->spec.assert_all},
                  {OPT_HOST_ROOT, &o->spec.host_root},
+                 {OPT_NO_CGROUP, &o->spec.no_cgroup},
                  {OPT_DISABLE_USERNS, &o->spec.disable_userns},
                  {OPT_ASSERT_USERNS_DISABLED, &o->spec.assert_userns_disabled}};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)

@@ -68,6 +68,7 @@ const struct verb verb_run = {
         "                       buffered-writes, id-range, landlock, stats\n"
         "  --assert             refuse anything less than asked, whatever --degrade says\n"
         "  --name NAME          in messages and cgroups;  --cgroup-parent PATH\n"
+        "  --no-cgroup          starts sooner; nothing is limited or counted\n"
         "  --run-dir DIR        records for cleaning up (default /run/uds; rootless\n"
         "                       $XDG_RUNTIME_DIR/uds or /tmp/uds-UID)\n"
         "\n"
@@ -290,7 +291,7 @@ static void say_omissions(const struct run_options *o, const struct sbx_report *
         cli_error("%s: started without id-range; on the host it has your id", o->spec.name);
     if (degraded & SBX_DEGRADE_LANDLOCK)
         cli_error("%s: started without landlock", o->spec.name);
-    if ((degraded & SBX_DEGRADE_STATS) && o->stats)
+    if (((degraded & SBX_DEGRADE_STATS) || o->spec.no_cgroup) && o->stats)
         cli_error("%s: started without stats; it has no cgroup to count in", o->spec.name);
 }
 

@@ -26,6 +26,7 @@ struct sbxi_plan_step {
 struct sbx_plan {
     char *name;
     char *cgroup_parent;
+    bool no_cgroup;
     uint32_t isolate, degrade;
     uint32_t degraded; /* omissions that are certain before anything is tried */
     bool privileged;   /* CAP_SYS_ADMIN: the launcher opens host paths */

@@ -175,7 +175,7 @@ static void print_launcher(const sbx_plan *plan, FILE *out)
         fprintf(out, "launcher: map the caller's own id to %u:%u\n", plan->uid, plan->gid);
     else
         fputs("launcher: keep host ids\n", out);
-    fputs("launcher: make a cgroup", out);
+    fputs(plan->no_cgroup ? "launcher: make no cgroup" : "launcher: make a cgroup", out);
     if (limits->cpu_percent)
         fprintf(out, " cpu=%u%%", limits->cpu_percent);
     if (limits->cpu_weight)

@@ -194,11 +194,24 @@ static int check_joins(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_e
 
 static int check_limits(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
 {
+    const char *control;
+    char value[256];
     if (spec->limits.cpu_weight > 10000)
         return sbxi_error(error, EINVAL, "sandbox %s: cpu_weight: use 1 to 10000", plan->name);
     if (spec->limits.memory_bytes && spec->limits.memory_bytes < SBX_MEMORY_MIN)
         return sbxi_error(error, EINVAL, "sandbox %s: memory: a process needs at least 1M",
                           plan->name);
+    if (spec->no_cgroup && sbx_limits_get(&spec->limits, 0, &control, value, sizeof value))
+        return sbxi_error(error, EINVAL,
+                          "sandbox %s: no-cgroup: %s: limits are set on its cgroup; leave out one "
+                          "of the two",
+                          plan->name, control);
+    if (spec->no_cgroup && !spec->bwrap && !(plan->isolate & SBX_NS_PID))
+        return sbxi_error(error, EINVAL,
+                          "sandbox %s: no-cgroup: then only a pid namespace ends all of its "
+                          "processes; isolate pid",
+                          plan->name);
+    plan->no_cgroup = spec->no_cgroup;
     plan->limits = spec->limits;
     plan->timeout_ms = spec->timeout_ms;
     plan->seccomp = spec->seccomp != SBX_SECCOMP_NONE && !spec->bwrap;

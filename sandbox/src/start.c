@@ -155,6 +155,8 @@ static int make_cgroup(const sbx_plan *plan, sbx *s, struct sbx_error *error)
     uint32_t degraded = 0;
     if (limits.pids && limits.pids != SBX_UNLIMITED)
         limits.pids++; /* PID 1 is ours */
+    if (plan->no_cgroup)
+        return 0;
     int r = sbxi_cgroup_probe(&layout, NULL, plan->cgroup_parent, error);
     if (r < 0)
         return r;

@@ -179,6 +179,8 @@ struct sbx_spec {
     bool assert_all;           /* refuse anything less than asked, whatever @degrade says */
     uint32_t degrade;          /* enum sbx_degrade */
     int timeout_ms;            /* wall clock; -1 = none */
+    /* No cgroup: nothing is limited or counted, nothing can be frozen, and its pid namespace ends it. Starts sooner */
+    bool no_cgroup;
     const char *cgroup_parent; /* NULL = ours; on v2 the next free above if it is shared */
 
     const struct sbx_mount *mounts; /* in order */

@@ -198,3 +198,36 @@ Test(start, a_running_sandbox_is_changed_frozen_and_killed)
     sbx_plan_free(plan);
     cr_assert(!has_cgroup("/sys/fs/cgroup", name, 8), "a cgroup is left");
 }
+
+Test(start, without_a_cgroup_on_request)
+{
+    UDS_TEST_GUARD;
+    char name[48];
+    make_name(name, "none");
+    struct sbx_spec spec = make_spec(name);
+    struct sbx_error error = {0};
+    struct sbx_result result = {0};
+    struct sbx_report report;
+    sbx_plan *plan;
+    sbx *s = NULL;
+    spec.no_cgroup = true;
+    spec.limits.pids = 8;
+    cr_assert_eq(sbx_plan_new(&plan, &spec, &error), -EINVAL);
+    cr_assert(strstr(error.text, "no-cgroup: pids"), "%s", error.text);
+    spec.limits = (struct sbx_limits){0};
+    spec.isolate &= ~(uint32_t)SBX_NS_PID;
+    cr_assert_eq(sbx_plan_new(&plan, &spec, &error), -EINVAL);
+    cr_assert(strstr(error.text, "pid namespace"), "%s", error.text);
+    spec.isolate |= SBX_NS_PID;
+    cr_assert_eq(sbx_plan_new(&plan, &spec, &error), 0, "%s", error.text);
+    cr_assert_eq(sbx_start(&s, plan, NULL, &error), 0, "%s", error.text);
+    sbx_get_report(s, &report);
+    cr_assert_str_eq(report.backend, "none");
+    cr_assert(!has_cgroup("/sys/fs/cgroup", name, 8), "it has a cgroup");
+    cr_assert_eq(sbx_freeze(s, true), -EOPNOTSUPP);
+    cr_assert_eq(sbx_wait(s, &result), 1);
+    cr_assert_eq(result.outcome, SBX_EXITED);
+    cr_assert(!result.stats.known);
+    sbx_free(s);
+    sbx_plan_free(plan);
+}
