@@ -42,14 +42,18 @@ int run_add_join(struct run_options *o, const char *text)
         memcpy(name, text, (size_t)(equals - text));
     if (sbx_ns_parse(name, &bit) < 0 || bit == SBX_NS_ALL)
         return cli_usage("--join %s: is not NAMESPACE=PATH, =PID or =fd:N with a NAMESPACE of "
-                         "mount, pid, net, ipc, uts, cgroup, time",
+                         "user, mount, pid, net, ipc, uts, cgroup, time",
                          text);
     int fd = open_namespace(name, equals + 1);
     if (fd == -EINVAL)
         return cli_usage("--join %s: name it by an absolute path, a process's number or fd:N",
                          text);
+    if (fd == -ENOENT && equals[1] != '/')
+        return cli_usage("--join %s: there is no process %s", text, equals + 1);
     if (fd < 0)
-        return cli_usage("--join %s: %s", text, strerror(-fd));
+        return cli_usage("--join %s: %s%s", text, strerror(-fd),
+                         fd == -EACCES ? "; only root and its owner may look at its namespaces"
+                                       : "");
     struct sbx_join join = {.ns = (enum sbx_ns)bit, .fd = fd};
     o->spec.isolate &= ~bit;
     return list_push(&o->joins, &join, sizeof join) ? CLI_OK : cli_usage("out of memory");

@@ -26,6 +26,11 @@ int run_namespace_option(struct run_options *o, const char *name, const char *va
         return set_offset(o, name, value, &o->spec.monotonic_offset_ns);
     if (strcmp(name, "boottime") == 0)
         return set_offset(o, name, value, &o->spec.boottime_offset_ns);
-    o->spec.isolate |= SBX_NS_TIME; /* --unshare-time */
+    if (strcmp(name, "join") == 0)
+        return run_add_join(o, value);
+    if (strcmp(name, "id-range") == 0)
+        o->spec.id_range = true;
+    else
+        o->spec.isolate |= SBX_NS_TIME; /* --unshare-time */
     return CLI_OK;
 }

@@ -5,13 +5,19 @@
 #include "run.h"
 
 /* Options of `uds run` that say which namespaces a sandbox has, and what is in them. */
-#define NAMESPACE_OPTIONS(code)                                                              \
-    {"unshare-time", no_argument, NULL, code}, {"monotonic", required_argument, NULL, code}, \
-    {                                                                                        \
-        "boottime", required_argument, NULL, code                                            \
-    }
+/* clang-format off */
+#define NAMESPACE_OPTIONS(code)                       \
+    {"join", required_argument, NULL, code},          \
+    {"id-range", no_argument, NULL, code},            \
+    {"unshare-time", no_argument, NULL, code},        \
+    {"monotonic", required_argument, NULL, code},     \
+    {"boottime", required_argument, NULL, code}
+/* clang-format on */
 
 #define NAMESPACE_OPTIONS_HELP                                                                     \
+    "  --join NS=PATH|PID|fd:N   an existing namespace: net, ipc, uts, pid, mount, cgroup,\n"      \
+    "                       time, user\n"                                                          \
+    "  --id-range           without root: the ids of /etc/subuid too, by newuidmap\n"              \
     "  --monotonic OFFSET, --boottime OFFSET   clocks inside run that far ahead: 3600, -5m, 30d\n" \
     "                       (a time namespace; --unshare-time: one without an offset)\n"
 

@@ -41,7 +41,6 @@ enum run_option {
     OPT_GID,
     OPT_TIMEOUT,
     OPT_MASK,
-    OPT_JOIN,
     OPT_DISABLE_USERNS,
     OPT_ASSERT_USERNS_DISABLED,
     OPT_STATS,
@@ -105,7 +104,6 @@ static const struct option long_options[] = {
     {"gid", required_argument, NULL, OPT_GID},
     {"timeout", required_argument, NULL, OPT_TIMEOUT},
     {"mask", required_argument, NULL, OPT_MASK},
-    {"join", required_argument, NULL, OPT_JOIN},
     {"disable-userns", no_argument, NULL, OPT_DISABLE_USERNS},
     {"assert-userns-disabled", no_argument, NULL, OPT_ASSERT_USERNS_DISABLED},
     {"stats", no_argument, NULL, OPT_STATS},
@@ -306,8 +304,6 @@ static int handle_value(struct run_options *o, int c, int argc, char **argv)
         return parse_duration(optarg, &o->spec.timeout_ms) < 0 || o->spec.timeout_ms == 0
                    ? bad("timeout", optarg, "is not a duration above 0, as 10s or 500ms")
                    : CLI_OK;
-    case OPT_JOIN:
-        return run_add_join(o, optarg);
     case OPT_MASK:
         return run_push_text(&o->masks, optarg);
     case OPT_DEGRADE:

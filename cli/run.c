@@ -50,9 +50,7 @@ const struct verb verb_run = {
         "isolation:\n"
         "  --share-net, --share-user, --share-mount, --share-pid, --share-ipc, --share-uts,\n"
         "  --share-cgroup\n"
-        "                       the host's namespace instead of a new one\n"
-        "  --join NS=PATH|PID|fd:N   an existing namespace: net, ipc, uts, pid, mount, cgroup,\n"
-        "                       time\n" NAMESPACE_OPTIONS_HELP
+        "                       the host's namespace instead of a new one\n" NAMESPACE_OPTIONS_HELP
         "  --disable-userns     no user namespaces inside; --assert-userns-disabled\n"
         "  --uid N, --gid N     ids inside;  --hostname NAME;  --chdir DIR\n"
         "  --host-root          started by root: keep the host's ids (an exception)\n"

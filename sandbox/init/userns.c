@@ -75,12 +75,10 @@ static int check(struct init *init)
  * Ids of a namespace that was joined; capabilities survive the change. The caller's groups go with its ids, but where the
  * namespace has setgroups(2) denied (EPERM).
  */
-static int switch_ids(const struct sbxi_step *step)
+static int become(uid_t uid, gid_t gid)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[2] = {{0}};
-    uid_t uid = (uid_t)step->args[0];
-    gid_t gid = (gid_t)step->args[1];
     if (setgroups(0, NULL) < 0 && errno != EPERM)
         return -errno;
     if (syscall(SYS_capget, &header, data) < 0 || prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 ||
@@ -89,6 +87,16 @@ static int switch_ids(const struct sbxi_step *step)
     data[0].effective = data[0].permitted;
     data[1].effective = data[1].permitted;
     return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
+}
+
+static int switch_ids(const struct sbxi_step *step)
+{
+    int r = step->flags & SBXI_F_OPTIONAL ? become(0, 0) : -EINVAL;
+    if (r != -EINVAL)
+        return r;
+    if ((step->flags & SBXI_F_OPTIONAL) && !step->args[2])
+        return 0;
+    return become((uid_t)step->args[0], (gid_t)step->args[1]);
 }
 
 static int join(struct init *init, const struct sbxi_step *step)

@@ -13,14 +13,6 @@
 #include "error.h"
 #include "plan.h"
 
-static bool joins(const struct sbx_spec *spec, enum sbx_ns ns)
-{
-    for (size_t i = 0; i < spec->njoins; i++)
-        if (spec->joins[i].ns == ns)
-            return true;
-    return false;
-}
-
 /* PID 1 of a pid namespace reaps; without one somebody must hold what is to be held. */
 static bool needs_init(const struct sbx_spec *spec)
 {
@@ -32,7 +24,7 @@ int sbxi_bwrap_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_err
 {
     const int fds[] = {spec->sync_fd, spec->block_fd, spec->userns2};
     const struct sbx_limits none = {0};
-    bool user = (spec->isolate & SBX_NS_USER) || joins(spec, SBX_NS_USER);
+    bool user = (spec->isolate & SBX_NS_USER) || sbxi_spec_joins(spec, SBX_NS_USER);
     if (memcmp(&spec->limits, &none, sizeof none) != 0 || spec->timeout_ms >= 0)
         return sbxi_error(error, EINVAL,
                           "sandbox %s: limits: bubblewrap has none; use them without it",
@@ -79,7 +71,7 @@ void sbxi_plan_bwrap_begin(sbx_plan *plan, const struct sbx_spec *spec)
 {
     bool named = spec->uid != (uid_t)-1 || spec->gid != (gid_t)-1;
     /* Also where it is our own number: root's 0 is another id there. */
-    if (joins(spec, SBX_NS_USER) && named)
+    if (sbxi_spec_joins(spec, SBX_NS_USER) && named)
         add_ids(plan, SBXI_SWITCH_IDS);
 }
 
@@ -113,7 +105,7 @@ static void add_cwd(sbx_plan *plan, const struct sbx_spec *spec)
 
 void sbxi_plan_bwrap(sbx_plan *plan, const struct sbx_spec *spec)
 {
-    bool user = (spec->isolate & SBX_NS_USER) || joins(spec, SBX_NS_USER);
+    bool user = (spec->isolate & SBX_NS_USER) || sbxi_spec_joins(spec, SBX_NS_USER);
     add_userns(plan, spec);
     if (spec->block_fd >= 0) {
         int32_t slot = sbxi_plan_give(plan, spec->block_fd);

@@ -5,28 +5,38 @@
 #include <signal.h>
 #include <string.h>
 
+#include "blocked.h"
 #include "error.h"
 #include "kernel.h"
 #include "running.h"
 
+static const char *advise(int err, bool into_cgroup)
+{
+    const char *knob = sbxi_blocked_advice("/proc/sys", err);
+    if (*knob)
+        return knob;
+    if (into_cgroup && (err == EACCES || err == EBUSY || err == EOPNOTSUPP))
+        return "; its cgroup takes no process: name another place by --cgroup-parent, or do "
+               "without by --degrade=cgroup";
+    switch (err) {
+    case ENOSPC:
+        return "; a limit of namespaces is reached: see sysctl user.max_user_namespaces and "
+               "user.max_*_namespaces";
+    case EPERM:
+        return "; namespaces are forbidden to this user: see the container's seccomp profile";
+    case ENOSYS:
+        return "; clone3 is hidden from this process: see the container's seccomp profile";
+    case EAGAIN:
+        return "; a limit of processes is reached";
+    default:
+        return "";
+    }
+}
+
 static int clone_error(const sbx_plan *plan, int err, bool into_cgroup, struct sbx_error *error)
 {
-    const char *advice = "";
-    if (into_cgroup && (err == EACCES || err == EBUSY || err == EOPNOTSUPP))
-        advice = "; its cgroup takes no process: name another place by --cgroup-parent, or do "
-                 "without by --degrade=cgroup";
-    else if (err == ENOSPC)
-        advice = "; a limit of namespaces is reached: see sysctl user.max_user_namespaces and "
-                 "user.max_*_namespaces";
-    else if (err == EPERM)
-        advice = "; namespaces are forbidden to this user: see sysctl "
-                 "kernel.unprivileged_userns_clone, or the container's seccomp profile";
-    else if (err == ENOSYS)
-        advice = "; clone3 is hidden from this process: see the container's seccomp profile";
-    else if (err == EAGAIN)
-        advice = "; a limit of processes is reached";
     return sbxi_error(error, err, "sandbox %s: new namespaces: %s%s", plan->name, strerror(err),
-                      advice);
+                      advise(err, into_cgroup));
 }
 
 int sbxi_clone(const sbx_plan *plan, sbx *s, struct sbxi_child child, struct sbx_error *error)
@@ -39,8 +49,9 @@ int sbxi_clone(const sbx_plan *plan, sbx *s, struct sbxi_child child, struct sbx
         .pidfd = (uint64_t)(uintptr_t)&s->init_fd,
         .exit_signal = SIGCHLD,
     };
-    child.become_root = plan->range;
-    child.ambient = !plan->privileged && ((plan->isolate & SBX_NS_USER) || plan->njoins > 0);
+    child.become_root = plan->range || plan->subids.count;
+    child.ambient = plan->joined_user || (!plan->privileged && !child.become_root &&
+                                          ((plan->isolate & SBX_NS_USER) || plan->njoins > 0));
     /* The cgroup namespace is init's step, once it is in its cgroups; of bubblewrap's there are none. */
     size_t n = sizeof flags / sizeof flags[0] - (s->detached ? 0 : 1);
     for (size_t i = 0; i < n; i++)

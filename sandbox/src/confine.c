@@ -7,12 +7,13 @@
 
 void sbxi_plan_identity(sbx_plan *plan)
 {
-    if (plan->privileged || (plan->isolate & SBX_NS_USER))
+    if (plan->privileged || plan->joined_user || (plan->isolate & SBX_NS_USER))
         sbxi_plan_add(plan, SBXI_DROP_BOUNDS, NULL, NULL);
-    if (plan->privileged) {
+    if (plan->own_ids) {
         struct sbxi_plan_step *ids = sbxi_plan_add(plan, SBXI_IDS, NULL, NULL);
         ids->args[0] = plan->uid;
         ids->args[1] = plan->gid;
+        ids->flags = plan->joined_user ? SBXI_F_OPTIONAL : 0;
     }
     sbxi_plan_add(plan, SBXI_NO_CAPS, NULL, NULL);
     sbxi_plan_add(plan, SBXI_NO_NEW_PRIVS, NULL, NULL);

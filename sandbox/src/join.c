@@ -37,14 +37,20 @@ static _Noreturn void fail(int socket, uint32_t ns)
     _exit(1);
 }
 
-/* The user namespace first: it gives the right to enter the others. */
+/*
+ * The user namespace first: it gives the right to enter the others. The caller's groups stay outside, where that is ours to
+ * say; inside it may be forbidden.
+ */
 static void enter(const sbx_plan *plan, int socket)
 {
+    if (plan->joined_user)
+        (void)syscall(SYS_setgroups, 0, NULL);
     for (int round = 0; round < 2; round++)
         for (size_t i = 0; i < plan->njoins; i++) {
             bool user = plan->joins[i].ns == SBX_NS_USER;
-            if (user == (round == 0) && setns(plan->joins[i].fd, 0) < 0)
-                fail(socket, (uint32_t)plan->joins[i].ns);
+            uint32_t ns = (uint32_t)plan->joins[i].ns;
+            if (user == (round == 0) && setns(plan->joins[i].fd, sbxi_ns_flag(ns)) < 0)
+                fail(socket, ns);
         }
 }
 
@@ -118,15 +124,26 @@ static void reap(pid_t pid)
         continue;
 }
 
+static const char *advice(const sbx_plan *plan, const struct answer *answer)
+{
+    if (answer->ns == SBX_NS_USER && answer->err == EINVAL)
+        return "; it must be below ours, and not ours";
+    if (answer->ns == SBX_NS_USER && answer->err == EPERM)
+        return "; only root and who made it may enter it";
+    if (answer->err == EPERM && !plan->joined_user)
+        return "; it belongs to a user namespace that is not ours: join that one too (--join "
+               "user=…), or be root";
+    if (answer->err == EPERM)
+        return "; it does not belong to the user namespace that is joined";
+    return "";
+}
+
 static int explain(const sbx_plan *plan, const struct answer *answer, struct sbx_error *error)
 {
     if (answer->ns == 0)
         return -answer->err; /* the caller knows about clone3 */
     return sbxi_error(error, answer->err, "sandbox %s: join %s namespace: %s%s", plan->name,
-                      sbx_ns_name(answer->ns), strerror(answer->err),
-                      answer->ns == SBX_NS_USER && answer->err == EINVAL
-                          ? "; it must be below ours, and not ours"
-                          : "");
+                      sbx_ns_name(answer->ns), strerror(answer->err), advice(plan, answer));
 }
 
 int sbxi_join_clone(const sbx_plan *plan,

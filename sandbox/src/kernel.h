@@ -27,6 +27,10 @@
 #define LANDLOCK_ACCESS_FS_IOCTL_DEV (1ULL << 15) /* ABI 5 */
 #endif
 
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x00000080
+#endif
+
 static inline long sbxi_clone3(struct clone_args *args)
 {
     return syscall(SYS_clone3, args, sizeof *args);

@@ -132,7 +132,7 @@ static void add_limits(sbx_plan *plan, const struct sbx_spec *spec)
         add_limit(plan, SBXI_F_NO_CGROUP, RLIMIT_DATA, plan->limits.memory_bytes,
                   plan->limits.memory_bytes);
     if (plan->limits.pids) {
-        uint64_t pids = plan->limits.pids + !plan->privileged;
+        uint64_t pids = plan->limits.pids + !plan->own_ids;
         add_limit(plan, SBXI_F_NO_CGROUP, RLIMIT_NPROC, pids, pids);
     }
     for (size_t i = 0; i < spec->nrlimits; i++) {
@@ -277,8 +277,8 @@ static int add_payload(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_e
     add_limits(plan, spec);
     struct sbxi_plan_step *score = sbxi_plan_add(plan, SBXI_OOM_SCORE, NULL, NULL);
     score->args[0] = 200;
-    if (!(plan->isolate & SBX_NS_PID))
-        score->flags = SBXI_F_OPTIONAL; /* the host's /proc may be read-only by now */
+    if (!(plan->isolate & SBX_NS_PID) || !(plan->isolate & SBX_NS_MOUNT))
+        score->flags = SBXI_F_OPTIONAL; /* another's /proc may be read-only, or not know us */
     sbxi_plan_identity(plan);
     sbxi_plan_add(plan, SBXI_CHDIR, spec->chdir ? spec->chdir : "/", NULL);
     sbxi_plan_landlock(plan);
@@ -292,7 +292,10 @@ static int build(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *
         return r;
     if (spec->bwrap)
         sbxi_plan_bwrap_begin(plan, spec);
-    else if (plan->isolate & SBX_NS_CGROUP) /* of bubblewrap's it is part of the clone */
+    else if (plan->joined_user)
+        sbxi_plan_joined_ids(plan);
+    if (!spec->bwrap &&
+        (plan->isolate & SBX_NS_CGROUP)) /* of bubblewrap's it is part of the clone */
         sbxi_plan_add(plan, SBXI_UNSHARE_CG, NULL, NULL);
     if (plan->isolate & SBX_NS_TIME)
         sbxi_plan_time(plan, spec);

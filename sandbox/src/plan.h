@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "steps.h"
+#include "subids.h"
 
 /*
  * A checked spec as a list of steps. Nothing in it points into the spec except the numbers of borrowed descriptors.
@@ -28,13 +29,16 @@ struct sbx_plan {
     char *cgroup_parent;
     bool no_cgroup;
     uint32_t isolate, degrade;
-    uint32_t degraded; /* omissions that are certain before anything is tried */
-    bool privileged;   /* CAP_SYS_ADMIN: the launcher opens host paths */
-    bool range;        /* a user namespace with an id range of its own */
-    bool jail;         /* the root holds only what is named */
-    bool seccomp;      /* a filter is loaded */
-    bool guarded;      /* Landlock against re-opening, and seccomp that goes with it */
-    uid_t uid;         /* payload's, inside */
+    uint32_t degraded;         /* omissions that are certain before anything is tried */
+    bool privileged;           /* CAP_SYS_ADMIN: the launcher opens host paths */
+    bool range;                /* a user namespace with an id range of its own */
+    struct sbxi_subids subids; /* rootless: the range, if it has one */
+    bool joined_user;          /* the user namespace is one of @joins */
+    bool own_ids;              /* the payload's are not those of its init */
+    bool jail;                 /* the root holds only what is named */
+    bool seccomp;              /* a filter is loaded */
+    bool guarded;              /* Landlock against re-opening, and seccomp that goes with it */
+    uid_t uid;                 /* payload's, inside */
     gid_t gid;
     struct sbx_limits limits;
     int timeout_ms;
@@ -111,6 +115,17 @@ int sbxi_bwrap_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_err
 void sbxi_plan_bwrap(sbx_plan *plan, const struct sbx_spec *spec);
 /* Before the root: ids of a user namespace that was joined. */
 void sbxi_plan_bwrap_begin(sbx_plan *plan, const struct sbx_spec *spec);
+
+/* identity.c: privilege, user namespace, ids. */
+int sbxi_identity_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error);
+/* What init becomes in a user namespace that is joined. */
+void sbxi_plan_joined_ids(sbx_plan *plan);
+
+/* joins.c: namespaces that exist already. */
+int sbxi_joins_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error);
+bool sbxi_spec_joins(const struct sbx_spec *spec, enum sbx_ns ns);
+/* CLONE_NEW… of one enum sbx_ns. */
+int sbxi_ns_flag(uint32_t bit);
 
 /* timens.c: a time namespace of its own, from check to step. */
 int sbxi_time_check(const sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error);

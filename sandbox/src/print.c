@@ -28,10 +28,7 @@ static const struct words {
                    "the kernel has none"},
     [SBXI_HOSTNAME] = {"set hostname", "", ""},
     [SBXI_LOOPBACK] = {"bring up lo", "", ""},
-    [SBXI_PRIVATE] = {"make mounts private",
-                      "an LSM forbids mounts in user namespaces "
-                      "(AppArmor: kernel.apparmor_restrict_unprivileged_userns)",
-                      ""},
+    [SBXI_PRIVATE] = {"make mounts private", "an LSM forbids mounts in user namespaces", ""},
     [SBXI_PROC] = {"make /proc",
                    "this container hides parts of its own /proc, so the kernel allows no new "
                    "one; run unmasked, or leave out \"pid\" from isolate",
@@ -50,7 +47,7 @@ static const struct words {
     [SBXI_USERNS_LIMIT] = {"forbid more user namespaces", "", ""},
     [SBXI_USERNS_NEST] = {"enter a user namespace below that limit", "", ""},
     [SBXI_USERNS_CHECK] = {"start with user namespaces disabled", "add --disable-userns", ""},
-    [SBXI_SWITCH_IDS] = {"become uid:gid", "", ""},
+    [SBXI_SWITCH_IDS] = {"become root of the joined user namespace, or uid:gid", "", ""},
     [SBXI_WAIT] = {"wait for a descriptor", "", ""},
     [SBXI_ATTACH] = {"attach", "", ""},
     [SBXI_TMPFS] = {"mount tmpfs at", "", ""},
@@ -161,6 +158,8 @@ const char *sbxi_step_advice(const struct sbxi_plan_step *step, int err)
         return "";
     if (step->op == SBXI_TIME && err == ERANGE)
         return "no clock may become negative, nor go over 146 years";
+    if ((step->op == SBXI_SWITCH_IDS || step->op == SBXI_IDS) && err == EINVAL)
+        return "the user namespace has no such id; name one that it has by --uid and --gid";
     if (err == EPERM || err == EACCES)
         return words[step->op].eperm;
     return err == ENOENT ? words[step->op].enoent : "";
@@ -171,6 +170,13 @@ static void print_launcher(const sbx_plan *plan, FILE *out)
     const struct sbx_limits *limits = &plan->limits;
     if (plan->range)
         fputs("launcher: take a range of 65536 host ids, shared with nobody\n", out);
+    else if (plan->subids.count)
+        fprintf(out,
+                "launcher: map the caller's own id to 0, and %u of /etc/subuid to 1 and up, by "
+                "newuidmap\n",
+                plan->subids.count);
+    else if (plan->joined_user)
+        fputs("launcher: take the ids of the user namespace that is joined\n", out);
     else if (plan->isolate & SBX_NS_USER)
         fprintf(out, "launcher: map the caller's own id to %u:%u\n", plan->uid, plan->gid);
     else
@@ -188,6 +194,9 @@ static void print_launcher(const sbx_plan *plan, FILE *out)
     for (uint32_t bit = 1; bit <= SBX_NS_CGROUP; bit <<= 1) /* time is init's */
         if (plan->isolate & bit)
             fprintf(out, " %s", sbx_ns_name(bit));
+    for (size_t i = 0; i < plan->njoins; i++)
+        fprintf(out, "%s %s", i ? "" : "\nlauncher: join namespaces that exist:",
+                sbx_ns_name((uint32_t)plan->joins[i].ns));
     fputs("\nlauncher: exec uds-sandbox-init\n", out);
 }
 
@@ -203,7 +212,10 @@ void sbx_plan_print(const sbx_plan *plan, FILE *out)
         sbxi_step_describe(step, text, sizeof text);
         fprintf(out, "%s: %s%s%s%s\n", launcher ? "launcher" : who, text,
                 step->flags & SBXI_F_RDONLY ? ", read-only" : "",
-                step->flags & SBXI_F_OPTIONAL ? ", if it exists" : "",
+                (step->flags & SBXI_F_OPTIONAL) && step->op != SBXI_IDS &&
+                        step->op != SBXI_SWITCH_IDS
+                    ? ", if it exists"
+                    : "",
                 step->flags & SBXI_F_NO_CGROUP ? ", where there is no cgroup" : "");
         if (step->op == SBXI_FORK)
             who = "payload";

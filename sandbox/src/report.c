@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "blocked.h"
+#include "cleanup.h"
 #include "error.h"
 #include "running.h"
 
@@ -26,6 +28,19 @@ static void read_namespaces(struct sbx_report *report)
     }
 }
 
+/* The host's id of @inside in a user namespace that somebody else has mapped; -1: it has none. */
+static uint32_t read_map(pid_t pid, const char *file, uint32_t inside)
+{
+    char path[64];
+    unsigned long first, outside, count;
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, file);
+    _cleanup_fclose_ FILE *map = fopen(path, "re");
+    while (map && fscanf(map, "%lu %lu %lu", &first, &outside, &count) == 3)
+        if (inside >= first && inside - first < count)
+            return (uint32_t)(outside + inside - first);
+    return UINT32_MAX;
+}
+
 void sbxi_report_fill(sbx *s, const sbx_plan *plan)
 {
     struct sbx_report *report = &s->report;
@@ -33,6 +48,14 @@ void sbxi_report_fill(sbx *s, const sbx_plan *plan)
     if (plan->range) {
         report->host_uid = report->uid_first + plan->uid;
         report->host_gid = report->uid_first + plan->gid;
+    } else if (plan->subids.count) {
+        report->uid_first = plan->subids.uid;
+        report->uid_count = plan->subids.count;
+        report->host_uid = plan->uid ? plan->subids.uid + plan->uid - 1 : geteuid();
+        report->host_gid = plan->gid ? plan->subids.gid + plan->gid - 1 : getegid();
+    } else if (plan->joined_user && plan->own_ids) {
+        report->host_uid = read_map(s->init_pid, "uid_map", plan->uid);
+        report->host_gid = read_map(s->init_pid, "gid_map", plan->gid);
     } else if (plan->isolate & SBX_NS_USER) {
         report->uid_first = geteuid();
         report->uid_count = 1;
@@ -49,6 +72,27 @@ void sbxi_report_fill(sbx *s, const sbx_plan *plan)
     report->memory_is_rlimit = !s->cgroup && plan->limits.memory_bytes;
     report->guarded = plan->guarded && plan->seccomp;
     read_namespaces(report);
+}
+
+static bool joins_pids(const sbx_plan *plan)
+{
+    for (size_t i = 0; i < plan->njoins; i++)
+        if (plan->joins[i].ns == SBX_NS_PID)
+            return true;
+    return false;
+}
+
+/* Beyond what the step itself knows. */
+static const char *step_advice(const sbx_plan *plan, const struct sbxi_plan_step *step, int err)
+{
+    const char *advice = sbxi_step_advice(step, err), *knob;
+    if (step->op == SBXI_PROC && err == EPERM && !plan->joined_user && joins_pids(plan))
+        return "the pid namespace belongs to another user namespace: join that one too (--join "
+               "user=…)";
+    if (*advice || plan->privileged || !(plan->isolate & SBX_NS_USER) || step->op > SBXI_FORK)
+        return advice;
+    knob = sbxi_blocked_advice("/proc/sys", err);
+    return *knob ? knob + strlen("; ") : "";
 }
 
 static const char *child_advice(int err)
@@ -84,7 +128,7 @@ int sbxi_report_failure(const sbx_plan *plan,
     const struct sbxi_plan_step *step = &plan->steps[event->step];
     const char *advice = step->op == SBXI_EXEC && event->err == ENOENT
                              ? missing_advice(plan, event->detail)
-                             : sbxi_step_advice(step, event->err);
+                             : step_advice(plan, step, event->err);
     if (step->op == SBXI_EXEC && event->detail[0])
         snprintf(text, sizeof text, "exec"); /* init names the file that it was about */
     else

@@ -12,37 +12,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <linux/capability.h>
 #include <sys/random.h>
 
 #include "cleanup.h"
 #include "error.h"
-#include "ids.h"
-#include "kernel.h"
 #include "plan.h"
-
-/* In a user namespace root may be nobody special: can it map the block that sandboxes take their ids from? */
-static bool have_id_block(void)
-{
-    unsigned long inside, outside, count;
-    _cleanup_fclose_ FILE *map = fopen("/proc/self/uid_map", "re");
-    while (map && fscanf(map, "%lu %lu %lu", &inside, &outside, &count) == 3)
-        if (inside <= SBXI_IDS_FIRST &&
-            inside + count >= SBXI_IDS_FIRST + (unsigned long)SBXI_IDS_COUNT * SBXI_IDS_SLICES)
-            return true;
-    return false;
-}
-
-/* Root in a container may lack what makes root root; it is then treated like any other user. */
-static bool have_privilege(void)
-{
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct data[2] = {0};
-    const uint32_t need = 1u << CAP_SYS_ADMIN | 1u << CAP_SETUID | 1u << CAP_SETGID;
-    if (geteuid() != 0 || syscall(SYS_capget, &header, data) < 0)
-        return false;
-    return (data[0].effective & need) == need && have_id_block();
-}
 
 static int check_name(sbx_plan *plan, const char *name, struct sbx_error *error)
 {
@@ -57,45 +31,6 @@ static int check_name(sbx_plan *plan, const char *name, struct sbx_error *error)
         return sbxi_error(error, EINVAL, "sandbox: name: use 1 to 48 of letters, digits, _ and -");
     plan->name = strdup(name);
     return plan->name ? 0 : -ENOMEM;
-}
-
-static int check_identity(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
-{
-    uint32_t isolate = spec->isolate;
-    plan->privileged = have_privilege();
-    if (spec->host_root) {
-        if (!plan->privileged)
-            return sbxi_error(error, EPERM, "sandbox %s: host-root: only root can; run it as root",
-                              plan->name);
-        isolate &= ~(uint32_t)SBX_NS_USER;
-    } else if (!(isolate & SBX_NS_USER) && plan->privileged) {
-        return sbxi_error(error, EINVAL,
-                          "sandbox %s: isolate: started by root it needs a user namespace; add "
-                          "\"user\", or keep host ids with --host-root",
-                          plan->name);
-    } else if (!(isolate & SBX_NS_USER) && isolate) {
-        return sbxi_error(error, EPERM,
-                          "sandbox %s: isolate: without root every namespace needs a user "
-                          "namespace; add \"user\"",
-                          plan->name);
-    }
-    plan->isolate = isolate;
-    plan->jail = spec->root == SBX_ROOT_JAIL;
-    plan->range = plan->privileged && (isolate & SBX_NS_USER);
-    plan->style = plan->range ? SBXI_S_OWNED : 0;
-    plan->on_born = spec->on_born;
-    plan->userdata = spec->userdata;
-    bool fixed = !plan->privileged;
-    plan->uid = spec->uid != (uid_t)-1 ? spec->uid : fixed ? geteuid() : plan->range ? 1000 : 0;
-    plan->gid = spec->gid != (gid_t)-1 ? spec->gid : fixed ? getegid() : plan->range ? 1000 : 0;
-    if (plan->range && (plan->uid > 65535 || plan->gid > 65535))
-        return sbxi_error(error, EINVAL, "sandbox %s: uid: ids inside go from 0 to 65535",
-                          plan->name);
-    if (!plan->privileged && !(isolate & SBX_NS_USER) &&
-        (plan->uid != geteuid() || plan->gid != getegid()))
-        return sbxi_error(error, EPERM, "sandbox %s: uid: without a user namespace it is your own",
-                          plan->name);
-    return 0;
 }
 
 static int check_root(const sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
@@ -158,7 +93,7 @@ static int check_fds(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_err
     return 0;
 }
 
-static int check_joins(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
+static int check_filters(const sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
 {
     for (size_t i = 0; i < spec->nfilters; i++)
         if (spec->filters[i].length == 0 || spec->filters[i].length % 8 ||
@@ -166,29 +101,6 @@ static int check_joins(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_e
             return sbxi_error(error, EINVAL,
                               "sandbox %s: seccomp: a filter has 1 to 4096 instructions of 8 bytes",
                               plan->name);
-    if (spec->disable_userns && !(plan->isolate & SBX_NS_USER))
-        return sbxi_error(error, EINVAL,
-                          "sandbox %s: disable-userns: it needs a user namespace of its own, whose "
-                          "limit it is",
-                          plan->name);
-    if (spec->njoins > sizeof plan->joins / sizeof plan->joins[0])
-        return sbxi_error(error, E2BIG, "sandbox %s: join: at most %zu namespaces", plan->name,
-                          sizeof plan->joins / sizeof plan->joins[0]);
-    for (size_t i = 0; i < spec->njoins; i++) {
-        uint32_t ns = (uint32_t)spec->joins[i].ns;
-        if (ns & plan->isolate & ~(uint32_t)SBX_NS_PID)
-            return sbxi_error(error, EINVAL, "sandbox %s: join: %s: it has one of its own too",
-                              plan->name, sbx_ns_name(ns));
-        if (ns == SBX_NS_USER && !spec->bwrap)
-            return sbxi_error(error, EINVAL,
-                              "sandbox %s: join: user: its payload would have another's ids; join "
-                              "what it owns, or do it as bwrap",
-                              plan->name);
-        if (fcntl(spec->joins[i].fd, F_GETFD) < 0)
-            return sbxi_error(error, EBADF, "sandbox %s: join: %s: descriptor %d is not open",
-                              plan->name, sbx_ns_name(ns), spec->joins[i].fd);
-        plan->joins[plan->njoins++] = spec->joins[i];
-    }
     return 0;
 }
 
@@ -235,20 +147,14 @@ int sbxi_spec_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_erro
     if (!*hostname || strlen(hostname) > 64)
         return sbxi_error(error, EINVAL, "sandbox %s: hostname: use 1 to 64 characters",
                           plan->name);
-    r = spec->bwrap ? sbxi_bwrap_check(plan, spec, error) : check_identity(plan, spec, error);
+    r = spec->bwrap ? sbxi_bwrap_check(plan, spec, error) : sbxi_identity_check(plan, spec, error);
     if (r < 0 || (r = check_root(plan, spec, error)) < 0 ||
         (r = check_fds(plan, spec, error)) < 0 || (r = check_limits(plan, spec, error)) < 0 ||
-        (r = check_joins(plan, spec, error)) < 0 || (r = sbxi_time_check(plan, spec, error)) < 0)
+        (r = check_filters(plan, spec, error)) < 0 ||
+        (r = sbxi_joins_check(plan, spec, error)) < 0 ||
+        (r = sbxi_time_check(plan, spec, error)) < 0)
         return r;
     if (spec->bwrap)
         return 0;
-    if (!plan->range && (plan->isolate & SBX_NS_USER)) {
-        if (spec->assert_all)
-            return sbxi_error(error, EPERM,
-                              "sandbox %s: ids: rootless it has one id instead of a range of its "
-                              "own; run it as root, or without --assert",
-                              plan->name);
-        plan->degraded |= SBX_DEGRADE_ID_RANGE;
-    }
     return sbxi_landlock_check(plan, spec, error);
 }

@@ -62,10 +62,11 @@ enum sbxi_op {
     SBXI_USERNS_LIMIT, /* at most args[0] can be made in ours */
     SBXI_USERNS_NEST,  /* one more, where that limit is out of reach; args: uid, gid */
     SBXI_USERNS_CHECK, /* none can be made */
-    SBXI_SWITCH_IDS,   /* args: uid, gid; of a user namespace that was joined */
-    SBXI_WAIT,         /* until the descriptor in slot can be read */
-    SBXI_FORK,         /* ── from here on in the payload's process ── */
-    SBXI_HOLD,         /* PID 1 keeps the descriptor in slot open */
+    SBXI_SWITCH_IDS, /* args: uid, gid; of a user namespace that was joined. OPTIONAL: its root; if it has
+                          none, these if args[2], or who we are */
+    SBXI_WAIT,       /* until the descriptor in slot can be read */
+    SBXI_FORK,       /* ── from here on in the payload's process ── */
+    SBXI_HOLD,       /* PID 1 keeps the descriptor in slot open */
     SBXI_LOCK_FILE,    /* PID 1 locks a */
     SBXI_RLIMIT,       /* args: resource, soft, hard */
     SBXI_OOM_SCORE,    /* args[0]: the kernel takes the payload before PID 1 */

@@ -89,14 +89,6 @@ sbxi_plan_dev(sbx_plan *plan, sbx_plan *later, const char *target, const struct 
     return slot;
 }
 
-static bool joins_pids(const struct sbx_spec *spec)
-{
-    for (size_t i = 0; i < spec->njoins; i++)
-        if (spec->joins[i].ns == SBX_NS_PID)
-            return true;
-    return false;
-}
-
 /* With a null device of its own: there may be no /dev yet. */
 static void add_masks(sbx_plan *plan, sbx_plan *later, const char *target)
 {
@@ -116,7 +108,7 @@ void sbxi_plan_proc(sbx_plan *plan,
 {
     char path[PATH_MAX];
     struct sbxi_plan_step *step;
-    if ((plan->isolate & SBX_NS_PID) || joins_pids(spec)) {
+    if ((plan->isolate & SBX_NS_PID) || sbxi_spec_joins(spec, SBX_NS_PID)) {
         step = sbxi_plan_add_tree(plan, SBXI_PROC, NULL);
     } else { /* somebody else's processes: to be looked at only */
         step = sbxi_plan_add_tree(plan, SBXI_OPEN, "/proc");

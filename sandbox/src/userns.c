@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "blocked.h"
 #include "cleanup.h"
 #include "error.h"
 #include "running.h"
@@ -34,6 +35,8 @@ int sbxi_map_ids(const sbx_plan *plan, pid_t pid, uint32_t first, struct sbx_err
 {
     const char *file = "uid_map";
     int r;
+    if (plan->subids.count)
+        return sbxi_subids_map(&plan->subids, pid, plan->name, error);
     if (plan->range) {
         r = write_proc(pid, file, "0 %u 65536\n", first);
         if (r == 0)
@@ -46,10 +49,7 @@ int sbxi_map_ids(const sbx_plan *plan, pid_t pid, uint32_t first, struct sbx_err
             r = write_proc(pid, file = "gid_map", "%u %u 1\n", plan->gid, getegid());
     }
     if (r < 0)
-        return sbxi_error(
-            error, -r,
-            "sandbox %s: user namespace: %s: %s; an LSM may forbid it (AppArmor: sysctl "
-            "kernel.apparmor_restrict_unprivileged_userns=0, or a profile)",
-            plan->name, file, strerror(-r));
+        return sbxi_error(error, -r, "sandbox %s: user namespace: %s: %s%s", plan->name, file,
+                          strerror(-r), sbxi_blocked_advice("/proc/sys", -r));
     return 0;
 }

@@ -54,7 +54,7 @@ try()
     refused 'layers without an overlay' 'must be followed' --overlay-src / -- true
     refused 'a user namespace could be made' 'user namespaces disabled' --assert-userns-disabled -- true
     refused 'no such namespace' 'is not NAMESPACE=' --join what=1 -- true
-    refused 'no such process' 'No such file' --join net=999999999 -- true
+    refused 'no such process' 'there is no process 999999999' --join net=999999999 -- true
 }
 
 echo yes >"$dir/yes"

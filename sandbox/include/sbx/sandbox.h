@@ -170,15 +170,18 @@ struct sbx_spec {
     const struct sbx_named_fd *env_fds; /* after those */
     size_t nenv_fds;
     int stdio[3]; /* borrowed; -1 = /dev/null */
-    uid_t uid;    /* inside; payload's. (uid_t)-1 = 1000 as root, the caller's own id rootless */
+    /* inside; payload's. (uid_t)-1 = 1000 where there is a range of ids, else the caller's own */
+    uid_t uid;
     gid_t gid;
     bool host_root; /* started by root: keep host ids (no user namespace). Explicit exception */
+    /* Rootless: the caller's ids of /etc/subuid inside (1 and up; 0 is the caller's own, and init's), by newuidmap(1). */
+    bool id_range;
     enum sbx_seccomp seccomp;
     /* Landlock: nothing outside the sandbox's own mounts may be opened, not even by /proc/self/fd */
     bool landlock_no_reopen;
-    bool assert_all;           /* refuse anything less than asked, whatever @degrade says */
-    uint32_t degrade;          /* enum sbx_degrade */
-    int timeout_ms;            /* wall clock; -1 = none */
+    bool assert_all;  /* refuse anything less than asked, whatever @degrade says */
+    uint32_t degrade; /* enum sbx_degrade */
+    int timeout_ms;   /* wall clock; -1 = none */
     /* No cgroup: nothing is limited or counted, nothing can be frozen, and its pid namespace ends it. Starts sooner */
     bool no_cgroup;
     const char *cgroup_parent; /* NULL = ours; on v2 the next free above if it is shared */
