@@ -39,7 +39,6 @@ enum run_option {
     OPT_HOSTNAME,
     OPT_UID,
     OPT_GID,
-    OPT_TIMEOUT,
     OPT_MASK,
     OPT_DISABLE_USERNS,
     OPT_ASSERT_USERNS_DISABLED,
@@ -102,7 +101,7 @@ static const struct option long_options[] = {
     {"hostname", required_argument, NULL, OPT_HOSTNAME},
     {"uid", required_argument, NULL, OPT_UID},
     {"gid", required_argument, NULL, OPT_GID},
-    {"timeout", required_argument, NULL, OPT_TIMEOUT},
+    CLI_LIFE_OPTIONS,
     {"mask", required_argument, NULL, OPT_MASK},
     {"disable-userns", no_argument, NULL, OPT_DISABLE_USERNS},
     {"assert-userns-disabled", no_argument, NULL, OPT_ASSERT_USERNS_DISABLED},
@@ -300,10 +299,6 @@ static int handle_value(struct run_options *o, int c, int argc, char **argv)
         return set_id("uid", optarg, &o->spec.uid);
     case OPT_GID:
         return set_id("gid", optarg, &o->spec.gid);
-    case OPT_TIMEOUT:
-        return parse_duration(optarg, &o->spec.timeout_ms) < 0 || o->spec.timeout_ms == 0
-                   ? bad("timeout", optarg, "is not a duration above 0, as 10s or 500ms")
-                   : CLI_OK;
     case OPT_MASK:
         return run_push_text(&o->masks, optarg);
     case OPT_DEGRADE:
@@ -365,12 +360,15 @@ static bool is_set(const struct run_options *o, const char *entry)
     return false;
 }
 
+/* All of ours, or that of it which says what is typed at. */
 static int keep_environment(struct run_options *o)
 {
     int r = CLI_OK;
-    for (char **e = environ; r == CLI_OK && o->keep_env && *e; e++)
-        if (!is_set(o, *e))
+    for (char **e = environ; r == CLI_OK && *e; e++) {
+        bool keep = o->keep_env || (o->life.terminal && strncmp(*e, "TERM=", 5) == 0);
+        if (keep && !is_set(o, *e))
             r = run_push_text(&o->env, *e);
+    }
     return r;
 }
 
@@ -402,25 +400,28 @@ int run_options_parse(struct run_options *o, int argc, char **argv, bool *ret_he
 {
     int c, index = 0;
     *ret_help = false;
-    *o = (struct run_options){.spec = SBX_SPEC_INIT, .mounts = MOUNT_OPTIONS_INIT};
+    *o = (struct run_options){
+        .spec = SBX_SPEC_INIT, .mounts = MOUNT_OPTIONS_INIT, .life = LIFE_OPTIONS_INIT};
     for (int i = 0; i < 3; i++)
         o->spec.stdio[i] = i;
-    while ((c = getopt_long(argc, argv, "+:h", long_options, &index)) != -1) {
+    while ((c = getopt_long(argc, argv, "+:ht", long_options, &index)) != -1) {
         if (c == 'h') {
             *ret_help = true;
             return CLI_OK;
         }
-        const char *name = long_options[index].name;
-        int r = c == CLI_OPT_LIMIT   ? cli_set_limit(&o->spec.limits, name, optarg)
-                : c == OPT_MOUNT     ? add_mount(o, name, argc, argv)
-                : c == OPT_NAMESPACE ? run_namespace_option(o, name, optarg)
-                                     : handle(o, c, argc, argv);
+        const char *name = c == 't' ? "pty" : long_options[index].name;
+        int r = c == CLI_OPT_LIFE || c == 't' ? life_option(&o->life, &o->spec, name, optarg)
+                : c == CLI_OPT_LIMIT          ? cli_set_limit(&o->spec.limits, name, optarg)
+                : c == OPT_MOUNT              ? add_mount(o, name, argc, argv)
+                : c == OPT_NAMESPACE          ? run_namespace_option(o, name, optarg)
+                                              : handle(o, c, argc, argv);
         if (r != CLI_OK)
             return r;
     }
     if (!mount_options_end(&o->mounts))
         return cli_usage("%s", o->mounts.problem);
-    return finish(o, argc, argv);
+    int r = life_options_end(&o->life, &o->spec);
+    return r == CLI_OK ? finish(o, argc, argv) : r;
 }
 
 void run_options_free(struct run_options *o)

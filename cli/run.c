@@ -2,21 +2,15 @@
 /*
  * `uds run`: one sandbox, from the command line to an exit code. The command's own code is passed on; what happened to
  * it otherwise has a code of ours and one line on stderr that says what, with the numbers.
- *
- * Signals are blocked and read from a descriptor: those that ask a program something are handed to the command, which
- * lives in a session of its own and would not get them from the terminal. The third SIGINT or SIGTERM is not asked about.
  */
 #include "run.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <sys/signalfd.h>
-
+#include "attend.h"
 #include "controls.h"
 #include "json.h"
 #include "namespace-options.h"
@@ -44,10 +38,9 @@ const struct verb verb_run = {
             "  --mask PATH          hide PATH\n"
             "more of the root, in the order of the options:\n" MOUNT_OPTIONS_HELP
             "limits:\n" CLI_LIMIT_HELP
-            "  --rlimit NAME=SOFT[:HARD]   nofile, core, fsize, …; \"unlimited\"\n"
-            "  --timeout 10s        wall clock\n",
+            "  --rlimit NAME=SOFT[:HARD]   nofile, core, fsize, …; \"unlimited\"\n",
     .more_help =
-        "isolation:\n"
+        "terminal and life:\n" LIFE_OPTIONS_HELP "isolation:\n"
         "  --share-net, --share-user, --share-mount, --share-pid, --share-ipc, --share-uts,\n"
         "  --share-cgroup\n"
         "                       the host's namespace instead of a new one\n" NAMESPACE_OPTIONS_HELP
@@ -82,9 +75,6 @@ const struct verb verb_run = {
     .run = run,
 };
 
-static const int forwarded[] = {SIGINT,  SIGTERM, SIGHUP,   SIGQUIT,
-                                SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT};
-
 static int refuse(const struct sbx_error *error, int r)
 {
     cli_error("%s", error->text[0] ? error->text : strerror(-r));
@@ -116,45 +106,24 @@ static int refuse_start(const struct run_options *o, const struct sbx_error *err
     return error->exec ? RUN_EXEC_FAILED : code;
 }
 
-static int open_signals(void)
+static int run_timeout(void *thing)
 {
-    sigset_t set;
-    (void)sigemptyset(&set);
-    for (size_t i = 0; i < sizeof forwarded / sizeof forwarded[0]; i++)
-        (void)sigaddset(&set, forwarded[i]);
-    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-        return -errno;
-    int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    return fd < 0 ? -errno : fd;
+    return sbx_get_timeout(thing);
 }
 
-/* What was asked of us is asked of the command; who insists gets it killed. */
-static void forward_signals(sbx *s, int fd, unsigned *insisted, uint64_t *asked)
+static int run_process(void *thing, struct sbx_result *ret)
 {
-    struct signalfd_siginfo info;
-    while (read(fd, &info, sizeof info) == (ssize_t)sizeof info) {
-        int signo = (int)info.ssi_signo;
-        if ((signo == SIGINT || signo == SIGTERM) && ++*insisted >= 3)
-            (void)sbx_kill(s);
-        else
-            (void)sbx_signal(s, signo);
-        *asked |= UINT64_C(1) << signo;
-    }
+    return sbx_process(thing, ret);
 }
 
-static int wait_for_end(sbx *s, int signals, struct sbx_result *ret, uint64_t *ret_asked)
+static int run_signal(void *thing, int signo)
 {
-    unsigned insisted = 0;
-    for (;;) {
-        struct pollfd fds[2] = {{.fd = sbx_get_fd(s), .events = POLLIN},
-                                {.fd = signals, .events = POLLIN}};
-        int r = sbx_process(s, ret);
-        if (r != 0)
-            return r;
-        if (poll(fds, 2, sbx_get_timeout(s)) < 0 && errno != EINTR)
-            return -errno;
-        forward_signals(s, signals, &insisted, ret_asked);
-    }
+    return sbx_signal(thing, signo);
+}
+
+static int run_kill(void *thing)
+{
+    return sbx_kill(thing);
 }
 
 static const char *outcome_name(enum sbx_outcome outcome)
@@ -303,7 +272,14 @@ static int supervise(const struct run_options *o, sbx *s, int signals)
     say_omissions(o, &report);
     if (o->json)
         (void)sbx_get_limits(s, &limits);
-    int r = wait_for_end(s, signals, &result, &asked);
+    const struct attended attended = {.thing = s,
+                                      .fd = sbx_get_fd(s),
+                                      .timeout = run_timeout,
+                                      .process = run_process,
+                                      .signal = run_signal,
+                                      .kill = run_kill,
+                                      .terminal = sbx_take_terminal(s)};
+    int r = attend(&attended, signals, &result, &asked);
     if (r < 0) {
         cli_error("%s: cannot wait for it: %s", o->spec.name, strerror(-r));
         return RUN_REFUSED;
@@ -321,7 +297,7 @@ static int act(const struct run_options *o, const sbx_plan *plan)
     struct sbx_error error = {0};
     sbx_cleaner *cleaner;
     sbx *s;
-    int signals = open_signals();
+    int signals = attend_open_signals();
     if (signals < 0)
         return refuse(&error, signals);
     int code, r = sbx_cleaner_new(&cleaner, o->run_dir, &error);

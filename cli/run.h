@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "life-options.h"
 #include "mount-options.h"
 
 /* The command line of `uds run` as a spec, and what holds its strings. */
@@ -38,6 +39,7 @@ struct run_options {
         owned;               /* sbx_rlimit, sbx_named_fd, sbx_join; strings to free */
     struct run_list listens; /* struct run_listen; in fds as well */
     struct mount_options mounts;
+    struct life_options life;
 };
 
 /* CLI_OK, or what to exit with after saying what is wrong; *@ret_help: --help was asked for. */

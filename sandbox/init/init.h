@@ -83,6 +83,9 @@ void init_reset_signals(void);
 /* Who started us is who we die with. */
 int init_die_with_parent(void);
 
+/* terminal.c: the payload's, made where it will find it by its name. */
+int init_act_terminal(struct init *init, const struct sbxi_step *step);
+
 /* watch.c: after the payload's execve, till the end. @style: enum sbxi_style. */
 _Noreturn void init_watch(pid_t payload, int signals, uint32_t style);
 void init_send(const struct sbxi_event *event);

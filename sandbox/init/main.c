@@ -115,8 +115,7 @@ static _Noreturn void act_payload(struct init *init, const struct sbxi_step *ste
 static _Noreturn void
 run_payload(struct init *init, const struct sbxi_step *step, int error_fd, const sigset_t *mask)
 {
-    init->error_fd = error_fd;
-    close(SBXI_FD_CONTROL);
+    init->error_fd = error_fd; /* the control socket closes with all the others, at SBXI_FDS */
     if (style & SBXI_S_BWRAP) {
         sigprocmask(SIG_SETMASK, mask, NULL);
     } else {

@@ -168,6 +168,8 @@ int init_act_payload(struct init *init, const struct sbxi_step *step)
         return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
     case SBXI_CHDIR:
         return change_directory(init, init_a(init, step));
+    case SBXI_TERMINAL:
+        return init_act_terminal(init, step);
     case SBXI_LANDLOCK:
         return init_act_landlock();
     case SBXI_FDS:

@@ -92,7 +92,7 @@ static void reap(pid_t payload)
 static void pass_on(pid_t payload, int signo)
 {
     bool keys = signo == SIGINT || signo == SIGQUIT || signo == SIGHUP || signo == SIGWINCH ||
-                signo == SIGCONT;
+                signo == SIGCONT || signo == SIGSTOP;
     if (!keys || kill(-payload, signo) < 0)
         kill(payload, signo);
 }

@@ -29,6 +29,8 @@ int sbxi_bwrap_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_err
         return sbxi_error(error, EINVAL,
                           "sandbox %s: limits: bubblewrap has none; use them without it",
                           plan->name);
+    if (spec->terminal)
+        return sbxi_error(error, EINVAL, "sandbox %s: terminal: bubblewrap makes none", plan->name);
     if (!(spec->isolate & SBX_NS_MOUNT))
         return sbxi_error(error, EINVAL, "sandbox %s: isolate: add \"mount\"", plan->name);
     if (!user && ((spec->uid != (uid_t)-1 && spec->uid != getuid()) ||

@@ -268,6 +268,7 @@ static void add_userns(sbx_plan *plan, const struct sbx_spec *spec)
 /* The order is init/payload.c's. */
 static int add_payload(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
 {
+    int r;
     if (spec->bwrap) {
         sbxi_plan_bwrap(plan, spec);
         return finish_payload(plan, spec, error);
@@ -281,6 +282,8 @@ static int add_payload(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_e
         score->flags = SBXI_F_OPTIONAL; /* another's /proc may be read-only, or not know us */
     sbxi_plan_identity(plan);
     sbxi_plan_add(plan, SBXI_CHDIR, spec->chdir ? spec->chdir : "/", NULL);
+    if (spec->terminal && (r = sbxi_plan_terminal(plan, spec->terminal_like, error)) < 0)
+        return r;
     sbxi_plan_landlock(plan);
     return finish_payload(plan, spec, error);
 }

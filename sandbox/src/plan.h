@@ -131,6 +131,11 @@ int sbxi_ns_flag(uint32_t bit);
 int sbxi_time_check(const sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error);
 void sbxi_plan_time(sbx_plan *plan, const struct sbx_spec *spec);
 
+/* terminal.c: the step that makes the payload's terminal, as @like is if that is one. */
+int sbxi_plan_terminal(sbx_plan *plan, int like, struct sbx_error *error);
+/* What @like is, and what a terminal is that nobody looks at, if it is -1. -errno: it is no terminal. */
+int sbxi_terminal_read(struct sbxi_terminal *ret, int like);
+
 /* root.c: the steps that build / */
 int sbxi_plan_root(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error);
 

@@ -69,6 +69,7 @@ static const struct words {
     [SBXI_NO_NEW_PRIVS] = {"set no_new_privs", "", ""},
     [SBXI_CHDIR] = {"change directory to", "", "name a directory that exists inside"},
     [SBXI_FIND_CWD] = {"change directory to the first there is of", "", ""},
+    [SBXI_TERMINAL] = {"make a terminal", "", "there is no /dev/ptmx inside: add --dev /dev"},
     [SBXI_PARENT_DEATH] = {"die with the parent", "", ""},
     [SBXI_LANDLOCK] = {"Landlock: only the sandbox's own files can be opened", "", ""},
     [SBXI_FDS] = {"close all but the passed descriptors", "", ""},
@@ -142,6 +143,9 @@ void sbxi_step_describe(const struct sbxi_plan_step *step, char *ret, size_t siz
     case SBXI_SWITCH_IDS:
     case SBXI_IDS:
         snprintf(ret, size, "%s %llu:%llu", what, x, y);
+        break;
+    case SBXI_TERMINAL:
+        snprintf(ret, size, "%s", what);
         break;
     case SBXI_SECCOMP:
         snprintf(ret, size, "%s (%zu bytes)", what, step->a_length);

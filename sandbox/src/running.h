@@ -28,6 +28,7 @@ struct sbx {
     sbxi_cgroup *cgroup;                /* NULL: none */
     pid_t init_pid;                     /* 0: none, or reaped */
     int init_fd, control, epoll;        /* pidfd; our end; all of them in one fd to poll */
+    int terminal;                       /* the master of the payload's, -1 = none, or taken */
     int oom_event;      /* v1: somebody may have been killed for memory; -1 = none */
     bool oom;           /* somebody was: all go with it */
     uint64_t oom_until; /* ms: till then look whether it was somebody of ours; 0 = no need */
@@ -49,8 +50,9 @@ struct sbx {
     struct sbx_result result;
 };
 
-/* Receives one event, made safe to use: 1, 0 = nothing there, -EPIPE = init hung up, -EBADMSG = not an event. */
-int sbxi_event_receive(int control, struct sbxi_event *ret);
+/* event.c: one event, made safe to use: 1, 0 = nothing there, -EPIPE = init hung up, -EBADMSG = not an event. A terminal
+ * that comes with it fills *@ret_terminal if that is -1. */
+int sbxi_event_receive(int control, struct sbxi_event *ret, int *ret_terminal);
 /* Kills what lives, reads the last counters, removes everything. */
 void sbxi_teardown(sbx *s);
 

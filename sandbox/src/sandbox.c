@@ -27,25 +27,6 @@ enum {
     OOM_STEP_MS = 2
 };
 
-int sbxi_event_receive(int control, struct sbxi_event *ret)
-{
-    struct sbxi_event event;
-    ssize_t n = recv(control, &event, sizeof event, MSG_DONTWAIT | MSG_TRUNC);
-    if (n < 0)
-        return errno == EAGAIN || errno == EINTR ? 0 : -EPIPE;
-    if (n == 0)
-        return -EPIPE;
-    if (n != (ssize_t)sizeof event || event.type < SBXI_RUNNING || event.type > SBXI_ENDED)
-        return -EBADMSG;
-    if (event.err <= 0 || event.err > 4095)
-        event.err = EPROTO;
-    if (!WIFEXITED(event.status) && !WIFSIGNALED(event.status))
-        event.status = SIGKILL;
-    event.detail[sizeof event.detail - 1] = '\0';
-    *ret = event;
-    return 1;
-}
-
 /* Without a pid namespace and a cgroup only init knows who belongs to it: it ends them when it finds itself alone. */
 static void let_init_end(sbx *s)
 {
@@ -162,7 +143,7 @@ static bool is_over(sbx *s)
     int r;
     bool over =
         poll(&gone, 1, 0) > 0; /* before the last look at the socket: what it said lies there */
-    while ((r = s->direct ? 0 : sbxi_event_receive(s->control, &event)) == 1)
+    while ((r = s->direct ? 0 : sbxi_event_receive(s->control, &event, &s->terminal)) == 1)
         if (event.type == SBXI_ENDED && !s->ended) {
             s->last = event;
             s->ended = true;
@@ -248,6 +229,11 @@ int sbx_freeze(sbx *s, bool frozen)
     return r < 0 ? r : sbxi_cgroup_freeze(s->cgroup, frozen);
 }
 
+int sbx_take_terminal(sbx *s)
+{
+    return s->terminal < 0 ? -ENOENT : sbxi_take_fd(&s->terminal);
+}
+
 int sbx_signal(sbx *s, int signo)
 {
     struct sbxi_command command = {.type = SBXI_SIGNAL, .value = (uint32_t)signo};
@@ -288,6 +274,7 @@ sbx *sbx_free(sbx *s)
         sbxi_teardown(s);
     sbxi_closep(&s->epoll);
     sbxi_closep(&s->oom_event);
+    sbxi_closep(&s->terminal);
     sbxi_closep(&s->init_fd);
     sbxi_closep(&s->control);
     free(s);

@@ -124,8 +124,10 @@ static int await_running(const sbx_plan *plan, sbx *s, struct sbx_error *error)
                               plan->name, SETUP_TIMEOUT_MS / 1000);
         if (poll(&fd, 1, s->detached ? -1 : (int)(until - now)) < 0 && errno != EINTR)
             return -errno;
-        int r = sbxi_event_receive(s->control, &event);
+        int r = sbxi_event_receive(s->control, &event, &s->terminal);
         if (r == 0)
+            continue;
+        if (r == 1 && event.type == SBXI_TERMINAL_MADE)
             continue;
         if (r == 1 && event.type == SBXI_FAILED)
             return sbxi_report_failure(plan, &event, error);
@@ -241,7 +243,7 @@ int sbx_start(sbx **ret, const sbx_plan *plan, sbx_cleaner *cleaner, struct sbx_
     if (!s)
         return sbxi_error(error, ENOMEM, "sandbox %s: no memory", plan->name);
     words->err = 0;
-    s->init_fd = s->control = s->epoll = s->oom_event = -1;
+    s->init_fd = s->control = s->epoll = s->oom_event = s->terminal = -1;
     int r = start(plan, s, cleaner, words);
     if (r < 0) {
         if (!words->err)

@@ -15,6 +15,9 @@
  */
 
 #include <stdint.h>
+#include <termios.h>
+
+#include <sys/ioctl.h>
 
 enum {
     SBXI_FD_CONTROL = 3,
@@ -78,6 +81,7 @@ enum sbxi_op {
     SBXI_NO_NEW_PRIVS, /* */
     SBXI_CHDIR,        /* a, and it must be below / */
     SBXI_FIND_CWD,     /* the first of args[0] directories in a that is there, or / */
+    SBXI_TERMINAL,     /* a terminal of its own as 0 to 2; a = struct sbxi_terminal */
     SBXI_PARENT_DEATH, /* who started us is who we die with */
     SBXI_LANDLOCK,     /* nothing but the sandbox's own mounts can be opened */
     SBXI_FDS, /* a = args[0] numbers (int32_t, ascending) that the passed ones get; all others close */
@@ -129,7 +133,8 @@ enum sbxi_style {          /* bits */
 enum sbxi_event_type {
     SBXI_RUNNING = 1,
     SBXI_FAILED,
-    SBXI_ENDED
+    SBXI_ENDED,
+    SBXI_TERMINAL_MADE /* before the execve; its master comes with it */
 };
 
 struct sbxi_event {
@@ -140,6 +145,13 @@ struct sbxi_event {
     uint64_t cpu_usec, peak_kib; /* ENDED: rusage of all that was reaped */
     uint64_t cgroup_ns, time_ns; /* RUNNING: inode, 0 = not its own */
     char detail[224];            /* FAILED: what exactly, NUL-terminated */
+};
+
+/* What a terminal is at first. */
+struct sbxi_terminal {
+    struct winsize size;
+    uint32_t has_modes;
+    struct termios modes;
 };
 
 enum sbxi_command_type {

@@ -170,6 +170,9 @@ struct sbx_spec {
     const struct sbx_named_fd *env_fds; /* after those */
     size_t nenv_fds;
     int stdio[3]; /* borrowed; -1 = /dev/null */
+    /* instead of @stdio a terminal of the sandbox's own, that controls the payload's session: sbx_take_terminal() */
+    bool terminal;
+    int terminal_like; /* of the size and the modes of this one; borrowed, -1 = 24 lines of 80 */
     /* inside; payload's. (uid_t)-1 = 1000 where there is a range of ids, else the caller's own */
     uid_t uid;
     gid_t gid;
@@ -225,10 +228,10 @@ struct sbx_spec {
     int (*on_born)(const struct sbx_report *report, void *userdata);
     void *userdata;
 };
-#define SBX_SPEC_INIT                                                                     \
-    {                                                                                     \
-        .isolate = SBX_NS_ALL, .stdio = {-1, -1, -1}, .uid = (uid_t)-1, .gid = (gid_t)-1, \
-        .timeout_ms = -1, .sync_fd = -1, .block_fd = -1, .userns2 = -1                    \
+#define SBX_SPEC_INIT                                                                       \
+    {                                                                                       \
+        .isolate = SBX_NS_ALL, .stdio = {-1, -1, -1}, .uid = (uid_t)-1, .gid = (gid_t)-1,   \
+        .timeout_ms = -1, .sync_fd = -1, .block_fd = -1, .userns2 = -1, .terminal_like = -1 \
     }
 
 /* ---- cleaner: removes what exists when nobody else can ----
@@ -360,6 +363,13 @@ int sbx_get_timeout(const sbx *s);
 int sbx_process(sbx *s, struct sbx_result *ret_result);
 /* The blocking form: returns 1 when it has ended, or -errno of poll(2). */
 int sbx_wait(sbx *s, struct sbx_result *ret_result);
+
+/*
+ * The other end of the payload's terminal, if @terminal asked for one: what is written to it was typed, what is read was
+ * printed, TIOCSWINSZ tells of a new size. Non-blocking. It can be read to its end (EIO) after the sandbox has ended.
+ * Ownership: the caller's, who closes it; the payload then gets SIGHUP.   Errors: -ENOENT there is none, or it was taken.
+ */
+int sbx_take_terminal(sbx *s);
 
 /* What was granted; complete once sbx_start() has returned. */
 void sbx_get_report(const sbx *s, struct sbx_report *ret);

@@ -1,0 +1,299 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""`uds run` at a terminal, driven through a pty as a person would, as root and as nobody: keys, job control, sizes,
+modes, suspension, hang-up; with a terminal of the sandbox's own (--pty) and without.
+"""
+import errno
+import fcntl
+import os
+import pathlib
+import pty
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+
+BIN = pathlib.Path(os.environ["UDS_BIN"])
+NOBODY = 65534
+ROOT = os.geteuid() == 0
+PATIENCE = 100 if os.environ.get("UDS_VM") else 10
+failures = []
+
+
+def check(name, condition, detail=""):
+    if not condition:
+        failures.append(name)
+        print(f"FAILED {name}: {str(detail)[-600:]!r}", flush=True)
+
+
+class GaveUp(Exception):
+    """What should be printed is not; what comes after it would only wait."""
+
+
+class Terminal:
+    """A command at a terminal of its own; what it printed so far is in @seen."""
+
+    def __init__(self, caller, argv, rows=30, columns=100, **env):
+        self.seen = b""
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+            caller.become()
+            os.execve(argv[0], argv, {"PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": str(caller.dir),
+                                      "TERM": "vt220", "PS1": "outer$ ", **env})
+        self.modes = termios.tcgetattr(self.fd)
+
+    def type(self, text):
+        os.write(self.fd, text.encode())
+
+    def resize(self, rows, columns):
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def read(self, until):
+        """Some more; False at the end of it, or of our patience."""
+        if not select.select([self.fd], [], [], max(0, until - time.monotonic()))[0]:
+            return False
+        try:
+            self.seen += os.read(self.fd, 65536)
+        except OSError as e:
+            if e.errno == errno.EIO:
+                return False
+            raise
+        return True
+
+    def expect(self, text, seconds=PATIENCE):
+        """What was printed up to and with @text, which is then forgotten."""
+        until = time.monotonic() + seconds
+        while text.encode() not in self.seen:
+            if not self.read(until):
+                os.kill(self.pid, signal.SIGKILL)
+                raise GaveUp(f"{text!r} is not printed, but {self.seen[-600:]!r}")
+        at = self.seen.index(text.encode()) + len(text)
+        seen, self.seen = self.seen[:at], self.seen[at:]
+        return seen.decode(errors="replace")
+
+    def is_raw(self):
+        return not termios.tcgetattr(self.fd)[3] & termios.ICANON
+
+    def becomes_raw(self, raw):
+        until = time.monotonic() + PATIENCE
+        while self.is_raw() != raw and time.monotonic() < until:
+            select.select([], [], [], 0.01)
+        return self.is_raw() == raw
+
+    def end(self):
+        """The exit status, after all that it prints."""
+        until = time.monotonic() + PATIENCE
+        while self.read(until):
+            pass
+        if time.monotonic() > until:
+            os.kill(self.pid, signal.SIGKILL)
+        status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        os.close(self.fd)
+        return status
+
+
+class Caller:
+    def __init__(self, base, uid):
+        self.uid = uid
+        self.who = "root" if uid == 0 else "nobody"
+        self.dir = base / self.who
+        self.dir.mkdir()
+        os.chown(self.dir, uid, uid)
+        self.uds = str(base / "bin" / "uds")
+
+    def become(self):
+        if self.uid and ROOT:
+            os.setgroups([])
+            os.setresgid(self.uid, self.uid, self.uid)
+            os.setresuid(self.uid, self.uid, self.uid)
+
+    def terminal(self, *words):
+        return Terminal(self, [self.uds, "run", "--name", f"tty{os.getpid()}", *words])
+
+    def shell(self):
+        """A shell with job control inside."""
+        t = self.terminal("-t", "--setenv", "PS1", "inner$ ", "--", "bash", "--norc", "--noediting")
+        t.expect("inner$ ")
+        return t
+
+    def check(self, name, condition, detail=""):
+        check(f"{self.who}: {name}", condition, detail)
+
+
+def test_own_terminal(c):
+    t = c.shell()
+    t.type("tty; stty size; echo $TERM; : > $(tty) && echo writes; ps -o tty= -p $$\n")
+    said = t.expect("inner$ ").split()
+    for word in ("/dev/pts/0", "30", "100", "vt220", "writes"):
+        c.check(f"a terminal of its own: {word}", word in said, said)
+    t.resize(44, 111)
+    t.type("bash -c 'trap \"stty size; exit\" WINCH; stty size; while :; do read -t 0.02; done'\n")
+    t.expect("44 111\r\n")
+    t.resize(45, 112)
+    c.check("a new size is told", "45 112" in t.expect("inner$ "))
+    t.type("cat\none\n")
+    t.expect("\r\none\r\none\r\n")
+    t.type("\x03")
+    c.check("Ctrl-C ends the job, not the shell", "^C" in t.expect("inner$ "))
+    t.type("cat\ntwo\n")
+    t.expect("\r\ntwo\r\ntwo\r\n")
+    t.type("\x1a")
+    c.check("Ctrl-Z stops the job", "Stopped" in t.expect("inner$ "))
+    t.type("fg\n")
+    t.expect("cat\r\n")
+    t.type("echoed\n")
+    t.expect("echoed\r\nechoed\r\n")  # it goes on
+    t.type("\x04")
+    t.expect("inner$ ")
+    t.type("seq 30000; exit 5\n")
+    code = t.end()
+    lines = t.seen.split()
+    c.check("all output arrives before the end", b"30000" in lines and len(lines) > 30000, t.seen[-200:])
+    c.check("the exit code too", code == 5, code)
+
+
+def test_modes(c):
+    t = c.shell()
+    c.check("keys are passed as they are", t.becomes_raw(True))
+    t.type("trap '' TERM; echo deaf\n")
+    t.expect("deaf\r\ninner$ ")
+    for n in range(3):
+        os.kill(t.pid, signal.SIGTERM)
+        if n < 2:  # signals do not queue: till it is taken
+            t.type("\n")
+            t.expect("inner$ ")
+    code = t.end()
+    c.check("the third TERM kills", code == 137 and b"killed" in t.seen, f"{code} {t.seen}")
+    t = c.shell()
+    t.type("\x1d\x1d\x1d")
+    c.check("three Ctrl-] kill", t.end() == 137, t.seen)
+
+
+def test_restored(c):
+    """What our terminal was, it is again: seen from a shell that stays."""
+    t = Terminal(c, ["/bin/bash", "--norc", "--noediting", "-i"])
+    t.expect("outer$ ")
+    run = f"{c.uds} run --name tty{os.getpid()}"
+    t.type("stty -g > $XDG_RUNTIME_DIR/before\n")
+    t.expect("outer$ ")
+    t.type(f"{run} -t --setenv PS1 'inn'er'$ ' -- bash --norc --noediting\n")
+    t.expect("inner$ ")
+    t.type("kill -KILL $$\n")
+    t.expect("outer$ ")
+    t.type("stty -g | cmp - $XDG_RUNTIME_DIR/before && echo as it was\n")
+    t.expect("\r\nas it was\r\n")
+    t.expect("outer$ ")
+    # Stopped from outside: the shell has its terminal; going on, the keys are the sandbox's again.
+    t.type(f"{run} -t --setenv PS1 'inn'er'$ ' -- bash --norc --noediting\n")
+    t.expect("inner$ ")
+    child = int(subprocess.run(["pgrep", "-P", str(t.pid), "uds"], capture_output=True, text=True).stdout)
+    os.kill(child, signal.SIGTSTP)
+    t.expect("Stopped")
+    t.expect("outer$ ")
+    t.type("stty -g | cmp - $XDG_RUNTIME_DIR/before && echo as it was\n")
+    t.expect("\r\nas it was\r\n")
+    t.expect("outer$ ")
+    t.resize(21, 71)
+    t.type("fg\n")
+    t.expect("-noediting\r\n")
+    c.check("fg makes it raw again", t.becomes_raw(True))
+    t.type("stty size; exit\n")
+    c.check("with the size of now", "21 71" in t.expect("outer$ "))
+    t.type("exit 0\n")
+    t.end()
+
+
+def test_foreign_terminal(c):
+    """Without --pty the command has our terminal as descriptors only, and is in a session of its own."""
+    t = Terminal(c, ["/bin/bash", "--norc", "--noediting", "-i"])
+    t.expect("outer$ ")
+    run = f"{c.uds} run --name tty{os.getpid()}"
+    t.type(f"{run} -- sh -c '(echo up; exec sleep 1000); exit 1'; echo code $?\n")
+    t.expect("\nup\r\n")
+    t.type("\x03")
+    t.expect("code 130")
+    t.expect("outer$ ")
+    t.type(f"{run} -- sh -c 'while :; do echo tick; sleep 0.03; done'\n")
+    t.expect("\ntick\r\n")
+    t.type("\x1a")
+    t.expect("Stopped")
+    t.expect("outer$ ")
+    t.type("sleep 0.2; echo nothing more\n")
+    said = t.expect("\nnothing more\r\n")
+    c.check("Ctrl-Z stops the command too", "tick" not in said, said)
+    t.expect("outer$ ")
+    t.type("fg\n")
+    t.expect("\ntick\r\n")
+    t.type("\x03")
+    t.expect("outer$ ")
+    # What would be typed for us by the command (TIOCSTI) is not.
+    push = "import fcntl; [fcntl.ioctl(0, 0x5412, bytes([b])) for b in b\"echo pwned\\n\"]"
+    t.type(f"{run} -- python3 -c '{push}'\n")
+    said = t.expect("outer$ ")
+    c.check("[30] nothing can be typed at our terminal", "not permitted" in said, said)
+    t.type(f"{run} -t -- python3 -c '{push}'\n")
+    said = t.expect("outer$ ")
+    c.check("[30] nor at its own", "not permitted" in said, said)
+    t.type("exit 0\n")
+    t.end()
+    c.check("[30] it was not", b"\npwned" not in t.seen, t.seen)
+
+
+def test_hang_up(c):
+    t = c.shell()
+    t.type("trap 'exit 7' HUP; while :; do read x; done\n")
+    t.expect("done\r\n")
+    os.close(t.fd)
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        pid, _ = os.waitpid(t.pid, os.WNOHANG)
+        if pid:
+            return
+        select.select([], [], [], 0.01)
+    os.kill(t.pid, signal.SIGKILL)
+    os.waitpid(t.pid, 0)
+    c.check("a hang-up ends it", False)
+
+
+def test_refusals(c):
+    done = subprocess.run([c.uds, "run", "-t", "--", "true"], stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, preexec_fn=c.become, env={"XDG_RUNTIME_DIR": str(c.dir)})
+    c.check("no terminal, no --pty", done.returncode == 121 and "no terminal" in done.stderr, done)
+    t = c.terminal("-t", "--root", "empty", "--ro-bind", "/", "/mnt", "--", "/mnt/bin/true")
+    code = t.end()
+    c.check("no /dev/ptmx, no --pty", code == 121 and b"add --dev" in t.seen, t.seen)
+
+
+def main():
+    base = pathlib.Path(tempfile.mkdtemp(prefix="uds-terminal-", dir="/var/tmp"))
+    os.chmod(base, 0o755)
+    (base / "bin").mkdir()
+    for program in ("uds", "uds-sandbox-init", "uds-cleaner"):
+        shutil.copy(BIN / program, base / "bin")
+    try:
+        callers = [Caller(base, uid) for uid in ((0, NOBODY) if ROOT else (os.geteuid(),))]
+        wanted = sys.argv[1:]
+        for c in callers:
+            for name, test in list(globals().items()):
+                if name.startswith("test_") and (not wanted or name in wanted):
+                    start = time.monotonic()
+                    try:
+                        test(c)
+                    except GaveUp as e:
+                        c.check(name, False, e)
+                    if wanted:
+                        print(f"{c.who} {name} {time.monotonic() - start:.2f} s")
+    finally:
+        shutil.rmtree(base)
+    print(f"{len(failures)} failures")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
