@@ -19,6 +19,7 @@ struct init {
     unsigned covers;          /* trees attached at / since the pivot */
     int proc;                 /* the host's /proc, O_PATH; -1: there is none */
     int null;                 /* the null device where it covers something; -1: nowhere yet */
+    int nothing;              /* an empty directory where it covers one; -1: nowhere yet */
     int scratch;              /* a tmpfs that goes with the old root; -1: not made yet */
     unsigned scratched;       /* names used in it */
     int error_fd;             /* payload's process: CLOEXEC pipe to PID 1, or to the launcher */

@@ -293,7 +293,8 @@ static int run_launcher(char **argv)
 
 int main(int argc, char **argv)
 {
-    static struct init init = {.error_fd = -1, .root = -1, .proc = -1, .null = -1, .scratch = -1};
+    static struct init init = {
+        .error_fd = -1, .root = -1, .proc = -1, .null = -1, .nothing = -1, .scratch = -1};
     struct sbxi_event event;
     sigset_t mask;
     uint32_t index = 0;

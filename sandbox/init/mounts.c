@@ -32,21 +32,41 @@ int init_resolve(const struct init *init, const char *path)
     return fd < 0 ? -errno : fd;
 }
 
+enum {
+    IDENTITY = STATX_INO | STATX_MNT_ID | STATX_TYPE
+};
+
 /* Is it the root itself, and not something below it? What is attached there covers it all, and is the root from then on. */
-static int is_root(const struct init *init, int fd, const char *path)
+static int is_root(const struct init *init, const struct statx *a)
 {
-    struct statx a, b;
-    const unsigned what = STATX_INO | STATX_MNT_ID;
-    if (statx(fd, path, AT_EMPTY_PATH, what, &a) < 0 ||
-        statx(init->root, "", AT_EMPTY_PATH, what, &b) < 0)
+    struct statx b;
+    if (statx(init->root, "", AT_EMPTY_PATH, IDENTITY, &b) < 0)
         return -errno;
-    return a.stx_ino == b.stx_ino && a.stx_mnt_id == b.stx_mnt_id &&
-           a.stx_dev_major == b.stx_dev_major && a.stx_dev_minor == b.stx_dev_minor;
+    return a->stx_ino == b.stx_ino && a->stx_mnt_id == b.stx_mnt_id &&
+           a->stx_dev_major == b.stx_dev_major && a->stx_dev_minor == b.stx_dev_minor;
+}
+
+/* Attach @tree where @target, of which @st is known, leads. Consumes neither. */
+static int attach_at(struct init *init, int tree, int target, const struct statx *st)
+{
+    int covers = is_root(init, st);
+    if (move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+        return -errno;
+    if (covers <= 0)
+        return covers;
+    int root = fcntl(tree, F_DUPFD_CLOEXEC, 3);
+    if (root < 0)
+        return -errno;
+    close(init->root);
+    init->root = root;
+    init->covers++;
+    return 0;
 }
 
 /* Attach @tree at @path, which is made where it is missing. Does not consume @tree. */
 static int attach(struct init *init, int tree, const char *path)
 {
+    struct statx at;
     struct stat st;
     if (fstat(tree, &st) < 0)
         return -errno;
@@ -63,20 +83,11 @@ static int attach(struct init *init, int tree, const char *path)
     }
     if (target < 0)
         return target;
-    int covers = is_root(init, target, "");
-    int r = move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
-    if (r < 0)
-        r = -errno;
+    int r = statx(target, "", AT_EMPTY_PATH, IDENTITY, &at) < 0 ? -errno : 0;
+    if (r == 0)
+        r = attach_at(init, tree, target, &at);
     close(target);
-    if (r < 0 || covers <= 0)
-        return r < 0 ? r : covers;
-    int root = fcntl(tree, F_DUPFD_CLOEXEC, 3);
-    if (root < 0)
-        return -errno;
-    close(init->root);
-    init->root = root;
-    init->covers++;
-    return 0;
+    return r;
 }
 
 /* The last thing that the kernel had to say of @fs: "e overlay: …". */
@@ -152,6 +163,24 @@ static int mount_mqueue(struct init *init, const struct sbxi_step *step)
     return attach_and_close(init, fd, init_a(init, step));
 }
 
+/* Another of a mount that we have made: its flags come with it. */
+static int clone_mount(int fd)
+{
+    int tree = open_tree(fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (unsigned)AT_EMPTY_PATH);
+    return tree < 0 ? -errno : tree;
+}
+
+/* What covers a directory: one empty tmpfs for all of them. */
+static int clone_nothing(struct init *init)
+{
+    if (init->nothing >= 0)
+        return clone_mount(init->nothing);
+    int tree = init_new_tmpfs(init, 0555, 4096, MOUNT_ATTR_RDONLY);
+    if (tree >= 0)
+        init->nothing = fcntl(tree, F_DUPFD_CLOEXEC, 3);
+    return tree;
+}
+
 /*
  * What covers a file must be the real null device: a fake one has been used to write into /proc (CVE-2025-31133). Where the
  * root has none yet, one was opened beforehand; the first that is attached is the source of the others.
@@ -165,7 +194,7 @@ static int clone_null(struct init *init, const struct sbxi_step *step)
         return fcntl(init->null, F_DUPFD_CLOEXEC, 3);
     }
     if (init->null >= 0)
-        return sbxi_tree_open(init->null, "", SBXI_F_CHAR | SBXI_F_RDONLY, makedev(1, 3));
+        return clone_mount(init->null);
     int null = init_resolve(init, "/dev/null");
     if (null < 0)
         return init_fail(init, -null, "/dev/null");
@@ -177,19 +206,21 @@ static int clone_null(struct init *init, const struct sbxi_step *step)
 static int mask(struct init *init, const struct sbxi_step *step)
 {
     const char *path = init_a(init, step);
-    struct stat st;
+    struct statx st;
     int fd = init_resolve(init, path);
     if (fd == -ENOENT || fd == -ENOTDIR || fd == -EACCES)
         return 0; /* what is out of our reach is out of the payload's */
     if (fd < 0)
         return fd;
-    int r = fstat(fd, &st) < 0 ? -errno : 0;
+    int tree = -1, r = statx(fd, "", AT_EMPTY_PATH, IDENTITY, &st) < 0 ? -errno : 0;
+    if (r == 0)
+        r = tree = S_ISDIR(st.stx_mode) ? clone_nothing(init) : clone_null(init, step);
+    if (r >= 0)
+        r = attach_at(init, tree, fd, &st);
+    if (tree >= 0)
+        close(tree);
     close(fd);
-    if (r < 0)
-        return r;
-    if (S_ISDIR(st.st_mode))
-        return attach_and_close(init, init_new_tmpfs(init, 0555, 4096, MOUNT_ATTR_RDONLY), path);
-    return attach_and_close(init, clone_null(init, step), path);
+    return r;
 }
 
 static int make_readonly(struct init *init, const struct sbxi_step *step)
@@ -205,9 +236,16 @@ static int make_readonly(struct init *init, const struct sbxi_step *step)
         close(fd);
         return 0;
     }
-    int tree = sbxi_tree_open(fd, "", SBXI_F_RDONLY, 0);
+    struct statx st;
+    int tree = sbxi_tree_open(fd, "", SBXI_F_RDONLY, 0), r = tree;
+    if (r >= 0)
+        r = statx(fd, "", AT_EMPTY_PATH, IDENTITY, &st) < 0 ? -errno : 0;
+    if (r >= 0)
+        r = attach_at(init, tree, fd, &st);
+    if (tree >= 0)
+        close(tree);
     close(fd);
-    return attach_and_close(init, tree, init_a(init, step));
+    return r;
 }
 
 static int seal(struct init *init, const struct sbxi_step *step)
@@ -250,7 +288,8 @@ static int pivot(struct init *init, const struct sbxi_step *step)
 /* What was attached at / lies over the process's own root. */
 static int enter(struct init *init)
 {
-    int r = is_root(init, AT_FDCWD, "/");
+    struct statx st;
+    int r = statx(AT_FDCWD, "/", 0, IDENTITY, &st) < 0 ? -errno : is_root(init, &st);
     if (r != 0)
         return r < 0 ? r : 0;
     if (fchdir(init->root) < 0)
