@@ -72,7 +72,8 @@ static bool parse_mount(const char *line, struct mount *ret)
 {
     char root[1024], point[1024], type[64], super[512];
     const char *dash = strstr(line, " - ");
-    if (!dash || sscanf(line, "%*s %*s %*s %1023s %1023s", root, point) != 2 ||
+    if (!dash || strncmp(dash, " - cgroup", 9) != 0 ||
+        sscanf(line, "%*s %*s %*s %1023s %1023s", root, point) != 2 ||
         sscanf(dash, " - %63s %*s %511s", type, super) != 2)
         return false;
     struct mount m = {.v2 = strcmp(type, "cgroup2") == 0};
@@ -93,29 +94,32 @@ static FILE *open_proc(const char *root, const char *name)
     return fopen(path, "re");
 }
 
-/* Our path in the hierarchy of @m: "N:controllers:/path". */
-static int own_path(const char *root, const struct mount *m, char *ret, size_t size)
+/* /proc/self/cgroup, which the kernel makes anew for every reader: once for all hierarchies. NULL: it cannot be read. */
+static char *read_own(const char *root)
 {
     _cleanup_fclose_ FILE *file = open_proc(root, "cgroup");
-    _cleanup_free_ char *line = NULL;
+    char *text = NULL;
     size_t cap = 0;
-    if (!file)
-        return -errno;
-    while (getline(&line, &cap, file) > 0) {
-        line[strcspn(line, "\n")] = '\0';
-        char *list = strchr(line, ':'), *path = list ? strchr(list + 1, ':') : NULL;
-        if (!path)
+    return file && getdelim(&text, &cap, '\0', file) > 0 ? text : (free(text), NULL);
+}
+
+/* Our path in the hierarchy of @m, of @text: "N:controllers:/path" in each line. */
+static int own_path(const char *text, const struct mount *m, char *ret, size_t size)
+{
+    for (const char *line = text, *end; *line; line = *end ? end + 1 : end) {
+        char list[256];
+        end = line + strcspn(line, "\n");
+        const char *colon = memchr(line, ':', (size_t)(end - line));
+        const char *path = colon ? memchr(colon + 1, ':', (size_t)(end - colon - 1)) : NULL;
+        if (!path || (size_t)(path - colon) > sizeof list)
             continue;
-        *path++ = '\0';
-        list++;
-        bool match = m->v2 ? !*list && strncmp(line, "0:", 2) == 0
+        snprintf(list, sizeof list, "%.*s", (int)(path - colon - 1), colon + 1);
+        bool match = m->v2 ? !list[0] && strncmp(line, "0:", 2) == 0
                            : (v1_controllers(list) & m->controllers) != 0;
         if (!match)
             continue;
-        if (strlen(path) >= size)
-            return -ENAMETOOLONG;
-        strcpy(ret, path);
-        return 0;
+        int n = snprintf(ret, size, "%.*s", (int)(end - path - 1), path + 1);
+        return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
     }
     return -ENOENT;
 }
@@ -170,6 +174,7 @@ static void out_of_leaf(char *own)
 static int add_mount(struct sbxi_cgroup_layout *layout,
                      const struct mount *m,
                      const char *root,
+                     const char *own,
                      const char *parent,
                      struct sbx_error *error)
 {
@@ -191,7 +196,7 @@ static int add_mount(struct sbxi_cgroup_layout *layout,
                               "cgroup: parent %s: not in %s: %s; make it in every hierarchy first",
                               parent, h.mount, strerror(-fd));
     } else {
-        int r = own_path(root, m, h.own, sizeof h.own);
+        int r = own ? own_path(own, m, h.own, sizeof h.own) : -ENOENT;
         if (r < 0 || !below_mount(m, h.own))
             return 0;
         if (h.v2)
@@ -236,13 +241,13 @@ int sbxi_cgroup_probe(struct sbxi_cgroup_layout *ret,
     if (!file)
         return sbxi_error(error, errno, "cgroup: /proc/self/mountinfo: %s; mount /proc",
                           strerror(errno));
-    _cleanup_free_ char *line = NULL;
+    _cleanup_free_ char *line = NULL, *own = parent ? NULL : read_own(root);
     size_t cap = 0;
     for (int i = 0; i < MAX_LINES && getline(&line, &cap, file) > 0; i++) {
         struct mount m;
         if (!parse_mount(line, &m))
             continue;
-        int r = add_mount(&layout, &m, root, parent, error);
+        int r = add_mount(&layout, &m, root, own, parent, error);
         if (r < 0)
             return r;
     }
