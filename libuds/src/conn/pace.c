@@ -10,10 +10,20 @@
  */
 #define SETTLE_BYTES  (1u << 20)
 #define SETTLE_BODIES 2
-#define COUNT_BODIES  4 /* at least, of which the time is taken */
+#define COUNT_BODIES  2 /* at least, of which the time is taken */
 
-/* Clearly faster: each of its bursts was, by an eighth at least. With equal ways that happens by chance once in 70 trials. */
-#define CLEARLY(ns) ((ns) - (ns) / 8)
+/*
+ * Is another way faster? Each of its bursts meets each of the way in use, and wins if it took a thirty-second less at
+ * least. What counts is how far from even the meetings went, as Mann and Whitney have it: with 4 bursts of both none
+ * may be lost, with 8 one in six, with 16 one in four. So it does not matter by how much a burst was slow that was
+ * interrupted, or in which the other side tried a way of its own.
+ *
+ * A small difference matters: where both sides send such bodies in turn, each sees half of what both would gain.
+ */
+#define CLEARLY(ns)   ((ns) - (ns) / 32)
+#define SQUARE_OF_Z   4
+#define MEETINGS_VAIN 6  /* enough if not one was won: a slow way is left soon … */
+#define MEETINGS_HALF 16 /* … or if no more than half were */
 
 static unsigned settling(uint64_t slot_size)
 {
@@ -38,50 +48,67 @@ static uint64_t draw(struct udsi_pace *pace)
     return pace->lot;
 }
 
-/* Can this way still win? Not after one burst that was not clearly faster than all of the way in use. */
-static bool is_in(const struct udsi_pace *pace, int way)
+enum standing {
+    OPEN, /* more bursts will tell */
+    FASTER,
+    OUT,
+};
+
+/* How many meetings with @other's bursts @way's have lost. */
+static unsigned meetings_lost(const struct udsi_pace *pace, int way, int other)
 {
-    return way != (int)pace->best && pace->most[way] < CLEARLY(pace->least[pace->best]);
+    unsigned lost = 0;
+
+    for (unsigned i = 0; i < pace->bursts[way]; i++)
+        for (unsigned k = 0; k < pace->bursts[other]; k++)
+            lost += pace->took[way][i] >= CLEARLY(pace->took[other][k]) ? 1 : 0;
+    return lost;
 }
 
-static unsigned bursts_left(const struct udsi_pace *pace, int way)
+/* Of a way that is not the one in use. */
+static enum standing standing_of(const struct udsi_pace *pace, int way)
 {
-    return way == (int)pace->best || is_in(pace, way) ? UDSI_PACE_BURSTS - pace->bursts[way] : 0;
+    unsigned ours = pace->bursts[way], theirs = pace->bursts[pace->best], all = ours * theirs;
+    unsigned lost = meetings_lost(pace, way, (int)pace->best);
+
+    if (2 * lost < all &&
+        3 * (all - 2 * lost) * (all - 2 * lost) >= SQUARE_OF_Z * all * (ours + theirs + 1))
+        return FASTER;
+    if ((lost == all && all >= MEETINGS_VAIN) || (2 * lost >= all && all >= MEETINGS_HALF))
+        return OUT;
+    return ours == UDSI_PACE_BURSTS && theirs == UDSI_PACE_BURSTS ? OUT : OPEN;
 }
 
 /* A way that has bursts left in this trial, by lot. False: nothing is left to find out. */
 static bool draw_way(struct udsi_pace *pace)
 {
-    unsigned left = 0, pick;
+    unsigned left[UDSI_WAYS] = {0}, all = 0, pick;
     bool open = false;
+    int way;
 
-    for (int way = 0; way < UDSI_WAYS; way++) {
-        left += bursts_left(pace, way);
-        open |= is_in(pace, way);
+    for (way = 0; way < UDSI_WAYS; way++) {
+        bool rival = way != (int)pace->best;
+
+        if (rival && standing_of(pace, way) != OPEN)
+            continue;
+        left[way] = UDSI_PACE_BURSTS - pace->bursts[way];
+        all += left[way];
+        open |= rival;
     }
-    if (left == 0 || !open)
+    if (!open)
         return false;
-    pick = (unsigned)(draw(pace) % left);
-    for (int way = 0; way < UDSI_WAYS; way++) {
-        unsigned here = bursts_left(pace, way);
-
-        if (pick < here) {
-            pace->way = (enum udsi_way)way;
-            return true;
-        }
-        pick -= here;
-    }
-    return false;
+    pick = (unsigned)(draw(pace) % all);
+    for (way = 0; pick >= left[way]; way++)
+        pick -= left[way];
+    pace->way = (enum udsi_way)way;
+    return true;
 }
 
 static void begin_trial(struct udsi_pace *pace)
 {
     pace->trial = true;
-    for (int way = 0; way < UDSI_WAYS; way++) {
+    for (int way = 0; way < UDSI_WAYS; way++)
         pace->bursts[way] = 0;
-        pace->least[way] = UINT64_MAX;
-        pace->most[way] = 0;
-    }
     (void)draw_way(pace);
 }
 
@@ -89,20 +116,19 @@ static void note(struct udsi_pace *pace, uint64_t now_ns)
 {
     uint64_t ns = ((now_ns - pace->since) << 10) / ((pace->bytes >> 10) + 1);
 
-    pace->bursts[pace->way]++;
-    if (ns < pace->least[pace->way])
-        pace->least[pace->way] = ns;
-    if (ns > pace->most[pace->way])
-        pace->most[pace->way] = ns;
+    pace->took[pace->way][pace->bursts[pace->way]++] = ns < UINT32_MAX ? (uint32_t)ns : UINT32_MAX;
 }
 
-/* The fastest of those that are clearly faster than the one in use. */
+/* The fastest of those that are faster than the one in use. */
 static void end_trial(struct udsi_pace *pace)
 {
     enum udsi_way best = pace->best;
 
     for (int way = 0; way < UDSI_WAYS; way++) {
-        if (is_in(pace, way) && pace->least[way] < pace->least[best])
+        if (way == (int)pace->best || standing_of(pace, way) != FASTER)
+            continue;
+        if (best == pace->best ||
+            2 * meetings_lost(pace, way, (int)best) < pace->bursts[way] * pace->bursts[best])
             best = (enum udsi_way)way;
     }
     pace->calm_next = best != pace->best || pace->calm_next == 0 ? UDSI_PACE_CALM

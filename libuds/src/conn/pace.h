@@ -10,8 +10,8 @@
  * Which way bodies of one class go, found out by sending them: docs/decisions/0007 says why it takes that.
  *
  *   calm: all go the best way known ── a number of bursts ──▶ trial: bursts go each way in turn, by lot
- *     ▲                                                                     │ all ways have had their bursts
- *     └──────────── the way that was clearly faster, or the same ◀──────────┘
+ *     ▲                                                                     │ of each way it is clear whether it is faster
+ *     └──────────── the fastest way, or the same as before ◀────────────────┘
  *
  * What is measured is what the application gets: the time from one body to the next while it sends many, in bursts that are
  * long enough for what is on its way to settle. Whoever waits for something else between bodies finds all ways equal
@@ -28,7 +28,7 @@ enum udsi_way {
 };
 #define UDSI_WAYS        3
 
-#define UDSI_PACE_BURSTS 4  /* of each way in a trial, while it can still win */
+#define UDSI_PACE_BURSTS 16 /* of each way in a trial, at most */
 #define UDSI_PACE_CALM   32 /* bursts between the first trials … */
 #define UDSI_PACE_CALM_MAX \
     1024 /* … doubled each time that one changes nothing; up to twice as many, by lot */
@@ -43,9 +43,9 @@ struct udsi_pace {
     unsigned calm_next; /* … and after it */
     uint64_t lot;
 
-    uint64_t since, bytes; /* of this burst, what it needed to settle not counted */
-    unsigned bursts[UDSI_WAYS];
-    uint64_t least[UDSI_WAYS], most[UDSI_WAYS]; /* ns for a MiB in a burst of this trial */
+    uint64_t since, bytes;      /* of this burst, what it needed to settle not counted */
+    unsigned bursts[UDSI_WAYS]; /* of this trial … */
+    uint32_t took[UDSI_WAYS][UDSI_PACE_BURSTS]; /* … and what a MiB took in each, ns */
 };
 
 /* Has a body been counted? */
