@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 
 #include "controls.h"
+#include "layer-options.h"
 #include "namespace-options.h"
 #include "options.h"
 #include "run.h"
@@ -23,6 +24,7 @@ enum run_option {
     OPT_JAIL,
     OPT_MOUNT,     /* one of mount-options.h */
     OPT_NAMESPACE, /* one of namespace-options.h */
+    OPT_LAYER,     /* one of layer-options.h */
     OPT_RLIMIT,
     OPT_SHARE_USER,
     OPT_SHARE_MOUNT,
@@ -58,6 +60,7 @@ static const struct option long_options[] = {
     {"root", required_argument, NULL, OPT_ROOT},
     {"jail", required_argument, NULL, OPT_JAIL},
     {"jail-add", required_argument, NULL, OPT_JAIL},
+    LAYER_OPTIONS(OPT_LAYER),
     {"bind", required_argument, NULL, OPT_MOUNT},
     {"bind-try", required_argument, NULL, OPT_MOUNT},
     {"ro-bind", required_argument, NULL, OPT_MOUNT},
@@ -258,8 +261,11 @@ static int set_root(struct run_options *o, const char *text)
         o->spec.root = SBX_ROOT_JAIL;
     else if (strcmp(text, "empty") == 0)
         o->spec.root = SBX_ROOT_EMPTY;
+    else if (strchr(text, '/') != NULL)
+        return run_set_base(o, text);
     else
-        return bad("root", text, "is not host, jail or empty");
+        return bad("root", text,
+                   "is not host, jail, empty or a directory with a slash in its name");
     return CLI_OK;
 }
 
@@ -382,6 +388,8 @@ static int finish(struct run_options *o, int argc, char **argv)
     int r = run_command_find(o, &argv[optind]);
     if (r == CLI_OK)
         r = keep_environment(o);
+    if (r == CLI_OK)
+        r = run_end_layers(o);
     o->spec.jail = o->jail.items;
     o->spec.masks = o->masks.items;
     o->spec.env = o->env.items;
@@ -414,6 +422,7 @@ int run_options_parse(struct run_options *o, int argc, char **argv, bool *ret_he
                 : c == CLI_OPT_LIMIT          ? cli_set_limit(&o->spec.limits, name, optarg)
                 : c == OPT_MOUNT              ? add_mount(o, name, argc, argv)
                 : c == OPT_NAMESPACE          ? run_namespace_option(o, name, optarg)
+                : c == OPT_LAYER              ? run_layer_option(o, name, optarg)
                                               : handle(o, c, argc, argv);
         if (r != CLI_OK)
             return r;
@@ -434,6 +443,7 @@ void run_options_free(struct run_options *o)
     run_listen_free(o);
     mount_options_free(&o->mounts);
     free(o->jail.items);
+    free(o->layers.items);
     free(o->masks.items);
     free(o->env.items);
     free(o->rlimits.items);

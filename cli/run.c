@@ -13,6 +13,7 @@
 #include "attend.h"
 #include "controls.h"
 #include "json.h"
+#include "layer-options.h"
 #include "namespace-options.h"
 #include "stats.h"
 #include "table.h"
@@ -30,8 +31,9 @@ const struct verb verb_run = {
             "widen that. What cannot be had is refused unless --degrade permits its omission.\n"
             "\n"
             "root:\n"
-            "  --root host|jail|empty   the host's root, read-only (default); only what is named;\n"
-            "                       nothing, not even /proc and /dev\n"
+            "  --root host|jail|empty|DIR   the host's root, read-only (default); only what is\n"
+            "                       named; nothing, not even /proc and /dev; a "
+            "directory\n" LAYER_OPTIONS_HELP
             "  --jail FILE          jail: this program, its interpreter and its libraries;\n"
             "                       repeatable; the command itself is always in\n"
             "  --jail-add PATH      jail: this file or directory as well\n"
@@ -56,7 +58,7 @@ const struct verb verb_run = {
         "  --stats              what it used, on stderr at the end;  --json: as JSON\n"
         "  --dry-run            print the steps, make nothing\n"
         "  --degrade LIST       may be left out: cgroup, cpu, cpuset, memory-high, io,\n"
-        "                       buffered-writes, id-range, landlock, stats\n"
+        "                       buffered-writes, id-range, landlock, stats, layer-ids\n"
         "  --assert             refuse anything less than asked, whatever --degrade says\n"
         "  --name NAME          in messages and cgroups;  --cgroup-parent PATH\n"
         "  --no-cgroup          starts sooner; nothing is limited or counted\n"
@@ -201,7 +203,7 @@ json_report(struct json *json, const struct sbx_report *report, const struct sbx
     json_close(json, '}');
     json_key(json, "degraded");
     json_open(json, '[');
-    for (uint32_t bit = 1; bit <= SBX_DEGRADE_BUFFERED_WRITES; bit <<= 1)
+    for (uint32_t bit = 1; bit <= SBX_DEGRADE_LAYER_IDS; bit <<= 1)
         if (report->degraded & bit)
             json_string(json, sbx_degrade_name(bit));
     json_close(json, ']');
@@ -255,7 +257,10 @@ static void say_omissions(const struct run_options *o, const struct sbx_report *
         cli_error("%s: started without buffered-writes; io-max holds for reads and O_DIRECT",
                   o->spec.name);
     if (degraded & SBX_DEGRADE_ID_RANGE)
-        cli_error("%s: started without id-range; on the host it has your id", o->spec.name);
+        cli_error("%s: started without id-range; on the host it has your id%s", o->spec.name,
+                  o->spec.upper ? ", and cannot change other users' files of its layers" : "");
+    if (degraded & SBX_DEGRADE_LAYER_IDS)
+        cli_error("%s: started without layer-ids; files of its layers are nobody's", o->spec.name);
     if (degraded & SBX_DEGRADE_LANDLOCK)
         cli_error("%s: started without landlock", o->spec.name);
     if (((degraded & SBX_DEGRADE_STATS) || o->spec.no_cgroup) && o->stats)

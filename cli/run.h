@@ -32,9 +32,10 @@ struct run_options {
     bool dry_run, stats, json, keep_env;
     bool root_is_host; /* said, not by default */
     const char *run_dir;
-    char name[49];                    /* made from the command if none is given */
-    char program[4096];               /* the command's file, for a jail */
-    struct run_list jail, masks, env; /* const char * */
+    char name[49];                            /* made from the command if none is given */
+    char program[4096];                       /* the command's file, for a jail */
+    const char *base, *upper;                 /* of layers; "" = tmpfs */
+    struct run_list jail, masks, env, layers; /* const char * */
     struct run_list rlimits, fds, joins,
         owned;               /* sbx_rlimit, sbx_named_fd, sbx_join; strings to free */
     struct run_list listens; /* struct run_listen; in fds as well */

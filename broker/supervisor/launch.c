@@ -60,6 +60,8 @@ int launch_check(const struct stack *stack,
     const char *program = entry->command.v[0];
     struct stat st;
 
+    if (stack_has_layers(entry)) /* in which layer it is, the kernel knows */
+        return 0;
     if (stat(program, &st) < 0)
         return refuse(error, stack, entry, "command", program, errno, strerror(errno));
     if (!S_ISREG(st.st_mode) || (st.st_mode & 0111) == 0)
@@ -93,6 +95,21 @@ static const char *const *constant(char **v)
     return (const char *const *)(const void *)v;
 }
 
+/* @layers holds the list, whose strings are its own. */
+static int
+set_layers(struct sbx_spec *spec, const struct stack_sandbox *entry, struct texts *layers)
+{
+    int r = entry->dir ? texts_add(layers, entry->dir, NULL, NULL) : 0;
+
+    for (size_t i = 0; r == 0 && i < entry->layers.n; i++)
+        r = texts_add(layers, entry->layers.v[i], NULL, NULL);
+    spec->root = SBX_ROOT_LAYERS;
+    spec->layers = constant(layers->v);
+    if (entry->upper)
+        spec->upper = strcmp(entry->upper, "tmpfs") == 0 ? "" : entry->upper;
+    return r;
+}
+
 int launch_plan(sbx_plan **ret, const struct launch *launch, struct sbx_error *error)
 {
     const struct stack_sandbox *entry = launch->entry;
@@ -101,6 +118,7 @@ int launch_plan(sbx_plan **ret, const struct launch *launch, struct sbx_error *e
                                  {"UDS_BROKER_REDIAL", launch->redial}};
     struct sbx_rlimit nofile = {RLIMIT_NOFILE, launch->nofile.rlim_cur, launch->nofile.rlim_max};
     struct sbx_spec spec = SBX_SPEC_INIT;
+    struct texts layers = {0};
 
     spec.name = entry->name;
     spec.argv = constant(entry->command.v);
@@ -109,6 +127,13 @@ int launch_plan(sbx_plan **ret, const struct launch *launch, struct sbx_error *e
     spec.monotonic_offset_ns = entry->clocks.monotonic;
     spec.boottime_offset_ns = entry->clocks.boottime;
     spec.root = entry->jail.n ? SBX_ROOT_JAIL : SBX_ROOT_HOST_RO;
+    if (stack_has_layers(entry) && set_layers(&spec, entry, &layers) < 0) {
+        texts_clear(&layers);
+        error->err = ENOMEM;
+        snprintf(error->text, sizeof(error->text), "sandbox %s: out of memory", entry->name);
+        return -ENOMEM;
+    }
+    spec.chroot = entry->chroot;
     spec.jail = entry->jail.n ? constant(entry->jail.v) : NULL;
     spec.limits = entry->limits;
     spec.degrade = entry->degrade;
@@ -132,5 +157,7 @@ int launch_plan(sbx_plan **ret, const struct launch *launch, struct sbx_error *e
         spec.env_fds = fds;
         spec.nenv_fds = 2;
     }
-    return sbx_plan_new(ret, &spec, error);
+    int r = sbx_plan_new(ret, &spec, error);
+    texts_clear(&layers);
+    return r;
 }

@@ -61,7 +61,12 @@ static const char *check_sandbox_name(const char *text)
                : "is no name for a sandbox; 1 to 48 letters, digits, '_' and '-'";
 }
 
-static const schema_text_check absolute = check_absolute;
+static const char *check_upper(const char *text)
+{
+    return strcmp(text, "tmpfs") == 0 ? NULL : check_absolute(text);
+}
+
+static const schema_text_check absolute = check_absolute, upper = check_upper;
 static const schema_text_check sandbox_name = check_sandbox_name;
 static const struct schema_texts addresses = {check_address, true};
 static const struct schema_texts subjects = {check_subject, false};
@@ -230,16 +235,16 @@ static const struct schema_word ns_words[] = {{"user", SBX_NS_USER},     {"mount
                                               {"pid", SBX_NS_PID},       {"net", SBX_NS_NET},
                                               {"ipc", SBX_NS_IPC},       {"uts", SBX_NS_UTS},
                                               {"cgroup", SBX_NS_CGROUP}, {"time", SBX_NS_TIME}};
-static const struct schema_word degrade_words[] = {
-    {"cgroup", SBX_DEGRADE_CGROUP},
-    {"cpu", SBX_DEGRADE_CPU},
-    {"id-range", SBX_DEGRADE_ID_RANGE},
-    {"landlock", SBX_DEGRADE_LANDLOCK},
-    {"stats", SBX_DEGRADE_STATS},
-    {"cpuset", SBX_DEGRADE_CPUSET},
-    {"memory-high", SBX_DEGRADE_MEMORY_HIGH},
-    {"io", SBX_DEGRADE_IO},
-    {"buffered-writes", SBX_DEGRADE_BUFFERED_WRITES}};
+static const struct schema_word degrade_words[] = {{"cgroup", SBX_DEGRADE_CGROUP},
+                                                   {"cpu", SBX_DEGRADE_CPU},
+                                                   {"id-range", SBX_DEGRADE_ID_RANGE},
+                                                   {"landlock", SBX_DEGRADE_LANDLOCK},
+                                                   {"stats", SBX_DEGRADE_STATS},
+                                                   {"cpuset", SBX_DEGRADE_CPUSET},
+                                                   {"memory-high", SBX_DEGRADE_MEMORY_HIGH},
+                                                   {"io", SBX_DEGRADE_IO},
+                                                   {"buffered-writes", SBX_DEGRADE_BUFFERED_WRITES},
+                                                   {"layer-ids", SBX_DEGRADE_LAYER_IDS}};
 static const struct schema_word fd_words[] = {{"memfd", UDS_FD_MEMFD},
                                               {"memfd-open", UDS_FD_MEMFD_OPEN},
                                               {"file-ro", UDS_FD_FILE_RO},
@@ -344,7 +349,11 @@ static int read_clocks(struct reader *r, const struct node *node, void *field, c
 }
 
 static const struct schema_field root_fields[] = {
-    {"jail", schema_read_texts, 0, &paths, true},
+    FIELD(struct stack_sandbox, jail, schema_read_texts, &paths),
+    FIELD(struct stack_sandbox, layers, schema_read_texts, &paths),
+    FIELD(struct stack_sandbox, dir, schema_read_text, &absolute),
+    FIELD(struct stack_sandbox, upper, schema_read_text, &upper),
+    FIELD(struct stack_sandbox, chroot, schema_read_bool, NULL),
 };
 static const struct schema_map root_map = WORDS(root_fields);
 
@@ -354,8 +363,21 @@ static int read_root(struct reader *r, const struct node *node, void *field, con
     if (node->kind == NODE_SCALAR && strcmp(node->text, "host") == 0)
         return 0;
     if (node->kind != NODE_MAP)
-        return schema_fail(r, node, "must be 'host' (read-only) or {jail: [PATH, …]}");
-    return schema_read_map(r, node, field, &root_map);
+        return schema_fail(r, node,
+                           "must be 'host' (read-only), {jail: [PATH, …]} or "
+                           "{layers: [DIR, …], upper: tmpfs}");
+    int result = schema_read_map(r, node, field, &root_map);
+    if (result < 0)
+        return result;
+    const struct stack_sandbox *entry = field;
+    bool layered = entry->layers.n || entry->dir;
+    if (!layered && !entry->jail.n)
+        return schema_fail(r, node, "names no files; it needs jail, layers or dir");
+    if (layered && entry->jail.n)
+        return schema_fail(r, node, "is a jail or has layers, not both");
+    if (entry->upper && !layered)
+        return schema_fail(r, node, "has an upper directory; a jail cannot be written");
+    return 0;
 }
 
 #define VERB(type, verb)                                                       \
@@ -367,7 +389,7 @@ static const struct schema_field sandbox_fields[] = {
     {"command", read_command, offsetof(struct stack_sandbox, command), NULL, true},
     FIELD(struct stack_sandbox, isolate, schema_read_bits, &ns),
     {"time", read_clocks, offsetof(struct stack_sandbox, clocks), NULL, false},
-    {"root", read_root, offsetof(struct stack_sandbox, jail), NULL, false},
+    {"root", read_root, 0, NULL, false},
     FIELD(struct stack_sandbox, env, read_env, NULL),
     FIELD(struct stack_sandbox, listen, read_listen, NULL),
     FIELD(struct stack_sandbox, limits, schema_read_map, &limits_map),

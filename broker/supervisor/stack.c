@@ -31,6 +31,9 @@ static void sandbox_clear(struct stack_sandbox *sandbox)
     free(sandbox->name);
     texts_clear(&sandbox->command);
     texts_clear(&sandbox->jail);
+    texts_clear(&sandbox->layers);
+    free(sandbox->dir);
+    free(sandbox->upper);
     texts_clear(&sandbox->env);
     texts_clear(&sandbox->listen);
     verbs_clear(&sandbox->verbs);

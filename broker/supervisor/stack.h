@@ -54,6 +54,9 @@ struct stack_sandbox {
     uint32_t isolate; /* enum sbx_ns bits */
     struct stack_clocks clocks;
     struct texts jail;   /* not empty = SBX_ROOT_JAIL */
+    struct texts layers; /* above @dir, the lowest first; either = SBX_ROOT_LAYERS */
+    char *dir, *upper;   /* "tmpfs", or a path; NULL = not given */
+    bool chroot;
     struct texts env;    /* "K=V" */
     struct texts listen; /* "NAME=ADDRESS" */
     struct sbx_limits limits;
@@ -65,6 +68,11 @@ struct stack_sandbox {
     uint32_t uid;     /* inside; UINT32_MAX = not given */
     int timeout_ms;   /* -1 = none */
 };
+
+static inline bool stack_has_layers(const struct stack_sandbox *entry)
+{
+    return entry->layers.n > 0 || entry->dir;
+}
 
 struct stack_rule {
     unsigned line, column;

@@ -56,8 +56,15 @@ int init_new_fs(struct init *init,
                 unsigned attributes);
 int init_new_tmpfs(struct init *init, uint64_t mode, uint64_t size, unsigned attributes);
 
-/* sources.c: the steps that make trees of descriptors and layers. */
+/* The last thing that the kernel had to say of @fs becomes the failure's detail. */
+void init_keep_words(struct init *init, int fs);
+
+/* sources.c: the steps that make trees of descriptors. */
 int init_act_source(struct init *init, const struct sbxi_step *step);
+/* Makes init->scratch, once. */
+int init_scratch(struct init *init);
+/* overlay.c */
+int init_overlay(struct init *init, const struct sbxi_step *step);
 /* All that can be read from @from into @to. */
 int init_copy(int from, int to);
 

@@ -76,7 +76,10 @@ static int attach(struct init *init, int tree, const char *path)
         if (r >= 0)
             r = init_make_leaf(init, path, S_ISDIR(st.st_mode), S_ISDIR(st.st_mode) ? 0755 : 0444);
         if (r == -EROFS)
-            return init_fail(init, EROFS, "it does not exist, and the host's root is read-only");
+            return init_fail(init, EROFS,
+                             "it does not exist, and the root is read-only; make it there, or "
+                             "start from a --layer "
+                             "with --upper tmpfs");
         if (r < 0)
             return r;
         target = init_resolve(init, path);
@@ -90,8 +93,8 @@ static int attach(struct init *init, int tree, const char *path)
     return r;
 }
 
-/* The last thing that the kernel had to say of @fs: "e overlay: …". */
-static void keep_words(struct init *init, int fs)
+/* "e overlay: …" */
+void init_keep_words(struct init *init, int fs)
 {
     char line[sizeof init->detail];
     ssize_t n;
@@ -124,7 +127,7 @@ int init_new_fs(struct init *init,
     return mount;
 fail:
     r = -errno;
-    keep_words(init, fs);
+    init_keep_words(init, fs);
     close(fs);
     return r;
 }
@@ -261,11 +264,33 @@ static int seal(struct init *init, const struct sbxi_step *step)
     return r;
 }
 
+/* The old root stays where it is, under and out of sight of the new one. */
+static int change_root(struct init *init, int tree)
+{
+    if (fchdir(tree) < 0 || chroot(".") < 0)
+        return init_fail(init, errno, "chroot");
+    int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        return -errno;
+    close(init->root);
+    init->root = root;
+    return 0;
+}
+
 static int pivot(struct init *init, const struct sbxi_step *step)
 {
     int tree = init->tree[step->slot];
+    /* Here the scratch tmpfs does not go with the old root, and what is attached at / goes on top of it. */
+    if ((step->flags & SBXI_F_CHROOT) && init->scratch >= 0) {
+        if (fchdir(init->scratch) < 0 || umount2(".", MNT_DETACH) < 0)
+            return init_fail(init, errno, "detach of the scratch tmpfs");
+        close(init->scratch);
+        init->scratch = -1;
+    }
     if (move_mount(tree, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
         return init_fail(init, errno, "attach");
+    if (step->flags & SBXI_F_CHROOT)
+        return change_root(init, tree);
     if (fchdir(tree) < 0 || sbxi_pivot_root(".", ".") < 0)
         return init_fail(init, errno, "pivot_root");
     /* The old root now lies over the new one, the scratch tmpfs over that; "." leads to the uppermost. */
@@ -286,7 +311,7 @@ static int pivot(struct init *init, const struct sbxi_step *step)
 }
 
 /* What was attached at / lies over the process's own root. */
-static int enter(struct init *init)
+static int enter(struct init *init, const struct sbxi_step *step)
 {
     struct statx st;
     int r = statx(AT_FDCWD, "/", 0, IDENTITY, &st) < 0 ? -errno : is_root(init, &st);
@@ -294,6 +319,8 @@ static int enter(struct init *init)
         return r < 0 ? r : 0;
     if (fchdir(init->root) < 0)
         return -errno;
+    if (step->flags & SBXI_F_CHROOT)
+        return chroot(".") < 0 ? -errno : 0;
     if (sbxi_pivot_root(".", ".") < 0)
         return init_fail(init, errno, "pivot_root");
     /* The first root and all that covered it, but for the last, lie over that now; "." leads to the uppermost. */
@@ -391,6 +418,7 @@ int init_act_mount(struct init *init, const struct sbxi_step *step)
     case SBXI_NEW_TMPFS:
         return open_slot(init, step);
     case SBXI_GIVEN:
+    case SBXI_UPPER:
         return 0; /* main.c has put it there */
     case SBXI_OPEN_FD:
     case SBXI_DATA:
@@ -433,7 +461,7 @@ int init_act_mount(struct init *init, const struct sbxi_step *step)
     case SBXI_SEAL:
         return seal(init, step);
     case SBXI_ENTER:
-        return enter(init);
+        return enter(init, step);
     default:
         return init_act_userns(init, step);
     }

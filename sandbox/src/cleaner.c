@@ -378,11 +378,13 @@ static int is_recorded(uint32_t slice, void *userdata)
     return 0;
 }
 
-int sbx_cleaner_take_ids(sbx_cleaner *c,
-                         uint32_t *ret_first,
-                         uint32_t *ret_count,
-                         struct sbx_error *error)
+int sbxi_cleaner_take_ids_near(sbx_cleaner *c,
+                               uint32_t wanted,
+                               uint32_t *ret_first,
+                               struct sbx_error *error)
 {
+    uint32_t hint = wanted >= SBXI_IDS_FIRST ? (wanted - SBXI_IDS_FIRST) / SBXI_IDS_COUNT
+                                             : (uint32_t)getpid() + (uint32_t)c->nids;
     if (geteuid() != 0)
         return sbxi_error(error, EPERM,
                           "id range: only root can map a range of host ids; permit "
@@ -396,8 +398,7 @@ int sbx_cleaner_take_ids(sbx_cleaner *c,
     _cleanup_close_ int fd = -1;
     int r = home;
     if (r >= 0)
-        r = sbxi_ids_take(home, c->run_dir, (uint32_t)getpid() + (uint32_t)c->nids, is_recorded, c,
-                          &slice, &fd);
+        r = sbxi_ids_take(home, c->run_dir, hint, is_recorded, c, &slice, &fd);
     if (r < 0)
         return sbxi_error(error, -r, "id range: /run/uds/ids: no slice can be taken: %s",
                           strerror(-r));
@@ -411,8 +412,18 @@ int sbx_cleaner_take_ids(sbx_cleaner *c,
     }
     c->ids[c->nids++] = (struct held_ids){.slice = slice, .fd = sbxi_take_fd(&fd)};
     *ret_first = SBXI_IDS_FIRST + slice * SBXI_IDS_COUNT;
-    *ret_count = SBXI_IDS_COUNT;
     return 0;
+}
+
+int sbx_cleaner_take_ids(sbx_cleaner *c,
+                         uint32_t *ret_first,
+                         uint32_t *ret_count,
+                         struct sbx_error *error)
+{
+    int r = sbxi_cleaner_take_ids_near(c, 0, ret_first, error);
+    if (r == 0)
+        *ret_count = SBXI_IDS_COUNT;
+    return r;
 }
 
 int sbx_cleaner_release_ids(sbx_cleaner *c, uint32_t first)

@@ -16,5 +16,10 @@ int sbxi_cleaner_add(sbx_cleaner *cleaner, const struct sbxi_record *records, si
 int sbxi_cleaner_remove(sbx_cleaner *cleaner, const struct sbxi_record *records, size_t n);
 /* "/run/uds" or what sbx_cleaner_new() was given; borrowed. */
 const char *sbxi_cleaner_get_run_dir(const sbx_cleaner *cleaner);
+/* As sbx_cleaner_take_ids(): the range that begins at @wanted if it is one and free, or another. */
+int sbxi_cleaner_take_ids_near(sbx_cleaner *cleaner,
+                               uint32_t wanted,
+                               uint32_t *ret_first,
+                               struct sbx_error *error);
 
 #endif

@@ -118,6 +118,7 @@ static void add_overlay(sbx_plan *plan, sbx_plan *made, sbx_plan *later, const s
         sbxi_block_add(&upper, "", m->work);
     }
     struct sbxi_plan_step *step = sbxi_plan_add_blocks(made, SBXI_OVERLAY, &layers, &upper);
+    step->args[1] = 0; /* all by their paths */
     step->slot = plan->ntrees++;
     step->flags = (m->readonly ? (uint32_t)SBXI_F_RDONLY : 0) | (uint32_t)SBXI_F_OWNED;
     sbxi_plan_attach(later, step->slot, m->target);

@@ -30,6 +30,7 @@ static const struct word omissions[] = {
     {"memory-high", SBX_DEGRADE_MEMORY_HIGH},
     {"io", SBX_DEGRADE_IO},
     {"buffered-writes", SBX_DEGRADE_BUFFERED_WRITES},
+    {"layer-ids", SBX_DEGRADE_LAYER_IDS},
     {NULL, 0},
 };
 

@@ -275,6 +275,8 @@ static int add_payload(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_e
     }
     add_userns(plan, spec);
     sbxi_plan_add(plan, SBXI_FORK, NULL, NULL);
+    if (spec->upper && *spec->upper)
+        sbxi_plan_add(plan, SBXI_HOLD, NULL, NULL)->slot = plan->upper_lock;
     add_limits(plan, spec);
     struct sbxi_plan_step *score = sbxi_plan_add(plan, SBXI_OOM_SCORE, NULL, NULL);
     score->args[0] = 200;

@@ -55,6 +55,7 @@ struct sbx_plan {
     struct sbxi_plan_step *steps;
     size_t nsteps, capacity;
     int32_t ntrees;
+    int32_t upper_lock;          /* slot of what PID 1 holds; meant only with an SBXI_UPPER step */
     struct sbxi_plan_step spare; /* where steps go after memory ran out */
 };
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The steps that build a sandbox's root, of either kind:
+ * The steps that build a sandbox's root, of whatever kind:
  *
  *   read-only host   a recursive, read-only copy of / with /proc, /dev, /sys, /tmp and /run of its own over it
+ *   layers           directories one above the other (layers.c), with the same over them
  *   jail             an empty tmpfs with each file bound read-only at its own path, then sealed
  *
  * Phases: open what belongs to the host, pivot, build, seal. After the pivot no step can name the host.
@@ -19,6 +20,7 @@
 #include <sys/sysmacros.h>
 
 #include "error.h"
+#include "layers.h"
 #include "plan.h"
 
 static int32_t open_tree_step(sbx_plan *plan, const char *source, uint32_t flags)
@@ -119,7 +121,7 @@ add_jail(sbx_plan *plan, sbx_plan *later, const struct sbx_spec *spec, struct sb
 /* What is opened before the pivot and attached after it. */
 struct slots {
     int32_t root, binds, own_dev, own_run; /* the last two to be sealed; -1 = there is none */
-    struct sbx_plan proc, dev, mounts;
+    struct sbx_plan proc, dev, mounts, made;
 };
 
 static void open_sources(sbx_plan *plan, const struct sbx_spec *spec, struct slots *slots)
@@ -133,7 +135,9 @@ static void open_sources(sbx_plan *plan, const struct sbx_spec *spec, struct slo
         slots->own_dev = sbxi_plan_dev(plan, &slots->dev, "/dev", spec);
         sbxi_plan_proc(plan, &slots->proc, "/proc", spec);
     }
-    if (spec->root != SBX_ROOT_HOST_RO) {
+    if (spec->root == SBX_ROOT_LAYERS) {
+        slots->root = sbxi_plan_layers(plan, &slots->made, spec);
+    } else if (spec->root != SBX_ROOT_HOST_RO) {
         struct sbxi_plan_step *step = sbxi_plan_add_tree(plan, SBXI_NEW_TMPFS, NULL);
         step->args[0] = 0755;
         slots->root = step->slot;
@@ -141,6 +145,7 @@ static void open_sources(sbx_plan *plan, const struct sbx_spec *spec, struct slo
         slots->root = open_tree_step(plan, "/", SBXI_F_RDONLY | SBXI_F_NODEV);
     }
     sbxi_plan_mounts(plan, &slots->mounts, spec); /* last: see there */
+    sbxi_plan_append(plan, &slots->made);
 }
 
 /* On a read-only host: only where the host has the directory. */
@@ -150,12 +155,13 @@ static bool is_directory(const char *path)
     return lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-static void add_own(sbx_plan *plan, struct slots *slots, bool host)
+static void add_own(sbx_plan *plan, struct slots *slots, enum sbx_root root)
 {
     static const char *const own[] = {"/proc", "/sys", "/dev", "/tmp", "/run"};
+    bool host = root == SBX_ROOT_HOST_RO;
     for (size_t i = 0; host && i < sizeof own / sizeof own[0]; i++)
         sbxi_plan_add(plan, SBXI_UNCOVER, own[i], NULL);
-    if (host && is_directory("/sys"))
+    if (root == SBX_ROOT_LAYERS || (host && is_directory("/sys")))
         sbxi_plan_add(plan, SBXI_MASK, "/sys", NULL);
     if (!host || is_directory("/tmp"))
         sbxi_plan_tmpfs(plan, "/tmp", 01777, plan->limits.memory_bytes, 0);
@@ -165,9 +171,9 @@ static void add_own(sbx_plan *plan, struct slots *slots, bool host)
     sbxi_plan_tmpfs(plan, "/run", 0755, 1 << 20, 0)->slot = slots->own_run;
 }
 
-static void add_host_or_jail(sbx_plan *plan, sbx_plan *jail, struct slots *slots, bool host)
+static void add_filled(sbx_plan *plan, sbx_plan *jail, struct slots *slots, enum sbx_root root)
 {
-    add_own(plan, slots, host);
+    add_own(plan, slots, root);
     sbxi_plan_append(plan, &slots->dev);
     if (plan->isolate & SBX_NS_IPC)
         sbxi_plan_add(plan, SBXI_MQUEUE, "/dev/mqueue", NULL);
@@ -186,13 +192,16 @@ int sbxi_plan_root(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error
 {
     struct sbx_plan jail = {0};
     struct slots slots = {.own_dev = -1, .own_run = -1};
-    bool host = spec->root == SBX_ROOT_HOST_RO, empty = spec->root == SBX_ROOT_EMPTY;
+    uint32_t chroot = spec->chroot ? SBXI_F_CHROOT : 0;
+    bool empty = spec->root == SBX_ROOT_EMPTY;
     sbxi_plan_add(plan, SBXI_PRIVATE, NULL, NULL)->flags = spec->bwrap ? SBXI_F_SLAVE : 0;
     int r = spec->root == SBX_ROOT_JAIL ? add_jail(plan, &jail, spec, error) : 0;
     open_sources(plan, spec, &slots);
-    sbxi_plan_add(plan, SBXI_PIVOT, NULL, NULL)->slot = slots.root;
+    struct sbxi_plan_step *step = sbxi_plan_add(plan, SBXI_PIVOT, NULL, NULL);
+    step->slot = slots.root;
+    step->flags = chroot;
     if (!empty)
-        add_host_or_jail(plan, &jail, &slots, host);
+        add_filled(plan, &jail, &slots, spec->root);
     for (size_t i = 0; i < spec->nbinds; i++)
         sbxi_plan_attach(plan, slots.binds + (int32_t)i, spec->binds[i].target);
     sbxi_plan_append(plan, &slots.mounts);
@@ -202,6 +211,7 @@ int sbxi_plan_root(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error
     seal(plan, slots.own_run, "/run");
     if (spec->root == SBX_ROOT_JAIL)
         seal(plan, slots.root, "/");
-    sbxi_plan_add(plan, SBXI_ENTER, NULL, NULL); /* a bind or a mask may have gone to / too */
+    /* a bind or a mask may have gone to / too */
+    sbxi_plan_add(plan, SBXI_ENTER, NULL, NULL)->flags = chroot;
     return r;
 }

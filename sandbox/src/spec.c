@@ -16,6 +16,7 @@
 
 #include "cleanup.h"
 #include "error.h"
+#include "layers.h"
 #include "plan.h"
 
 static int check_name(sbx_plan *plan, const char *name, struct sbx_error *error)
@@ -64,7 +65,8 @@ static int check_root(const sbx_plan *plan, const struct sbx_spec *spec, struct 
     if (spec->chdir && spec->chdir[0] != '/')
         return sbxi_error(error, EINVAL, "sandbox %s: chdir: %s: use an absolute path", plan->name,
                           spec->chdir);
-    return sbxi_mounts_check(plan, spec, error);
+    int r = sbxi_layers_check(plan, spec, error);
+    return r < 0 ? r : sbxi_mounts_check(plan, spec, error);
 }
 
 static int check_fds(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)

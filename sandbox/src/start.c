@@ -22,10 +22,12 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "cleaner.h"
 #include "cleanup.h"
 #include "clock.h"
 #include "error.h"
 #include "helper.h"
+#include "ids.h"
 #include "kernel.h"
 #include "launch.h"
 #include "running.h"
@@ -60,7 +62,7 @@ static int collect_fds(struct launch *launch, sbx *s, struct sbx_error *error)
     launch->fds[SBXI_FD_CONTROL] = launch->control;
     memcpy(launch->fds + SBXI_FD_PASSED, plan->passed, plan->npassed * sizeof *launch->fds);
     launch->nfds = SBXI_FD_PASSED + plan->npassed;
-    int r = sbxi_launch_open_trees(launch, error);
+    int r = sbxi_launch_open_trees(launch, s, error);
     if (r == 0 && (r = sbxi_launch_write_blob(launch, s->cgroup != NULL)) == 0)
         launch->fds[SBXI_FD_BLOB] = launch->blob;
     return r;
@@ -78,6 +80,7 @@ static void end_launch(struct launch *launch)
     sbxi_closep(&launch->blob);
     sbxi_closep(&launch->null);
     sbxi_closep(&launch->program);
+    sbxi_upper_close(&launch->upper);
     free(launch->fds);
     free(launch->spare);
 }
@@ -96,13 +99,16 @@ static int clone_child(const struct launch *launch, sbx *s, struct sbx_error *er
 }
 
 /* Between clone and go: the child waits, and nobody but us knows of it yet. */
-static int admit_child(const sbx_plan *plan, sbx *s, struct sbx_error *error)
+static int admit_child(const struct launch *launch, sbx *s, struct sbx_error *error)
 {
+    const sbx_plan *plan = launch->plan;
     int r = s->cleaner ? sbx_cleaner_add_process(s->cleaner, s->init_pid, s->init_fd) : 0;
     if (r < 0)
         return sbxi_error(error, -r, "sandbox %s: cleaner: %s", plan->name, strerror(-r));
     if ((plan->isolate & SBX_NS_USER) && !plan->foreign_maps &&
         (r = sbxi_map_ids(plan, s->init_pid, s->report.uid_first, error)) < 0)
+        return r;
+    if ((r = sbxi_launch_map_layers(launch, s, error)) < 0)
         return r;
     sbxi_report_fill(s, plan);
     if (plan->on_born && (r = plan->on_born(&s->report, plan->userdata)) < 0)
@@ -171,9 +177,12 @@ static int make_cgroup(const sbx_plan *plan, sbx *s, struct sbx_error *error)
 }
 
 static int
-take_resources(const sbx_plan *plan, sbx *s, sbx_cleaner *cleaner, struct sbx_error *error)
+take_resources(struct launch *launch, sbx *s, sbx_cleaner *cleaner, struct sbx_error *error)
 {
-    int r = 0;
+    const sbx_plan *plan = launch->plan;
+    int r = sbxi_launch_take_upper(launch, error);
+    if (r < 0)
+        return r;
     if (s->detached)
         return 0;
     s->cleaner = cleaner;
@@ -184,9 +193,14 @@ take_resources(const sbx_plan *plan, sbx *s, sbx_cleaner *cleaner, struct sbx_er
         s->cleaner = s->own_cleaner;
     }
     if (plan->range) {
-        r = sbx_cleaner_take_ids(s->cleaner, &s->report.uid_first, &s->report.uid_count, error);
+        /* What was written has ids already. */
+        const struct sbxi_upper *upper = &launch->upper;
+        bool known = upper->has_ids && !upper->empty && upper->first != SBXI_UPPER_OWN_IDS;
+        r = sbxi_cleaner_take_ids_near(s->cleaner, known ? upper->first : 0, &s->report.uid_first,
+                                       error);
         if (r < 0)
             return r;
+        s->report.uid_count = SBXI_IDS_COUNT;
         s->ids_taken = true;
     }
     return make_cgroup(plan, s, error);
@@ -211,7 +225,12 @@ static int watch(sbx *s)
 
 static int start(const sbx_plan *plan, sbx *s, sbx_cleaner *cleaner, struct sbx_error *error)
 {
-    struct launch launch = {.plan = plan, .control = -1, .blob = -1, .null = -1, .program = -1};
+    struct launch launch = {.plan = plan,
+                            .control = -1,
+                            .blob = -1,
+                            .null = -1,
+                            .program = -1,
+                            .upper = SBXI_UPPER_INIT};
     if (plan->timeout_ms >= 0)
         s->timeout_at = sbxi_now_ms() + (uint64_t)plan->timeout_ms;
     s->timeout_ms = plan->timeout_ms;
@@ -220,16 +239,16 @@ static int start(const sbx_plan *plan, sbx *s, sbx_cleaner *cleaner, struct sbx_
     s->direct = plan->style & SBXI_S_DIRECT;
     s->memory_limit = plan->limits.memory_bytes;
     s->report.degraded = plan->degraded;
-    int r = take_resources(plan, s, cleaner, error);
+    int r = take_resources(&launch, s, cleaner, error);
     if (r == 0)
         r = collect_fds(&launch, s, error);
     if (r == 0 && s->cgroup)
         r = sbxi_cgroup_open_join(s->cgroup, launch.joins, &launch.njoins, error);
     if (r == 0)
         r = clone_child(&launch, s, error);
-    end_launch(&launch);
     if (r == 0)
-        r = admit_child(plan, s, error);
+        r = admit_child(&launch, s, error);
+    end_launch(&launch);
     if (r == 0)
         r = await_running(plan, s, error);
     return r == 0 ? watch(s) : r;

@@ -38,7 +38,10 @@ enum sbxi_op {
     SBXI_GIVEN, /* slot ← a descriptor of the launcher's caller: no tree yet, one of the next four makes it one */
     SBXI_OPEN_FD, /* slot: what the descriptor refers to, as a tree */
     SBXI_DATA, /* slot: a file with what can be read from the descriptor, mode args[0], as a tree */
-    SBXI_OVERLAY, /* tree slot ← an overlay; a = args[0] host paths, the highest first; b = upper and work directory */
+    SBXI_OVERLAY, /* tree slot ← an overlay; a = args[0] host paths, the highest first; b = upper and work directory;
+                     args[1], args[2]: where they are trees of the launcher, the first slot of layers, and of mount, upper
+                     and work directory, + 1 */
+    SBXI_UPPER, /* slot ← part args[0] (enum sbxi_upper_part) of upper directory a, by the launcher */
     SBXI_UNSHARE_CG, /* cgroup namespace, after the cgroups were joined */
     SBXI_TIME,     /* time namespace for the payload; args: offsets in ns, monotonic and boottime */
     SBXI_HOSTNAME, /* a */
@@ -91,6 +94,13 @@ enum sbxi_op {
     SBXI_OPS
 };
 
+enum sbxi_upper_part {
+    SBXI_UPPER_LOCK = 0, /* locked as long as somebody has it open */
+    SBXI_UPPER_MOUNT,    /* a tree that holds the next two */
+    SBXI_UPPER_DIR,
+    SBXI_UPPER_WORK,
+};
+
 enum { /* flags of SBXI_OPEN, SBXI_ATTACH, SBXI_MASK, SBXI_READONLY */
     SBXI_F_RDONLY = 1u << 0,
     SBXI_F_NODEV = 1u << 1,
@@ -101,6 +111,9 @@ enum { /* flags of SBXI_OPEN, SBXI_ATTACH, SBXI_MASK, SBXI_READONLY */
     SBXI_F_WRITABLE = 1u << 6,  /* of SBXI_READONLY: only where it could be written */
     SBXI_F_GIVEN = 1u << 7,     /* the launcher has filled the slot */
     SBXI_F_OWNED = 1u << 8,     /* what is made belongs to the payload */
+    SBXI_F_LAYER =
+        1u << 9, /* without the mounts below; with the sandbox's ids, where it has a range */
+    SBXI_F_CHROOT = 1u << 10, /* of SBXI_PIVOT, SBXI_ENTER: by chroot(2) */
 };
 
 struct sbxi_step {

@@ -6,8 +6,9 @@
  * A tree: a copy of host mounts that is attached nowhere yet, with its flags already set. The launcher opens trees where
  * it is root (ids of a user namespace reach few host paths), uds-sandbox-init does where it is not; hence a header.
  *
- * Flags are only ever added: what a user namespace inherits locked (read-only, nosuid, nodev…) stays as it is. Always
- * recursive: a copy without the mounts below would uncover what the host covers, and the kernel refuses it (EINVAL).
+ * Flags are only ever added: what a user namespace inherits locked (read-only, nosuid, nodev…) stays as it is.
+ * Recursive: a copy without the mounts below would uncover what the host covers, and the kernel refuses it (EINVAL). But
+ * for layers, of which an overlay takes the file system alone.
  */
 
 #include <errno.h>
@@ -22,7 +23,8 @@
 
 static inline int sbxi_tree_open(int dirfd, const char *path, uint32_t flags, uint64_t device)
 {
-    unsigned how = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (unsigned)AT_RECURSIVE;
+    unsigned how =
+        OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (flags & SBXI_F_LAYER ? 0 : (unsigned)AT_RECURSIVE);
     int fd = open_tree(dirfd, path, how | (path[0] ? 0 : (unsigned)AT_EMPTY_PATH));
     if (fd < 0)
         return -errno;

@@ -53,6 +53,8 @@ enum sbx_root {
         0,          /* the host's root, recursively read-only, /proc /dev /tmp /run of its own */
     SBX_ROOT_JAIL,  /* only the files named in @jail, their interpreters and their shared objects */
     SBX_ROOT_EMPTY, /* an empty tmpfs: what is in it is in @mounts; as they leave it, so it stays */
+    /* @layers one above the other and what is written in @upper, with /proc /dev /tmp /run of its own. Since 0.2 */
+    SBX_ROOT_LAYERS,
 };
 
 /* What may be left out when the kernel refuses it (--degrade=LIST, stack file "degrade:"). */
@@ -70,6 +72,8 @@ enum sbx_degrade { /* bits */
     SBX_DEGRADE_IO = 1u << 7, /* "io": no rates and weights of I/O */
     SBX_DEGRADE_BUFFERED_WRITES =
         1u << 8, /* "buffered-writes": a rate of writes holds for O_DIRECT and reads only (v1) */
+    /* "layer-ids": files of layers whose file system cannot be id-mapped belong to nobody inside. Since 0.2 */
+    SBX_DEGRADE_LAYER_IDS = 1u << 9,
 };
 
 enum sbx_seccomp {
@@ -158,6 +162,14 @@ struct sbx_spec {
     enum sbx_root root;
     const char *const
         *jail; /* SBX_ROOT_JAIL: binaries and other files, host paths, NULL-terminated */
+    /* SBX_ROOT_LAYERS: directories of the host, the lowest first, NULL-terminated; their files keep their ids. Since 0.2 */
+    const char *const *layers;
+    /*
+     * What is written: NULL = nothing can be, "" = a tmpfs, else a directory of the host, made if missing; the work
+     * directory and what libuds-sandbox notes are beside it, in UPPER.uds. One sandbox at a time has it (-EBUSY). Since 0.2
+     */
+    const char *upper;
+    bool chroot; /* enter the root by chroot(2) where pivot_root(2) cannot be. Since 0.2 */
     const struct sbx_bind *binds;
     size_t nbinds;
     const char *const *masks; /* paths inside to hide, NULL-terminated or NULL */

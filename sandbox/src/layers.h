@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SBXI_LAYERS_H
+#define SBXI_LAYERS_H
+
+#include "plan.h"
+
+/* A root of layers: is it possible; and its steps, of which those that need the scratch tmpfs go into @made. The root's slot. */
+int sbxi_layers_check(const sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error);
+int32_t sbxi_plan_layers(sbx_plan *plan, sbx_plan *made, const struct sbx_spec *spec);
+
+#endif

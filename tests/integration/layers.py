@@ -1,0 +1,252 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Roots of layers, as root and as nobody. Numbers in brackets are those of tests/integration/sandbox_isolation.py."""
+import json
+import os
+import pathlib
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+
+BIN = pathlib.Path(os.environ["UDS_BIN"])
+NOBODY = 65534
+ROOT = os.geteuid() == 0
+failures = []
+
+
+def check(name, condition, detail=""):
+    if not condition:
+        failures.append(name)
+        print(f"FAILED {name}: {str(detail)[:500]!r}", flush=True)
+
+
+class Caller:
+    """The user on whose behalf it is done, with a base directory that holds what a root needs."""
+
+    def __init__(self, base, uid):
+        self.uid, self.who = uid, "nobody" if uid else "root"
+        self.dir = base / self.who
+        self.dir.mkdir()
+        self.base = self.dir / "base"
+        for name in ("usr", "proc", "dev", "sys", "tmp", "run", "etc", "home", "gone"):
+            (self.base / name).mkdir(parents=True)
+        for name in ("bin", "lib", "lib64"):
+            (self.base / name).symlink_to(f"usr/{name}")
+        (self.base / "etc/passwd").write_text("root:x:0:0::/:/bin/sh\n")
+        (self.base / "gone/file").write_text("x")
+        os.link(self.base / "etc/passwd", self.base / "etc/link")
+        if uid:
+            subprocess.run(["chown", "-hR", f"{uid}:{uid}", self.dir], check=True)
+        self.bin = base / "bin"
+
+    def become(self):
+        if self.uid and ROOT:
+            os.setgroups([])
+            os.setresgid(self.uid, self.uid, self.uid)
+            os.setresuid(self.uid, self.uid, self.uid)
+
+    def uds(self, *words, **more):
+        env = dict(os.environ, XDG_RUNTIME_DIR=str(self.dir))
+        return subprocess.run([self.bin / "uds", *map(str, words)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              env=env, preexec_fn=self.become, cwd=self.dir, timeout=60, **more)
+
+    def options(self):
+        return ["--run-dir", self.dir / "run", "--degrade", "cgroup", *(() if self.uid else ("--uid", 0, "--gid", 0))]
+
+    def run(self, *options, sh="true", usr=True):
+        return self.uds("run", *self.options(), *(("--ro-bind", "/usr", "/usr") if usr else ()), *options, "--", "sh", "-c", sh)
+
+    def check(self, name, condition, detail=""):
+        check(f"{self.who}: {name}", condition, detail)
+
+    def says(self, name, want, *options, **more):
+        r = self.run(*options, **more)
+        self.check(name, r.stdout.split() == want.split() and r.returncode == 0, f"{r.stdout} [{r.returncode}: {r.stderr}]")
+
+    def refuses(self, name, words, *options, **more):
+        r = self.run(*options, **more)
+        self.check(name, r.returncode == 121 and words in r.stderr, f"{r.returncode}: {r.stderr}")
+
+
+def a_directory(c):
+    own = c.uid or 0
+    c.says("a directory is a root, its files keep their ids", f"{own} {own} x no", "--root", c.base,
+           sh="stat -c '%u %g' /etc/passwd; cat /gone/file; echo; (echo >/etc/new) 2>/dev/null || echo no")
+    c.says("[25] /tmp and /dev/shm", "1777 1777", "--root", c.base, sh="stat -c %a /tmp /dev/shm")
+    c.says("[23] /sys is empty", "0", "--root", c.base, sh="ls -A /sys | wc -l")
+    c.says("[22] /proc is masked", "0", "--root", c.base, sh="cat /proc/keys /proc/timer_list | wc -c")
+    c.says("by chroot", "/ x 1", "--root", c.base, "--chroot",
+           sh="pwd; cat /gone/file; echo; grep -cE '^([^ ]+ ){4}/ ' /proc/self/mountinfo")
+    c.says("[4] chroot's root is one too", "usr", "--root", c.base, "--chroot", sh="cd /; cd ../../..; ls -d usr")
+    c.says("by chroot, over an overlay", "x 1", "--root", c.base, "--upper", "tmpfs", "--chroot",
+           sh="cat /gone/file; echo; grep -cE '^([^ ]+ ){4}/ ' /proc/self/mountinfo")
+    bare = c.dir / "bare"
+    bare.mkdir()
+    (bare / "usr").mkdir()
+    c.refuses("what it lacks and cannot be made is said", "read-only; make it there", "--root", bare, usr=False)
+
+
+def hostile_directory(c):
+    """[18] [20] [21]: links where mounts go."""
+    names = {"proc": "/../../../etc", "dev": "../../home", "sys": "/usr/../home", "tmp": "/proc", "run": "/nowhere"}
+    for name, target in names.items():
+        bad = c.dir / f"bad-{name}"
+        shutil.copytree(c.base, bad, symlinks=True)
+        (bad / name).rmdir()
+        (bad / name).symlink_to(target)
+        if c.uid:
+            subprocess.run(["chown", "-hR", f"{c.uid}:{c.uid}", bad], check=True)
+        before = sorted(os.listdir("/etc")), sorted(os.listdir("/home"))
+        r = c.run("--root", bad, "--upper", "tmpfs", sh="cat /proc/keys 2>/dev/null; echo in; (echo x >/proc/sysrq-trigger) 2>/dev/null && echo bad")
+        inside = r.stdout == "in\n"
+        c.check(f"[18] {name} is a link: refused or resolved inside", inside or r.returncode == 121, f"{r.returncode} {r.stdout} {r.stderr}")
+        c.check(f"[18] {name}: the host is as it was", before == (sorted(os.listdir("/etc")), sorted(os.listdir("/home"))))
+    bad = c.dir / "bad-null"
+    shutil.copytree(c.base, bad, symlinks=True)
+    (bad / "dev/null").symlink_to("/proc/sysrq-trigger")
+    (bad / "dev/console").symlink_to("/proc/sys/kernel/core_pattern")
+    if c.uid:
+        subprocess.run(["chown", "-hR", f"{c.uid}:{c.uid}", bad], check=True)
+    c.says("[20] what masks is the null device", "1:3 0", "--root", bad, "--mask", "/etc/passwd",
+           sh="stat -L -c '%t:%T' /dev/null; cat /etc/passwd | wc -c")
+    c.says("[21] there is no /dev/console of theirs", "no", "--root", bad, sh="test -e /dev/console -o -L /dev/console || echo no")
+
+
+def layers(c):
+    above = c.dir / 'a:b,c\\ "\n"'
+    above.mkdir()
+    (above / "two").write_text("two")
+    if c.uid:
+        os.chown(above, c.uid, c.uid)
+        os.chown(above / "two", c.uid, c.uid)
+    upper = c.dir / 'u:b,c\\ "\n"'
+    before = snapshot(c.base)
+    change = ("cat /two; rm /two; echo more >>/etc/passwd; mv /gone/file /home/file; rmdir /gone; mkdir /gone; echo n >/gone/new;"
+              "chmod 700 /home; ln /etc/passwd /etc/other; truncate -s 5 /etc/link; ln -s x /home/sym")
+    c.says("[46] layers, and an upper directory", "two", "--root", c.base, "--layer", above, "--upper", upper, sh=change)
+    c.check("[46] the layers are as they were", before == snapshot(c.base), snapshot(c.base))
+    c.says("[46] what was written is there again", "2 root: new file sym no", "--root", c.base, "--layer", above, "--upper", upper,
+           sh="wc -l </etc/passwd; cat /etc/link; echo; ls /gone /home | grep -v -e : -e ^$; test -e /two || echo no")
+    whiteout = os.lstat(upper / "two")
+    c.check("[46] a whiteout", stat.S_ISCHR(whiteout.st_mode) and whiteout.st_rdev == 0)
+    c.check("[46] an opaque directory", os.getxattr(upper / "gone", "user.overlay.opaque") == b"y")
+    c.check("work is beside it", (c.dir / (upper.name + ".uds") / "work").is_dir())
+    first = os.lstat(upper).st_uid
+    c.check("it belongs to nobody else", first == c.uid if c.uid else first >= 0x70000000, first)
+    c.says("[47] a tmpfs leaves nothing", "x", "--root", c.base, "--upper", "tmpfs", sh="echo x >/home/x; cat /home/x")
+    c.check("[47] the layer is as it was", before == snapshot(c.base))
+    c.says("two sandboxes share layers", "both", "--root", c.base, "--upper", c.dir / "other", sh="echo both")
+    many = []
+    for i in range(60):
+        (c.dir / f"many-{i}").mkdir()
+        (c.dir / f"many-{i}" / f"m{i}").write_text(str(i))
+        many += ["--layer", c.dir / f"many-{i}"]
+    c.says("sixty layers", "0 59", "--root", c.base, *many, sh="cat /m0; echo; cat /m59")
+    return upper, above
+
+
+def one_writer(c, upper):
+    env = dict(os.environ, XDG_RUNTIME_DIR=str(c.dir))
+    options = [str(x) for x in ("--root", c.base, "--upper", upper)]
+    first = subprocess.Popen([c.bin / "uds", "run", *map(str, c.options()), "--ro-bind", "/usr", "/usr", *options, "--", "sh", "-c",
+                              "echo in; read x"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env,
+                             preexec_fn=c.become, cwd=c.dir)
+    c.check("the first runs", first.stdout.readline() == b"in\n")
+    c.refuses("[47] a second on the same upper directory", "one at a time can", *options)
+    c.check("its errno", "uses it" in c.run(*options).stderr)
+    first.kill()
+    first.wait()
+    first.stdout.close()
+    first.stdin.close()
+    for _ in range(200):  # its cleaner kills PID 1, with which the lock goes
+        r = c.run(*options, sh="echo again")
+        if r.returncode != 121:
+            break
+    c.check("[47] after kill -9 of the first it is free", r.stdout == "again\n", r.stderr)
+
+
+def refusals(c, upper):
+    c.refuses("an upper directory that holds others' files", "no sandbox has written", "--root", c.base, "--upper", c.dir / "many-1")
+    c.refuses("an upper directory in a layer", "it lies in layer", "--root", c.base, "--upper", c.base / "upper")
+    c.refuses("a layer in a layer", "it lies in layer", "--root", c.base, "--layer", c.base / "etc")
+    c.refuses("a layer that is a file", "no directory", "--root", c.base, "--layer", c.base / "etc/passwd")
+    c.refuses("no layer", "of which layers", "--upper", "tmpfs", usr=False)
+    c.refuses("a layer of a jail", "the root is another", "--root", "jail", "--layer", c.base, usr=False)
+    (c.dir / "link").symlink_to(upper)
+    c.refuses("an upper directory that is a link", "symbolic link", "--root", c.base, "--upper", c.dir / "link")
+    (c.dir / "open").mkdir()
+    (c.dir / "open.uds").mkdir(mode=0o777)
+    (c.dir / "open.uds").chmod(0o777)
+    c.refuses("what is beside it is somebody else's too", "writable by nobody else", "--root", c.base, "--upper", c.dir / "open")
+
+
+def ids(c):
+    """Root only: the host's root, and whose files they are."""
+    shm = pathlib.Path(tempfile.mkdtemp(dir="/dev/shm"))
+    try:
+        secret = c.base / "etc/shadow"
+        secret.write_text("secret\n")
+        secret.chmod(0o600)
+        c.says("the host's / as a layer: /etc/passwd is root's inside, and can be written", "0 ok", "--layer", "/", "--upper", "tmpfs", usr=False,
+               sh="stat -c %u /etc/passwd; echo x >>/etc/passwd && echo ok")
+        c.says("on another file system", "new 0", "--layer", "/", "--upper", shm / "up", usr=False,
+               sh="echo new >/etc/uds-test-new; cat /etc/uds-test-new; stat -c %u /etc/uds-test-new")
+        c.check("the host has none of it", not os.path.exists("/etc/uds-test-new"))
+        st = os.lstat(shm / "up/etc/uds-test-new")
+        c.check("on the host it belongs to the sandbox's range", st.st_uid >= 0x70000000 and st.st_uid == os.lstat(shm / "up").st_uid, st.st_uid)
+        r = c.uds("run", "--run-dir", c.dir / "run", "--ro-bind", "/usr", "/usr", "--root", c.base, "--uid", 1000, "--", "sh", "-c",
+                  "cat /etc/shadow 2>&1; echo >/etc/passwd")
+        c.check("who is not uid 0 inside has not its rights", "secret" not in r.stdout and r.stdout.count("ermission denied") == 1, r.stdout)
+        c.check("a file system without id maps is refused, or degraded", no_idmap(c))
+    finally:
+        shutil.rmtree(shm)
+
+
+def no_idmap(c):
+    """sysfs cannot be id-mapped."""
+    r = c.run("--root", c.base, "--layer", "/sys/kernel", "--upper", "tmpfs")
+    degraded = c.uds("run", *c.options(), "--ro-bind", "/usr", "/usr", "--degrade", "layer-ids", "--root", c.base, "--layer", "/sys/kernel",
+                     "--upper", "tmpfs", "--", "true")
+    return r.returncode == 121 and "--degrade=layer-ids" in r.stderr and "without layer-ids" in degraded.stderr
+
+
+def snapshot(top):
+    """Everything about a tree that a change would change."""
+    lines = []
+    for directory, dirs, files in os.walk(top):
+        for name in sorted(dirs + files):
+            path = pathlib.Path(directory) / name
+            st = path.lstat()
+            data = path.read_bytes() if stat.S_ISREG(st.st_mode) else os.readlink(path) if path.is_symlink() else ""
+            lines.append((str(path), st.st_mode, st.st_uid, st.st_nlink, st.st_mtime_ns, data))
+    return sorted(lines)
+
+
+def everything(c):
+    a_directory(c)
+    hostile_directory(c)
+    upper, _ = layers(c)
+    one_writer(c, upper)
+    refusals(c, upper)
+    if not c.uid:
+        ids(c)
+
+
+def main():
+    base = pathlib.Path(tempfile.mkdtemp(prefix="uds-layers-"))
+    base.chmod(0o755)
+    (base / "bin").mkdir()
+    for name in ("uds", "uds-sandbox-init", "uds-cleaner"):
+        shutil.copy(BIN / name, base / "bin")
+    try:
+        for uid in (0, NOBODY) if ROOT else (os.geteuid(),):
+            everything(Caller(base, uid))
+    finally:
+        shutil.rmtree(base, ignore_errors=True)
+    print(f"{len(failures)} failures" if failures else "all as expected")
+    return bool(failures)
+
+
+sys.exit(main())
