@@ -9,7 +9,13 @@
  * Its pages are charged to the sandbox that it is for until the last who holds it lets go (copied.c), to the sender's
  * queue as well while it is being made (pending.c).
  *
- * pread(2) on a network filesystem or FUSE waits for somebody else, perhaps for a peer: such files are not copied.
+ * Who has the file can hold its locks, by a read(2) or write(2) whose own memory does not come (userfaultfd, FUSE), and
+ * we would wait for them unkillably. lseek(2) waits for the lock of the description; pread(2) for that of the inode, on XFS,
+ * and on ext4 where the description is O_DIRECT (all measured but XFS). FIONREAD takes neither to tell how far it is from the
+ * offset to the end, nor does a page of a mapping that is read. One that is gone by then makes pwrite(2) fail, where our own
+ * access would be SIGBUS.
+ *
+ * On a network filesystem or FUSE a page waits for somebody else, perhaps for a peer: such files are not copied.
  */
 #include "fdcopy.h"
 
@@ -21,7 +27,9 @@
 #include <unistd.h>
 
 #include <linux/magic.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 
 #include <uds/fdset.h>
@@ -32,8 +40,8 @@ struct fdcopy {
     size_t index;
     struct fdpolicy_copies copies;
     int memfd;
-    uint64_t size, offset;
-    void *chunk;
+    uint64_t size, copied;
+    off_t position; /* of the file's description */
     fdcopy_done_fn done;
     void *arg;
 };
@@ -59,6 +67,16 @@ static bool may_hang(int fd)
             return true;
     }
     return false;
+}
+
+/* The offset of a description; some other one if that is more than 2 GiB from the end. */
+static off_t tell(int file)
+{
+    struct stat st;
+    int left;
+    if (fstat(file, &st) < 0 || ioctl(file, FIONREAD, &left) < 0 || left > st.st_size)
+        return 0;
+    return st.st_size - left;
 }
 
 /* The message again, with the copy in place of descriptor @index. Takes the other fds out of the old one. */
@@ -92,11 +110,10 @@ static int rebuild(struct fdcopy *copy, uds_msg **ret)
 static int finish(struct fdcopy *copy, uds_msg **ret)
 {
     int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
-    off_t at = lseek(uds_msg_peek_fd(copy->msg, copy->index), 0, SEEK_CUR);
-    if (copy->offset < copy->size && ftruncate(copy->memfd, (off_t)copy->offset) < 0)
+    if (copy->copied < copy->size && ftruncate(copy->memfd, (off_t)copy->copied) < 0)
         return -errno;
     if (fcntl(copy->memfd, F_ADD_SEALS, seals) < 0 ||
-        lseek(copy->memfd, at > 0 ? at : 0, SEEK_SET) < 0)
+        lseek(copy->memfd, copy->position, SEEK_SET) < 0)
         return -errno;
     int r = rebuild(copy, ret);
     if (r == 0)
@@ -107,19 +124,26 @@ static int finish(struct fdcopy *copy, uds_msg **ret)
 /* 1 go on, 0 all there, -errno. */
 static int copy_chunk(struct fdcopy *copy)
 {
-    size_t want = copy->size - copy->offset < FDCOPY_CHUNK ? (size_t)(copy->size - copy->offset)
+    int file = uds_msg_peek_fd(copy->msg, copy->index);
+    size_t want = copy->size - copy->copied < FDCOPY_CHUNK ? (size_t)(copy->size - copy->copied)
                                                            : FDCOPY_CHUNK;
+    struct stat st;
     if (want == 0)
         return 0;
-    ssize_t n =
-        pread(uds_msg_peek_fd(copy->msg, copy->index), copy->chunk, want, (off_t)copy->offset);
-    if (n <= 0)
-        return n < 0 ? -errno : 0;
-    ssize_t written = pwrite(copy->memfd, copy->chunk, (size_t)n, (off_t)copy->offset);
-    if (written != n)
-        return written < 0 ? -errno : -ENOMEM;
-    copy->offset += (uint64_t)n;
-    return copy->offset < copy->size;
+    void *base = mmap(NULL, want, PROT_READ, MAP_SHARED, file, (off_t)copy->copied);
+    if (base == MAP_FAILED)
+        return -errno;
+    ssize_t n = pwrite(copy->memfd, base, want, (off_t)copy->copied);
+    int r = n < 0 && errno != EFAULT ? -errno : 0;
+    munmap(base, want);
+    if (r < 0 || fstat(file, &st) < 0)
+        return r < 0 ? r : -errno;
+    /* What came is whole pages, zeroes behind the end among them. */
+    uint64_t end = copy->copied + (n > 0 ? (uint64_t)n : 0), left = (uint64_t)st.st_size;
+    copy->copied = left < end ? left : end;
+    if (n != (ssize_t)want)
+        return left > end ? -EIO : 0;
+    return left >= end && copy->copied < copy->size;
 }
 
 static void on_turn(evutil_socket_t fd, short what, void *arg)
@@ -162,15 +186,15 @@ int fdcopy_start(struct fdcopy **ret,
     copy->msg = uds_msg_ref(msg);
     copy->index = index;
     copy->size = size;
+    copy->position = tell(file);
     copy->done = done;
     copy->arg = arg;
     if (copies != NULL)
         copy->copies = *copies;
     event_assign(&copy->turn, base, -1, 0, on_turn, copy);
-    copy->chunk = malloc(FDCOPY_CHUNK);
     copy->memfd = memfd_create("uds-file-copy", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (copy->chunk == NULL || copy->memfd < 0 || ftruncate(copy->memfd, (off_t)size) < 0) {
-        int r = copy->chunk == NULL ? -ENOMEM : -errno;
+    if (copy->memfd < 0 || ftruncate(copy->memfd, (off_t)size) < 0) {
+        int r = -errno;
         fdcopy_free(copy);
         return r;
     }
@@ -193,7 +217,6 @@ struct fdcopy *fdcopy_free(struct fdcopy *copy)
     uds_msg_unref(copy->msg);
     if (copy->memfd >= 0)
         close(copy->memfd);
-    free(copy->chunk);
     free(copy);
     return NULL;
 }

@@ -236,8 +236,9 @@ UDS_EXPORT UDS_NODISCARD int uds_fd_send(int socket, int fd);
  *
  * close(2) of the last reference waits where the owner of a TCP socket has set SO_LINGER, for as long as he has set.
  * This switches lingering off first. The library closes so whatever came with messages and nobody took, and its
- * connections; close in this way what you took. Two cases remain: somebody who shares the socket switches lingering on
- * again at the right moment, and an AF_UNIX socket in whose queue such sockets lie. See uds_fd_limit_closing().
+ * connections; close in this way what you took. Three cases remain: somebody who shares the socket switches lingering on
+ * again at the right moment; or is in a send(2) whose memory does not come (userfaultfd, FUSE), for which the switching
+ * waits; and an AF_UNIX socket in whose queue such sockets lie. With a limit none of them does: see uds_fd_limit_closing().
  *
  * Ownership: @fd is closed.   Errors: none; errno is left as it was.
  * Blocking:  see above; and a file whose file system does not answer (FUSE, network) may wait in any close(2).

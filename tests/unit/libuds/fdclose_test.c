@@ -11,6 +11,7 @@
 #include <uds/fdset.h>
 
 #include "guard.h"
+#include "holder.h"
 
 #define LINGER_S 10 /* far longer than any closing may take */
 
@@ -75,6 +76,24 @@ Test(fd_close, waits_no_longer_than_the_limit_for_one_that_lies_in_a_queue)
     cr_assert_lt(now() - before, LINGER_S / 2);
     for (size_t i = 0; i < 20; i++)
         close(far[i]);
+    cr_assert_eq(uds_fd_limit_closing(0), 0);
+}
+
+Test(fd_close, with_a_limit_does_not_wait_for_one_from_which_somebody_sends, .timeout = 10)
+{
+    UDS_TEST_GUARD;
+    struct holder holder;
+    int far, fd = lingering(&far);
+    static char bytes[65536];
+
+    while (recv(far, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+        continue;
+    cr_assert_eq(uds_fd_limit_closing(1000), 0);
+    holder_begin(&holder, dup(fd), holder_send);
+    uds_fd_close(fd);
+    holder_end(&holder);
+    close(holder.fd);
+    close(far);
     cr_assert_eq(uds_fd_limit_closing(0), 0);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Descriptors: what may go to whom, and what is copied on the way. */
+#include <errno.h>
 #include <fcntl.h>
 
 #include <sys/mman.h>
@@ -9,6 +10,7 @@
 
 #include "fdcopy.h"
 #include "fdpolicy.h"
+#include "holder.h"
 #include "world.h"
 
 static uds_msg *message_with(int fd)
@@ -197,6 +199,51 @@ Test(fdpolicy, keeps_the_order_of_messages_behind_a_copy)
     world_close(&w);
 }
 
+/* In the world, as long as somebody holds a lock of @file's: the caller must not wait for it. */
+static void pass_held(int file, int held, ssize_t (*call)(int fd, void *page))
+{
+    struct world w;
+    struct world_config c;
+    struct holder holder;
+    uds_conn *server, *client;
+    char buf[16] = "";
+    open_world(&w, &c, false, getuid());
+    holder_begin(&holder, held, call);
+    int fd = pass(&w, file, &server, &client);
+    cr_expect_eq(pread(fd, buf, sizeof(buf), 0), 7);
+    cr_expect_str_eq(buf, "picture");
+    cr_expect_eq(lseek(fd, 0, SEEK_CUR), 3, "with the file's offset");
+    holder_end(&holder);
+    close(fd);
+    uds_conn_unref(server);
+    uds_conn_unref(client);
+    WAIT_FOR(&w, w.router->quota.accounts.count == 0);
+    world_close(&w);
+}
+
+Test(fdpolicy, copies_a_file_whose_description_somebody_holds, .timeout = 10)
+{
+    UDS_TEST_GUARD;
+    int file = make_file("picture", 0600), held = dup(file);
+    lseek(file, 3, SEEK_SET);
+    pass_held(file, held, holder_read);
+    close(held);
+}
+
+Test(fdpolicy, copies_a_file_whose_inode_somebody_holds, .timeout = 10)
+{
+    UDS_TEST_GUARD;
+    char path[] = "/tmp/uds-fdpolicy-XXXXXX";
+    int rw = mkstemp(path), ro = open(path, O_RDONLY | O_CLOEXEC | O_DIRECT);
+    unlink(path);
+    if (ro < 0)
+        cr_skip_test("no O_DIRECT in /tmp, which is what waits for the inode: %s", strerror(errno));
+    cr_assert_eq(write(rw, "picture", 7), 7);
+    lseek(ro, 3, SEEK_SET);
+    pass_held(ro, rw, holder_pwrite);
+    close(rw);
+}
+
 static void on_copied(uds_msg *msg, int error, const struct fdpolicy_copies *copies, void *arg)
 {
     struct uds_fd_info *info = arg;
@@ -206,22 +253,35 @@ static void on_copied(uds_msg *msg, int error, const struct fdpolicy_copies *cop
     uds_msg_unref(msg);
 }
 
-Test(fdpolicy, copies_no_more_of_a_file_than_was_charged)
+/* How long the copy is of a file of 18 bytes, if @size was charged. */
+static uint64_t copied_size(uint64_t size)
 {
-    UDS_TEST_GUARD;
     struct event_base *base = event_base_new();
     struct uds_fd_info info = {0};
     struct fdcopy *copy;
     uds_msg *msg = world_msg(UDS_MSG_REQUEST, 4, "thumb", NULL);
-    cr_assert_eq(uds_msg_push_fd(msg, make_file("it has grown since", 0644)), 0);
-    cr_assert_eq(fdcopy_start(&copy, base, msg, 0, 6, NULL, on_copied, &info), 0);
+    cr_assert_eq(uds_msg_push_fd(msg, make_file("it changed lately.", 0644)), 0);
+    cr_assert_eq(fdcopy_start(&copy, base, msg, 0, size, NULL, on_copied, &info), 0);
     while (info.size == 0)
         event_base_loop(base, EVLOOP_ONCE);
     cr_expect_eq(info.kind, UDS_FD_MEMFD);
-    cr_expect_eq(info.size, 6);
     fdcopy_free(copy);
     uds_msg_unref(msg);
     event_base_free(base);
+    return info.size;
+}
+
+Test(fdpolicy, copies_no_more_of_a_file_than_was_charged)
+{
+    UDS_TEST_GUARD;
+    cr_expect_eq(copied_size(6), 6);
+}
+
+Test(fdpolicy, copies_no_more_than_is_left_of_a_file_that_has_shrunk)
+{
+    UDS_TEST_GUARD;
+    cr_expect_eq(copied_size(100), 18, "not the rest of the page");
+    cr_expect_eq(copied_size(FDCOPY_CHUNK + 1), 18, "nor of the chunk");
 }
 
 Test(fdpolicy, refuses_a_file_that_is_too_large_to_copy)
