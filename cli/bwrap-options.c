@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "bwrap.h"
+#include "input.h"
 #include "value.h"
 
 enum option {
@@ -111,37 +112,6 @@ static bool own(struct bwrap_options *o, void *memory)
     return list_own(&o->owned, memory);
 }
 
-/* All of @fd, with a NUL behind it; it is closed. NULL with errno. */
-static char *read_all(int fd, size_t *ret_length)
-{
-    size_t room = 4096, length = 0;
-    char *data = malloc(room + 1);
-    for (;;) {
-        if (data != NULL && length == room) {
-            char *more = realloc(data, (room *= 2) + 1);
-            if (more == NULL)
-                free(data);
-            data = more;
-        }
-        if (data == NULL)
-            return NULL;
-        ssize_t n = read(fd, data + length, room - length);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) {
-            free(data);
-            return NULL;
-        }
-        if (n == 0)
-            break;
-        length += (size_t)n;
-    }
-    data[length] = '\0';
-    (void)close(fd);
-    *ret_length = length;
-    return data;
-}
-
 static enum bwrap_parsed
 parse(struct bwrap_options *o, int *at, int argc, const char **argv, bool in_file);
 
@@ -152,7 +122,7 @@ static enum bwrap_parsed parse_file(struct bwrap_options *o, const char *text)
     int at = 0, fd = mount_option_fd(&o->mounts, text);
     if (fd < 0)
         return bwrap_bad("%s", o->mounts.problem);
-    char *data = read_all(fd, &length);
+    char *data = input_read(fd, &length);
     if (data == NULL)
         return bwrap_bad("Can't read --args data: %s", strerror(errno));
     for (size_t i = 0; i < length; i += strlen(data + i) + 1)
@@ -169,7 +139,7 @@ static enum bwrap_parsed parse_file(struct bwrap_options *o, const char *text)
 static enum bwrap_parsed add_filter(struct bwrap_options *o, int fd)
 {
     struct sbx_filter filter;
-    char *code = read_all(fd, &filter.length);
+    char *code = input_read(fd, &filter.length);
     if (code == NULL)
         return bwrap_bad("Can't read seccomp data: %s", strerror(errno));
     filter.code = code;

@@ -12,7 +12,9 @@
 
 #include <sys/resource.h>
 
+#include "confine-options.h"
 #include "controls.h"
+#include "env-options.h"
 #include "layer-options.h"
 #include "namespace-options.h"
 #include "options.h"
@@ -25,6 +27,8 @@ enum run_option {
     OPT_MOUNT,     /* one of mount-options.h */
     OPT_NAMESPACE, /* one of namespace-options.h */
     OPT_LAYER,     /* one of layer-options.h */
+    OPT_CONFINE,   /* one of confine-options.h */
+    OPT_ENV,       /* one of env-options.h */
     OPT_RLIMIT,
     OPT_SHARE_USER,
     OPT_SHARE_MOUNT,
@@ -33,8 +37,6 @@ enum run_option {
     OPT_SHARE_IPC,
     OPT_SHARE_UTS,
     OPT_SHARE_CGROUP,
-    OPT_SETENV,
-    OPT_KEEP_ENV,
     OPT_FD,
     OPT_LISTEN,
     OPT_CHDIR,
@@ -96,8 +98,8 @@ static const struct option long_options[] = {
     {"share-uts", no_argument, NULL, OPT_SHARE_UTS},
     {"share-cgroup", no_argument, NULL, OPT_SHARE_CGROUP},
     NAMESPACE_OPTIONS(OPT_NAMESPACE),
-    {"setenv", required_argument, NULL, OPT_SETENV},
-    {"keep-env", no_argument, NULL, OPT_KEEP_ENV},
+    CONFINE_OPTIONS(OPT_CONFINE),
+    ENV_OPTIONS(OPT_ENV),
     {"fd", required_argument, NULL, OPT_FD},
     {"listen", required_argument, NULL, OPT_LISTEN},
     {"chdir", required_argument, NULL, OPT_CHDIR},
@@ -176,6 +178,12 @@ static int add_mount(struct run_options *o, const char *name, int argc, char **a
     return mount_option(&o->mounts, name, values) ? CLI_OK : cli_usage("%s", o->mounts.problem);
 }
 
+static int add_env(struct run_options *o, const char *name, int argc, char **argv)
+{
+    const char *value = optarg;
+    return run_env_option(o, name, value, strcmp(name, "setenv") == 0 ? second(argc, argv) : NULL);
+}
+
 static int parse_rlimit_value(const char *text, const char *end, uint64_t *ret)
 {
     char value[32];
@@ -231,16 +239,6 @@ static int add_fd(struct run_options *o, const char *text)
     return push(&o->fds, &fd, sizeof fd);
 }
 
-static int add_env(struct run_options *o, const char *key, const char *value)
-{
-    char *text;
-    if (value == NULL || key[0] == '\0' || strchr(key, '='))
-        return bad("setenv", key, "needs a name and a value, as two words");
-    if (asprintf(&text, "%s=%s", key, value) < 0 || (text = run_own(o, text)) == NULL)
-        return no_memory();
-    return run_push_text(&o->env, text);
-}
-
 static int set_id(const char *option, const char *text, uint32_t *ret)
 {
     unsigned long value;
@@ -284,7 +282,7 @@ static int add_jail(struct run_options *o, const char *path)
 }
 
 /* Options that need more than a store. */
-static int handle_value(struct run_options *o, int c, int argc, char **argv)
+static int handle_value(struct run_options *o, int c, char **argv)
 {
     switch (c) {
     case OPT_ROOT:
@@ -293,10 +291,6 @@ static int handle_value(struct run_options *o, int c, int argc, char **argv)
         return add_jail(o, optarg);
     case OPT_RLIMIT:
         return add_rlimit(o, optarg);
-    case OPT_SETENV: {
-        const char *key = optarg;
-        return add_env(o, key, second(argc, argv));
-    }
     case OPT_FD:
         return add_fd(o, optarg);
     case OPT_LISTEN:
@@ -314,7 +308,7 @@ static int handle_value(struct run_options *o, int c, int argc, char **argv)
     }
 }
 
-static int handle(struct run_options *o, int c, int argc, char **argv)
+static int handle(struct run_options *o, int c, char **argv)
 {
     static const uint32_t shared[] = {SBX_NS_USER, SBX_NS_MOUNT, SBX_NS_PID,   SBX_NS_NET,
                                       SBX_NS_IPC,  SBX_NS_UTS,   SBX_NS_CGROUP};
@@ -333,8 +327,7 @@ static int handle(struct run_options *o, int c, int argc, char **argv)
     const struct {
         int c;
         bool *flag;
-    } flags[] = {{OPT_KEEP_ENV, &o->keep_env},
-                 {OPT_STATS, &o->stats},
+    } flags[] = {{OPT_STATS, &o->stats},
                  {OPT_JSON, &o->json},
                  {OPT_DRY_RUN, &o->dry_run},
                  {OPT_ASSERT, &o->spec.assert_all},
@@ -352,30 +345,7 @@ static int handle(struct run_options *o, int c, int argc, char **argv)
             *flags[i].flag = true;
             return CLI_OK;
         }
-    return handle_value(o, c, argc, argv);
-}
-
-/* Does --setenv name the variable of @entry? */
-static bool is_set(const struct run_options *o, const char *entry)
-{
-    const char *const *set = o->env.items;
-    size_t len = strcspn(entry, "=") + 1;
-    for (size_t i = 0; i < o->env.count; i++)
-        if (strncmp(set[i], entry, len) == 0)
-            return true;
-    return false;
-}
-
-/* All of ours, or that of it which says what is typed at. */
-static int keep_environment(struct run_options *o)
-{
-    int r = CLI_OK;
-    for (char **e = environ; r == CLI_OK && *e; e++) {
-        bool keep = o->keep_env || (o->life.terminal && strncmp(*e, "TERM=", 5) == 0);
-        if (keep && !is_set(o, *e))
-            r = run_push_text(&o->env, *e);
-    }
-    return r;
+    return handle_value(o, c, argv);
 }
 
 static int finish(struct run_options *o, int argc, char **argv)
@@ -387,9 +357,10 @@ static int finish(struct run_options *o, int argc, char **argv)
         o->spec.isolate &= ~(uint32_t)SBX_NS_USER;
     int r = run_command_find(o, &argv[optind]);
     if (r == CLI_OK)
-        r = keep_environment(o);
+        r = run_env_finish(o);
     if (r == CLI_OK)
         r = run_end_layers(o);
+    run_confine_finish(o);
     o->spec.jail = o->jail.items;
     o->spec.masks = o->masks.items;
     o->spec.env = o->env.items;
@@ -422,8 +393,10 @@ int run_options_parse(struct run_options *o, int argc, char **argv, bool *ret_he
                 : c == CLI_OPT_LIMIT          ? cli_set_limit(&o->spec.limits, name, optarg)
                 : c == OPT_MOUNT              ? add_mount(o, name, argc, argv)
                 : c == OPT_NAMESPACE          ? run_namespace_option(o, name, optarg)
+                : c == OPT_CONFINE            ? run_confine_option(o, name, optarg)
+                : c == OPT_ENV                ? add_env(o, name, argc, argv)
                 : c == OPT_LAYER              ? run_layer_option(o, name, optarg)
-                                              : handle(o, c, argc, argv);
+                                              : handle(o, c, argv);
         if (r != CLI_OK)
             return r;
     }
@@ -442,6 +415,7 @@ void run_options_free(struct run_options *o)
     list_free_owned(&o->owned);
     run_listen_free(o);
     mount_options_free(&o->mounts);
+    confine_options_free(&o->confine);
     free(o->jail.items);
     free(o->layers.items);
     free(o->masks.items);

@@ -11,7 +11,9 @@
 #include <unistd.h>
 
 #include "attend.h"
+#include "confine-options.h"
 #include "controls.h"
+#include "env-options.h"
 #include "json.h"
 #include "layer-options.h"
 #include "namespace-options.h"
@@ -48,13 +50,13 @@ const struct verb verb_run = {
         "                       the host's namespace instead of a new one\n" NAMESPACE_OPTIONS_HELP
         "  --disable-userns     no user namespaces inside; --assert-userns-disabled\n"
         "  --uid N, --gid N     ids inside;  --hostname NAME;  --chdir DIR\n"
-        "  --host-root          started by root: keep the host's ids (an exception)\n"
-        "  --setenv K V         one variable;  --keep-env: all of ours\n"
+        "  --host-root          started by root: keep the host's ids (an "
+        "exception)\n" ENV_OPTIONS_HELP
         "  --fd NAME=N          pass descriptor N, as socket activation does (LISTEN_FDS)\n"
         "  --listen NAME=ADDR   bind outside, pass the socket: tcp:HOST:PORT, udp:HOST:PORT,\n"
         "                       unix:/PATH, unix:@NAME, seqpacket:…, dgram:…; then ,mode=0660\n"
         "                       ,backlog=N ,netns=NAME\n"
-        "what is reported and refused:\n"
+        "confinement:\n" CONFINE_OPTIONS_HELP "what is reported and refused:\n"
         "  --stats              what it used, on stderr at the end;  --json: as JSON\n"
         "  --dry-run            print the steps, make nothing\n"
         "  --degrade LIST       may be left out: cgroup, cpu, cpuset, memory-high, io,\n"
@@ -196,6 +198,7 @@ json_report(struct json *json, const struct sbx_report *report, const struct sbx
     json_bool(json, report->memory_is_rlimit);
     json_key(json, "limits"); /* as the kernel has them */
     cli_json_limits(json, limits);
+    cli_json_confinement(json, report);
     json_key(json, "namespaces");
     json_open(json, '{');
     for (size_t i = 0; i < 8; i++)
@@ -262,7 +265,8 @@ static void say_omissions(const struct run_options *o, const struct sbx_report *
     if (degraded & SBX_DEGRADE_LAYER_IDS)
         cli_error("%s: started without layer-ids; files of its layers are nobody's", o->spec.name);
     if (degraded & SBX_DEGRADE_LANDLOCK)
-        cli_error("%s: started without landlock", o->spec.name);
+        cli_error("%s: started without all of landlock; this kernel has ABI %d of it", o->spec.name,
+                  report->landlock_abi);
     if (((degraded & SBX_DEGRADE_STATS) || o->spec.no_cgroup) && o->stats)
         cli_error("%s: started without stats; it has no cgroup to count in", o->spec.name);
 }
@@ -301,7 +305,7 @@ static int act(const struct run_options *o, const sbx_plan *plan)
 {
     struct sbx_error error = {0};
     sbx_cleaner *cleaner;
-    sbx *s;
+    sbx *s = NULL;
     int signals = attend_open_signals();
     if (signals < 0)
         return refuse(&error, signals);

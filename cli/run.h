@@ -27,9 +27,17 @@ struct run_listen {
     sbx_listen *socket;
 };
 
+/* Of confine-options.h. */
+struct confine_options {
+    struct run_list ro, rw;        /* const char * */
+    struct run_list connect, bind; /* uint16_t */
+    struct run_list filters;       /* sbx_filter */
+};
+
 struct run_options {
     struct sbx_spec spec;
-    bool dry_run, stats, json, keep_env;
+    struct confine_options confine;
+    bool dry_run, stats, json;
     bool root_is_host; /* said, not by default */
     const char *run_dir;
     char name[49];                            /* made from the command if none is given */

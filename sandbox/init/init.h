@@ -105,10 +105,10 @@ int init_drop_bounds(void);
 int init_get_caps(unsigned *ret);
 /* Every capability set becomes @keep (bits 0–31), ambient empty. */
 int init_set_caps(unsigned keep);
-int init_act_caps(const struct sbxi_step *step);
+int init_act_caps(struct init *init, const struct sbxi_step *step);
 
 /* landlock.c */
-int init_act_landlock(void);
+int init_act_landlock(struct init *init, const struct sbxi_step *step);
 
 /* exec.c */
 int init_exec(struct init *init, const struct sbxi_step *step);

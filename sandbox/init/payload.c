@@ -89,6 +89,8 @@ static int set_ids(const struct sbxi_step *step)
 {
     uid_t uid = (uid_t)step->args[0];
     gid_t gid = (gid_t)step->args[1];
+    if (step->args[2] && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
+        return -errno;
     /* A user namespace of somebody else may deny it; what groups we had stayed outside. */
     if (setgroups(0, NULL) < 0 && !(errno == EPERM && (step->flags & SBXI_F_OPTIONAL)))
         return -errno;
@@ -157,7 +159,8 @@ int init_act_payload(struct init *init, const struct sbxi_step *step)
     case SBXI_BOUNDS:
     case SBXI_CAPS:
     case SBXI_NO_CAPS:
-        return init_act_caps(step);
+    case SBXI_GRANT:
+        return init_act_caps(init, step);
     case SBXI_FIND_CWD:
         return find_directory(init, step);
     case SBXI_PARENT_DEATH:
@@ -171,7 +174,7 @@ int init_act_payload(struct init *init, const struct sbxi_step *step)
     case SBXI_TERMINAL:
         return init_act_terminal(init, step);
     case SBXI_LANDLOCK:
-        return init_act_landlock();
+        return init_act_landlock(init, step);
     case SBXI_FDS:
         return arrange_fds(init, step);
     case SBXI_SECCOMP:

@@ -3,34 +3,52 @@
 
 #include <stdlib.h>
 
+#include "calls.h"
 #include "plan.h"
 
 void sbxi_plan_identity(sbx_plan *plan)
 {
-    if (plan->privileged || plan->joined_user || (plan->isolate & SBX_NS_USER))
+    if (!plan->caps && (plan->privileged || plan->joined_user || (plan->isolate & SBX_NS_USER)))
         sbxi_plan_add(plan, SBXI_DROP_BOUNDS, NULL, NULL);
     if (plan->own_ids) {
         struct sbxi_plan_step *ids = sbxi_plan_add(plan, SBXI_IDS, NULL, NULL);
         ids->args[0] = plan->uid;
         ids->args[1] = plan->gid;
         ids->flags = plan->joined_user ? SBXI_F_OPTIONAL : 0;
+        ids->args[2] = plan->caps != 0;
     }
-    sbxi_plan_add(plan, SBXI_NO_CAPS, NULL, NULL);
+    if (plan->caps)
+        sbxi_plan_add(plan, SBXI_GRANT, NULL, NULL)->args[0] = plan->caps;
+    else
+        sbxi_plan_add(plan, SBXI_NO_CAPS, NULL, NULL);
     sbxi_plan_add(plan, SBXI_NO_NEW_PRIVS, NULL, NULL);
+}
+
+static void add_filter(sbx_plan *plan, const void *code, size_t length)
+{
+    sbxi_plan_add_bytes(plan, SBXI_SECCOMP, code, length, NULL, 0);
+    plan->filters++;
 }
 
 int sbxi_plan_filters(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
 {
+    const struct sbxi_seccomp asked = {
+        .profile = plan->seccomp,
+        .file = spec->seccomp_file,
+        .guarded = plan->guarded,
+        .caps = plan->caps,
+        .host_caps = !(plan->isolate & SBX_NS_USER) && !plan->joined_user,
+    };
     struct sbxi_filter filters[2];
-    int r = plan->seccomp ? sbxi_seccomp_build(plan->guarded, filters, error) : 0;
+    bool any = asked.profile != SBX_SECCOMP_NONE;
+    int r = any ? sbxi_seccomp_build(&asked, filters, error) : 0;
     if (r < 0)
         return r;
-    for (int i = 0; plan->seccomp && i < 2; i++) {
-        sbxi_plan_add_bytes(plan, SBXI_SECCOMP, filters[i].code, filters[i].length, NULL, 0);
+    for (int i = 0; any && i < 2; i++) {
+        add_filter(plan, filters[i].code, filters[i].length);
         free(filters[i].code);
     }
     for (size_t i = 0; i < spec->nfilters; i++)
-        sbxi_plan_add_bytes(plan, SBXI_SECCOMP, spec->filters[i].code, spec->filters[i].length,
-                            NULL, 0);
+        add_filter(plan, spec->filters[i].code, spec->filters[i].length);
     return 0;
 }

@@ -31,6 +31,22 @@
 #define CLONE_NEWTIME 0x00000080
 #endif
 
+enum {
+    SBXI_LANDLOCK_NET_BIND = 1 << 0, /* ABI 4 */
+    SBXI_LANDLOCK_NET_CONNECT = 1 << 1,
+    SBXI_LANDLOCK_SCOPE_ABSTRACT = 1 << 0, /* ABI 6 */
+    SBXI_LANDLOCK_SCOPE_SIGNAL = 1 << 1,
+    SBXI_LANDLOCK_RULE_NET_PORT = 2,
+};
+
+/* landlock_ruleset_attr and landlock_net_port_attr of ABI 6; an older kernel takes the longer struct if what it does not know is zero. */
+struct sbxi_landlock_ruleset {
+    uint64_t fs, net, scoped;
+};
+struct sbxi_landlock_port {
+    uint64_t access, port;
+};
+
 static inline long sbxi_clone3(struct clone_args *args)
 {
     return syscall(SYS_clone3, args, sizeof *args);
@@ -49,13 +65,13 @@ static inline int sbxi_pivot_root(const char *new_root, const char *put_old)
 }
 
 static inline int
-sbxi_landlock_create_ruleset(const struct landlock_ruleset_attr *attr, size_t size, uint32_t flags)
+sbxi_landlock_create_ruleset(const struct sbxi_landlock_ruleset *attr, size_t size, uint32_t flags)
 {
     return (int)syscall(SYS_landlock_create_ruleset, attr, size, flags);
 }
 
 static inline int
-sbxi_landlock_add_rule(int ruleset, enum landlock_rule_type type, const void *attr, uint32_t flags)
+sbxi_landlock_add_rule(int ruleset, unsigned type, const void *attr, uint32_t flags)
 {
     return (int)syscall(SYS_landlock_add_rule, ruleset, type, attr, flags);
 }

@@ -27,6 +27,15 @@ static void free_steps(sbx_plan *plan)
     plan->nsteps = 0;
 }
 
+/* Whoever adds another step finds a capacity and no list. */
+void sbxi_plan_fail(sbx_plan *plan)
+{
+    free_steps(plan);
+    if (!plan->capacity)
+        plan->capacity = 1;
+    plan->spare = (struct sbxi_plan_step){0};
+}
+
 struct sbxi_plan_step *sbxi_plan_add_bytes(
     sbx_plan *plan, enum sbxi_op op, const void *a, size_t a_length, const void *b, size_t b_length)
 {
@@ -54,11 +63,7 @@ struct sbxi_plan_step *sbxi_plan_add_bytes(
     step->b_length = b ? b_length : 0;
     return step;
 fail:
-    if (plan->steps)
-        free_steps(plan);
-    if (!plan->capacity)
-        plan->capacity = 1;
-    plan->spare = (struct sbxi_plan_step){0};
+    sbxi_plan_fail(plan);
     return &plan->spare;
 }
 
@@ -286,7 +291,7 @@ static int add_payload(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_e
     sbxi_plan_add(plan, SBXI_CHDIR, spec->chdir ? spec->chdir : "/", NULL);
     if (spec->terminal && (r = sbxi_plan_terminal(plan, spec->terminal_like, error)) < 0)
         return r;
-    sbxi_plan_landlock(plan);
+    sbxi_plan_landlock(plan, spec);
     return finish_payload(plan, spec, error);
 }
 

@@ -36,9 +36,12 @@ struct sbx_plan {
     bool joined_user;          /* the user namespace is one of @joins */
     bool own_ids;              /* the payload's are not those of its init */
     bool jail;                 /* the root holds only what is named */
-    bool seccomp;              /* a filter is loaded */
-    bool guarded;              /* Landlock against re-opening, and seccomp that goes with it */
-    uid_t uid;                 /* payload's, inside */
+    enum sbx_seccomp seccomp;
+    bool guarded;     /* Landlock against re-opening, and seccomp that goes with it */
+    uint64_t caps;    /* the payload's, by bit */
+    int landlock_abi; /* what the rules are made for; 0: there are none */
+    unsigned filters; /* how many are loaded */
+    uid_t uid;        /* payload's, inside */
     gid_t gid;
     struct sbx_limits limits;
     int timeout_ms;
@@ -80,6 +83,8 @@ struct sbxi_plan_step *sbxi_plan_add_bytes(sbx_plan *plan,
                                            size_t a_length,
                                            const void *b,
                                            size_t b_length);
+/* As if memory had run out. */
+void sbxi_plan_fail(sbx_plan *plan);
 /* A slot with @fd in it. */
 int32_t sbxi_plan_give(sbx_plan *plan, int fd);
 static inline bool sbxi_plan_is_bwrap(const sbx_plan *plan)
@@ -145,17 +150,16 @@ void sbxi_step_describe(const struct sbxi_plan_step *step, char *ret, size_t siz
 /* What to do about @err in @step, or "". */
 const char *sbxi_step_advice(const struct sbxi_plan_step *step, int err);
 
-/* seccomp.c: BPF as bytes, malloc'ed. [0] looks at arguments (everything else passes), [1] at numbers. */
-struct sbxi_filter {
-    void *code;
-    size_t length;
-};
-int sbxi_seccomp_build(bool guarded, struct sbxi_filter ret[2], struct sbx_error *error);
+/* caps.c: which of @wanted an initial set may be, without those unknown here; the launcher's own where it makes no user namespace. */
+int sbxi_caps_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error);
+/* "net_admin net_raw", "all", "none" */
+void sbxi_caps_describe(uint64_t caps, char *ret, size_t size);
 
 /* landlock.c: ABI version, or -errno. */
 int sbxi_landlock_abi(void);
 int sbxi_landlock_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error);
-void sbxi_plan_landlock(sbx_plan *plan);
+void sbxi_plan_landlock(sbx_plan *plan, const struct sbx_spec *spec);
+void sbxi_landlock_describe(const struct sbxi_plan_step *step, char *ret, size_t size);
 
 /* confine.c: ids, capabilities and no_new_privs; seccomp, which is last. */
 void sbxi_plan_identity(sbx_plan *plan);

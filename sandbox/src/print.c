@@ -66,13 +66,14 @@ static const struct words {
     [SBXI_BOUNDS] = {"bound the capabilities", "", ""},
     [SBXI_CAPS] = {"keep of the capabilities", "", ""},
     [SBXI_IDS] = {"become uid:gid", "", ""},
+    [SBXI_GRANT] = {"keep the capabilities", "", ""},
     [SBXI_NO_CAPS] = {"drop all capabilities", "", ""},
     [SBXI_NO_NEW_PRIVS] = {"set no_new_privs", "", ""},
     [SBXI_CHDIR] = {"change directory to", "", "name a directory that exists inside"},
     [SBXI_FIND_CWD] = {"change directory to the first there is of", "", ""},
     [SBXI_TERMINAL] = {"make a terminal", "", "there is no /dev/ptmx inside: add --dev /dev"},
     [SBXI_PARENT_DEATH] = {"die with the parent", "", ""},
-    [SBXI_LANDLOCK] = {"Landlock: only the sandbox's own files can be opened", "", ""},
+    [SBXI_LANDLOCK] = {"Landlock", "", "name a path that exists inside"},
     [SBXI_FDS] = {"close all but the passed descriptors", "", ""},
     [SBXI_SECCOMP] = {"load seccomp filter", "", ""},
     [SBXI_EXEC] = {"exec", "it is not executable for the payload's uid",
@@ -105,6 +106,7 @@ void sbxi_step_describe(const struct sbxi_plan_step *step, char *ret, size_t siz
 {
     const char *what = step->op < SBXI_OPS && words[step->op].what ? words[step->op].what : "?";
     unsigned long long x = step->args[0], y = step->args[1];
+    size_t used;
     switch (step->op) {
     case SBXI_SYMLINK:
         snprintf(ret, size, "%s %s → %s", what, (char *)step->a, (char *)step->b);
@@ -147,6 +149,13 @@ void sbxi_step_describe(const struct sbxi_plan_step *step, char *ret, size_t siz
         break;
     case SBXI_TERMINAL:
         snprintf(ret, size, "%s", what);
+        break;
+    case SBXI_GRANT:
+        used = (size_t)snprintf(ret, size, "%s ", what);
+        sbxi_caps_describe(x, ret + used, size - used);
+        break;
+    case SBXI_LANDLOCK:
+        sbxi_landlock_describe(step, ret, size);
         break;
     case SBXI_SECCOMP:
         snprintf(ret, size, "%s (%zu bytes)", what, step->a_length);

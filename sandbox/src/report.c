@@ -70,7 +70,11 @@ void sbxi_report_fill(sbx *s, const sbx_plan *plan)
     snprintf(report->cgroup, sizeof report->cgroup, "%s",
              s->cgroup ? sbxi_cgroup_get_path(s->cgroup) : "");
     report->memory_is_rlimit = !s->cgroup && plan->limits.memory_bytes;
-    report->guarded = plan->guarded && plan->seccomp;
+    report->guarded = plan->guarded && plan->seccomp != SBX_SECCOMP_NONE;
+    report->caps = plan->caps;
+    report->seccomp = plan->seccomp;
+    report->filters = plan->filters;
+    report->landlock_abi = plan->landlock_abi;
     read_namespaces(report);
 }
 
@@ -126,9 +130,11 @@ int sbxi_report_failure(const sbx_plan *plan,
         return sbxi_error(error, event->err, "sandbox %s: set-up: %s", plan->name,
                           strerror(event->err));
     const struct sbxi_plan_step *step = &plan->steps[event->step];
-    const char *advice = step->op == SBXI_EXEC && event->err == ENOENT
-                             ? missing_advice(plan, event->detail)
-                             : step_advice(plan, step, event->err);
+    const char *advice = step_advice(plan, step, event->err);
+    if (step->op == SBXI_EXEC && event->err == ENOENT)
+        advice = missing_advice(plan, event->detail);
+    else if (step->op == SBXI_EXEC && event->err == EACCES && plan->landlock_abi)
+        advice = "its permissions or Landlock forbid it: name what it and its libraries lie below";
     if (step->op == SBXI_EXEC && event->detail[0])
         snprintf(text, sizeof text, "exec"); /* init names the file that it was about */
     else

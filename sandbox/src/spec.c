@@ -128,7 +128,9 @@ static int check_limits(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_
     plan->no_cgroup = spec->no_cgroup;
     plan->limits = spec->limits;
     plan->timeout_ms = spec->timeout_ms;
-    plan->seccomp = spec->seccomp != SBX_SECCOMP_NONE && !spec->bwrap;
+    if (spec->seccomp == SBX_SECCOMP_FILE && !spec->seccomp_file)
+        return sbxi_error(error, EINVAL, "sandbox %s: seccomp: name a file", plan->name);
+    plan->seccomp = spec->bwrap ? SBX_SECCOMP_NONE : spec->seccomp;
     plan->degrade = spec->assert_all ? 0 : spec->degrade;
     if (spec->cgroup_parent && !(plan->cgroup_parent = strdup(spec->cgroup_parent)))
         return -ENOMEM;
@@ -158,5 +160,6 @@ int sbxi_spec_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_erro
         return r;
     if (spec->bwrap)
         return 0;
-    return sbxi_landlock_check(plan, spec, error);
+    r = sbxi_caps_check(plan, spec, error);
+    return r < 0 ? r : sbxi_landlock_check(plan, spec, error);
 }

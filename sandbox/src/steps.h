@@ -73,20 +73,21 @@ enum sbxi_op {
     SBXI_WAIT,       /* until the descriptor in slot can be read */
     SBXI_FORK,       /* ── from here on in the payload's process ── */
     SBXI_HOLD,       /* PID 1 keeps the descriptor in slot open */
-    SBXI_LOCK_FILE,    /* PID 1 locks a */
-    SBXI_RLIMIT,       /* args: resource, soft, hard */
-    SBXI_OOM_SCORE,    /* args[0]: the kernel takes the payload before PID 1 */
-    SBXI_DROP_BOUNDS,  /* capability bounding set empty, securebits locked */
-    SBXI_BOUNDS,       /* capability bounding set becomes args[0] */
-    SBXI_CAPS,         /* every capability set becomes args[0] */
-    SBXI_IDS,          /* args: uid, gid, 1 = may set groups */
-    SBXI_NO_CAPS,      /* every capability set empty */
+    SBXI_LOCK_FILE,   /* PID 1 locks a */
+    SBXI_RLIMIT,      /* args: resource, soft, hard */
+    SBXI_OOM_SCORE,   /* args[0]: the kernel takes the payload before PID 1 */
+    SBXI_DROP_BOUNDS, /* capability bounding set empty, securebits locked */
+    SBXI_BOUNDS,      /* capability bounding set becomes args[0] */
+    SBXI_CAPS,        /* every capability set becomes args[0] */
+    SBXI_IDS,         /* args: uid, gid, 1 = capabilities stay, for the next */
+    SBXI_GRANT,   /* every capability set becomes args[0], bounding set and securebits with them */
+    SBXI_NO_CAPS, /* every capability set empty */
     SBXI_NO_NEW_PRIVS, /* */
     SBXI_CHDIR,        /* a, and it must be below / */
     SBXI_FIND_CWD,     /* the first of args[0] directories in a that is there, or / */
     SBXI_TERMINAL,     /* a terminal of its own as 0 to 2; a = struct sbxi_terminal */
     SBXI_PARENT_DEATH, /* who started us is who we die with */
-    SBXI_LANDLOCK,     /* nothing but the sandbox's own mounts can be opened */
+    SBXI_LANDLOCK, /* args: rights on files, on TCP ports, scopes that are taken away; a = rules that give back, b = their paths */
     SBXI_FDS, /* a = args[0] numbers (int32_t, ascending) that the passed ones get; all others close */
     SBXI_SECCOMP, /* a = BPF program */
     SBXI_EXEC, /* a = argv block of args[0] strings, b = environment block of args[1]; args[2]: the first
@@ -122,6 +123,12 @@ struct sbxi_step {
     uint32_t index; /* in the plan: what a failure record names */
     uint32_t a, a_length, b, b_length;
     uint64_t args[3];
+};
+
+struct sbxi_landlock_rule {
+    uint64_t access;
+    int32_t path; /* where it begins in b; -1: a port */
+    uint32_t port;
 };
 
 struct sbxi_blob {

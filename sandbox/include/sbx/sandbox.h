@@ -77,9 +77,30 @@ enum sbx_degrade { /* bits */
 };
 
 enum sbx_seccomp {
-    SBX_SECCOMP_DEFAULT = 0,
-    SBX_SECCOMP_NONE
+    SBX_SECCOMP_DEFAULT = 0, /* what ordinary programs call; with @caps also what those are for */
+    SBX_SECCOMP_NONE,        /* no filter but @filters */
+    SBX_SECCOMP_STRICT,      /* computing, reading files, and the descriptors that it has */
+    SBX_SECCOMP_FILE,        /* as @seccomp_file says, see uds-seccomp(5) */
 };
+
+enum sbx_landlock_scope { /* bits */
+    SBX_LANDLOCK_ABSTRACT =
+        1u << 0, /* no abstract socket of a process outside can be connected to */
+    SBX_LANDLOCK_SIGNAL =
+        1u << 1, /* no process outside can be signalled, PID 1 and those of sbx_exec() among them */
+};
+
+/* All zero: no Landlock. What is restricted stays so for all that the payload starts. */
+struct sbx_landlock {
+    /* Paths inside, NULL-terminated. With either nothing else can be opened: not even the command, unless it lies below one. */
+    const char *const *ro, *const *rw;
+    const uint16_t *connect, *bind; /* TCP ports; of @bind 0 is any that the kernel picks */
+    size_t nconnect, nbind;
+    bool limit_connect, limit_bind; /* to the ports listed, which may be none */
+    uint32_t scope;                 /* enum sbx_landlock_scope */
+};
+
+#define SBX_CAPS_ALL UINT64_MAX /* bit 63: those that are not to be had are left out */
 
 struct sbx_bind {
     const char *source; /* host path */
@@ -191,7 +212,14 @@ struct sbx_spec {
     bool host_root; /* started by root: keep host ids (no user namespace). Explicit exception */
     /* Rootless: the caller's ids of /etc/subuid inside (1 and up; 0 is the caller's own, and init's), by newuidmap(1). */
     bool id_range;
+    /*
+     * The payload's capabilities, by bit, in every set; all others are gone for good. They are capabilities over what belongs to
+     * the sandbox's user namespace, and, but with @host_root, over nothing of the host's.
+     */
+    uint64_t caps;
     enum sbx_seccomp seccomp;
+    const char *seccomp_file; /* of SBX_SECCOMP_FILE: a host path */
+    struct sbx_landlock landlock;
     /* Landlock: nothing outside the sandbox's own mounts may be opened, not even by /proc/self/fd */
     bool landlock_no_reopen;
     bool assert_all;  /* refuse anything less than asked, whatever @degrade says */
@@ -224,8 +252,7 @@ struct sbx_spec {
     bool die_with_parent; /* SIGKILL when our thread that starts it ends */
     bool
         foreign_maps; /* somebody else writes the user namespace's id maps, before @on_born returns */
-    bool keep_caps;   /* capabilities stay what they are; else they become @caps, by bit */
-    uint64_t caps;
+    bool keep_caps;   /* capabilities stay what they are; else they become @caps */
     const char *argv0; /* NULL = argv[0], which stays what is executed */
     const char *const
         *cwd; /* with @chdir NULL: the first of these that exists inside, or "/"; NULL-terminated */
@@ -352,7 +379,11 @@ struct sbx_report {
     char cgroup[512];      /* path below each hierarchy's mount, "" = none */
     char backend[16];      /* "v2", "hybrid", "v1", "none" */
     bool memory_is_rlimit; /* memory limit is RLIMIT_DATA */
-    bool guarded; /* landlock_no_reopen in force and the setter system calls refused by seccomp */
+    bool guarded;  /* landlock_no_reopen in force and the setter system calls refused by seccomp */
+    uint64_t caps; /* the payload's capabilities, by bit */
+    enum sbx_seccomp seccomp; /* the profile in force */
+    unsigned filters;         /* programs loaded, those of @filters among them */
+    int landlock_abi;         /* the kernel's, where the payload has a domain; else 0 */
 };
 
 /*
@@ -422,6 +453,11 @@ int sbx_degrade_parse(const char *text, uint32_t *ret_bit);
 const char *sbx_degrade_name(uint32_t bit);
 /* "cap_kill", "CAP_KILL", "kill" → its bit's number. -EINVAL unknown. */
 int sbx_cap_parse(const char *text, unsigned *ret_bit);
+/* "net_admin" of a bit's number; static, NULL unknown. */
+const char *sbx_cap_name(unsigned bit);
+/* "abstract-sockets", "signals". -EINVAL unknown; static, NULL unknown. */
+int sbx_landlock_scope_parse(const char *text, uint32_t *ret_bit);
+const char *sbx_landlock_scope_name(uint32_t bit);
 /*
  * Files that a jail of these binaries needs, as host paths. ELF is parsed in an unprivileged child.
  * @binaries: absolute paths, NULL-terminated

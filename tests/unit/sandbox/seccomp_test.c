@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The filters as programs: an interpreter of classic BPF asks them about one system call at a time, so that calls which
- * would end this process can be asked about too.
- */
+/* The profiles of ours, asked call by call. */
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -17,90 +14,14 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "ask.h"
 #include "guard.h"
-#include "plan.h"
-
-#ifdef __x86_64__
-#define NATIVE  AUDIT_ARCH_X86_64
-#define FOREIGN AUDIT_ARCH_I386
-#else
-#define NATIVE  AUDIT_ARCH_AARCH64
-#define FOREIGN AUDIT_ARCH_ARM
-#endif
-
-static uint32_t run(const struct sbxi_filter *filter, const struct seccomp_data *data)
-{
-    const struct sock_filter *code = filter->code;
-    size_t n = filter->length / sizeof *code;
-    uint32_t a = 0;
-    for (size_t pc = 0; pc < n; pc++) {
-        const struct sock_filter *i = &code[pc];
-        bool jump = false;
-        switch (i->code) {
-        case BPF_LD | BPF_W | BPF_ABS:
-            memcpy(&a, (const char *)data + i->k, sizeof a);
-            continue;
-        case BPF_ALU | BPF_AND | BPF_K:
-            a &= i->k;
-            continue;
-        case BPF_RET | BPF_K:
-            return i->k;
-        case BPF_JMP | BPF_JA:
-            pc += i->k;
-            continue;
-        case BPF_JMP | BPF_JEQ | BPF_K:
-            jump = a == i->k;
-            break;
-        case BPF_JMP | BPF_JGE | BPF_K:
-            jump = a >= i->k;
-            break;
-        case BPF_JMP | BPF_JGT | BPF_K:
-            jump = a > i->k;
-            break;
-        default:
-            cr_assert_fail("instruction %x", i->code);
-        }
-        pc += jump ? i->jt : i->jf;
-    }
-    cr_assert_fail("the program has no end");
-    return 0;
-}
-
-/* As the kernel does: the stricter of both. 0 = allowed, an errno, or -1 = killed. */
-static int
-ask_as(const struct sbxi_filter filters[2], uint32_t arch, const struct seccomp_data *ask)
-{
-    struct seccomp_data data = *ask;
-    int answer = 0;
-    data.arch = arch;
-    for (int i = 1; i >= 0; i--) {
-        uint32_t r = run(&filters[i], &data);
-        switch (r & SECCOMP_RET_ACTION_FULL) {
-        case SECCOMP_RET_ALLOW:
-            break;
-        case SECCOMP_RET_ERRNO:
-            answer = (int)(r & SECCOMP_RET_DATA);
-            break;
-        default:
-            return -1;
-        }
-    }
-    return answer;
-}
-
-#define ASK(filters, number, ...) \
-    ask_as(filters, NATIVE, &(struct seccomp_data){.nr = (number), .args = {__VA_ARGS__}})
 
 static void build(bool guarded, struct sbxi_filter ret[2])
 {
+    const struct sbxi_seccomp asked = {.guarded = guarded};
     struct sbx_error error = {0};
-    cr_assert_eq(sbxi_seccomp_build(guarded, ret, &error), 0, "%s", error.text);
-}
-
-static void discard(struct sbxi_filter filters[2])
-{
-    free(filters[0].code);
-    free(filters[1].code);
+    cr_assert_eq(sbxi_seccomp_build(&asked, ret, &error), 0, "%s", error.text);
 }
 
 Test(seccomp, allows_what_ordinary_programs_do)
@@ -109,12 +30,13 @@ Test(seccomp, allows_what_ordinary_programs_do)
     struct sbxi_filter f[2];
     build(false, f);
     static const int calls[] = {SYS_read,    SYS_write,   SYS_openat,    SYS_mmap,  SYS_execve,
-                                SYS_wait4,   SYS_futex,   SYS_socket,    SYS_ioctl, SYS_fchmod,
+                                SYS_wait4,   SYS_futex,   SYS_io_setup,  SYS_ioctl, SYS_fchmod,
                                 SYS_sendmsg, SYS_statx,   SYS_seccomp,   SYS_prctl, SYS_unshare,
                                 SYS_clone,   SYS_mknodat, SYS_exit_group};
     for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
         cr_assert_eq(ASK(f, calls[i], 0), 0, "call %d", calls[i]);
     cr_assert_eq(ASK(f, SYS_ioctl, 0, 0x5401), 0, "TCGETS");
+    cr_assert_eq(ASK(f, SYS_socket, 1), 0, "AF_UNIX");
     cr_assert_eq(ASK(f, SYS_clone, 0x003d0f00), 0, "a thread");
     cr_assert_eq(ASK(f, SYS_mknodat, 0, 0, S_IFIFO | 0600), 0, "a FIFO");
     cr_assert_eq(ASK(f, SYS_prlimit64, 0, 7), 0, "its own limits");
@@ -207,5 +129,95 @@ Test(seccomp, fits_what_init_can_load)
         cr_assert_eq(f[i].length % sizeof(struct sock_filter), 0);
         cr_assert_leq(f[i].length / sizeof(struct sock_filter), BPF_MAXINSNS);
     }
+    discard(f);
+}
+
+static void build_for(enum sbx_seccomp profile, uint64_t caps, bool host, struct sbxi_filter ret[2])
+{
+    const struct sbxi_seccomp asked = {.profile = profile, .caps = caps, .host_caps = host};
+    struct sbx_error error = {0};
+    cr_assert_eq(sbxi_seccomp_build(&asked, ret, &error), 0, "%s", error.text);
+}
+
+Test(seccomp, has_the_families_of_sockets_that_programs_use)
+{
+    UDS_TEST_GUARD;
+    struct sbxi_filter f[2];
+    build(false, f);
+    static const unsigned long long families[] = {1, 2, 10, 16};
+    for (size_t i = 0; i < sizeof families / sizeof families[0]; i++)
+        cr_assert_eq(ASK(f, SYS_socket, families[i]), 0, "family %llu", families[i]);
+    for (unsigned long long family = 0; family < 64; family++)
+        if (family != 1 && family != 2 && family != 10 && family != 16)
+            cr_assert_neq(ASK(f, SYS_socket, family), 0, "family %llu", family);
+    cr_assert_eq(ASK(f, SYS_socket, 17), EAFNOSUPPORT, "packets");
+    cr_assert_eq(ASK(f, SYS_socket, 0x100000011), EAFNOSUPPORT, "with high bits");
+    cr_assert_eq(ASK(f, SYS_ioctl, 0, 0x5423), EPERM, "TIOCSETD");
+    discard(f);
+    build_for(SBX_SECCOMP_DEFAULT, 1u << 13, false, f);
+    cr_assert_eq(ASK(f, SYS_socket, 17), 0, "packets, with net_raw");
+    cr_assert_eq(ASK(f, SYS_socket, 40), EPERM, "the hypervisor, never");
+    discard(f);
+}
+
+Test(seccomp, strict_computes_and_does_nothing_else)
+{
+    UDS_TEST_GUARD;
+    struct sbxi_filter f[2];
+    build_for(SBX_SECCOMP_STRICT, 0, false, f);
+    static const int calls[] = {SYS_read,    SYS_write,   SYS_mmap,   SYS_execve,       SYS_futex,
+                                SYS_recvmsg, SYS_sendmsg, SYS_fstat,  SYS_memfd_create, SYS_prctl,
+                                SYS_lseek,   SYS_ppoll,   SYS_exit,   SYS_rt_sigaction, SYS_brk,
+                                SYS_tgkill,  SYS_madvise, SYS_getuid, SYS_exit_group,   SYS_munmap};
+    static const int others[] = {
+        SYS_socket,   SYS_connect,   SYS_bind,      SYS_kill,     SYS_mkdirat,
+        SYS_unlinkat, SYS_renameat2, SYS_fchmodat,  SYS_ptrace,   SYS_mount,
+        SYS_unshare,  SYS_setns,     SYS_bpf,       SYS_keyctl,   SYS_setuid,
+        SYS_chroot,   SYS_symlinkat, SYS_setpgid,   SYS_setsid,   SYS_linkat,
+        SYS_mknodat,  SYS_fchmod,    SYS_utimensat, SYS_truncate, SYS_pidfd_open};
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
+        cr_assert_eq(ASK(f, calls[i], 0), 0, "call %d", calls[i]);
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        cr_assert_eq(ASK(f, others[i], 0), EPERM, "call %d", others[i]);
+    cr_assert_eq(ASK(f, SYS_openat, 0, 0, 02000000), 0, "to read");
+    cr_assert_eq(ASK(f, SYS_openat, 0, 0, 01), EPERM, "to write");
+    cr_assert_eq(ASK(f, SYS_openat, 0, 0, 01000), EPERM, "to truncate");
+    cr_assert_eq(ASK(f, SYS_openat, 0, 0, 0100), EPERM, "to create");
+    cr_assert_eq(ASK(f, SYS_openat, 0, 0, 020200000), EPERM, "to create without a name");
+    cr_assert_eq(ASK(f, SYS_clone, 0x003d0f00), 0, "a thread");
+    cr_assert_eq(ASK(f, SYS_clone, 17), EPERM, "a process");
+    cr_assert_eq(ASK(f, SYS_clone3, 0), ENOSYS);
+    cr_assert_eq(ASK(f, SYS_ioctl, 0, 0x5401), 0, "is it a terminal?");
+    cr_assert_eq(ASK(f, SYS_ioctl, 0, 0x5412), EPERM, "TIOCSTI");
+    cr_assert_eq(ask_as(f, FOREIGN, &(struct seccomp_data){.nr = 20}), -1);
+    discard(f);
+}
+
+Test(seccomp, a_capability_brings_its_calls)
+{
+    UDS_TEST_GUARD;
+    struct sbxi_filter f[2];
+    build_for(SBX_SECCOMP_DEFAULT, UINT64_C(1) << 21, false, f); /* sys_admin */
+    cr_assert_eq(ASK(f, SYS_mount, 0), 0);
+    cr_assert_eq(ASK(f, SYS_unshare, 0x10000000), 0);
+    cr_assert_eq(ASK(f, SYS_clone3, 0), 0);
+    cr_assert_eq(ASK(f, SYS_ptrace, 0), EPERM);
+    cr_assert_eq(ASK(f, SYS_ioctl, 0, 0x5412), EPERM, "TIOCSTI, never");
+    discard(f);
+    build_for(SBX_SECCOMP_DEFAULT, UINT64_C(1) << 19, false, f); /* sys_ptrace */
+    cr_assert_eq(ASK(f, SYS_ptrace, 0), 0);
+    cr_assert_eq(ASK(f, SYS_mount, 0), EPERM);
+    discard(f);
+    build_for(SBX_SECCOMP_DEFAULT, UINT64_C(1) << 23, false, f); /* sys_nice */
+    cr_assert_eq(ASK(f, SYS_sched_setaffinity, 7, 8), 0);
+    cr_assert_eq(ASK(f, SYS_prlimit64, 1, 7), EPERM);
+    discard(f);
+    build_for(SBX_SECCOMP_DEFAULT, UINT64_C(1) << 16 | UINT64_C(1) << 39, false, f);
+    cr_assert_eq(ASK(f, SYS_init_module, 0), EPERM, "worth nothing in a user namespace");
+    cr_assert_eq(ASK(f, SYS_bpf, 0), EPERM);
+    discard(f);
+    build_for(SBX_SECCOMP_DEFAULT, UINT64_C(1) << 16 | UINT64_C(1) << 39, true, f);
+    cr_assert_eq(ASK(f, SYS_init_module, 0), 0, "the host's");
+    cr_assert_eq(ASK(f, SYS_bpf, 0), 0);
     discard(f);
 }

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SBXI_CALLS_H
+#define SBXI_CALLS_H
+
+#include <sbx/sandbox.h>
+#include <seccomp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Which system calls a payload has: a policy is a list of numbers with what becomes of them, made of a profile of ours or of
+ * a file; sbxi_seccomp_build() makes BPF of it. Both are pure functions of what they are given, so their result can be kept.
+ */
+
+struct sbxi_call {
+    int number;
+    uint32_t action; /* SCMP_ACT_… */
+    unsigned ncompare;
+    struct scmp_arg_cmp compare[6];
+};
+
+struct sbxi_policy {
+    uint32_t otherwise; /* what becomes of a call that is not listed */
+    struct sbxi_call *calls;
+    size_t ncalls, capacity;
+    bool failed; /* memory ran out */
+};
+
+/* What is asked for; the file is read. */
+struct sbxi_seccomp {
+    enum sbx_seccomp profile;
+    const char *file;
+    bool guarded;
+    uint64_t caps;
+    bool host_caps; /* they are over the host */
+};
+
+struct sbxi_filter { /* BPF as bytes, malloc'ed */
+    void *code;
+    size_t length;
+};
+
+/* [0] looks at arguments (everything else passes), [1] at numbers. */
+int sbxi_seccomp_build(const struct sbxi_seccomp *asked,
+                       struct sbxi_filter ret[2],
+                       struct sbx_error *error);
+
+/* seccomp-policy.c. One action for all arguments, instead of what was said before of this number. */
+void sbxi_policy_set(struct sbxi_policy *policy, int number, uint32_t action);
+/* One more rule. */
+void sbxi_policy_add(struct sbxi_policy *policy, const struct sbxi_call *call);
+void sbxi_policy_free(struct sbxi_policy *policy);
+void sbxi_policy_default(struct sbxi_policy *policy, const struct sbxi_seccomp *asked);
+void sbxi_policy_strict(struct sbxi_policy *policy);
+/* Calls that change a file that is only there to be read. */
+void sbxi_policy_guard(struct sbxi_policy *policy);
+
+/* seccomp-file.c: into an empty @policy. -errno with @error, which names line and cause. */
+int sbxi_policy_read(struct sbxi_policy *policy,
+                     const struct sbxi_seccomp *asked,
+                     struct sbx_error *error);
+/* "ENOSYS" → its number, 0 = there is no such. */
+int sbxi_errno_parse(const char *text, size_t length);
+
+/* seccomp-oci.c: the same from the JSON that container engines take. @text ends with a NUL. */
+int sbxi_policy_read_oci(struct sbxi_policy *policy,
+                         const struct sbxi_seccomp *asked,
+                         const char *text,
+                         struct sbx_error *error);
+
+#endif
