@@ -17,6 +17,7 @@
 #include "env-options.h"
 #include "layer-options.h"
 #include "namespace-options.h"
+#include "notify-options.h"
 #include "options.h"
 #include "run.h"
 #include "verbs.h"
@@ -39,6 +40,7 @@ enum run_option {
     OPT_SHARE_CGROUP,
     OPT_FD,
     OPT_LISTEN,
+    OPT_NOTIFY, /* one of notify-options.h */
     OPT_CHDIR,
     OPT_HOSTNAME,
     OPT_UID,
@@ -102,6 +104,7 @@ static const struct option long_options[] = {
     ENV_OPTIONS(OPT_ENV),
     {"fd", required_argument, NULL, OPT_FD},
     {"listen", required_argument, NULL, OPT_LISTEN},
+    NOTIFY_OPTIONS(OPT_NOTIFY),
     {"chdir", required_argument, NULL, OPT_CHDIR},
     {"hostname", required_argument, NULL, OPT_HOSTNAME},
     {"uid", required_argument, NULL, OPT_UID},
@@ -396,6 +399,7 @@ int run_options_parse(struct run_options *o, int argc, char **argv, bool *ret_he
                 : c == OPT_CONFINE            ? run_confine_option(o, name, optarg)
                 : c == OPT_ENV                ? add_env(o, name, argc, argv)
                 : c == OPT_LAYER              ? run_layer_option(o, name, optarg)
+                : c == OPT_NOTIFY             ? run_notify_option(o, name, optarg)
                                               : handle(o, c, argv);
         if (r != CLI_OK)
             return r;

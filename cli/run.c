@@ -17,6 +17,7 @@
 #include "json.h"
 #include "layer-options.h"
 #include "namespace-options.h"
+#include "notify-options.h"
 #include "stats.h"
 #include "table.h"
 #include "verbs.h"
@@ -55,7 +56,7 @@ const struct verb verb_run = {
         "  --fd NAME=N          pass descriptor N, as socket activation does (LISTEN_FDS)\n"
         "  --listen NAME=ADDR   bind outside, pass the socket: tcp:HOST:PORT, udp:HOST:PORT,\n"
         "                       unix:/PATH, unix:@NAME, seqpacket:…, dgram:…; then ,mode=0660\n"
-        "                       ,backlog=N ,netns=NAME\n"
+        "                       ,backlog=N ,netns=NAME\n" NOTIFY_OPTIONS_HELP
         "confinement:\n" CONFINE_OPTIONS_HELP "what is reported and refused:\n"
         "  --stats              what it used, on stderr at the end;  --json: as JSON\n"
         "  --dry-run            print the steps, make nothing\n"
@@ -69,7 +70,7 @@ const struct verb verb_run = {
         "\n"
         "exit codes: the command's own; 128+N: it was killed by signal N; 120: by the memory\n"
         "limit; 121: refused, or set-up failed, it never ran; 122: it could not be executed;\n"
-        "123: the timeout. Each of ours comes with a line on stderr.\n"
+        "123: a timeout. Each of ours comes with a line on stderr.\n"
         "\n"
         "examples:\n"
         "  uds run -- sh -c 'id; ls /proc'\n"
@@ -110,30 +111,42 @@ static int refuse_start(const struct run_options *o, const struct sbx_error *err
     return error->exec ? RUN_EXEC_FAILED : code;
 }
 
+struct running {
+    const struct run_options *options;
+    sbx *s;
+    struct run_notify notify;
+};
+
 static int run_timeout(void *thing)
 {
-    return sbx_get_timeout(thing);
+    const struct running *running = thing;
+    return sbx_get_timeout(running->s);
 }
 
 static int run_process(void *thing, struct sbx_result *ret)
 {
-    return sbx_process(thing, ret);
+    struct running *running = thing;
+    int r = sbx_process(running->s, ret);
+    run_notify_follow(running->options, running->s, &running->notify);
+    return r;
 }
 
 static int run_signal(void *thing, int signo)
 {
-    return sbx_signal(thing, signo);
+    const struct running *running = thing;
+    return sbx_signal(running->s, signo);
 }
 
 static int run_kill(void *thing)
 {
-    return sbx_kill(thing);
+    const struct running *running = thing;
+    return sbx_kill(running->s);
 }
 
 static const char *outcome_name(enum sbx_outcome outcome)
 {
-    static const char *const names[] = {"",        "exited",  "signaled", "oom",
-                                        "timeout", "stopped", "refused"};
+    static const char *const names[] = {"",        "exited",  "signaled",  "oom",     "timeout",
+                                        "stopped", "refused", "not-ready", "watchdog"};
     return (size_t)outcome < sizeof names / sizeof names[0] ? names[outcome] : "";
 }
 
@@ -163,6 +176,14 @@ static int exit_code(const struct run_options *o, const struct sbx_result *resul
         return RUN_OOM;
     case SBX_TIMEOUT:
         cli_error("%s: killed after its timeout of %s; raise --timeout", name,
+                  format_usec(result->value * 1000, a, sizeof a));
+        return RUN_TIMEOUT;
+    case SBX_NOT_READY:
+        cli_error("%s: killed, it did not say READY=1 within %s; raise --ready-timeout", name,
+                  format_usec(result->value * 1000, a, sizeof a));
+        return RUN_TIMEOUT;
+    case SBX_WATCHDOG:
+        cli_error("%s: killed by its watchdog, it did not say WATCHDOG=1 for %s", name,
                   format_usec(result->value * 1000, a, sizeof a));
         return RUN_TIMEOUT;
     case SBX_STOPPED:
@@ -216,6 +237,7 @@ json_report(struct json *json, const struct sbx_report *report, const struct sbx
 static void print_json(const struct run_options *o,
                        const struct sbx_report *report,
                        const struct sbx_limits *limits,
+                       const struct run_notify *notify,
                        const struct sbx_result *result)
 {
     struct json json = {.out = stderr};
@@ -231,6 +253,7 @@ static void print_json(const struct run_options *o,
     }
     json_key(&json, "stats");
     cli_json_stats(&json, &result->stats);
+    run_notify_json(&json, o, notify);
     json_report(&json, report, limits);
     json_close(&json, '}');
     json_end(&json);
@@ -276,12 +299,13 @@ static int supervise(const struct run_options *o, sbx *s, int signals)
     struct sbx_report report;
     struct sbx_result result;
     struct sbx_limits limits = {0};
+    struct running running = {.options = o, .s = s};
     uint64_t asked = 0;
     sbx_get_report(s, &report);
     say_omissions(o, &report);
     if (o->json)
         (void)sbx_get_limits(s, &limits);
-    const struct attended attended = {.thing = s,
+    const struct attended attended = {.thing = &running,
                                       .fd = sbx_get_fd(s),
                                       .timeout = run_timeout,
                                       .process = run_process,
@@ -295,7 +319,7 @@ static int supervise(const struct run_options *o, sbx *s, int signals)
     }
     int code = exit_code(o, &result, asked);
     if (o->json)
-        print_json(o, &report, &limits, &result);
+        print_json(o, &report, &limits, &running.notify, &result);
     else if (o->stats && result.stats.known)
         cli_print_stats(&result.stats, stderr);
     return code;

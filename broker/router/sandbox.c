@@ -163,6 +163,12 @@ sandbox_explain_end(const struct sandbox *sandbox, uint64_t *ret_value, char *bu
     case UDS__SUPERVISOR__CAUSE__TIMEOUT:
         text = "stopped, its time was over";
         break;
+    case UDS__SUPERVISOR__CAUSE__NOT_READY:
+        text = "killed, it was not ready in time";
+        break;
+    case UDS__SUPERVISOR__CAUSE__WATCHDOG:
+        text = "killed by its watchdog";
+        break;
     case UDS__SUPERVISOR__CAUSE__STOP:
         text = "was stopped";
         break;
@@ -203,8 +209,8 @@ const char *sandbox_state_name(Uds__Supervisor__State state)
 
 const char *sandbox_cause_name(Uds__Supervisor__Cause cause)
 {
-    static const char *const names[] = {"",        "exited", "signaled", "oom",
-                                        "timeout", "stop",   "setup"};
+    static const char *const names[] = {"",     "exited", "signaled",  "oom",     "timeout",
+                                        "stop", "setup",  "not-ready", "watchdog"};
     return (unsigned)cause < sizeof(names) / sizeof(names[0]) ? names[cause] : "?";
 }
 

@@ -114,6 +114,12 @@ static void put_detail(struct member *m, const struct sbx_result *result)
     case SBX_TIMEOUT:
         snprintf(m->detail, size, "killed after its timeout of %llu ms", value);
         break;
+    case SBX_NOT_READY:
+        snprintf(m->detail, size, "killed, it did not say READY=1 within %llu ms", value);
+        break;
+    case SBX_WATCHDOG:
+        snprintf(m->detail, size, "killed by its watchdog, no WATCHDOG=1 for %llu ms", value);
+        break;
     case SBX_STOPPED:
         snprintf(m->detail, size, "stopped");
         break;
@@ -215,6 +221,10 @@ static Uds__Supervisor__Cause cause_of(enum sbx_outcome outcome)
         return UDS__SUPERVISOR__CAUSE__OOM;
     case SBX_TIMEOUT:
         return UDS__SUPERVISOR__CAUSE__TIMEOUT;
+    case SBX_NOT_READY:
+        return UDS__SUPERVISOR__CAUSE__NOT_READY;
+    case SBX_WATCHDOG:
+        return UDS__SUPERVISOR__CAUSE__WATCHDOG;
     case SBX_STOPPED:
         return UDS__SUPERVISOR__CAUSE__STOP;
     case SBX_SETUP_FAILED:

@@ -42,6 +42,10 @@ static const char *cause_name(enum sbx_outcome outcome)
         return "oom";
     case SBX_TIMEOUT:
         return "timeout";
+    case SBX_NOT_READY:
+        return "not-ready";
+    case SBX_WATCHDOG:
+        return "watchdog";
     case SBX_STOPPED:
         return "stopped";
     case SBX_SETUP_FAILED:

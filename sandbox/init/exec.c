@@ -15,16 +15,25 @@
 
 #include "init.h"
 
-/* A block of @count strings, one behind the other, as an array for execve. What the launcher could not know is empty. */
-static char **unpack(const char *block, uint64_t count, char *listen_pid, char *pwd)
+/* "KEY=" of what the launcher could not know is to be what we know of KEY. */
+static char *fill_in(const char *entry, char *const *known)
+{
+    size_t length = strlen(entry);
+    if (length > 0 && entry[length - 1] == '=')
+        for (; *known; known++)
+            if (strncmp(*known, entry, length) == 0)
+                return *known;
+    return strdup(entry);
+}
+
+/* A block of @count strings, one behind the other, as an array for execve. */
+static char **unpack(const char *block, uint64_t count, char *const *known)
 {
     char **array = calloc(count + 1, sizeof *array);
     if (!array)
         return NULL;
     for (uint64_t i = 0; i < count; i++) {
-        array[i] = listen_pid && strcmp(block, "LISTEN_PID=") == 0 ? listen_pid
-                   : pwd && strcmp(block, "PWD=") == 0             ? pwd
-                                                                   : strdup(block);
+        array[i] = fill_in(block, known);
         block += strlen(block) + 1;
     }
     return array;
@@ -136,12 +145,14 @@ static int search_path(struct init *init, const char *name, char **argv, char **
 
 int init_exec(struct init *init, const struct sbxi_step *step)
 {
-    char listen_pid[32], pwd[sizeof init->cwd + 4];
+    char listen_pid[32], watchdog_pid[32], pwd[sizeof init->cwd + 4];
     snprintf(listen_pid, sizeof listen_pid, "LISTEN_PID=%d", (int)getpid());
+    snprintf(watchdog_pid, sizeof watchdog_pid, "WATCHDOG_PID=%d", (int)getpid());
     snprintf(pwd, sizeof pwd, "PWD=%s", init->cwd);
-    char **argv = unpack(init_a(init, step), step->args[0], NULL, NULL);
-    char **env =
-        unpack(init_b(init, step), step->args[1], listen_pid, init->style_bwrap ? pwd : NULL);
+    char *const nothing[] = {NULL};
+    char *const known[] = {listen_pid, watchdog_pid, init->style_bwrap ? pwd : NULL, NULL};
+    char **argv = unpack(init_a(init, step), step->args[0], nothing);
+    char **env = unpack(init_b(init, step), step->args[1], known);
     if (!argv || !env || !argv[0])
         return -ENOMEM;
     const char *file = argv[0];

@@ -2,6 +2,7 @@
 #ifndef SBXI_INIT_H
 #define SBXI_INIT_H
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -98,6 +99,16 @@ int init_act_terminal(struct init *init, const struct sbxi_step *step);
 _Noreturn void init_watch(pid_t payload, int signals, uint32_t style);
 void init_send(const struct sbxi_event *event);
 void init_end_children(pid_t payload);
+
+/* notify.c: the socket of NOTIFY_SOCKET. Made with the root; kept by PID 1, which is told where it has moved. */
+int init_notify_make(struct init *init, const struct sbxi_step *step);
+int init_notify_keep(int fds[2]); /* how many there are to keep: 2 or 0 */
+void init_notify_moved(int socket, int channel);
+/* What to poll for, and how long at most (ms, -1 = forever); then deal with it. *@main_pid: whose end counts. */
+int init_notify_wait(struct pollfd fds[2]);
+void init_notify_serve(const struct pollfd fds[2], pid_t *main_pid);
+/* What was sent before the end still counts. */
+void init_notify_finish(void);
 
 /* caps.c */
 int init_drop_bounds(void);

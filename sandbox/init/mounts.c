@@ -428,6 +428,8 @@ int init_act_mount(struct init *init, const struct sbxi_step *step)
         return unshare_cgroup(init);
     case SBXI_TIME:
         return init_act_time(init, step);
+    case SBXI_NOTIFY:
+        return init_notify_make(init, step);
     case SBXI_HOSTNAME:
         return sethostname(path, strlen(path)) < 0 ? -errno : 0;
     case SBXI_LOOPBACK:

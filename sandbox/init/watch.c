@@ -22,6 +22,9 @@
 #include "init.h"
 
 static uint32_t style;
+static pid_t first;    /* the payload as it was started */
+static pid_t main_pid; /* whose end is the sandbox's; MAINPID= chooses another than the first */
+static int first_status = -1;
 
 void init_send(const struct sbxi_event *event)
 {
@@ -72,20 +75,23 @@ static _Noreturn void report_end(pid_t payload, int status)
     }
     if (!(style & SBXI_S_PID1))
         init_end_children(payload);
+    init_notify_finish();
     init_send(&event);
     _exit(0);
 }
 
-static void reap(pid_t payload)
+/* A chosen one that another process has reaped is known to be gone when the first is. */
+static void reap(void)
 {
-    for (;;) {
-        int status;
-        pid_t pid = waitpid(-1, &status, WNOHANG);
-        if (pid <= 0)
-            return;
-        if (pid == payload)
-            report_end(payload, status);
+    int status;
+    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+        if (pid == main_pid)
+            report_end(main_pid, status);
+        if (pid == first)
+            first_status = status;
     }
+    if (first_status >= 0 && kill(main_pid, 0) < 0 && errno == ESRCH)
+        report_end(main_pid, first_status);
 }
 
 /* What a terminal sends, it sends to all of a foreground group; the payload leads one, and has no terminal of its own. */
@@ -118,16 +124,19 @@ static bool obey(pid_t payload)
 _Noreturn void init_watch(pid_t payload, int signals, uint32_t how)
 {
     style = how;
-    struct pollfd fds[] = {{.fd = SBXI_FD_CONTROL, .events = POLLIN},
-                           {.fd = signals, .events = POLLIN}};
+    first = main_pid = payload;
+    struct pollfd fds[4] = {{.fd = SBXI_FD_CONTROL, .events = POLLIN},
+                            {.fd = signals, .events = POLLIN}};
     for (;;) {
         struct signalfd_siginfo info;
-        reap(payload);
-        if (poll(fds, 2, -1) < 0)
+        reap();
+        int timeout = init_notify_wait(fds + 2);
+        if (poll(fds, 4, timeout) < 0)
             continue;
         if (fds[1].revents)
             (void)!read(signals, &info, sizeof info);
-        if (fds[0].revents && !obey(payload))
+        if (fds[0].revents && !obey(main_pid))
             fds[0].fd = -1;
+        init_notify_serve(fds + 2, &main_pid);
     }
 }

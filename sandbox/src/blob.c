@@ -51,7 +51,7 @@ static void fill_blob(const struct launch *launch, bool cgroup, char *base, uint
                                   .a_length = (uint32_t)step->a_length,
                                   .b_length = (uint32_t)step->b_length};
         memcpy(out->args, step->args, sizeof out->args);
-        if (step->op == SBXI_GIVEN || step->op == SBXI_UPPER ||
+        if (step->op == SBXI_GIVEN || step->op == SBXI_UPPER || step->op == SBXI_NOTIFY ||
             (step->op == SBXI_OPEN && plan->privileged))
             out->flags |= SBXI_F_GIVEN;
         out->a = copy_bytes(base, &at, step->a, step->a_length);

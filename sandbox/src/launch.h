@@ -14,6 +14,7 @@
 struct launch {
     const sbx_plan *plan;
     int control; /* the child's end */
+    int notify;  /* PID 1's end; -1 = none */
     int blob, null, program;
     int *fds, *spare;         /* the child's 0, 1, 2, … */
     size_t nfds, ntrees;      /* the last @ntrees of @fds are ours to close */

@@ -185,6 +185,7 @@ sbxi_plan_add_blocks(sbx_plan *plan, enum sbxi_op op, struct sbxi_block *a, stru
 static bool is_ours(const struct sbx_spec *spec, const char *entry)
 {
     static const char *const listen[] = {"LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID"};
+    static const char *const notify[] = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"};
     size_t length = strcspn(entry, "=");
     if (spec->bwrap && length == 3 && strncmp(entry, "PWD", 3) == 0)
         return true;
@@ -192,13 +193,17 @@ static bool is_ours(const struct sbx_spec *spec, const char *entry)
         if (strlen(spec->env_fds[i].name) == length &&
             strncmp(entry, spec->env_fds[i].name, length) == 0)
             return true;
+    for (size_t i = 0; spec->notify && i < sizeof notify / sizeof notify[0]; i++)
+        if (strlen(notify[i]) == length && strncmp(entry, notify[i], length) == 0)
+            return true;
     for (size_t i = 0; spec->nfds && i < sizeof listen / sizeof listen[0]; i++)
         if (strlen(listen[i]) == length && strncmp(entry, listen[i], length) == 0)
             return true;
     return false;
 }
 
-static void add_environment(struct sbxi_block *block, const struct sbx_spec *spec)
+static void
+add_environment(const sbx_plan *plan, struct sbxi_block *block, const struct sbx_spec *spec)
 {
     char number[32];
     bool path = spec->bwrap;
@@ -219,6 +224,7 @@ static void add_environment(struct sbxi_block *block, const struct sbx_spec *spe
         snprintf(number, sizeof number, "fd:%zu", 3 + spec->nfds + i);
         sbxi_block_add(block, key, number);
     }
+    sbxi_plan_notify_environment(plan, block);
     if (!spec->nfds)
         return;
     struct sbxi_block names = {0};
@@ -242,7 +248,7 @@ static void add_exec(sbx_plan *plan, const struct sbx_spec *spec)
         sbxi_block_add(&argv, "", spec->argv[0]);
     for (const char *const *a = spec->argv; *a; a++)
         sbxi_block_add(&argv, "", a == spec->argv && spec->argv0 ? spec->argv0 : *a);
-    add_environment(&env, spec);
+    add_environment(plan, &env, spec);
     sbxi_plan_add_blocks(plan, SBXI_EXEC, &argv, &env)->args[2] = spec->argv0 != NULL;
 }
 

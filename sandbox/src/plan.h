@@ -45,6 +45,9 @@ struct sbx_plan {
     gid_t gid;
     struct sbx_limits limits;
     int timeout_ms;
+    bool notify;
+    int ready_ms, watchdog_ms;
+    struct sbx_fdstore *fdstore;
     int stdio[3];
     int passed[SBXI_MAX_PASSED];
     int32_t targets[SBXI_MAX_PASSED]; /* the numbers that they get, ascending */
@@ -141,6 +144,11 @@ void sbxi_plan_time(sbx_plan *plan, const struct sbx_spec *spec);
 int sbxi_plan_terminal(sbx_plan *plan, int like, struct sbx_error *error);
 /* What @like is, and what a terminal is that nobody looks at, if it is -1. -errno: it is no terminal. */
 int sbxi_terminal_read(struct sbxi_terminal *ret, int like);
+
+/* notify.c: is NOTIFY_SOCKET possible; its step, and what it adds to the environment. */
+int sbxi_notify_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error);
+void sbxi_plan_notify(sbx_plan *plan);
+void sbxi_plan_notify_environment(const sbx_plan *plan, struct sbxi_block *block);
 
 /* root.c: the steps that build / */
 int sbxi_plan_root(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error);

@@ -42,6 +42,7 @@ static const struct words {
     [SBXI_FILE] = {"make file", "", ""},
     [SBXI_SYMLINK] = {"make symlink at", "", ""},
     [SBXI_CHMOD] = {"chmod", "", ""},
+    [SBXI_NOTIFY] = {"listen for notifications at", "", ""},
     [SBXI_ENTER] = {"enter what is at /", "", ""},
     [SBXI_USERNS_JOIN] = {"enter the second user namespace",
                           "it must be below the first one, or be it", ""},

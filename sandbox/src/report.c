@@ -169,6 +169,12 @@ void sbxi_result_fill(sbx *s)
     } else if (s->end == SBXI_BY_TIMEOUT) {
         result->outcome = SBX_TIMEOUT;
         result->value = (uint64_t)s->timeout_ms;
+    } else if (s->end == SBXI_BY_READY_TIMEOUT) {
+        result->outcome = SBX_NOT_READY;
+        result->value = s->notify.ready_ms;
+    } else if (s->end == SBXI_BY_WATCHDOG) {
+        result->outcome = SBX_WATCHDOG;
+        result->value = s->notify.watchdog_ms;
     } else if (is_oom(s, status)) {
         result->outcome = SBX_OOM;
         if (sbxi_cgroup_get_oom_level(s->cgroup, result->oom_level, sizeof result->oom_level))

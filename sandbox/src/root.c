@@ -207,6 +207,7 @@ int sbxi_plan_root(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error
     sbxi_plan_append(plan, &slots.mounts);
     for (size_t i = 0; spec->masks && spec->masks[i]; i++)
         sbxi_plan_add(plan, SBXI_MASK, spec->masks[i], NULL);
+    sbxi_plan_notify(plan);
     seal(plan, slots.own_dev, "/dev");
     seal(plan, slots.own_run, "/run");
     if (spec->root == SBX_ROOT_JAIL)

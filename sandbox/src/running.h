@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "cgroup.h"
+#include "notify.h"
 #include "plan.h"
 #include "steps.h"
 
@@ -20,7 +21,9 @@
 enum sbxi_end {
     SBXI_BY_ITSELF = 0,
     SBXI_BY_STOP,
-    SBXI_BY_TIMEOUT
+    SBXI_BY_TIMEOUT,
+    SBXI_BY_READY_TIMEOUT,
+    SBXI_BY_WATCHDOG
 };
 
 struct sbx {
@@ -42,6 +45,10 @@ struct sbx {
     uint64_t timeout_at, kill_at; /* ms, monotonic; 0 = never */
     int timeout_ms;
     uint64_t memory_limit;
+    struct sbxi_notified notify;
+    unsigned last_words;
+    uint64_t frozen_ms; /* since when, monotonic */
+    bool frozen;        /* by us: the payload's clocks stand still */
     struct sbxi_event last;
     int init_status; /* of waitid: SIGKILL when the kernel took PID 1 itself, else 0; if direct the payload's */
     bool init_exited;       /* direct: that is an exit code, not a signal */

@@ -22,6 +22,7 @@
 #include "running.h"
 
 enum {
+    LAST_WORDS = 1000, /* of who has said that it ended, and goes on */
     INIT_ENDS_MS = 1000,
     OOM_LOOK_MS = 200,
     OOM_STEP_MS = 2
@@ -112,6 +113,9 @@ int sbx_get_timeout(const sbx *s)
         return 0;
     if (s->kill_at && (!at || s->kill_at < at))
         at = s->kill_at;
+    uint64_t late = s->frozen ? 0 : sbxi_notified_deadline(&s->notify);
+    if (late && (!at || late < at))
+        at = late;
     if (s->oom_until)
         return OOM_STEP_MS;
     if (!at)
@@ -135,6 +139,16 @@ static bool was_oom(sbx *s, uint64_t now)
     return s->oom;
 }
 
+/* What it has told was read first: who could not speak because we did not listen is not late. */
+static bool is_late(sbx *s, uint64_t now)
+{
+    enum sbxi_late late = s->frozen ? SBXI_IN_TIME : sbxi_notified_is_late(&s->notify, now);
+    if (late == SBXI_IN_TIME || s->end != SBXI_BY_ITSELF)
+        return false;
+    s->end = late == SBXI_NOT_READY ? SBXI_BY_READY_TIMEOUT : SBXI_BY_WATCHDOG;
+    return true;
+}
+
 static bool is_over(sbx *s)
 {
     struct sbxi_event event;
@@ -148,7 +162,10 @@ static bool is_over(sbx *s)
             s->last = event;
             s->ended = true;
         }
+    bool heard = sbxi_notified_receive(&s->notify, now);
     if (s->ended || over || r < 0 || was_oom(s, now))
+        return heard || ++s->last_words > LAST_WORDS;
+    if (heard && is_late(s, now))
         return true;
     if (s->timeout_at && now >= s->timeout_at && s->end == SBXI_BY_ITSELF) {
         s->end = SBXI_BY_TIMEOUT;
@@ -183,6 +200,11 @@ int sbx_wait(sbx *s, struct sbx_result *ret_result)
 void sbx_get_report(const sbx *s, struct sbx_report *ret)
 {
     *ret = s->report;
+}
+
+void sbx_get_notify(const sbx *s, struct sbx_notify *ret)
+{
+    *ret = s->notify.told;
 }
 
 int sbx_get_stats(sbx *s, struct sbx_stats *ret)
@@ -226,7 +248,16 @@ int sbx_get_limits(sbx *s, struct sbx_limits *ret)
 int sbx_freeze(sbx *s, bool frozen)
 {
     int r = is_changeable(s);
-    return r < 0 ? r : sbxi_cgroup_freeze(s->cgroup, frozen);
+    if (r == 0)
+        r = sbxi_cgroup_freeze(s->cgroup, frozen);
+    if (r < 0)
+        return r;
+    if (s->frozen && !frozen)
+        sbxi_notified_thaw(&s->notify, s->frozen_ms, sbxi_now_ms());
+    if (!s->frozen && frozen)
+        s->frozen_ms = sbxi_now_ms();
+    s->frozen = frozen;
+    return 0;
 }
 
 int sbx_take_terminal(sbx *s)
@@ -272,6 +303,7 @@ sbx *sbx_free(sbx *s)
         return NULL;
     if (!s->finished)
         sbxi_teardown(s);
+    sbxi_closep(&s->notify.channel);
     sbxi_closep(&s->epoll);
     sbxi_closep(&s->oom_event);
     sbxi_closep(&s->terminal);

@@ -156,6 +156,7 @@ int sbxi_spec_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_erro
         (r = check_fds(plan, spec, error)) < 0 || (r = check_limits(plan, spec, error)) < 0 ||
         (r = check_filters(plan, spec, error)) < 0 ||
         (r = sbxi_joins_check(plan, spec, error)) < 0 ||
+        (r = sbxi_notify_check(plan, spec, error)) < 0 ||
         (r = sbxi_time_check(plan, spec, error)) < 0)
         return r;
     if (spec->bwrap)

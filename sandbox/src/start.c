@@ -50,6 +50,9 @@ static int collect_fds(struct launch *launch, sbx *s, struct sbx_error *error)
         return -errno;
     s->control = pair[0];
     launch->control = pair[1];
+    int r = sbxi_notified_open(&s->notify, plan, &launch->notify);
+    if (r < 0)
+        return r;
     /* Only where it is wanted: in a sandbox without devices there is none. */
     bool wanted = plan->stdio[0] < 0 || plan->stdio[1] < 0 || plan->stdio[2] < 0;
     if (wanted && (launch->null = open("/dev/null", O_RDWR | O_CLOEXEC)) < 0)
@@ -62,7 +65,7 @@ static int collect_fds(struct launch *launch, sbx *s, struct sbx_error *error)
     launch->fds[SBXI_FD_CONTROL] = launch->control;
     memcpy(launch->fds + SBXI_FD_PASSED, plan->passed, plan->npassed * sizeof *launch->fds);
     launch->nfds = SBXI_FD_PASSED + plan->npassed;
-    int r = sbxi_launch_open_trees(launch, s, error);
+    r = sbxi_launch_open_trees(launch, s, error);
     if (r == 0 && (r = sbxi_launch_write_blob(launch, s->cgroup != NULL)) == 0)
         launch->fds[SBXI_FD_BLOB] = launch->blob;
     return r;
@@ -77,6 +80,7 @@ static void end_launch(struct launch *launch)
     while (launch->njoins > 0)
         close(launch->joins[--launch->njoins]);
     sbxi_closep(&launch->control);
+    sbxi_closep(&launch->notify);
     sbxi_closep(&launch->blob);
     sbxi_closep(&launch->null);
     sbxi_closep(&launch->program);
@@ -216,6 +220,9 @@ static int watch(sbx *s)
         (!s->direct && epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->control, &event) < 0) ||
         epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->init_fd, &event) < 0)
         return -errno;
+    if (s->notify.channel >= 0 && epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->notify.channel, &event) < 0)
+        return -errno;
+    sbxi_notified_begin(&s->notify, sbxi_now_ms());
     if (s->cgroup && s->memory_limit)
         s->oom_event = sbxi_cgroup_open_oom_event(s->cgroup);
     if (s->oom_event >= 0 && epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->oom_event, &event) < 0)
@@ -227,6 +234,7 @@ static int start(const sbx_plan *plan, sbx *s, sbx_cleaner *cleaner, struct sbx_
 {
     struct launch launch = {.plan = plan,
                             .control = -1,
+                            .notify = -1,
                             .blob = -1,
                             .null = -1,
                             .program = -1,
@@ -262,7 +270,7 @@ int sbx_start(sbx **ret, const sbx_plan *plan, sbx_cleaner *cleaner, struct sbx_
     if (!s)
         return sbxi_error(error, ENOMEM, "sandbox %s: no memory", plan->name);
     words->err = 0;
-    s->init_fd = s->control = s->epoll = s->oom_event = s->terminal = -1;
+    s->init_fd = s->control = s->epoll = s->oom_event = s->terminal = s->notify.channel = -1;
     int r = start(plan, s, cleaner, words);
     if (r < 0) {
         if (!words->err)

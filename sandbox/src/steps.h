@@ -48,21 +48,22 @@ enum sbxi_op {
     SBXI_LOOPBACK, /* lo up */
     SBXI_PRIVATE,  /* no mount event leaves, nor with flag SLAVE enters */
     SBXI_PROC,     /* tree slot ← new procfs; made while the host's is still in sight */
-    SBXI_NEW_TMPFS,    /* tree slot ← new tmpfs, mode args[0] */
-    SBXI_PIVOT,        /* tree slot becomes /, the old root goes */
-    SBXI_UNCOVER,      /* detach what is mounted at a, if anything */
-    SBXI_PARENTS,      /* the directories above a, mode args[0] */
-    SBXI_DIRECTORY,    /* a, mode args[0]; parents too */
-    SBXI_FILE,         /* a, mode args[0], with what can be read from the descriptor in slot */
-    SBXI_SYMLINK,      /* a → b */
-    SBXI_CHMOD,        /* a, mode args[0] */
-    SBXI_ATTACH,       /* tree slot at a, made where missing */
-    SBXI_TMPFS,        /* at a, mode args[0], size args[1] (0 = default) */
-    SBXI_DEVPTS,       /* at a, an instance of its own */
-    SBXI_MQUEUE,       /* at a */
-    SBXI_MASK,         /* hide a: /dev/null over a file, an empty directory over a directory */
-    SBXI_READONLY,     /* a as a read-only mount of its own */
-    SBXI_SEAL,         /* the mount at a, without those below, becomes read-only */
+    SBXI_NEW_TMPFS, /* tree slot ← new tmpfs, mode args[0] */
+    SBXI_PIVOT,     /* tree slot becomes /, the old root goes */
+    SBXI_UNCOVER,   /* detach what is mounted at a, if anything */
+    SBXI_PARENTS,   /* the directories above a, mode args[0] */
+    SBXI_DIRECTORY, /* a, mode args[0]; parents too */
+    SBXI_FILE,      /* a, mode args[0], with what can be read from the descriptor in slot */
+    SBXI_SYMLINK,   /* a → b */
+    SBXI_CHMOD,     /* a, mode args[0] */
+    SBXI_ATTACH,    /* tree slot at a, made where missing */
+    SBXI_TMPFS,     /* at a, mode args[0], size args[1] (0 = default) */
+    SBXI_DEVPTS,    /* at a, an instance of its own */
+    SBXI_MQUEUE,    /* at a */
+    SBXI_MASK,      /* hide a: /dev/null over a file, an empty directory over a directory */
+    SBXI_READONLY,  /* a as a read-only mount of its own */
+    SBXI_SEAL,      /* the mount at a, without those below, becomes read-only */
+    SBXI_NOTIFY, /* bind the socket at a; slot: where what it receives goes; args[0] descriptors are stored */
     SBXI_ENTER,        /* what was attached at / becomes the process's own / */
     SBXI_USERNS_JOIN,  /* user namespace in slot */
     SBXI_USERNS_LIMIT, /* at most args[0] can be made in ours */

@@ -111,6 +111,8 @@ int sbxi_launch_open_trees(struct launch *launch, const sbx *s, struct sbx_error
         const struct sbxi_plan_step *step = &plan->steps[i];
         if (step->op == SBXI_GIVEN)
             r = copy_given(launch, step, error);
+        else if (step->op == SBXI_NOTIFY)
+            fill(launch, step->slot, sbxi_take_fd(&launch->notify));
         else if (step->op == SBXI_UPPER)
             r = open_upper(launch, s, step, error);
         else if (step->op == SBXI_OPEN && plan->privileged)

@@ -22,7 +22,7 @@ done
 
 # As cmake/UdsSanitize.cmake has it, and coverage for what is ours.
 flags=(-g -O1 -D_GNU_SOURCE -fsanitize=address,undefined -fno-sanitize-recover=undefined
-    -I"$root/libuds/include" -I"$root/libuds/src" -I"$root/tests/support" -isystem "$out/proto")
+    -I"$root/libuds/include" -I"$root/libuds/src" -I"$root/sandbox/src" -I"$root/tests/support" -isystem "$out/proto")
 rm -rf "$out/objects" "$out/proto" && mkdir -p "$out/proto" || exit 1
 for proto in "$root"/proto/*.proto "$root"/tests/proto/*.proto; do
     protoc-c --c_out="$out/proto" -I"$(dirname "$proto")" "$proto" || exit 1
@@ -33,7 +33,8 @@ for part in libuds/src libuds/src/{wire,socket,conn,rpc,client,pb}; do
     (cd "$out/objects/$part" && exec clang "${flags[@]}" -fsanitize=fuzzer-no-link -c "$root/$part"/*.c) &
     jobs+=($!)
 done
-(cd "$out/proto" && exec clang "${flags[@]}" -c ./*.c "$root"/tests/support/{rawpeer,fuzz}.c) &
+(cd "$out/proto" && clang "${flags[@]}" -c ./*.c "$root"/tests/support/{rawpeer,fuzz}.c &&
+    exec clang "${flags[@]}" -fsanitize=fuzzer-no-link -c "$root/sandbox/src/notify-message.c") &
 for job in "${jobs[@]}" $!; do
     wait "$job" || exit 1
 done

@@ -157,6 +157,7 @@ struct sbx_join {
 };
 
 struct sbx_report;
+struct sbx_fdstore; /* sbx/notify.h */
 
 struct sbx_named_fd {
     /* for fds[]: LISTEN_FDNAMES entry; for env_fds[]: an environment variable that will be "fd:N" */
@@ -225,6 +226,12 @@ struct sbx_spec {
     bool assert_all;  /* refuse anything less than asked, whatever @degrade says */
     uint32_t degrade; /* enum sbx_degrade */
     int timeout_ms;   /* wall clock; -1 = none */
+    /* NOTIFY_SOCKET, sd_notify(3) (sbx/notify.h); needs a mount namespace. The rest needs this one */
+    bool notify;
+    int ready_ms;    /* not READY=1 so long after the start: killed, SBX_NOT_READY; 0 = no hurry */
+    int watchdog_ms; /* WATCHDOG_USEC: no WATCHDOG=1 for so long: killed, SBX_WATCHDOG; 0 = none */
+    struct sbx_fdstore
+        *fdstore; /* takes FDSTORE=1; borrowed for the sandbox's life; NULL = refused */
     /* No cgroup: nothing is limited or counted, nothing can be frozen, and its pid namespace ends it. Starts sooner */
     bool no_cgroup;
     const char *cgroup_parent; /* NULL = ours; on v2 the next free above if it is shared */
@@ -357,6 +364,8 @@ enum sbx_outcome {
     SBX_TIMEOUT,      /* value = timeout in ms */
     SBX_STOPPED,      /* we were asked to stop it */
     SBX_SETUP_FAILED, /* value = errno; the payload never ran; error has the words */
+    SBX_NOT_READY,    /* value = the time that it had for READY=1, in ms */
+    SBX_WATCHDOG,     /* value = for how long it did not say WATCHDOG=1, in ms */
 };
 
 struct sbx_result {
