@@ -259,6 +259,14 @@ static void print_json(const struct run_options *o,
     json_end(&json);
 }
 
+static void say_landlock(const char *name, int abi)
+{
+    if (abi > 0)
+        cli_error("%s: started without all of landlock; this kernel has ABI %d", name, abi);
+    else
+        cli_error("%s: started without landlock", name);
+}
+
 /* Permitted or not asked for: it is said either way, and what it means. */
 static void say_omissions(const struct run_options *o, const struct sbx_report *report)
 {
@@ -288,8 +296,7 @@ static void say_omissions(const struct run_options *o, const struct sbx_report *
     if (degraded & SBX_DEGRADE_LAYER_IDS)
         cli_error("%s: started without layer-ids; files of its layers are nobody's", o->spec.name);
     if (degraded & SBX_DEGRADE_LANDLOCK)
-        cli_error("%s: started without all of landlock; this kernel has ABI %d of it", o->spec.name,
-                  report->landlock_abi);
+        say_landlock(o->spec.name, report->landlock_abi);
     if (((degraded & SBX_DEGRADE_STATS) || o->spec.no_cgroup) && o->stats)
         cli_error("%s: started without stats; it has no cgroup to count in", o->spec.name);
 }

@@ -100,7 +100,7 @@ static char *read_own(const char *root)
     _cleanup_fclose_ FILE *file = open_proc(root, "cgroup");
     char *text = NULL;
     size_t cap = 0;
-    return file && getdelim(&text, &cap, '\0', file) > 0 ? text : (free(text), NULL);
+    return file && getdelim(&text, &cap, '\0', file) > 0 ? text : ((void)free(text), NULL);
 }
 
 /* Our path in the hierarchy of @m, of @text: "N:controllers:/path" in each line. */
