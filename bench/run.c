@@ -20,6 +20,8 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include <uds/fdset.h>
+
 #include "clock.h"
 
 #define PATIENCE_MS  10000 /* beyond the run's own time */
@@ -110,8 +112,9 @@ static int drive(const struct run_spec *spec, struct link *link, struct shared *
 /* The descriptor that goes round: nobody uses it. */
 static int make_fd(struct link *link)
 {
-    link->fd = memfd_create("uds-bench", MFD_CLOEXEC);
-    return link->fd < 0 ? link_fail(link, -errno, "memfd_create") : 0;
+    int r = uds_memfd_create("uds-bench", &link->fd);
+
+    return r < 0 ? link_fail(link, r, "memfd_create") : 0;
 }
 
 static int set_up(const struct run_spec *spec, struct link *link)

@@ -11,11 +11,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 
 #include <uds/error.h>
+#include <uds/fdset.h>
 
 #include "verbs.h"
 
@@ -25,9 +25,11 @@ static int body_as_file(const uds_msg *msg)
 {
     size_t len, done = 0;
     const char *body = uds_msg_peek_body(msg, &len);
-    int fd = memfd_create("request", MFD_CLOEXEC);
+    int fd;
 
-    while (fd >= 0 && done < len) {
+    if (uds_memfd_create("request", &fd) < 0)
+        return -1;
+    while (done < len) {
         ssize_t n = write(fd, body + done, len - done);
 
         if (n < 0 && errno == EINTR)
@@ -38,8 +40,7 @@ static int body_as_file(const uds_msg *msg)
         }
         done += (size_t)n;
     }
-    if (fd >= 0)
-        (void)lseek(fd, 0, SEEK_SET);
+    (void)lseek(fd, 0, SEEK_SET);
     return fd;
 }
 

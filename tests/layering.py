@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Includes point down only, and one file speaks to sockets with descriptors (docs/architecture.md).
+"""Includes point down only, and one file speaks to sockets with descriptors (docs/architecture.md); one makes memfds.
 
 Every #include "..." and <uds/...>, <sbx/...> of the tree is checked, and every call of sendmsg(2) and recvmsg(2) in the
 parts that speak by libuds: the sandbox library takes its listeners only, and keeps its own. The raw media of uds-bench
@@ -104,6 +104,20 @@ def without_comments(text):
     return re.sub(r"/\*.*?\*/", lambda m: "\n" * m[0].count("\n"), text, flags=re.S)
 
 
+MEMFD_FILE = "libuds/src/socket/memfd.c"
+
+
+def memfd_calls(files):
+    """uds_memfd_create() says that they are not executable, which some machines want to be told."""
+    for source, text in files:
+        rel = source.relative_to(root)
+        if rel.as_posix() == MEMFD_FILE:
+            continue
+        for number, line in enumerate(without_comments(text).splitlines(), 1):
+            if re.search(r"(?<![\w(])memfd_create\s*\(", line):
+                yield f"{rel}:{number}: memfd_create() outside {MEMFD_FILE}: use uds_memfd_create()"
+
+
 def message_calls(files):
     for source, text in files:
         rel = source.relative_to(root)
@@ -123,10 +137,13 @@ def main():
     planted = "/* recvmsg( */\nr = sendmsg(fd, &msg, 0);\nr = hooks.recvmmsg (fd);\nunix_dgram_sendmsg();\n"
     if len(list(message_calls([(root / "broker/router/planted.c", planted)]))) != 2:
         sys.exit("layering: the check itself is broken: it did not find two planted calls")
+    planted = "/* memfd_create( */\nint fd = memfd_create(name, 0);\nr = uds_memfd_create(name, &fd);\nSCMP_SYS(memfd_create),\n"
+    if len(list(memfd_calls([(root / "cli/planted.c", planted)]))) != 1:
+        sys.exit("layering: the check itself is broken: it did not find the planted memfd")
     files = sorted({p for r in MAY_KNOW for s in ("*.c", "*.h") for p in (root / r).rglob(s)})
     texts = [(p, p.read_text()) for p in files]
-    found = sorted(set(violations(texts)) | set(message_calls(texts)))
-    print("\n".join(found) or f"{len(files)} files: includes point down only, one file (and the raw floors) calls sendmsg and recvmsg")
+    found = sorted(set(violations(texts)) | set(message_calls(texts)) | set(memfd_calls(texts)))
+    print("\n".join(found) or f"{len(files)} files: includes point down only, one file (and the raw floors) calls sendmsg and recvmsg, one memfd_create")
     sys.exit(1 if found else 0)
 
 

@@ -192,9 +192,11 @@ int fdcopy_start(struct fdcopy **ret,
     if (copies != NULL)
         copy->copies = *copies;
     event_assign(&copy->turn, base, -1, 0, on_turn, copy);
-    copy->memfd = memfd_create("uds-file-copy", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (copy->memfd < 0 || ftruncate(copy->memfd, (off_t)size) < 0) {
-        int r = -errno;
+    copy->memfd = -1;
+    int r = uds_memfd_create("uds-file-copy", &copy->memfd);
+    if (r == 0 && ftruncate(copy->memfd, (off_t)size) < 0)
+        r = -errno;
+    if (r < 0) {
         fdcopy_free(copy);
         return r;
     }

@@ -71,14 +71,9 @@ static int work(uds_conn *conn)
     ssize_t n = pread(file, text, sizeof(text), 0); /* the parent shares the position */
     for (ssize_t i = 0; i < n; i++)
         text[i] = (char)toupper((unsigned char)text[i]);
-    int memory = n < 0 ? -1 : memfd_create("capitals", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (memory < 0)
-        return -errno;
-    /* By write(2), not ftruncate(2): a page never written costs us nothing and the reader memory. */
-    if (write(memory, text, (size_t)n) != n ||
-        fcntl(memory, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
-        return -errno;
-    return send_fd(conn, memory);
+    int memory;
+    r = n < 0 ? -errno : uds_memfd_new(text, (size_t)n, &memory);
+    return r < 0 ? r : send_fd(conn, memory);
 }
 
 static int ask(uds_conn *conn, const char *path)

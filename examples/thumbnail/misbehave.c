@@ -26,6 +26,7 @@
 #include <sys/wait.h>
 
 #include <uds/error.h>
+#include <uds/fdset.h>
 #include <uds/pb.h>
 
 #define CHILDREN_MAX 256 /* if nothing refuses, the host must survive it */
@@ -148,7 +149,7 @@ static void reopen_image(struct result *result, int image)
 static void fchmod_image(struct result *result, int image)
 {
     struct stat st;
-    int control, r, err;
+    int control = -1, r, err;
 
     (void)snprintf(result->attempt, sizeof(result->attempt), "fchmod the image");
     if (fstat(image, &st) < 0) {
@@ -167,8 +168,7 @@ static void fchmod_image(struct result *result, int image)
         return;
     }
     refused(result, err);
-    control = memfd_create("control", MFD_CLOEXEC);
-    if (control >= 0 && fchmod(control, 0600) < 0)
+    if (uds_memfd_create("control", &control) == 0 && fchmod(control, 0600) < 0)
         by(result, "seccomp: fchmod fails on a file of our own as well");
     else if (st.st_uid != geteuid())
         by(result, "ownership: the file is not ours");

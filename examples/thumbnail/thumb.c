@@ -10,12 +10,11 @@
 #include "thumb.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <sys/mman.h>
+#include <uds/fdset.h>
 
 void thumb_init(struct thumb *thumb, uint32_t max_edge)
 {
@@ -78,8 +77,7 @@ int thumb_begin(struct thumb *thumb,
     thumb->line = malloc(thumb->stride);
     if (thumb->sums == NULL || thumb->line == NULL)
         return -ENOMEM;
-    thumb->fd = memfd_create("thumbnail", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    return thumb->fd < 0 ? -errno : 0;
+    return uds_memfd_create("thumbnail", &thumb->fd);
 }
 
 /* First source position of box @i when @in positions fall into @out boxes. */
@@ -195,8 +193,9 @@ int thumb_finish(struct thumb *thumb)
 
     if (fd < 0 || thumb->out_row != thumb->height)
         return -EINVAL;
-    if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
-        return -errno;
+    int r = uds_memfd_seal(fd);
+    if (r < 0)
+        return r;
     thumb->fd = -1;
     return fd;
 }

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <sys/mman.h>
+#include <uds/fdset.h>
 
 #include "cleanup.h"
 #include "launch.h"
@@ -73,9 +73,9 @@ int sbxi_launch_write_blob(struct launch *launch, bool cgroup)
     if (!bytes)
         return -ENOMEM;
     fill_blob(launch, cgroup, bytes, (uint32_t)size);
-    launch->blob = memfd_create("sandbox", MFD_CLOEXEC);
-    if (launch->blob < 0)
-        return -errno;
+    int r = uds_memfd_create("sandbox", &launch->blob);
+    if (r < 0)
+        return r;
     ssize_t n = pwrite(launch->blob, bytes, size, 0);
     return n == (ssize_t)size ? 0 : n < 0 ? -errno : -EIO;
 }

@@ -17,9 +17,10 @@
 #include <unistd.h>
 
 #include <linux/capability.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+
+#include <uds/fdset.h>
 
 #include "calls.h"
 #include "cleanup.h"
@@ -140,10 +141,10 @@ static int add_numbers(scmp_filter_ctx filter, const struct sbxi_policy *policy)
 /* libseccomp writes programs to descriptors only. */
 static int export_program(scmp_filter_ctx filter, struct sbxi_filter *ret)
 {
-    _cleanup_close_ int fd = memfd_create("filter", MFD_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    int r = seccomp_export_bpf(filter, fd);
+    _cleanup_close_ int fd = -1;
+    int r = uds_memfd_create("filter", &fd);
+    if (r == 0)
+        r = seccomp_export_bpf(filter, fd);
     if (r < 0)
         return r;
     off_t length = lseek(fd, 0, SEEK_END);

@@ -170,8 +170,21 @@ uds_fd_verdict_format(const struct uds_fd_verdict *verdict, char *buf, size_t si
 UDS_EXPORT UDS_NODISCARD int uds_memfd_new(const void *data, size_t len, int *ret_fd);
 
 /**
- * uds_memfd_seal() - the same for a memfd that the caller has filled by itself
- * @fd: made with MFD_ALLOW_SEALING; no longer mapped for writing by anybody
+ * uds_memfd_create() - make an empty memfd
+ * @name:   for /proc; not NULL, at most 249 bytes
+ * @ret_fd: written on success only; CLOEXEC
+ *
+ * It can be sealed, and is never executable where the kernel has that (6.3). With vm.memfd_noexec=2 kernels before 6.6
+ * refuse a memfd that is made without saying so.
+ *
+ * Ownership: the caller closes *@ret_fd.   Errors: -EINVAL @name is too long; -EMFILE, -ENFILE, -ENOMEM.
+ * Blocking:  never.   Threads: any.   Since: 0.1.   See: memfd_create(2).
+ */
+UDS_EXPORT UDS_NODISCARD int uds_memfd_create(const char *name, int *ret_fd);
+
+/**
+ * uds_memfd_seal() - make a memfd that the caller has filled what uds_memfd_new() makes
+ * @fd: of uds_memfd_create(), or made with MFD_ALLOW_SEALING; no longer mapped for writing by anybody
  *
  * Ownership: @fd stays the caller's. On failure it may have some of the seals.
  * Errors:    -EBUSY mapped for writing; -ENODATA sparse: pages are missing; -EPERM sealed against seals; -EINVAL not a

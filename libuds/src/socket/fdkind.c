@@ -134,8 +134,8 @@ static uint64_t memfd_device(void)
 
     if (device != 0)
         return device;
-    _cleanup_close_ int fd = udsi_memfd_create("uds-device");
-    if (fd < 0 || fstat(fd, &st) < 0)
+    _cleanup_close_ int fd = -1;
+    if (uds_memfd_create("uds-device", &fd) < 0 || fstat(fd, &st) < 0)
         return 0;
     atomic_store_explicit(&known, st.st_dev, memory_order_relaxed);
     return st.st_dev;

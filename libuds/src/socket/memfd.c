@@ -99,13 +99,16 @@ int uds_memfd_check(int fd, uint64_t limit_bytes, uint64_t *ret_size)
     return udsi_memfd_check(fd, UDSI_MEMFD_CARGO, limit_bytes, ret_size);
 }
 
-int udsi_memfd_create(const char *name)
+int uds_memfd_create(const char *name, int *ret_fd)
 {
     int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | UDSI_MFD_NOEXEC_SEAL);
 
-    if (fd < 0 && errno == EINVAL)
+    if (fd < 0 && errno == EINVAL) /* before 6.3 */
         fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    return fd < 0 ? -errno : fd;
+    if (fd < 0)
+        return -errno;
+    *ret_fd = fd;
+    return 0;
 }
 
 /* Zeroes and maps what fallocate(2) has made, all at once, which is cheaper than page by page when bodies come. */
@@ -124,12 +127,12 @@ static int touch_all(void *base, size_t size)
 
 int udsi_memfd_new(const char *name, enum udsi_memfd_use use, size_t size, void **ret_base)
 {
-    _cleanup_close_ int fd = udsi_memfd_create(name);
+    _cleanup_close_ int fd = -1;
     void *base;
-    int r;
+    int r = uds_memfd_create(name, &fd);
 
-    if (fd < 0)
-        return fd;
+    if (r < 0)
+        return r;
     /* fallocate(2) fails where a page that is touched would kill: nothing is left to chance by the time of the mapping. */
     if (ftruncate(fd, (off_t)size) < 0 || fallocate(fd, 0, 0, (off_t)size) < 0)
         return errno == ENOSPC ? -ENOMEM : -errno;
@@ -196,10 +199,9 @@ int uds_memfd_new(const void *data, size_t len, int *ret_fd)
 
     if (!data && len > 0)
         return -EINVAL;
-    fd = udsi_memfd_create("uds-cargo");
-    if (fd < 0)
-        return fd;
-    r = write_all(fd, data, len);
+    r = uds_memfd_create("uds-cargo", &fd);
+    if (r == 0)
+        r = write_all(fd, data, len);
     if (r == 0)
         r = uds_memfd_seal(fd);
     if (r < 0)

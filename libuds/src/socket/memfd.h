@@ -12,12 +12,6 @@ enum udsi_memfd_use {
     UDSI_MEMFD_RING,  /* both sides write it, and nobody can forbid the other that */
 };
 
-/*
- * An empty memfd that can be sealed, the caller's, or -errno. Never executable where the kernel has that (6.3), and where
- * vm.memfd_noexec wants to be told so; an older one says EINVAL to the flag.
- */
-int udsi_memfd_create(const char *name);
-
 /* May @fd be mapped for this use, whoever made it? uds_memfd_check() (uds/fdset.h) has the errors. */
 int udsi_memfd_check(int fd, enum udsi_memfd_use use, uint64_t limit_bytes, uint64_t *ret_size);
 

@@ -11,11 +11,13 @@
 #include <unistd.h>
 
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include <uds/fdset.h>
 
 #include "cleanup.h"
 #include "guard.h"
+#include "socket/kernel.h"
 
 static int make(size_t size, const char *text, unsigned seals)
 {
@@ -49,6 +51,37 @@ Test(memfd, that_we_make_is_one_that_we_would_map)
     cr_assert_eq(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), -1, "nothing can be added");
     uds_memfd_unmap(data, len);
     uds_memfd_unmap(NULL, 0);
+}
+
+Test(memfd, that_we_make_can_be_sealed_and_is_never_executable)
+{
+    UDS_TEST_GUARD;
+    _cleanup_close_ int fd = -1;
+    uint64_t size;
+    struct stat st;
+
+    cr_assert_eq(uds_memfd_create("uds-test", &fd), 0);
+    cr_assert_eq(fcntl(fd, F_GETFD), FD_CLOEXEC);
+    cr_assert_eq(write(fd, "x", 1), 1);
+    cr_assert_eq(uds_memfd_seal(fd), 0);
+    cr_assert_eq(uds_memfd_check(fd, 1, &size), 0);
+    if (!(fcntl(fd, F_GET_SEALS) & UDSI_F_SEAL_EXEC))
+        cr_skip_test("the kernel cannot say so (before 6.3)");
+    cr_assert_eq(fstat(fd, &st), 0);
+    cr_assert_eq(st.st_mode & 0111, 0);
+    cr_assert_eq(fchmod(fd, 0755), -1);
+}
+
+Test(memfd, says_that_a_name_is_too_long)
+{
+    UDS_TEST_GUARD;
+    char name[300];
+    int fd = 7;
+
+    memset(name, 'n', sizeof(name) - 1);
+    name[sizeof(name) - 1] = '\0';
+    cr_assert_eq(uds_memfd_create(name, &fd), -EINVAL);
+    cr_assert_eq(fd, 7);
 }
 
 Test(memfd, may_be_empty_but_not_mapped_then)
