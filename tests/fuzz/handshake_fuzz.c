@@ -30,10 +30,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define CHUNK    4096
-#define FDS      8
-#define CHANGE   1000 /* ms */
-#define BYTEWISE 128  /* each takes some 700 of the socket's SO_SNDBUF */
+#define CHUNK  4096
+#define FDS    8
+#define CHANGE 1000 /* ms */
 
 enum deed {
     DEED_RELAY,
@@ -158,29 +157,42 @@ static size_t hand_on(struct scene *scene, int from, int to, size_t max, bool *r
     return n;
 }
 
+/* How many of the next @max bytes are before what has descriptors; 1 if that is the next one, or may be. */
+static size_t count_before_fds(int from, size_t max)
+{
+    uint8_t ahead[CHUNK];
+    int fds[FDS];
+    size_t nfds, n;
+
+    do {
+        n = receive(from, ahead, max, MSG_PEEK, fds, &nfds);
+        close_all(fds, nfds);
+        max = n / 2;
+    } while (nfds > 0 && n > 1);
+    return n;
+}
+
 /*
  * At most @max bytes, if there is room. Descriptors stay with the byte that they came with: sent on together with bytes
  * before them, they would reach the other side too early. So where there may be some ahead (MSG_PEEK says so a piece too
- * early), it goes on byte by byte until they have passed.
+ * early), it goes on in ever smaller pieces until they have passed.
  */
 static bool relay(struct scene *scene, int from, int to, size_t max)
 {
     struct pollfd room = {.fd = to, .events = POLLOUT};
-    uint8_t ahead[CHUNK];
-    int fds[FDS];
-    size_t nfds, n, done = 0;
+    size_t n, done = 0;
     bool passed = false;
 
     if (poll(&room, 1, 0) != 1 || !(room.revents & POLLOUT))
         return false;
-    n = receive(from, ahead, max < CHUNK ? max : CHUNK, MSG_PEEK, fds, &nfds);
-    close_all(fds, nfds);
-    if (n == 0)
-        return false;
-    if (nfds == 0)
-        return hand_on(scene, from, to, n, &passed) > 0;
-    while (done < n && done < BYTEWISE && !passed && hand_on(scene, from, to, 1, &passed) > 0)
-        done++;
+    if (max > CHUNK)
+        max = CHUNK;
+    while (done < max && !passed) {
+        n = count_before_fds(from, max - done);
+        if (n == 0 || hand_on(scene, from, to, n, &passed) == 0)
+            break;
+        done += n;
+    }
     return done > 0;
 }
 
