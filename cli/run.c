@@ -17,6 +17,7 @@
 #include "json.h"
 #include "layer-options.h"
 #include "namespace-options.h"
+#include "net-report.h"
 #include "notify-options.h"
 #include "stats.h"
 #include "table.h"
@@ -220,6 +221,7 @@ json_report(struct json *json, const struct sbx_report *report, const struct sbx
     json_key(json, "limits"); /* as the kernel has them */
     cli_json_limits(json, limits);
     cli_json_confinement(json, report);
+    cli_json_net(json, &report->net);
     json_key(json, "namespaces");
     json_open(json, '{');
     for (size_t i = 0; i < 8; i++)

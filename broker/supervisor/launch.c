@@ -124,6 +124,7 @@ int launch_plan(sbx_plan **ret, const struct launch *launch, struct sbx_error *e
     spec.argv = constant(entry->command.v);
     spec.env = entry->env.n ? constant(entry->env.v) : NULL;
     spec.isolate = entry->isolate;
+    spec.net = entry->net;
     spec.monotonic_offset_ns = entry->clocks.monotonic;
     spec.boottime_offset_ns = entry->clocks.boottime;
     spec.root = entry->jail.n ? SBX_ROOT_JAIL : SBX_ROOT_HOST_RO;

@@ -324,6 +324,25 @@ static int read_fds(struct reader *r, const struct node *node, void *field, cons
     return schema_read_map(r, node, field, &fds_map);
 }
 
+static int read_net(struct reader *r, const struct node *node, void *field, const void *arg)
+{
+    const char *why = "must be one text";
+
+    (void)arg;
+    if (node->kind != NODE_SCALAR || sbx_net_parse(node->text, field, &why) < 0)
+        return schema_fail(r, node, "'%.64s' %s", node->text ? node->text : "", why);
+    return 0;
+}
+
+static int read_rate(struct reader *r, const struct node *node, void *field, const void *arg)
+{
+    int result = read_bytes(r, node, field, arg);
+
+    if (result == 0 && *(uint64_t *)field < SBX_NET_RATE_MIN)
+        return schema_fail(r, node, "'%.64s' is too little a second; at least 1K", node->text);
+    return result;
+}
+
 static int read_offset(struct reader *r, const struct node *node, void *field, const void *arg)
 {
     (void)arg;
@@ -388,6 +407,8 @@ static int read_root(struct reader *r, const struct node *node, void *field, con
 static const struct schema_field sandbox_fields[] = {
     {"command", read_command, offsetof(struct stack_sandbox, command), NULL, true},
     FIELD(struct stack_sandbox, isolate, schema_read_bits, &ns),
+    FIELD(struct stack_sandbox, net, read_net, NULL),
+    {"net_rate", read_rate, offsetof(struct stack_sandbox, net.rate_bytes), NULL, false},
     {"time", read_clocks, offsetof(struct stack_sandbox, clocks), NULL, false},
     {"root", read_root, 0, NULL, false},
     FIELD(struct stack_sandbox, env, read_env, NULL),
@@ -453,6 +474,8 @@ static int read_sandboxes(struct reader *r, const struct node *node, void *field
             return result;
         if (sandbox->clocks.line)
             sandbox->isolate |= SBX_NS_TIME;
+        if (sandbox->net.kind == SBX_NET_HOST || sandbox->net.kind == SBX_NET_NETNS)
+            sandbox->isolate &= ~(uint32_t)SBX_NS_NET;
         schema_leave(r, mark);
     }
     return 0;

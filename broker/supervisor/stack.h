@@ -53,6 +53,7 @@ struct stack_sandbox {
     struct texts command;
     uint32_t isolate; /* enum sbx_ns bits */
     struct stack_clocks clocks;
+    struct sbx_net net;
     struct texts jail;   /* not empty = SBX_ROOT_JAIL */
     struct texts layers; /* above @dir, the lowest first; either = SBX_ROOT_LAYERS */
     char *dir, *upper;   /* "tmpfs", or a path; NULL = not given */

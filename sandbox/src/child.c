@@ -67,21 +67,21 @@ static void wait_for_go(void)
         _exit(1);
 }
 
-/* An exec by a uid that is not 0 drops capabilities, except ambient ones. */
-static void raise_ambient(void)
+int sbxi_raise_ambient(void)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[2] = {{0}};
     if (syscall(SYS_capget, &header, data) < 0)
-        FAIL("capget");
+        return -errno;
     data[0].inheritable = data[0].permitted;
     data[1].inheritable = data[1].permitted;
     if (syscall(SYS_capset, &header, data) < 0)
-        FAIL("capset");
+        return -errno;
     for (unsigned cap = 0; cap < 64; cap++)
         if (data[cap / 32].permitted & (1u << (cap % 32)) &&
             prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0)
-            FAIL("ambient capabilities");
+            return -errno;
+    return 0;
 }
 
 _Noreturn void sbxi_child_run(const struct sbxi_child *child)
@@ -99,8 +99,8 @@ _Noreturn void sbxi_child_run(const struct sbxi_child *child)
         (syscall(SYS_setgroups, 0, NULL) < 0 || syscall(SYS_setresgid, 0, 0, 0) < 0 ||
          syscall(SYS_setresuid, 0, 0, 0) < 0))
         FAIL("become root of the user namespace");
-    if (child->ambient)
-        raise_ambient();
+    if (child->ambient && sbxi_raise_ambient() < 0)
+        FAIL("ambient capabilities");
     syscall(SYS_execveat, (int)child->nfds, "", argv, env, AT_EMPTY_PATH);
     FAIL("exec uds-sandbox-init");
 }

@@ -58,9 +58,10 @@ int sbxi_joins_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_err
                           "sandbox %s: disable-userns: it needs a user namespace of its own, whose "
                           "limit it is",
                           plan->name);
-    if (spec->njoins > sizeof plan->joins / sizeof plan->joins[0])
+    const size_t most = sizeof plan->joins / sizeof plan->joins[0] - 1; /* one may be the net's */
+    if (spec->njoins > most)
         return sbxi_error(error, E2BIG, "sandbox %s: join: at most %zu namespaces", plan->name,
-                          sizeof plan->joins / sizeof plan->joins[0]);
+                          most);
     for (size_t i = 0; i < spec->njoins; i++) {
         uint32_t ns = (uint32_t)spec->joins[i].ns;
         if (ns & plan->isolate & ~(uint32_t)SBX_NS_PID)

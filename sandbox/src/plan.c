@@ -332,6 +332,8 @@ static int build(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *
 int sbx_plan_new(sbx_plan **ret, const struct sbx_spec *spec, struct sbx_error *error)
 {
     sbx_plan *plan = calloc(1, sizeof *plan);
+    if (plan)
+        plan->netns = -1;
     int r = plan ? build(plan, spec, error) : -ENOMEM;
     if (r == -ENOMEM)
         sbxi_error(error, ENOMEM, "sandbox: plan: no memory");
@@ -348,6 +350,7 @@ sbx_plan *sbx_plan_free(sbx_plan *plan)
     if (!plan)
         return NULL;
     free_steps(plan);
+    sbxi_closep(&plan->netns);
     free(plan->name);
     free(plan->cgroup_parent);
     free(plan);

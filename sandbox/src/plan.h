@@ -54,8 +54,10 @@ struct sbx_plan {
     size_t npassed;
     uint32_t style;    /* enum sbxi_style; PID1 is decided when it starts */
     bool foreign_maps; /* of a user namespace: not ours to write */
-    struct sbx_join joins[8];
+    struct sbx_join joins[9];
     size_t njoins;
+    struct sbx_net net;
+    int netns; /* what @net names; owned, -1 = none */
     int (*on_born)(const struct sbx_report *report, void *userdata);
     void *userdata;
     struct sbxi_plan_step *steps;
@@ -135,6 +137,9 @@ int sbxi_joins_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_err
 bool sbxi_spec_joins(const struct sbx_spec *spec, enum sbx_ns ns);
 /* CLONE_NEW… of one enum sbx_ns. */
 int sbxi_ns_flag(uint32_t bit);
+
+/* net.c: opens the network namespace that the spec names. */
+int sbxi_net_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error);
 
 /* timens.c: a time namespace of its own, from check to step. */
 int sbxi_time_check(const sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error);

@@ -180,6 +180,24 @@ const char *sbxi_step_advice(const struct sbxi_plan_step *step, int err)
     return err == ENOENT ? words[step->op].enoent : "";
 }
 
+static void print_network(const sbx_plan *plan, FILE *out)
+{
+    char own[SBX_NET_ADDRESS_TEXT], peer[SBX_NET_ADDRESS_TEXT];
+    const struct sbx_net *net = &plan->net;
+    if (net->kind == SBX_NET_PASTA)
+        fputs("\nlauncher: run pasta for its network", out);
+    if (net->kind != SBX_NET_VETH)
+        return;
+    fprintf(out, "\nlauncher: veth eth0 %s, its other end %s in %s%s",
+            net->address.family ? sbx_net_address_print(&net->address, own) : "of a free network",
+            net->peer.family ? sbx_net_address_print(&net->peer, peer) : "of the same",
+            net->netns[0] ? "network namespace " : "the launcher's network",
+            net->netns[0] ? net->netns : "");
+    if (net->rate_bytes)
+        fprintf(out, "\nlauncher: %llu bytes a second each way",
+                (unsigned long long)net->rate_bytes);
+}
+
 static void print_launcher(const sbx_plan *plan, FILE *out)
 {
     const struct sbx_limits *limits = &plan->limits;
@@ -209,6 +227,7 @@ static void print_launcher(const sbx_plan *plan, FILE *out)
     for (uint32_t bit = 1; bit <= SBX_NS_CGROUP; bit <<= 1) /* time is init's */
         if (plan->isolate & bit)
             fprintf(out, " %s", sbx_ns_name(bit));
+    print_network(plan, out);
     for (size_t i = 0; i < plan->njoins; i++)
         fprintf(out, "%s %s", i ? "" : "\nlauncher: join namespaces that exist:",
                 sbx_ns_name((uint32_t)plan->joins[i].ns));

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "cgroup.h"
+#include "network.h"
 #include "notify.h"
 #include "plan.h"
 #include "steps.h"
@@ -32,6 +33,7 @@ struct sbx {
     pid_t init_pid;                     /* 0: none, or reaped */
     int init_fd, control, epoll;        /* pidfd; our end; all of them in one fd to poll */
     int terminal;                       /* the master of the payload's, -1 = none, or taken */
+    struct sbxi_network network;
     int oom_event;      /* v1: somebody may have been killed for memory; -1 = none */
     bool oom;           /* somebody was: all go with it */
     uint64_t oom_until; /* ms: till then look whether it was somebody of ours; 0 = no need */
@@ -78,6 +80,8 @@ struct sbxi_child {
     bool ambient;     /* one id is mapped: capabilities survive exec as ambient ones only */
 };
 _Noreturn void sbxi_child_run(const struct sbxi_child *child);
+/* An exec by a uid that is not 0 drops capabilities, except ambient ones: so all become that. System calls only. */
+int sbxi_raise_ambient(void);
 
 /* clone.c: fills s->init_pid and s->init_fd; of @child the last two members. */
 int sbxi_clone(const sbx_plan *plan, sbx *s, struct sbxi_child child, struct sbx_error *error);

@@ -83,6 +83,7 @@ void sbxi_teardown(sbx *s)
         let_go(s);
     else
         kill_all(s);
+    sbxi_network_end(s);
     read_stats(s);
     if (!s->finished)
         sbxi_result_fill(s);

@@ -157,7 +157,7 @@ int sbxi_spec_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_erro
         (r = check_filters(plan, spec, error)) < 0 ||
         (r = sbxi_joins_check(plan, spec, error)) < 0 ||
         (r = sbxi_notify_check(plan, spec, error)) < 0 ||
-        (r = sbxi_time_check(plan, spec, error)) < 0)
+        (r = sbxi_net_check(plan, spec, error)) < 0 || (r = sbxi_time_check(plan, spec, error)) < 0)
         return r;
     if (spec->bwrap)
         return 0;

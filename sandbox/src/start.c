@@ -115,6 +115,8 @@ static int admit_child(const struct launch *launch, sbx *s, struct sbx_error *er
     if ((r = sbxi_launch_map_layers(launch, s, error)) < 0)
         return r;
     sbxi_report_fill(s, plan);
+    if ((r = sbxi_network_start(s, plan, error)) < 0)
+        return r;
     if (plan->on_born && (r = plan->on_born(&s->report, plan->userdata)) < 0)
         return r;
     return send(s->control, "", 1, MSG_NOSIGNAL) == 1 ? 0 : -errno;
@@ -271,6 +273,7 @@ int sbx_start(sbx **ret, const sbx_plan *plan, sbx_cleaner *cleaner, struct sbx_
         return sbxi_error(error, ENOMEM, "sandbox %s: no memory", plan->name);
     words->err = 0;
     s->init_fd = s->control = s->epoll = s->oom_event = s->terminal = s->notify.channel = -1;
+    s->network = (struct sbxi_network)SBXI_NETWORK_NONE;
     int r = start(plan, s, cleaner, words);
     if (r < 0) {
         if (!words->err)

@@ -4,13 +4,19 @@
 # and as nobody.
 . "$(dirname "$0")/../support/sandbox.sh"
 
-install -d -m 755 "$dir/bin" && cp "$uds" "$UDS_BIN/uds-sandbox-init" "$UDS_BIN/uds-cleaner" "$dir/bin" || exit 1
+install -d -m 755 "$dir/bin" && cp "$uds" "$UDS_BIN/uds-sandbox-init" "$UDS_BIN/uds-cleaner" "$UDS_BIN/test/net-probe" "$dir/bin" || exit 1
 chmod 755 "$dir" && : >"$dir/empty"
 
 # run OPTION…: as $who.
 run()
 {
-    $as "$dir/bin/uds" run --degrade cgroup --run-dir "$dir/$who/run" --name "$name" "$@"
+    $as "$dir/bin/uds" run --degrade cgroup --run-dir "$dir/$who/run" --name "$name" --ro-bind "$dir/bin" /mnt "$@"
+}
+
+# The same in the background: $! is uds itself.
+launch()
+{
+    exec $as "$dir/bin/uds" run --degrade cgroup --run-dir "$dir/$who/run" --name "$name" "$@" 2>/dev/null
 }
 
 # equal WHAT WANT OPTION…: what the sandbox prints, on one line.
@@ -91,6 +97,132 @@ switched_off()
     [ -z "$(find "$dir/$who/off" -type f)" ] || fail "$who: something is left of what was refused"
 }
 
+# What $1, a gateway's address that the sandbox reads from its routes, answers.
+gateway='$(ip route | sed -n "s/^default via \([^ ]*\).*/\1/p")'
+
+between()
+{
+    [ "$2" -ge "$3" ] 2>/dev/null && [ "$2" -le "$4" ] || fail "$who: $1: '$2' is not between $3 and $4"
+}
+
+no_links()
+{
+    ! ip -n "$name" -br link | grep -q ^uds
+}
+
+# As root: cards whose other end is in the network namespace $name, where a server is.
+veths()
+{
+    equal 'the other end is reached' 'hello' --net "veth:$name" -- sh -c "/mnt/net-probe hello $gateway 7777"
+    no_links || fail "$who: the card outlives its sandbox"
+    equal 'by addresses that are given' 'hello' --net "veth:$name,address=10.99.0.2/24,peer=10.99.0.1" -- /mnt/net-probe hello 10.99.0.1 7777
+    equal 'of IPv6' 'hello' --net "veth:$name,address=fd77::2/64,peer=fd77::1" -- /mnt/net-probe hello fd77::1 7777
+    equal 'no other addresses than those' 'lo eth0 fe80: 0' --net "veth:$name" -- \
+        sh -c 'ip -br link | sed "s/[ @].*//"; echo "fe80: $(ip -6 addr show dev eth0 | grep -c fe80)"'
+    equal 'the host is another network' 'connect: Connection refused' --net "veth:$name" -- /mnt/net-probe hello 127.0.0.1 7777
+    equal 'nothing of it can be changed' '6' --net "veth:$name" --net-rate 1M -- sh -c 'for do in "ip link set eth0 down" \
+        "ip addr add 10.1.1.1/24 dev eth0" "tc qdisc del dev eth0 root" "tc qdisc replace dev eth0 root tbf rate 1gbit burst 1m latency 1s" \
+        "ip link set eth0 netns 1" "ip link del eth0"; do $do 2>&1; done | grep -c "Operation not permitted"'
+    equal 'nor from a namespace below' 'refused' --net "veth:$name" -- sh -c 'unshare -Urn ip link del eth0 2>/dev/null || echo refused'
+    equal 'its sysctls neither' '1' --net "veth:$name" -- sh -c '(echo 1 >/proc/sys/net/ipv4/ip_forward) 2>&1 | grep -c "Read-only"'
+    between 'KiB/s out at 2M' "$(run --net "veth:$name" --net-rate 2M -- sh -c "/mnt/net-probe send $gateway 7777 1024")" 1638 2458
+    between 'KiB/s in at 2M' "$(run --net "veth:$name" --net-rate 2M -- sh -c "/mnt/net-probe receive $gateway 7777 1024")" 1638 2458
+    between 'KiB/s without a rate' "$(run --net "veth:$name" -- sh -c "/mnt/net-probe receive $gateway 7777 8192")" 20000 99999999
+    equal 'the namespace itself' "$(nsenter --net="/run/netns/$name" readlink /proc/self/ns/net)" --net "netns:$name" -- readlink /proc/self/ns/net
+    refused 'no such network namespace' '/run/netns/no-such: No such file' --net veth:no-such -- true
+    refused 'a rate of nothing' 'only a veth has a rate' --net-rate 1M -- true
+    refused 'no addresses of its own' 'address=IP/LENGTH' --host-root --net "veth:$name" -- true
+    refused 'a card in the host'"'"'s network' 'needs a network namespace of its own' --share-net --net veth -- true
+    run --dry-run --net "veth:$name" --net-rate 1M -- true | grep -q "launcher: veth eth0 .* network namespace $name" || fail "the plan says nothing of a veth"
+    for victim in launcher init; do
+        launch --net "veth:$name" -- sleep 60 &
+        launcher=$!
+        within 5 sh -c "ip -n $name -br link | grep -q '^uds.* UP'" || fail "$victim: no card"
+        within 5 pgrep -P $launcher uds-sandbox-ini >/dev/null
+        [ $victim = launcher ] && kill -9 $launcher || kill -9 "$(pgrep -P $launcher uds-sandbox-ini)"
+        wait $launcher
+        within 5 no_links || fail "a card outlives its $victim"
+    done 2>/dev/null
+}
+
+# Where the launcher is: a network with a route to nowhere, and a server on a second address of it.
+outside()
+{
+    ip netns add "$name" && ip -n "$name" link set lo up && ip -n "$name" addr add 10.78.0.1/32 dev lo &&
+        ip -n "$name" link add out type veth peer name hole && ip -n "$name" link set hole up && ip -n "$name" link set out up &&
+        ip -n "$name" addr add 10.77.0.1/24 dev out && ip -n "$name" route add default via 10.77.0.254 || fail "no network to test with"
+    nsenter --net="/run/netns/$name" "$dir/bin/net-probe" serve 7777 >"$dir/server" &
+    mine="$mine $!"
+    within 5 grep -q ready "$dir/server" || fail "no server"
+    # pasta makes its card with the ids of the sandbox; some machines have no udev to open the device to all.
+    cat >"$dir/bin/with-tun" <<EOF
+#!/bin/sh
+exec nsenter --net="/run/netns/$name" unshare -m sh -c 'mount -t tmpfs -o mode=755 tun "$dir/tun" && mknod -m 666 "$dir/tun/tun" c 10 200 &&
+    mount --bind "$dir/tun/tun" /dev/net/tun && exec "\$@"' sh "\$@"
+EOF
+    chmod 755 "$dir/bin/with-tun"
+}
+
+pastas()
+{
+    plain=$as as="$dir/bin/with-tun $as"
+    equal 'what the launcher reaches' 'hello 10.77.0.1/24' --net pasta -- \
+        sh -c "/mnt/net-probe hello 10.78.0.1 7777; ip -br -4 addr show dev out | awk '{ print \$3 }'"
+    equal 'not its loopback' 'connect: Connection refused' --net pasta -- /mnt/net-probe hello 127.0.0.1 7777
+    equal 'nor by the name of a gateway' 'connect: Operation now in progress' --net pasta -- /mnt/net-probe hello 10.77.0.254 7777
+    run --net pasta --json -- true 2>"$dir/err"
+    pid=$(sed -n 's/.*"pasta_pid": \([0-9]*\).*/\1/p' "$dir/err")
+    [ -n "$pid" ] && gone "$pid" || fail "$who: pasta ($pid) outlives its sandbox: $(cat "$dir/err")"
+    launch --net pasta -- sleep 60 &
+    within 5 pgrep -P $! passt >/dev/null || fail "$who: no pasta"
+    pid=$(pgrep -P $! passt)
+    kill -9 $!
+    wait $! 2>/dev/null
+    within 5 gone "$pid" || fail "$who: pasta outlives its launcher"
+    as="$dir/bin/with-tun unshare -n $plain"
+    refused 'pasta that cannot be' 'pasta ended at once: External interface' --net pasta -- true
+    as=$plain
+}
+
+# What needs no pasta to be there.
+no_pasta()
+{
+    expect "$who: no pasta" 121 'Debian: passt' unshare -m sh -c "mount --bind $dir/empty /usr/bin/pasta && exec \"\$@\"" sh \
+        $as "$dir/bin/uds" run --degrade cgroup --run-dir "$dir/$who/run" --net pasta -- true
+}
+
+nets()
+{
+    equal 'nothing but lo' 'lo UP' --net none -- sh -c 'ip -br link | sed "s/ .*//"; ip link show lo | grep -o "[<,]UP" | tr -d "<,"'
+    equal "the launcher's" "$(readlink /proc/self/ns/net)" --net host -- readlink /proc/self/ns/net
+    refused 'no such network' 'is not none, host' --net some -- true
+    refused 'two networks' 'joins another network already' --join net=/proc/self/ns/net --net host -- true
+    [ "$who" = root ] || refused 'a card as an ordinary user' 'only root can reach' --net veth -- true
+}
+
+# Ids of /etc/subuid, as nobody.
+ids()
+{
+    refused 'no ids in /etc/subuid' '/etc/subuid has no ids for nobody' --id-range -- true
+    echo nobody:200000:65536 >"$dir/sub"
+    plain=$as
+    sub()
+    {
+        unshare -m sh -c "mount --bind $dir/sub /etc/subuid && mount --bind $dir/sub /etc/subgid && exec \"\$@\"" sh \
+            $plain "$dir/bin/uds" run --degrade cgroup --run-dir "$dir/$who/run" --name "$name" --id-range "$@"
+    }
+    got=$(sub -- sh -c 'id -u; sed "s/  */ /g" /proc/self/uid_map; stat -c %u /proc/1; kill -9 1 2>/dev/null || echo safe' 2>"$dir/err" | tr '\n' ' ')
+    [ "$got" = '1000  0 65534 1  1 200000 65535 0 safe ' ] || fail "$who: ids of /etc/subuid: '$got': $(cat "$dir/err")"
+    got=$(sub --bind "$dir/$who/one" /srv -- sh -c 'touch /srv/made; stat -c %u /srv/made' 2>"$dir/err")
+    [ "$got $(stat -c %u "$dir/$who/one/made")" = '1000 200999' ] || fail "$who: a file made by ids of /etc/subuid: '$got': $(cat "$dir/err")"
+    expect "$who: --assert is content with such ids" 0 '' sub --assert -- true
+    expect "$who: newuidmap without rights" 121 'newuidmap: .*no_new_privs' unshare -m sh -c "mount --bind $dir/sub /etc/subuid &&
+        mount --bind $dir/sub /etc/subgid && exec \"\$@\"" sh setpriv --no-new-privs $plain "$dir/bin/uds" run --degrade cgroup \
+        --run-dir "$dir/$who/run" --id-range -- true
+    expect "$who: no newuidmap" 121 'Debian: uidmap' unshare -m sh -c "mount --bind $dir/empty /usr/bin/newuidmap && exec \"\$@\"" sh \
+        $plain "$dir/bin/uds" run --degrade cgroup --run-dir "$dir/$who/run" --id-range -- true
+}
+
 try()
 {
     who=$1 as=$2
@@ -103,12 +235,21 @@ try()
     [ "$who" != nobody ] || refusals $!
     [ "$(id -u)" -ne 0 ] || masked
     switched_off
+    nets
+    [ "$(id -u)" -ne 0 ] || no_pasta
+    [ "$(id -u)" -ne 0 ] || pastas
 }
 
 if [ "$(id -u)" -ne 0 ]; then
     try user "" ""
     finish
 fi
+mkdir "$dir/tun"
+outside
 try root "" ""
+veths
 try nobody "setpriv --reuid 65534 --regid 65534 --clear-groups env XDG_RUNTIME_DIR=$dir/nobody" "-o 65534 -g 65534"
+install -d -m 777 "$dir/nobody/one"
+ids
+ip netns del "$name"
 finish

@@ -3,6 +3,7 @@
 #define SBX_SANDBOX_H
 
 #include <sbx/limits.h>
+#include <sbx/net.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -179,6 +180,7 @@ struct sbx_spec {
     const char *chdir;    /* inside; NULL = "/" */
     const char *hostname; /* NULL = name */
     uint32_t isolate;     /* enum sbx_ns; what is missing is shared with the host */
+    struct sbx_net net;   /* what is in the network namespace, or instead of it */
     /* SBX_NS_TIME: added to CLOCK_MONOTONIC and CLOCK_BOOTTIME. The kernel lets neither clock become negative. */
     int64_t monotonic_offset_ns, boottime_offset_ns;
     enum sbx_root root;
@@ -393,6 +395,7 @@ struct sbx_report {
     enum sbx_seccomp seccomp; /* the profile in force */
     unsigned filters;         /* programs loaded, those of @filters among them */
     int landlock_abi;         /* the kernel's, where the payload has a domain; else 0 */
+    struct sbx_net_report net;
 };
 
 /*

@@ -131,6 +131,27 @@ Test(stack, gives_clocks_a_namespace)
     stack_free(stack);
 }
 
+Test(stack, says_what_network_it_is)
+{
+    UDS_TEST_GUARD;
+    struct stack *stack = parse("sandboxes:\n"
+                                "  a: {command: [/x], net: \"veth:blue\", net_rate: 1M}\n"
+                                "  b: {command: [/x], net: host}\n"
+                                "  c: {command: [/x], net: \"netns:blue\"}\n"
+                                "  d: {command: [/x], net_rate: 2M, net: veth}\n");
+    const struct stack_sandbox *all = stack->sandboxes;
+
+    cr_expect_eq(all[0].net.kind, SBX_NET_VETH);
+    cr_expect_str_eq(all[0].net.netns, "blue");
+    cr_expect_eq(all[0].net.rate_bytes, 1u << 20);
+    cr_expect_eq(all[0].isolate, (uint32_t)SBX_NS_ALL);
+    cr_expect_eq(all[1].isolate, (uint32_t)(SBX_NS_ALL & ~SBX_NS_NET));
+    cr_expect_eq(all[2].net.kind, SBX_NET_NETNS);
+    cr_expect_eq(all[2].isolate, (uint32_t)(SBX_NS_ALL & ~SBX_NS_NET));
+    cr_expect_eq(all[3].net.rate_bytes, 2u << 20); /* whichever comes first */
+    stack_free(stack);
+}
+
 Test(stack, reads_rules_with_their_lines)
 {
     UDS_TEST_GUARD;
