@@ -25,6 +25,7 @@
 #include "cleanup.h"
 #include "control.h"
 #include "sweep.h"
+#include "without.h"
 
 enum {
     OWNER_DIES_MS = 1000
@@ -98,9 +99,12 @@ int main(int argc, char **argv)
         return 1;
     }
     int owner = open_owner();
+    SBXI_BOUNDARY("cleaner");
     enum sbxi_sweep_mode mode =
         owner >= 0 && wait_for_end(owner) ? SBXI_SWEEP_END : SBXI_SWEEP_ORPHAN;
     if (mode == SBXI_SWEEP_ORPHAN)
         wait_until_dead(owner);
+    if (SBXI_WITHOUT("cleaner") && mode == SBXI_SWEEP_ORPHAN)
+        return 0;
     return sweep_and_unlink(argv[1], argv[2], mode) < 0;
 }

@@ -29,6 +29,7 @@
 #include <sys/wait.h>
 
 #include "init.h"
+#include "without.h"
 
 static uint32_t style;
 
@@ -101,6 +102,7 @@ static _Noreturn void act_payload(struct init *init, const struct sbxi_step *ste
     int r = 0;
     umask(style & SBXI_S_BWRAP ? init->umask : 022);
     for (; step < end; step++) {
+        SBXI_BOUNDARY("payload");
         r = init_act_payload(init, step);
         if (r < 0)
             break;
@@ -119,8 +121,10 @@ run_payload(struct init *init, const struct sbxi_step *step, int error_fd, const
     if (style & SBXI_S_BWRAP) {
         sigprocmask(SIG_SETMASK, mask, NULL);
     } else {
-        init_reset_signals();
-        setsid();
+        if (!SBXI_WITHOUT("signals"))
+            init_reset_signals();
+        if (!SBXI_WITHOUT("session"))
+            setsid();
     }
     act_payload(init, step);
 }
@@ -264,12 +268,13 @@ static int settle(struct init *init)
 {
     style = init->blob->style;
     init->style_bwrap = style & SBXI_S_BWRAP;
-    if (!(style & SBXI_S_BWRAP) || (style & SBXI_S_SESSION))
+    if ((!(style & SBXI_S_BWRAP) || (style & SBXI_S_SESSION)) && !SBXI_WITHOUT("session"))
         setsid();
     if (style & SBXI_S_BWRAP)
         return 0;
     /* Leave the caller's; without keys in the kernel there is none. */
-    syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
+    if (!SBXI_WITHOUT("keyring"))
+        syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
     if (!(style & SBXI_S_PID1) && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
         return -errno;
     return 0;
@@ -306,8 +311,9 @@ int main(int argc, char **argv)
 
     if (argc > 1)
         return run_launcher(argv);
-    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-    close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
+    prctl(PR_SET_DUMPABLE, SBXI_WITHOUT("dumpable"), 0, 0, 0);
+    if (!SBXI_WITHOUT("close"))
+        close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
     init.umask = umask(0);
     int r = map_blob(&init);
     if (r >= 0)
@@ -318,6 +324,7 @@ int main(int argc, char **argv)
         r = signals = open_signals(&mask);
     for (uint32_t i = 0; r >= 0 && i < init.blob->nsteps; i++) {
         index = init.steps[i].index;
+        SBXI_BOUNDARY("init");
         if (init.steps[i].op == SBXI_FORK)
             start_payload(&init, &init.steps[i], signals, &mask);
         if ((style & SBXI_S_DIRECT) && init.steps[i].op > SBXI_FORK)

@@ -24,11 +24,16 @@
 #include "init.h"
 #include "kernel.h"
 #include "tree.h"
+#include "without.h"
 
 int init_resolve(const struct init *init, const char *path)
 {
-    int fd = sbxi_openat2(init->root, path, O_PATH | O_CLOEXEC, 0,
-                          RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+    uint64_t how = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+    if (SBXI_WITHOUT("in-root")) {
+        path = path[1] ? path + 1 : ".";
+        how = 0;
+    }
+    int fd = sbxi_openat2(init->root, path, O_PATH | O_CLOEXEC, 0, how);
     return fd < 0 ? -errno : fd;
 }
 
@@ -191,7 +196,7 @@ static int clone_nothing(struct init *init)
 static int clone_null(struct init *init, const struct sbxi_step *step)
 {
     int *given = step->slot >= 0 ? &init->tree[step->slot] : NULL;
-    if (given && *given >= 0 && init->null < 0) {
+    if (given && *given >= 0 && init->null < 0 && !SBXI_WITHOUT("device")) {
         init->null = *given;
         *given = -1;
         return fcntl(init->null, F_DUPFD_CLOEXEC, 3);
@@ -287,6 +292,10 @@ static int pivot(struct init *init, const struct sbxi_step *step)
         close(init->scratch);
         init->scratch = -1;
     }
+    if (SBXI_WITHOUT("pivot")) /* a root that is only a directory; enter() goes there */
+        return move_mount(tree, "", AT_FDCWD, "/mnt", MOVE_MOUNT_F_EMPTY_PATH) < 0 ? -errno
+               : dup3(tree, init->root, O_CLOEXEC) < 0                             ? -errno
+                                                                                   : 0;
     if (move_mount(tree, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
         return init_fail(init, errno, "attach");
     if (step->flags & SBXI_F_CHROOT)
@@ -294,7 +303,7 @@ static int pivot(struct init *init, const struct sbxi_step *step)
     if (fchdir(tree) < 0 || sbxi_pivot_root(".", ".") < 0)
         return init_fail(init, errno, "pivot_root");
     /* The old root now lies over the new one, the scratch tmpfs over that; "." leads to the uppermost. */
-    for (int i = init->scratch >= 0 ? 0 : 1; i < 2; i++)
+    for (int i = SBXI_WITHOUT("detach") ? 2 : init->scratch >= 0 ? 0 : 1; i < 2; i++)
         if (umount2(".", MNT_DETACH) < 0)
             return init_fail(init, errno, "detach of the old root");
     if (init->scratch >= 0)
@@ -314,6 +323,8 @@ static int pivot(struct init *init, const struct sbxi_step *step)
 static int enter(struct init *init, const struct sbxi_step *step)
 {
     struct statx st;
+    if (SBXI_WITHOUT("pivot"))
+        return fchdir(init->root) < 0 || chroot(".") < 0 ? -errno : 0;
     int r = statx(AT_FDCWD, "/", 0, IDENTITY, &st) < 0 ? -errno : is_root(init, &st);
     if (r != 0)
         return r < 0 ? r : 0;

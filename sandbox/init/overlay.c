@@ -23,6 +23,8 @@
 #include <sys/statvfs.h>
 
 #include "init.h"
+#include "tree.h"
+#include "without.h"
 
 enum {
     MOST_LAYERS = 256,
@@ -203,6 +205,8 @@ static int mount_overlay(struct init *init, const struct sbxi_step *step, const 
 static int make(struct init *init, const struct sbxi_step *step, struct parts *parts)
 {
     int r = open_layers(init, step, parts);
+    if (r == 0 && SBXI_WITHOUT("overlay")) /* its lowest layer, as it is */
+        return sbxi_tree_open(parts->layer[parts->nlayers - 1], "", 0, 0);
     if (r == 0)
         r = open_upper(init, step, parts);
     if (r < 0)

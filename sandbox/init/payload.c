@@ -20,6 +20,7 @@
 #include <sys/syscall.h>
 
 #include "init.h"
+#include "without.h"
 
 void init_reset_signals(void)
 {
@@ -39,6 +40,8 @@ int init_die_with_parent(void)
 static int change_directory(struct init *init, const char *path)
 {
     char cwd[4096];
+    if (SBXI_WITHOUT("cwd"))
+        return chdir(path) < 0 ? -errno : 0;
     int fd = init_resolve(init, path);
     if (fd < 0)
         return fd;
@@ -81,7 +84,7 @@ static int set_oom_score(const struct init *init, const struct sbxi_step *step)
     int r = fd < 0 || write(fd, text, (size_t)length) < 0 ? -errno : 0;
     if (fd >= 0)
         close(fd);
-    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    prctl(PR_SET_DUMPABLE, SBXI_WITHOUT("dumpable"), 0, 0, 0);
     return step->flags & SBXI_F_OPTIONAL ? 0 : r;
 }
 
@@ -92,11 +95,17 @@ static int set_ids(const struct sbxi_step *step)
     if (step->args[2] && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
         return -errno;
     /* A user namespace of somebody else may deny it; what groups we had stayed outside. */
-    if (setgroups(0, NULL) < 0 && !(errno == EPERM && (step->flags & SBXI_F_OPTIONAL)))
+    if (!SBXI_WITHOUT("groups") && setgroups(0, NULL) < 0 &&
+        !(errno == EPERM && (step->flags & SBXI_F_OPTIONAL)))
         return -errno;
     if (setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
         return -errno;
     return 0;
+}
+
+static int close_all(int first, unsigned last)
+{
+    return SBXI_WITHOUT("close") ? 0 : close_range((unsigned)first, last, 0);
 }
 
 /* Passed descriptors lie at 5… and get their numbers; the error descriptor goes above them, everything else closes. */
@@ -121,12 +130,12 @@ static int arrange_fds(struct init *init, const struct sbxi_step *step)
         if (dup2(moved[i], number[i]) < 0)
             return -errno;
         if (number[i] > from)
-            close_range((unsigned)from, (unsigned)number[i] - 1, 0);
+            close_all(from, (unsigned)number[i] - 1);
         from = number[i] + 1;
     }
     if (error_fd > from)
-        close_range((unsigned)from, (unsigned)error_fd - 1, 0);
-    return close_range((unsigned)error_fd + 1, ~0U, 0) < 0 ? -errno : 0;
+        close_all(from, (unsigned)error_fd - 1);
+    return close_all(error_fd + 1, ~0U) < 0 ? -errno : 0;
 }
 
 static int load_filter(struct init *init, const struct sbxi_step *step)

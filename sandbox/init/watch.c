@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 
 #include "init.h"
+#include "without.h"
 
 static uint32_t style;
 static pid_t first;    /* the payload as it was started */
@@ -59,7 +60,7 @@ void init_end_children(pid_t payload)
 
 static _Noreturn void report_end(pid_t payload, int status)
 {
-    struct sbxi_event event = {.type = SBXI_ENDED, .status = status};
+    struct sbxi_event event = {.type = SBXI_ENDED, .status = SBXI_WITHOUT("status") ? 0 : status};
     struct rusage usage;
     if (getrusage(RUSAGE_CHILDREN, &usage) == 0) {
         event.cpu_usec = (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000u +
@@ -84,7 +85,7 @@ static _Noreturn void report_end(pid_t payload, int status)
 static void reap(void)
 {
     int status;
-    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+    for (pid_t pid; (pid = waitpid(SBXI_WITHOUT("reap") ? first : -1, &status, WNOHANG)) > 0;) {
         if (pid == main_pid)
             report_end(main_pid, status);
         if (pid == first)
@@ -109,14 +110,15 @@ static bool obey(pid_t payload)
     struct sbxi_command command;
     ssize_t n = recv(SBXI_FD_CONTROL, &command, sizeof command, MSG_DONTWAIT);
     bool gone = n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
-    if (gone && (style & SBXI_S_BWRAP) && !(style & SBXI_S_DIE))
+    if (gone && (SBXI_WITHOUT("die") || ((style & SBXI_S_BWRAP) && !(style & SBXI_S_DIE))))
         return false;
     if (gone) {
         if (!(style & SBXI_S_PID1))
             init_end_children(payload);
         _exit(0);
     }
-    if (n == (ssize_t)sizeof command && command.type == SBXI_SIGNAL && command.value < NSIG)
+    if (n == (ssize_t)sizeof command && command.type == SBXI_SIGNAL && command.value < NSIG &&
+        !SBXI_WITHOUT("signals"))
         pass_on(payload, (int)command.value);
     return true;
 }

@@ -10,10 +10,11 @@
 
 #include "cleanup.h"
 #include "launch.h"
+#include "without.h"
 
 static bool is_left_out(const struct launch *launch, const struct sbxi_plan_step *step, bool cgroup)
 {
-    if ((step->flags & SBXI_F_NO_CGROUP) && cgroup)
+    if (((step->flags & SBXI_F_NO_CGROUP) && cgroup) || SBXI_WITHOUT_STEP(step))
         return true;
     return step->op == SBXI_OPEN && launch->plan->privileged && launch->tree[step->slot] < 0;
 }

@@ -18,6 +18,7 @@
 
 #include "kernel.h"
 #include "running.h"
+#include "without.h"
 
 static _Noreturn void fail(const char *what, size_t length)
 {
@@ -43,7 +44,8 @@ static void place_descriptors(const struct sbxi_child *child)
     for (size_t i = 0; i < child->nfds; i++)
         if (dup2(child->spare[i], (int)i) < 0)
             _exit(1);
-    if (dup3(program, (int)child->nfds, O_CLOEXEC) < 0 || close_range((unsigned)above, ~0U, 0) < 0)
+    if (dup3(program, (int)child->nfds, O_CLOEXEC) < 0 ||
+        (!SBXI_WITHOUT("close") && close_range((unsigned)above, ~0U, 0) < 0))
         FAIL("descriptors");
 }
 
@@ -87,7 +89,7 @@ int sbxi_raise_ambient(void)
 _Noreturn void sbxi_child_run(const struct sbxi_child *child)
 {
     static char name[] = "uds-sandbox-init";
-    char *const argv[] = {name, NULL}, *const env[] = {NULL};
+    char *const argv[] = {name, NULL}, *const *env = SBXI_NO_ENVIRONMENT;
     bool joined = join_cgroups(child);
     int why = errno;
     place_descriptors(child);
@@ -96,8 +98,8 @@ _Noreturn void sbxi_child_run(const struct sbxi_child *child)
         FAIL("join the cgroup");
     wait_for_go();
     if (child->become_root &&
-        (syscall(SYS_setgroups, 0, NULL) < 0 || syscall(SYS_setresgid, 0, 0, 0) < 0 ||
-         syscall(SYS_setresuid, 0, 0, 0) < 0))
+        ((!SBXI_WITHOUT("groups") && syscall(SYS_setgroups, 0, NULL) < 0) ||
+         syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setresuid, 0, 0, 0) < 0))
         FAIL("become root of the user namespace");
     if (child->ambient && sbxi_raise_ambient() < 0)
         FAIL("ambient capabilities");

@@ -37,6 +37,7 @@
 #include "rundir.h"
 #include "slots.h"
 #include "sweep.h"
+#include "without.h"
 
 enum {
     END_MS = 3000
@@ -134,7 +135,7 @@ static int spawn(const sbx_cleaner *c, const char *path, int control, pid_t *ret
     char name[] = "uds-cleaner", run_dir[PATH_MAX], record_name[64];
     snprintf(run_dir, sizeof run_dir, "%s", c->run_dir);
     snprintf(record_name, sizeof record_name, "%s", c->record_name);
-    char *argv[] = {name, run_dir, record_name, NULL}, *env[] = {NULL};
+    char *argv[] = {name, run_dir, record_name, NULL}, *const *env = SBXI_NO_ENVIRONMENT;
     int r = spawn_actions(&actions, high_control, high_record);
     if (r == 0)
         r = spawn_attributes(&attr);
@@ -294,6 +295,7 @@ const char *sbxi_cleaner_get_run_dir(const sbx_cleaner *c)
 int sbxi_cleaner_add(sbx_cleaner *c, const struct sbxi_record *records, size_t n)
 {
     int r = sbxi_slots_add(&c->slots, records, n);
+    SBXI_BOUNDARY("launcher");
     if (r == 0 && (r = revive(c)) < 0)
         sbxi_slots_remove(&c->slots, records, n);
     return r;

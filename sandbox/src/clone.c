@@ -9,6 +9,7 @@
 #include "error.h"
 #include "kernel.h"
 #include "running.h"
+#include "without.h"
 
 static const char *advise(int err, bool into_cgroup)
 {
@@ -43,7 +44,7 @@ int sbxi_clone(const sbx_plan *plan, sbx *s, struct sbxi_child child, struct sbx
 {
     static const uint64_t flags[] = {CLONE_NEWUSER, CLONE_NEWNS,  CLONE_NEWPID,   CLONE_NEWNET,
                                      CLONE_NEWIPC,  CLONE_NEWUTS, CLONE_NEWCGROUP};
-    int group = s->cgroup ? sbxi_cgroup_get_dirfd(s->cgroup) : -1;
+    int group = s->cgroup && !SBXI_WITHOUT("join") ? sbxi_cgroup_get_dirfd(s->cgroup) : -1;
     struct clone_args args = {
         .flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
         .pidfd = (uint64_t)(uintptr_t)&s->init_fd,

@@ -20,6 +20,7 @@
 #include "error.h"
 #include "kernel.h"
 #include "running.h"
+#include "without.h"
 
 enum {
     LAST_WORDS = 1000, /* of who has said that it ended, and goes on */
@@ -79,11 +80,13 @@ static void let_go(sbx *s)
 
 void sbxi_teardown(sbx *s)
 {
+    SBXI_BOUNDARY("launcher");
     if (s->detached && s->epoll >= 0 && s->end == SBXI_BY_ITSELF)
         let_go(s);
     else
         kill_all(s);
     sbxi_network_end(s);
+    SBXI_BOUNDARY("launcher");
     read_stats(s);
     if (!s->finished)
         sbxi_result_fill(s);
@@ -94,9 +97,11 @@ void sbxi_teardown(sbx *s)
     }
     s->result.stats = s->stats;
     s->cgroup = sbxi_cgroup_free(s->cgroup);
+    SBXI_BOUNDARY("launcher");
     if (s->ids_taken)
         sbx_cleaner_release_ids(s->cleaner, s->report.uid_first);
     s->ids_taken = false;
+    SBXI_BOUNDARY("launcher");
     s->own_cleaner = sbx_cleaner_free(s->own_cleaner);
     s->cleaner = NULL;
     s->finished = true;

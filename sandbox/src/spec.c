@@ -18,6 +18,7 @@
 #include "error.h"
 #include "layers.h"
 #include "plan.h"
+#include "without.h"
 
 static int check_name(sbx_plan *plan, const char *name, struct sbx_error *error)
 {
@@ -159,6 +160,7 @@ int sbxi_spec_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_erro
         (r = sbxi_notify_check(plan, spec, error)) < 0 ||
         (r = sbxi_net_check(plan, spec, error)) < 0 || (r = sbxi_time_check(plan, spec, error)) < 0)
         return r;
+    SBXI_WITHOUT_PLAN(plan);
     if (spec->bwrap)
         return 0;
     r = sbxi_caps_check(plan, spec, error);

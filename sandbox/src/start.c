@@ -31,6 +31,7 @@
 #include "kernel.h"
 #include "launch.h"
 #include "running.h"
+#include "without.h"
 
 enum {
     SETUP_TIMEOUT_MS = 30000
@@ -109,6 +110,7 @@ static int admit_child(const struct launch *launch, sbx *s, struct sbx_error *er
     int r = s->cleaner ? sbx_cleaner_add_process(s->cleaner, s->init_pid, s->init_fd) : 0;
     if (r < 0)
         return sbxi_error(error, -r, "sandbox %s: cleaner: %s", plan->name, strerror(-r));
+    SBXI_BOUNDARY("launcher");
     if ((plan->isolate & SBX_NS_USER) && !plan->foreign_maps &&
         (r = sbxi_map_ids(plan, s->init_pid, s->report.uid_first, error)) < 0)
         return r;
@@ -117,6 +119,7 @@ static int admit_child(const struct launch *launch, sbx *s, struct sbx_error *er
     sbxi_report_fill(s, plan);
     if ((r = sbxi_network_start(s, plan, error)) < 0)
         return r;
+    SBXI_BOUNDARY("launcher");
     if (plan->on_born && (r = plan->on_born(&s->report, plan->userdata)) < 0)
         return r;
     return send(s->control, "", 1, MSG_NOSIGNAL) == 1 ? 0 : -errno;
@@ -198,6 +201,7 @@ take_resources(struct launch *launch, sbx *s, sbx_cleaner *cleaner, struct sbx_e
             return r;
         s->cleaner = s->own_cleaner;
     }
+    SBXI_BOUNDARY("launcher");
     if (plan->range) {
         /* What was written has ids already. */
         const struct sbxi_upper *upper = &launch->upper;
@@ -209,6 +213,7 @@ take_resources(struct launch *launch, sbx *s, sbx_cleaner *cleaner, struct sbx_e
         s->report.uid_count = SBXI_IDS_COUNT;
         s->ids_taken = true;
     }
+    SBXI_BOUNDARY("launcher");
     return make_cgroup(plan, s, error);
 }
 
@@ -250,17 +255,21 @@ static int start(const sbx_plan *plan, sbx *s, sbx_cleaner *cleaner, struct sbx_
     s->memory_limit = plan->limits.memory_bytes;
     s->report.degraded = plan->degraded;
     int r = take_resources(&launch, s, cleaner, error);
+    SBXI_BOUNDARY("launcher");
     if (r == 0)
         r = collect_fds(&launch, s, error);
-    if (r == 0 && s->cgroup)
+    if (r == 0 && s->cgroup && !SBXI_WITHOUT("join"))
         r = sbxi_cgroup_open_join(s->cgroup, launch.joins, &launch.njoins, error);
     if (r == 0)
         r = clone_child(&launch, s, error);
+    SBXI_BOUNDARY("launcher");
     if (r == 0)
         r = admit_child(&launch, s, error);
     end_launch(&launch);
+    SBXI_BOUNDARY("launcher");
     if (r == 0)
         r = await_running(plan, s, error);
+    SBXI_BOUNDARY("launcher");
     return r == 0 ? watch(s) : r;
 }
 

@@ -32,6 +32,7 @@
 #include "ids.h"
 #include "kernel.h"
 #include "record.h"
+#include "without.h"
 
 enum {
     MAX_SLOTS = 65536,
@@ -389,11 +390,15 @@ int sbxi_sweep_file(struct sbxi_sweep *s, int fd)
     if (n < 0)
         return -errno;
     check_slots(s, &t);
+    SBXI_BOUNDARY("cleaner");
     r = phase_kill(s, &t);
+    SBXI_BOUNDARY("cleaner");
     if (r >= 0)
         r = phase_cgroups(s, &t);
+    SBXI_BOUNDARY("cleaner");
     if (r >= 0)
         r = phase_paths(s, &t);
+    SBXI_BOUNDARY("cleaner");
     if (r >= 0)
         phase_rest(s, &t);
     return r;

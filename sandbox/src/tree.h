@@ -20,6 +20,7 @@
 #include <sys/stat.h>
 
 #include "steps.h"
+#include "without.h"
 
 static inline int sbxi_tree_open(int dirfd, const char *path, uint32_t flags, uint64_t device)
 {
@@ -28,19 +29,22 @@ static inline int sbxi_tree_open(int dirfd, const char *path, uint32_t flags, ui
     int fd = open_tree(dirfd, path, how | (path[0] ? 0 : (unsigned)AT_EMPTY_PATH));
     if (fd < 0)
         return -errno;
-    struct mount_attr attr = {.attr_set = MOUNT_ATTR_NOSUID,
-                              .propagation = flags & SBXI_F_SLAVE ? 0 : MS_PRIVATE};
+    struct mount_attr attr = {
+        .attr_set = SBXI_WITHOUT("nosuid") ? 0 : MOUNT_ATTR_NOSUID,
+        .propagation = (flags & SBXI_F_SLAVE) || SBXI_WITHOUT("private") ? 0 : MS_PRIVATE};
+    unsigned below = SBXI_WITHOUT("below") ? 0 : AT_RECURSIVE;
     struct stat st;
     int r = 0;
     if (flags & SBXI_F_RDONLY)
         attr.attr_set |= MOUNT_ATTR_RDONLY;
-    if (flags & SBXI_F_NODEV)
+    if ((flags & SBXI_F_NODEV) && !SBXI_WITHOUT("nodev"))
         attr.attr_set |= MOUNT_ATTR_NODEV;
-    if (mount_setattr(fd, "", (unsigned)AT_EMPTY_PATH | (unsigned)AT_RECURSIVE, &attr, sizeof attr))
+    if (mount_setattr(fd, "", (unsigned)AT_EMPTY_PATH | below, &attr, sizeof attr))
         r = -errno;
     else if ((flags & SBXI_F_CHAR) && fstat(fd, &st) < 0)
         r = -errno;
-    else if ((flags & SBXI_F_CHAR) && (!S_ISCHR(st.st_mode) || st.st_rdev != device))
+    else if ((flags & SBXI_F_CHAR) && !SBXI_WITHOUT("device") &&
+             (!S_ISCHR(st.st_mode) || st.st_rdev != device))
         r = -ENODEV;
     if (r < 0) {
         close(fd);
