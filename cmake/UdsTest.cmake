@@ -16,9 +16,9 @@ function(uds_plain_test name source)
   set_tests_properties(plain/${name} PROPERTIES TIMEOUT 120 SKIP_RETURN_CODE 77 LABELS plain)
 endfunction()
 
-# uds_script_test(NAME script): a script that runs the built programs; $UDS_BIN is where they are.
+# uds_script_test(NAME script [argument…]): a script that runs the built programs; $UDS_BIN is where they are.
 function(uds_script_test name script)
-  add_test(NAME integration/${name} COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/${script})
+  add_test(NAME integration/${name} COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/${script} ${ARGN})
   set_tests_properties(integration/${name} PROPERTIES TIMEOUT 180 SKIP_RETURN_CODE 77 LABELS integration
     RUN_SERIAL TRUE
     ENVIRONMENT "UDS_BIN=${CMAKE_BINARY_DIR}/bin;UDS_SOURCE=${CMAKE_SOURCE_DIR};UDS_BUILD=${CMAKE_BINARY_DIR};UDS_SANITIZED=$<BOOL:${UDS_SANITIZE}>")

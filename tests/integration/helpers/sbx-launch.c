@@ -27,7 +27,9 @@ struct options {
     struct sbx_bind binds[MOST];
     struct sbx_named_fd fds[MOST], env_fds[MOST];
     struct sbx_rlimit limits[MOST];
+    struct sbx_filter filter;
     size_t njail, nenv, nmasks;
+    const char *run_dir;
     bool dry_run;
     int report, stop_ms, signal;
 };
@@ -42,6 +44,7 @@ static const struct option names[] = {
     {"host-root", 0, NULL, 'h'}, {"assert", 0, NULL, 'a'},   {"dry-run", 0, NULL, 'n'},
     {"report", 1, NULL, 'R'},    {"name", 1, NULL, 'N'},     {"rlimit", 1, NULL, 'r'},
     {"stop", 1, NULL, 'S'},      {"hostname", 1, NULL, 'H'}, {"signal", 1, NULL, 'G'},
+    {"run-dir", 1, NULL, 'U'},   {"filter", 1, NULL, 'Q'},   {"disable-userns", 0, NULL, 'D'},
     {NULL, 0, NULL, 0},
 };
 
@@ -70,6 +73,20 @@ static char *cut(char *text, char at)
         fail(text, "needs two parts");
     *right = '\0';
     return right + 1;
+}
+
+/* A BPF program as it is loaded. */
+static void read_filter(struct options *o, const char *path)
+{
+    static char code[8 * 4096];
+    FILE *file = fopen(path, "re");
+    size_t length = file ? fread(code, 1, sizeof code, file) : 0;
+    if (!length)
+        fail(path, "no filter");
+    fclose(file);
+    o->filter = (struct sbx_filter){code, length};
+    o->spec.filters = &o->filter;
+    o->spec.nfilters = 1;
 }
 
 static void take_option(struct options *o, int option, char *value)
@@ -171,6 +188,15 @@ static void take_option(struct options *o, int option, char *value)
     case 'G':
         o->signal = atoi(value);
         break;
+    case 'U':
+        o->run_dir = value;
+        break;
+    case 'D':
+        s->disable_userns = true;
+        break;
+    case 'Q':
+        read_filter(o, value);
+        break;
     default:
         exit(125);
     }
@@ -212,8 +238,11 @@ static int run(struct options *o)
         sbx_plan_free(plan);
         return 0;
     }
-    if (sbx_start(&s, plan, NULL, &error) < 0) {
+    sbx_cleaner *cleaner = NULL;
+    if ((o->run_dir && sbx_cleaner_new(&cleaner, o->run_dir, &error) < 0) ||
+        sbx_start(&s, plan, cleaner, &error) < 0) {
         fprintf(stderr, "sbx-launch: start: %s\n", error.text);
+        sbx_cleaner_free(cleaner);
         sbx_plan_free(plan);
         return 126;
     }
@@ -226,6 +255,7 @@ static int run(struct options *o)
     if (r == 1)
         print_result(o, &result);
     sbx_free(s);
+    sbx_cleaner_free(cleaner);
     sbx_plan_free(plan);
     return r == 1 && result.outcome == SBX_EXITED ? (int)result.value : 124;
 }

@@ -33,6 +33,7 @@
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <sys/un.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 
 static int number(const char *text)
@@ -133,7 +134,11 @@ static void ids(char **a)
 
 static void trace(char **a)
 {
-    result(a[0], ptrace(PTRACE_ATTACH, number(a[1]), NULL, NULL));
+    pid_t pid = number(a[1]);
+    if (result(a[0], ptrace(PTRACE_ATTACH, pid, NULL, NULL)) < 0)
+        return;
+    waitpid(pid, NULL, __WALL);
+    ptrace(PTRACE_DETACH, pid, NULL, NULL);
 }
 
 static void vmread(char **a)
@@ -403,6 +408,38 @@ static void unchroot(char **a)
     }
     result(a[0], fchdir(fd));
     close(fd);
+    for (int i = 0; i < 100; i++)
+        (void)!chdir("..");
+    (void)!chroot(".");
+}
+
+static void readlink_(char **a)
+{
+    char path[4096];
+    ssize_t n = readlink(a[1], path, sizeof path);
+    if (n < 0)
+        result(a[0], -1);
+    else
+        printf("%s ok %.*s\n", a[0], (int)n, path);
+}
+
+static void say(char **a)
+{
+    printf("%s\n", a[1]);
+}
+
+/* For a byte, or the end, of standard input. */
+static void wait_(char **a)
+{
+    char c;
+    result(a[0], read(0, &c, 1));
+}
+
+static void uname_(char **a)
+{
+    struct utsname name;
+    if (uname(&name) == 0)
+        printf("%s ok %s\n", a[0], name.nodename);
 }
 
 static void raise_(char **a)
@@ -458,7 +495,9 @@ static const struct verb {
     {"unchroot", 0, unchroot}, {"raise", 1, raise_},
     {"exit", 1, exit_},        {"sleep", 0, sleep_},
     {"umask", 0, mask_},       {"unix", 1, unix_},
-    {"key", 1, key},
+    {"key", 1, key},           {"readlink", 1, readlink_},
+    {"say", 1, say},           {"wait", 0, wait_},
+    {"uname", 0, uname_},
 };
 
 static int run(int count, char **a)
