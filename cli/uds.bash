@@ -12,6 +12,8 @@ _uds()
         words=$("$uds" "$verb" --help 2>/dev/null | grep -oE -- '--[a-z][a-z-]*')
     elif [ "$verb" = cgroup ] && [ "$COMP_CWORD" = 2 ]; then
         words="create set exec watch ls freeze thaw kill delete"
+    elif [ "$verb" = layer ] && [ "$COMP_CWORD" = 2 ]; then
+        words="diff commit fork reset"
     elif [ "$verb" = cgroup ] && [ "$COMP_CWORD" = 3 ]; then
         words=$("$uds" cgroup ls 2>/dev/null | sed -n '2,$s/ .*//p')
     else

@@ -84,9 +84,13 @@ static int open_upper(struct launch *launch,
     uint32_t first = s->ids_taken ? s->report.uid_first : SBXI_UPPER_OWN_IDS;
     int r = 0;
     if (step->args[0] == SBXI_UPPER_LOCK) {
-        r = sbxi_upper_claim(&launch->upper, first, error);
+        r = sbxi_upper_shift(&launch->upper, first, error);
+        if (r == 0)
+            r = sbxi_upper_claim(&launch->upper, first, error);
         if (r == 0)
             r = note_upper(launch, s, error);
+        if (r == 0)
+            sbxi_upper_end_shift(&launch->upper);
     }
     if (r < 0)
         return r;

@@ -46,6 +46,12 @@ const char *sbxi_upper_get(const struct sbxi_upper *upper, const char *key, cons
 
 /* The directories become those of the ids that begin at @first; -EBUSY: what is in it has other ids. */
 int sbxi_upper_claim(struct sbxi_upper *upper, uint32_t first, struct sbx_error *error);
+/*
+ * upper-shift.c: what is in it gets the ids that begin at @first, if they were others of a range. As long as that takes; to
+ * be ended after info says so.
+ */
+int sbxi_upper_shift(struct sbxi_upper *upper, uint32_t first, struct sbx_error *error);
+void sbxi_upper_end_shift(const struct sbxi_upper *upper);
 /* Writes info: @layers are NUL-terminated strings, the highest first; @sandbox as sbx_group_open() takes it, or "". */
 int sbxi_upper_note(struct sbxi_upper *upper,
                     const char *layers,

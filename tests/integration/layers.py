@@ -212,6 +212,131 @@ def no_idmap(c):
     return r.returncode == 121 and "--degrade=layer-ids" in r.stderr and "without layer-ids" in degraded.stderr
 
 
+def rows(r):
+    return {row["path"]: row for row in json.loads(r.stdout)} if r.returncode == 0 else {"": r.stderr}
+
+
+def verbs(c, upper, above):
+    """What was written in layers(), looked at, made a layer, copied, thrown away."""
+    diff = rows(c.uds("layer", "diff", upper, "--json"))
+    want = {"/etc/passwd": "modified", "/etc/other": "added", "/etc/link": "modified", "/gone": "opaque", "/gone/new": "added",
+            "/home": "modified", "/home/file": "added", "/home/sym": "added", "/two": "deleted"}
+    c.check("diff", {k: v["change"] for k, v in diff.items() if isinstance(v, dict)} == want, diff)
+    c.check("diff for people", "deleted" in c.uds("layer", "diff", upper).stdout)
+    new = c.dir / "new:,"
+    r = c.uds("layer", "commit", upper, new)
+    c.check("commit", r.returncode == 0 and r.stdout == "", r.stdout + r.stderr)
+    c.check("a link stays one", os.lstat(new / "etc/passwd").st_ino == os.lstat(new / "etc/other").st_ino)
+    c.check("ids are the host's", os.lstat(new / "etc/passwd").st_uid == c.uid == os.lstat(new).st_uid, os.lstat(new / "etc/passwd"))
+    look = "find / -xdev -path /usr -prune -o -path /proc -prune -o -path /run -prune -o -type d -printf '%p %m %U\\n' -o -printf '%p %y %m %s %U %l\\n' | sort | md5sum"
+    base = ["--root", c.base, "--layer", above]
+    seen = c.run(*base, "--upper", upper, sh=look)
+    c.check("there is something to compare", seen.returncode == 0 and len(seen.stdout) > 30, seen.stderr)
+    c.says("[47] the committed layer shows the same", seen.stdout, *base, "--layer", new, "--upper", "tmpfs", sh=look)
+    r = c.uds("layer", "commit", upper, new)
+    c.check("commit over a layer is refused", r.returncode == 1 and "exists" in r.stderr, r.stderr)
+    merged = c.dir / "merged"
+    subprocess.run(["cp", "-a", c.base, merged], check=True)
+    shutil.copy(above / "two", merged / "two")
+    if c.uid:
+        os.chown(merged / "two", c.uid, c.uid)
+    r = c.uds("layer", "commit", upper, merged, "--into")
+    c.check("commit into a directory", r.returncode == 0, r.stderr)
+    c.says("what is in it is the same", seen.stdout, "--root", merged, "--upper", "tmpfs", sh=look)
+    r = c.uds("layer", "fork", upper, c.dir / "forked")
+    c.check("fork", r.returncode == 0, r.stderr)
+    c.says("the copy shows the same", seen.stdout, *base, "--upper", c.dir / "forked", sh=look)
+    c.check("the first is as it was", rows(c.uds("layer", "diff", upper, "--json")) == diff)
+    r = c.uds("layer", "reset", c.dir / "forked")
+    c.check("reset", r.returncode == 0 and os.listdir(c.dir / "forked") == [], r.stderr)
+    r = c.uds("layer", "diff", c.base)
+    c.check("a directory that no sandbox has used", r.returncode == 1 and "no sandbox has used it" in r.stderr, r.stderr)
+
+
+def hostile_upper(c):
+    """Links out, FIFOs, sockets, setuid bits, names, and depth."""
+    upper = c.dir / "hostile"
+    (c.dir / "victim").mkdir()
+    (c.dir / "victim/file").write_text("safe")
+    script = ("ln -s ../../../../../../.. /home/up; ln -s /etc/passwd /home/abs; mkfifo /home/fifo; cp /bin/true /home/su; chmod 6755 /home/su;"
+              f"ln -s {c.dir}/victim /home/dir; printf x >\"/home/$(printf 'a\\033[31m\\n\\\\')\"; chmod 000 /home/fifo; mkdir -m 0 /home/none; rm -r /gone;"
+              "ln -s / /gone; python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"/home/sock\")'; truncate -s 1G /home/sparse")
+    r = c.run("--root", c.base, "--upper", upper, sh=script)
+    c.check("a hostile tree", r.returncode == 0, r.stderr)
+    r = c.uds("layer", "diff", upper)
+    c.check("names are quoted", "a\\x1b[31m\\n\\\\" in r.stdout and "\033" not in r.stdout, r.stdout)
+    target = c.dir / "hostile-layer"
+    r = c.uds("layer", "commit", upper, target, "--json")
+    dropped = {k: v["dropped"] for k, v in rows(r).items() if isinstance(v, dict)}
+    c.check("what is dropped is said", dropped == {"/home/su": "setuid", "/home/sock": "socket"}, f"{dropped} {r.stderr}")
+    c.check("a setuid bit is gone", os.lstat(target / "home/su").st_mode & 0o7777 == 0o755)
+    c.check("links are copied as links", os.readlink(target / "home/up").startswith("../../") and (target / "gone").is_symlink())
+    c.check("holes stay holes", os.lstat(target / "home/sparse").st_blocks < 1000 and os.lstat(target / "home/sparse").st_size == 1 << 30)
+    r = c.uds("layer", "commit", upper, c.dir / "kept", "--keep", "setuid")
+    c.check("or kept", os.lstat(c.dir / "kept/home/su").st_mode & 0o7777 == 0o6755, r.stderr)
+    trap = c.dir / "trap"
+    subprocess.run(["cp", "-a", c.base, trap], check=True)
+    (trap / "home").rmdir()
+    (trap / "home").symlink_to(c.dir / "victim")
+    r = c.uds("layer", "commit", upper, trap, "--into")
+    c.check("a link in the target is replaced, not followed", r.returncode == 0 and not (trap / "home").is_symlink() and
+            sorted(os.listdir(c.dir / "victim")) == ["file"], r.stderr)
+    deep = c.dir / "deep"
+    r = c.run("--root", c.base, "--upper", deep, sh="cd /home; i=0; while [ $i -lt 300 ]; do mkdir d; cd d; i=$((i+1)); done")
+    r = c.uds("layer", "commit", deep, c.dir / "deep-layer")
+    c.check("too deep is refused", r.returncode == 1 and "deeper than 256" in r.stderr, r.stderr[-200:])
+    c.check("and nothing is left of it", not [x for x in os.listdir(c.dir) if "deep-layer" in x], os.listdir(c.dir))
+    r = c.uds("layer", "reset", deep)
+    c.check("but can be thrown away", r.returncode == 0 and os.listdir(deep) == [], r.stderr)
+
+
+def frozen(c):
+    """A sandbox that runs is frozen while it is looked at, and thawed when we are killed."""
+    env = dict(os.environ, XDG_RUNTIME_DIR=str(c.dir))
+    upper = c.dir / "running"
+    writer = subprocess.Popen([c.bin / "uds", "run", "--run-dir", c.dir / "run", "--uid", "0", "--gid", "0", "--ro-bind", "/usr", "/usr", "--root",
+                               c.base, "--upper", upper, "--", "sh", "-c", "echo in; i=0; while :; do i=$((i+1)); echo $i >/home/a; echo $i >/home/b; done"],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env)
+    writer.stdout.readline()
+    for i in range(3):
+        copy = c.dir / f"copy{i}"
+        r = c.uds("layer", "fork", upper, copy)
+        numbers = [int((copy / "home" / x).read_text() or -1) for x in "ab" if (copy / "home" / x).exists()]
+        whole = [n for n in numbers if n >= 0]
+        c.check("a copy is of one moment", r.returncode == 0 and (len(whole) < 2 or 0 <= whole[0] - whole[1] <= 1), f"{numbers} {r.stderr}")
+    c.says("the copy starts beside it, with ids of its own", "0 0:0 4755 yes", "--root", c.base, "--upper", c.dir / "copy1",
+           sh="stat -c %u /home/a; stat -c %u:%g /; touch /home/s; chmod 4755 /home/s; stat -c %a /home/s; echo x >>/home/a && echo yes")
+    c.check("which were given to all of it", len({(os.lstat(c.dir / x).st_uid - 0x70000000) // 65536 for x in ("copy1", "copy1/home/a", "copy1/home/s")}) == 1
+            and os.lstat(c.dir / "copy1").st_uid != os.lstat(upper).st_uid)
+    c.says("also a second time", "4755 x", "--root", c.base, "--upper", c.dir / "copy1", sh="stat -c %a /home/s; tail -n 1 /home/a")
+    r = c.uds("layer", "reset", upper)
+    c.check("it cannot be emptied meanwhile", r.returncode == 1 and "stop that first" in r.stderr, r.stderr)
+    # Something long to look at, and a kill in the middle of it.
+    (c.dir / "run-name").write_text("")
+    many = subprocess.run([c.bin / "uds", "layer", "diff", upper, "--live"], capture_output=True, text=True, env=env)
+    c.check("without freezing", many.returncode == 0, many.stderr)
+    before = (upper / "home/a").stat().st_mtime_ns
+    for delay in (0, 1, 2, 4):
+        killed = subprocess.Popen([c.bin / "uds", "layer", "diff", upper], stdout=subprocess.DEVNULL, env=env)
+        try:
+            killed.wait(delay / 200)
+        except subprocess.TimeoutExpired:
+            killed.kill()
+            killed.wait()
+        changed = False
+        for _ in range(2000):
+            now = (upper / "home/a").stat().st_mtime_ns
+            changed = now != before and not (c.dir / "running.uds/frozen").exists()
+            before = now
+            if changed:
+                break
+            subprocess.run(["true"])
+        c.check("it goes on after a kill -9", changed)
+    writer.kill()
+    writer.wait()
+    writer.stdout.close()
+
+
 def snapshot(top):
     """Everything about a tree that a change would change."""
     lines = []
@@ -227,10 +352,13 @@ def snapshot(top):
 def everything(c):
     a_directory(c)
     hostile_directory(c)
-    upper, _ = layers(c)
+    upper, above = layers(c)
+    verbs(c, upper, above)
+    hostile_upper(c)
     one_writer(c, upper)
     refusals(c, upper)
     if not c.uid:
+        frozen(c)
         ids(c)
 
 

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: MIT */
+/* `uds layer`: what sandboxes have written into an upper directory. See sbx/layer.h. */
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <sbx/layer.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/stat.h>
+
+#include "json.h"
+#include "list.h"
+#include "table.h"
+#include "verbs.h"
+
+static int run(int argc, char **argv);
+
+const struct verb verb_layer = {
+    .name = "layer",
+    .summary = "what sandboxes have written: look, commit, copy, throw away",
+    .help =
+        "usage: uds layer diff UPPER [--live] [--json]\n"
+        "       uds layer commit UPPER DIR [--into] [--keep LIST] [--live] [--json]\n"
+        "       uds layer fork UPPER NEW [--live]\n"
+        "       uds layer reset UPPER\n"
+        "\n"
+        "UPPER is what `uds run --upper UPPER` was given. A sandbox that runs on it is frozen\n"
+        "meanwhile.\n"
+        "\n"
+        "  diff      what was added, modified, deleted, or hides what is below (opaque)\n"
+        "  commit    make a layer DIR of it, for --layer; or change DIR by it\n"
+        "  fork      another upper directory with the same in it\n"
+        "  reset     empty it; no sandbox may run on it\n"
+        "\n"
+        "options:\n"
+        "  --into               commit: DIR is an existing layer, what was deleted is deleted\n"
+        "  --keep LIST          commit: what is dropped otherwise: setuid, file-caps, devices\n"
+        "  --live               do not freeze: what is read may be half done\n"
+        "  --json               for programs\n"
+        "  --run-dir DIR        where the sandbox is written down (default: as it was started)\n"
+        "\n"
+        "exit codes: 0 done; 1 it could not be done; 2 wrong usage.\n"
+        "\n"
+        "examples:\n"
+        "  uds run --layer /srv/debian --upper /srv/work -- sh -c 'apt-get -y install hello'\n"
+        "  uds layer diff /srv/work\n"
+        "  uds layer commit /srv/work /srv/hello\n"
+        "  uds run --layer /srv/debian --layer /srv/hello -- hello\n"
+        "  uds layer reset /srv/work\n",
+    .run = run,
+};
+
+enum layer_option {
+    OPT_INTO = 256,
+    OPT_KEEP,
+    OPT_LIVE,
+    OPT_JSON,
+    OPT_RUN_DIR,
+};
+
+enum {
+    MOST_ENTRIES = 1000000
+};
+
+struct layer_options {
+    struct sbx_layer layer;
+    bool into, json;
+    uint32_t keep;
+    char *upper, *target;    /* absolute, owned */
+    struct run_list entries; /* struct sbx_layer_entry, with paths of their own */
+};
+
+static const struct {
+    const char *name;
+    uint32_t part;
+} parts[] = {{"setuid", SBX_LAYER_SETUID},
+             {"file-caps", SBX_LAYER_FILE_CAPS},
+             {"devices", SBX_LAYER_DEVICES},
+             {"socket", SBX_LAYER_SOCKETS},
+             {"attribute", SBX_LAYER_XATTRS}};
+
+static const char *change_name(enum sbx_layer_change change)
+{
+    static const char *const names[] = {"?", "added", "modified", "deleted", "opaque", "dropped"};
+    return change <= SBX_LAYER_DROPPED ? names[change] : names[0];
+}
+
+static const char *kind_name(uint32_t mode)
+{
+    return S_ISREG(mode)    ? "file"
+           : S_ISDIR(mode)  ? "directory"
+           : S_ISLNK(mode)  ? "symlink"
+           : S_ISFIFO(mode) ? "fifo"
+           : S_ISSOCK(mode) ? "socket"
+           : S_ISCHR(mode)  ? "char-device"
+           : S_ISBLK(mode)  ? "block-device"
+                            : "-";
+}
+
+static const char *part_name(uint32_t part)
+{
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        if (parts[i].part == part)
+            return parts[i].name;
+    return "-";
+}
+
+/* As a C string would be written: a name can be anything, and goes to a terminal. */
+static char *quote(const char *path)
+{
+    char *text = malloc(strlen(path) * 4 + 1), *p = text;
+    for (const unsigned char *c = (const unsigned char *)path; text && *c; c++) {
+        if (*c == '\\')
+            p = stpcpy(p, "\\\\");
+        else if (*c == '\n')
+            p = stpcpy(p, "\\n");
+        else if (*c < 0x20 || *c == 0x7f)
+            p += sprintf(p, "\\x%02x", *c);
+        else
+            *p++ = (char)*c;
+    }
+    if (text)
+        *p = '\0';
+    return text;
+}
+
+static int collect(const struct sbx_layer_entry *entry, void *userdata)
+{
+    struct layer_options *o = userdata;
+    struct sbx_layer_entry copy = *entry;
+    if (o->entries.count == MOST_ENTRIES)
+        return -E2BIG;
+    copy.path = strdup(entry->path);
+    if (copy.path == NULL)
+        return -ENOMEM;
+    if (list_push(&o->entries, &copy, sizeof copy))
+        return 0;
+    free((char *)(uintptr_t)copy.path);
+    return -ENOMEM;
+}
+
+/* Only what could not be had in full is said. */
+static int collect_dropped(const struct sbx_layer_entry *entry, void *userdata)
+{
+    return entry->change == SBX_LAYER_DROPPED ? collect(entry, userdata) : 0;
+}
+
+static struct table *new_table(void)
+{
+    static const struct table_column columns[] = {
+        {"CHANGE", "change", false, false},  {"KIND", "kind", false, false},
+        {"MODE", "mode", false, false},      {"SIZE", "size_bytes", true, false},
+        {"DROPPED", "dropped", false, true}, {"PATH", "path", false, false}};
+    return table_new(columns, sizeof columns / sizeof columns[0]);
+}
+
+static void add_row(struct table *table, const struct sbx_layer_entry *entry, bool as_json)
+{
+    char mode[16], *path = quote(entry->path);
+    (void)snprintf(mode, sizeof mode, "%04o", entry->mode & 07777);
+    table_row(table);
+    table_text(table, change_name(entry->change));
+    table_text(table, kind_name(entry->mode));
+    table_text(table, entry->mode ? mode : "-");
+    table_uint(table, entry->size_bytes);
+    if (entry->dropped)
+        table_text(table, part_name(entry->dropped));
+    else
+        table_none(table);
+    table_text(table, as_json || path == NULL ? entry->path : path);
+    free(path);
+}
+
+static int by_path(const void *a, const void *b)
+{
+    return strcmp(((const struct sbx_layer_entry *)a)->path,
+                  ((const struct sbx_layer_entry *)b)->path);
+}
+
+static void print(const struct layer_options *o)
+{
+    struct sbx_layer_entry *entries = o->entries.items;
+    struct table *table = new_table();
+    struct json json = {.out = stdout};
+    if (o->entries.count > 0)
+        qsort(entries, o->entries.count, sizeof *entries, by_path);
+    for (size_t i = 0; i < o->entries.count; i++)
+        add_row(table, &entries[i], o->json);
+    if (o->json) {
+        table_print_json(table, &json);
+        json_end(&json);
+    } else {
+        table_print(table, stdout);
+    }
+    (void)table_free(table);
+}
+
+static int say(const struct sbx_error *error, int r)
+{
+    if (r == 0)
+        return CLI_OK;
+    cli_error("%s", error->text[0] ? error->text : strerror(-r));
+    return CLI_FAILED;
+}
+
+static int diff(struct layer_options *o)
+{
+    struct sbx_error error = {0};
+    o->layer.fn = collect;
+    int r = sbx_layer_diff(&o->layer, &error);
+    if (r == 0)
+        print(o);
+    return say(&error, r);
+}
+
+static int commit(struct layer_options *o)
+{
+    struct sbx_error error = {0};
+    o->layer.fn = collect_dropped;
+    int r = sbx_layer_commit(&o->layer, o->target, o->into, o->keep, &error);
+    if (r == 0 && (o->json || o->entries.count > 0))
+        print(o);
+    return say(&error, r);
+}
+
+static int fork_upper(struct layer_options *o)
+{
+    struct sbx_error error = {0};
+    o->layer.fn = NULL;
+    return say(&error, sbx_layer_fork(&o->layer, o->target, &error));
+}
+
+static int reset(struct layer_options *o)
+{
+    struct sbx_error error = {0};
+    return say(&error, sbx_layer_reset(&o->layer, &error));
+}
+
+static const struct sub {
+    const char *name;
+    int (*run)(struct layer_options *o);
+    int names;
+    int options[5];
+} subs[] = {
+    {"diff", diff, 1, {OPT_LIVE, OPT_JSON, 0}},
+    {"commit", commit, 2, {OPT_LIVE, OPT_JSON, OPT_INTO, OPT_KEEP, 0}},
+    {"fork", fork_upper, 2, {OPT_LIVE, 0}},
+    {"reset", reset, 1, {0}},
+};
+
+static bool takes(const struct sub *sub, int c)
+{
+    for (size_t i = 0; sub->options[i]; i++)
+        if (sub->options[i] == c)
+            return true;
+    return c == OPT_RUN_DIR;
+}
+
+static int add_keep(struct layer_options *o, const char *list)
+{
+    while (*list) {
+        size_t n = strcspn(list, ","), i = 0;
+        while (i < 3 && (strlen(parts[i].name) != n || strncmp(parts[i].name, list, n) != 0))
+            i++;
+        if (i == 3)
+            return cli_usage("--keep %s: a list of setuid, file-caps, devices", list);
+        o->keep |= parts[i].part;
+        list += n + (list[n] == ',');
+    }
+    return CLI_OK;
+}
+
+static int handle(struct layer_options *o, int c)
+{
+    switch (c) {
+    case OPT_INTO:
+        o->into = true;
+        return CLI_OK;
+    case OPT_KEEP:
+        return add_keep(o, optarg);
+    case OPT_LIVE:
+        o->layer.live = true;
+        return CLI_OK;
+    case OPT_JSON:
+        o->json = true;
+        return CLI_OK;
+    default:
+        o->layer.run_dir = optarg;
+        return CLI_OK;
+    }
+}
+
+/* The last component is left as it is: it may not be there yet, and a link there is refused. */
+static char *absolute(const char *path)
+{
+    char cwd[PATH_MAX], *whole = NULL;
+    if (path[0] == '/')
+        return strdup(path);
+    if (getcwd(cwd, sizeof cwd) == NULL ||
+        asprintf(&whole, "%s/%s", strcmp(cwd, "/") == 0 ? "" : cwd, path) < 0)
+        return NULL;
+    return whole;
+}
+
+static int
+parse(struct layer_options *o, const struct sub *sub, int argc, char **argv, bool *ret_help)
+{
+    static const struct option options[] = {{"into", no_argument, NULL, OPT_INTO},
+                                            {"keep", required_argument, NULL, OPT_KEEP},
+                                            {"live", no_argument, NULL, OPT_LIVE},
+                                            {"json", no_argument, NULL, OPT_JSON},
+                                            {"run-dir", required_argument, NULL, OPT_RUN_DIR},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
+    int c, index = 0;
+    while ((c = getopt_long(argc, argv, ":h", options, &index)) != -1) {
+        if (c == 'h') {
+            *ret_help = true;
+            return CLI_OK;
+        }
+        if (c == '?' || c == ':')
+            return cli_bad_option(c, argv);
+        if (!takes(sub, c))
+            return cli_usage("--%s: not an option of %s", options[index].name, sub->name);
+        int code = handle(o, c);
+        if (code != CLI_OK)
+            return code;
+    }
+    if (argc - optind != sub->names)
+        return cli_usage("%s: name %s", sub->name,
+                         sub->names == 1 ? "one upper directory"
+                                         : "an upper directory and a target");
+    o->upper = absolute(argv[optind]);
+    o->target = sub->names > 1 ? absolute(argv[optind + 1]) : NULL;
+    o->layer.upper = o->upper;
+    o->layer.userdata = o;
+    if (o->upper == NULL || (sub->names > 1 && o->target == NULL)) {
+        cli_error("out of memory");
+        return CLI_FAILED;
+    }
+    return CLI_OK;
+}
+
+static int run(int argc, char **argv)
+{
+    struct layer_options o = {0};
+    bool help = argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
+    const struct sub *sub = NULL;
+    for (size_t i = 0; argc > 1 && i < sizeof subs / sizeof subs[0]; i++)
+        if (strcmp(subs[i].name, argv[1]) == 0)
+            sub = &subs[i];
+    if (help)
+        return cli_help(&verb_layer);
+    if (sub == NULL)
+        return cli_usage("%s: diff, commit, fork or reset", argc > 1 ? argv[1] : "nothing");
+    int code = parse(&o, sub, argc - 1, argv + 1, &help);
+    if (help)
+        code = cli_help(&verb_layer);
+    else if (code == CLI_OK)
+        code = sub->run(&o);
+    struct sbx_layer_entry *entries = o.entries.items;
+    for (size_t i = 0; i < o.entries.count; i++)
+        free((char *)(uintptr_t)entries[i].path);
+    free(o.entries.items);
+    free(o.upper);
+    free(o.target);
+    return code;
+}
