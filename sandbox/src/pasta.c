@@ -23,6 +23,7 @@
 #include <linux/rtnetlink.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -73,9 +74,9 @@ int sbxi_pasta_check(const sbx_plan *plan, struct sbx_error *error)
                           "sandbox %s: net: pasta: there is none in /usr/bin or /usr/local/bin; "
                           "have it installed (Debian: passt), or use another --net",
                           plan->name);
-    if (!(plan->isolate & SBX_NS_USER))
+    if (!(plan->isolate & SBX_NS_USER) && !plan->joined_user)
         return sbxi_error(error, EINVAL,
-                          "sandbox %s: net: pasta: it runs with the ids of the sandbox's own user "
+                          "sandbox %s: net: pasta: it runs with ids of the sandbox's user "
                           "namespace, and there is none; leave \"user\" in isolate",
                           plan->name);
     return check_tun(plan, error);
@@ -106,8 +107,20 @@ static const char *const environment[] = {"PATH=/usr/bin:/bin", NULL};
 struct child {
     const char *program;
     int leash, userns, netns, words;
-    bool become_root;
+    bool ours; /* the ids that we have may stay: the namespace has one, and it is ours */
+    uid_t uid; /* or else its root's, or these where it has none */
+    gid_t gid;
 };
+
+/* Root of the user namespace, or who the payload is; never who we are outside. */
+static bool become_insider(const struct child *child)
+{
+    if (syscall(SYS_setresgid, 0, 0, 0) == 0 && syscall(SYS_setresuid, 0, 0, 0) == 0)
+        return true;
+    return syscall(SYS_setresgid, child->gid, child->gid, child->gid) == 0 &&
+           prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0 &&
+           syscall(SYS_setresuid, child->uid, child->uid, child->uid) == 0;
+}
 
 /* Of a process that may have threads: nothing but system calls. */
 static _Noreturn void become_pasta(const struct child *child)
@@ -116,17 +129,18 @@ static _Noreturn void become_pasta(const struct child *child)
     char byte;
     if (read(child->leash, &byte, 1) != 1)
         _exit(1); /* who started us has gone */
+    for (int signo = 1; signo < NSIG;
+         signo++) /* it takes an ignored SIGPIPE for a failure of its own */
+        signal(signo, SIG_DFL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     setsid();
-    if (child->become_root)
+    if (!child->ours)
         (void)syscall(SYS_setgroups, 0, NULL);
-    bool entered = setns(child->userns, CLONE_NEWUSER) == 0 &&
-                   (!child->become_root ||
-                    (syscall(SYS_setresgid, 0, 0, 0) == 0 && syscall(SYS_setresuid, 0, 0, 0) == 0));
-    if (!entered || (!child->become_root && sbxi_raise_ambient() < 0) || chdir("/") < 0 ||
-        dup2(child->netns, 0) < 0 || dup2(child->words, 1) < 0 || dup2(child->words, 2) < 0 ||
-        close_range(3, ~0U, 0) < 0)
+    bool entered =
+        setns(child->userns, CLONE_NEWUSER) == 0 && (child->ours || become_insider(child));
+    if (!entered || sbxi_raise_ambient() < 0 || chdir("/") < 0 || dup2(child->netns, 0) < 0 ||
+        dup2(child->words, 1) < 0 || dup2(child->words, 2) < 0 || close_range(3, ~0U, 0) < 0)
         _exit(1);
     execve(child->program, (char *const *)(uintptr_t)arguments,
            (char *const *)(uintptr_t)environment);
@@ -219,7 +233,9 @@ int sbxi_pasta_start(sbx *s, const sbx_plan *plan, int userns, int netns, struct
                                 .userns = userns,
                                 .netns = netns,
                                 .words = words,
-                                .become_root = plan->range || plan->subids.count};
+                                .ours = !plan->own_ids,
+                                .uid = plan->uid,
+                                .gid = plan->gid};
     int r = words < 0 ? -errno : watch < 0 ? watch : child.program ? 0 : -ENOENT;
     if (r == 0)
         r = start(s, &child, go);

@@ -32,6 +32,17 @@ write_proc(pid_t pid, const char *file, const char *format, ...)
     return write(fd, text, (size_t)length) == length ? 0 : -errno;
 }
 
+static const char *advise(int err)
+{
+    const char *knob = sbxi_blocked_advice("/proc/sys", err);
+    /* Else its files' capabilities could be forged for the parent's root. */
+    if (!*knob && err == EPERM && geteuid() == 0)
+        return "; root's own id is mapped only for who has CAP_SETFCAP, which containers often "
+               "lack: "
+               "run it as another user, or with that capability";
+    return knob;
+}
+
 int sbxi_map_ids(const sbx_plan *plan, pid_t pid, uint32_t first, struct sbx_error *error)
 {
     const char *file = "uid_map";
@@ -53,6 +64,6 @@ int sbxi_map_ids(const sbx_plan *plan, pid_t pid, uint32_t first, struct sbx_err
     }
     if (r < 0)
         return sbxi_error(error, -r, "sandbox %s: user namespace: %s: %s%s", plan->name, file,
-                          strerror(-r), sbxi_blocked_advice("/proc/sys", -r));
+                          strerror(-r), advise(-r));
     return 0;
 }

@@ -165,7 +165,7 @@ EOF
 
 pastas()
 {
-    plain=$as as="$dir/bin/with-tun $as"
+    plain=$as as="$dir/bin/with-tun env --ignore-signal=PIPE $as" # as a broker does
     equal 'what the launcher reaches' 'hello 10.77.0.1/24' --net pasta -- \
         sh -c "/mnt/net-probe hello 10.78.0.1 7777; ip -br -4 addr show dev out | awk '{ print \$3 }'"
     equal 'not its loopback' 'connect: Connection refused' --net pasta -- /mnt/net-probe hello 127.0.0.1 7777
