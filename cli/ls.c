@@ -130,6 +130,7 @@ static const struct table_column sandbox_columns[] = {
     {"LAST END", "last_cause", false, true},
     {NULL, "last_value", true, false},
     {NULL, "cgroup", false, false},
+    {"STATUS", "status", false, true},
     {"WITHOUT", "degraded", false, true},
 };
 
@@ -166,6 +167,10 @@ static void add_sandbox(struct table *table, const Uds__Admin__SandboxRow *row)
     add_cause(table, row);
     table_uint(table, row->last_value);
     table_text(table, row->cgroup);
+    if (row->status[0] != '\0')
+        table_text(table, row->status);
+    else
+        table_none(table);
     table_list(table, row->degraded, row->n_degraded);
 }
 

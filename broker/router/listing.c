@@ -70,7 +70,10 @@ static void fill_sandbox(Uds__Admin__SandboxRow *row,
     const Uds__Supervisor__Sandbox *info = sandbox->info;
     uds__admin__sandbox_row__init(row);
     row->name = info->name;
-    row->state = text(sandbox_state_name(info->state));
+    row->state = text(sandbox_describe_state(info));
+    row->notify = info->notify;
+    row->ready = info->ready;
+    row->status = info->status;
     row->pid = info->pid;
     row->host_uid = info->host_uid;
     row->restarts = info->restarts;

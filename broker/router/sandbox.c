@@ -54,7 +54,7 @@ int sandbox_set(struct router *router,
         }
     }
     if (sandbox->info == NULL || sandbox->info->state != copy->state ||
-        sandbox->info->generation != copy->generation)
+        sandbox->info->generation != copy->generation || sandbox->info->ready != copy->ready)
         sandbox->changed_usec = router_now_usec();
     *ret_before = sandbox->info;
     sandbox->info = copy;
@@ -79,6 +79,8 @@ bool sandbox_may_come(const struct sandbox *sandbox, uint64_t now_usec)
     case UDS__SUPERVISOR__STATE__STOPPED:
         return true;
     case UDS__SUPERVISOR__STATE__RUNNING:
+        if (sandbox->info->notify && !sandbox->info->ready)
+            return true; /* it has said that it will say so, and its supervisor has its time */
         /* It runs but has not subscribed yet: give it the time that a program needs to get there. */
         return sandbox->ready_generation != sandbox->info->generation &&
                now_usec - sandbox->changed_usec < SERVE_GRACE_USEC;
@@ -199,6 +201,13 @@ struct fdpolicy_receiver sandbox_receiver(const struct router *router,
     identity_sandbox(&identity, info->id, info->generation, info->name);
     policy_fds(router->policy, &identity, &send, &receiver.mask);
     return receiver;
+}
+
+const char *sandbox_describe_state(const Uds__Supervisor__Sandbox *info)
+{
+    if (info->state != UDS__SUPERVISOR__STATE__RUNNING || !info->notify)
+        return sandbox_state_name(info->state);
+    return info->stopping ? "stopping" : info->ready ? "ready" : "starting";
 }
 
 const char *sandbox_state_name(Uds__Supervisor__State state)

@@ -47,6 +47,8 @@ sandbox_explain_end(const struct sandbox *sandbox, uint64_t *ret_value, char *bu
 /** sandbox_receiver() - what the fd policy must know of it, also before it has connected. */
 struct fdpolicy_receiver sandbox_receiver(const struct router *router,
                                           const struct sandbox *sandbox);
+/** sandbox_describe_state() - the same, as it tells by NOTIFY_SOCKET if it does. */
+const char *sandbox_describe_state(const Uds__Supervisor__Sandbox *info);
 const char *sandbox_state_name(Uds__Supervisor__State state);
 const char *sandbox_cause_name(Uds__Supervisor__Cause cause);
 

@@ -113,7 +113,8 @@ static void after_serve(struct sub *sub)
         peer->identity.is_sandbox ? sandbox_get(peer->router, peer->identity.sandbox_id) : NULL;
     if (sandbox != NULL && sandbox->ready_generation != peer->identity.generation) {
         sandbox->ready_generation = peer->identity.generation;
-        sysevent_ready(peer->router, sandbox);
+        if (!sandbox->info->notify) /* that one says so itself */
+            sysevent_ready(peer->router, sandbox);
     }
     call_retry_parked(peer->router);
 }

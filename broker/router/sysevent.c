@@ -82,6 +82,18 @@ static bool is_up(const Uds__Supervisor__Sandbox *info)
            info->state == UDS__SUPERVISOR__STATE__STARTING;
 }
 
+static void note_refused(struct router *router, const Uds__Supervisor__Sandbox *info)
+{
+    Uds__Admin__SandboxEvent event = UDS__ADMIN__SANDBOX_EVENT__INIT;
+    event.name = info->name;
+    event.event = text("refused");
+    event.generation = info->generation;
+    event.pid = info->pid;
+    event.value = info->refused;
+    event.detail = info->refusal;
+    note(router, "sandbox", info->name, &event);
+}
+
 void sysevent_changed(struct router *router,
                       const struct sandbox *sandbox,
                       const Uds__Supervisor__Sandbox *before)
@@ -100,6 +112,11 @@ void sysevent_changed(struct router *router,
     bool runs = info->state == UDS__SUPERVISOR__STATE__RUNNING;
     if (runs && (before == NULL || newer || before->state != info->state))
         note_sandbox(router, info, "started", "");
+    bool same = before != NULL && !newer;
+    if (info->ready && !(same && before->ready))
+        note_sandbox(router, info, "ready", info->status);
+    if (info->refused > (same ? before->refused : 0))
+        note_refused(router, info);
 }
 
 void sysevent_ready(struct router *router, const struct sandbox *sandbox)

@@ -27,6 +27,8 @@
 #include "clock.h"
 #include "launch.h"
 
+#define TELL_MS 50
+
 static void add_timer(struct event *event, int ms)
 {
     struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
@@ -68,7 +70,11 @@ int cell_make(struct cell *cell,
         snprintf(error->text, sizeof(error->text), "sandbox %s: out of memory", entry->name);
         return -ENOMEM;
     }
-    r = sockets_open(&cell->sockets, entry, env->cleaner, error);
+    r = entry->fdstore ? sbx_fdstore_new(&cell->fdstore, entry->fdstore) : 0;
+    if (r < 0)
+        snprintf(error->text, sizeof(error->text), "fdstore: %s", strerror(-r));
+    if (r == 0)
+        r = sockets_open(&cell->sockets, entry, env->cleaner, error);
     if (r == 0)
         r = place_make(&cell->place, instance, entry->name, env->cleaner, error);
     if (r < 0)
@@ -93,19 +99,43 @@ static void ended(struct cell *cell, const struct sbx_result *result)
         add_timer(cell->timer, wait_ms);
     else if (cell->member.state == MEMBER_FAILED)
         sockets_close(&cell->sockets); /* nobody will ever answer: say so to who connects */
+    if (wait_ms < 0)
+        sbx_fdstore_clear(cell->fdstore);
     cell->env->on_changed(cell, wait_ms, cell->env->arg);
+}
+
+/*
+ * What the payload tells goes on at most every TELL_MS, so that it costs us and the router little; what was refused and that
+ * it is ready, at once. Returns ms until there is more to tell, -1 = nothing.
+ */
+static int follow(struct cell *cell, bool at_once)
+{
+    struct sbx_notify now, before = cell->member.told;
+    uint64_t now_ms = clock_ms(CLOCK_MONOTONIC);
+
+    sbx_get_notify(cell->sbx, &now);
+    if (now.changes == before.changes)
+        return -1;
+    if (!at_once && now.ready == before.ready && now.refused == before.refused &&
+        now_ms - cell->told_ms < TELL_MS)
+        return TELL_MS;
+    member_told(&cell->member, &now);
+    cell->told_ms = now_ms;
+    cell->env->on_told(cell, &before, cell->env->arg);
+    return -1;
 }
 
 static void on_io(evutil_socket_t fd, short what, void *arg)
 {
     struct cell *cell = arg;
     struct sbx_result result = {0};
-    int r = sbx_process(cell->sbx, &result);
+    int r = sbx_process(cell->sbx, &result), more_ms = follow(cell, r != 0), wait_ms;
 
     (void)fd;
     (void)what;
     if (r == 0) {
-        add_timer(cell->io, sbx_get_timeout(cell->sbx));
+        wait_ms = sbx_get_timeout(cell->sbx);
+        add_timer(cell->io, more_ms >= 0 && (wait_ms < 0 || wait_ms > more_ms) ? more_ms : wait_ms);
         return;
     }
     if (r < 0) {
@@ -135,8 +165,19 @@ static int make_pairs(int link[2], int redial[2])
     return 0;
 }
 
+/* The sockets, then what its former life has stored. */
+static size_t gather_fds(struct cell *cell, struct sbx_named_fd *ret)
+{
+    size_t n = cell->sockets.n;
+
+    if (n > 0)
+        memcpy(ret, cell->sockets.fds, n * sizeof(*ret));
+    return n + (cell->fdstore ? sbx_fdstore_list(cell->fdstore, ret + n) : 0);
+}
+
 static int run(struct cell *cell, int link, int redial, struct sbx_error *error)
 {
+    struct sbx_named_fd fds[STACK_LISTEN_MAX + SBX_FDSTORE_MAX];
     const struct launch launch = {
         .stack = cell->env->stack,
         .entry = cell->member.entry,
@@ -144,8 +185,9 @@ static int run(struct cell *cell, int link, int redial, struct sbx_error *error)
         .doors = cell->env->doors,
         .link = link,
         .redial = redial,
-        .fds = cell->sockets.fds,
-        .nfds = cell->sockets.n,
+        .fds = fds,
+        .nfds = gather_fds(cell, fds),
+        .fdstore = cell->fdstore,
         .nofile = cell->env->nofile,
     };
     sbx_plan *plan = NULL;
@@ -279,6 +321,7 @@ void cell_clear(struct cell *cell)
     cell->io = cell->timer = NULL;
     close_fd(&cell->redial);
     cell->sbx = sbx_free(cell->sbx);
+    cell->fdstore = sbx_fdstore_free(cell->fdstore);
     sockets_close(&cell->sockets);
     place_clear(&cell->place);
 }

@@ -29,6 +29,8 @@ struct cell_env { /* the same for all cells; borrowed */
     struct rlimit nofile;
     /* member's state has changed; @wait_ms until the restart in BACKOFF, else -1. */
     void (*on_changed)(struct cell *cell, int wait_ms, void *arg);
+    /* member's told has changed; it was @before. */
+    void (*on_told)(struct cell *cell, const struct sbx_notify *before, void *arg);
     /* A connected socket whose other end the sandbox holds. Borrowed: @fd is closed after this. */
     void (*on_link)(struct cell *cell, int fd, void *arg);
     void *arg;
@@ -39,8 +41,10 @@ struct cell {
     struct member member;
     struct place place;
     struct sockets sockets;
-    sbx *sbx;   /* NULL = does not run */
-    int redial; /* our end while it runs, else -1 */
+    sbx_fdstore *fdstore; /* NULL = it stores nothing */
+    uint64_t told_ms;     /* when on_told was last called, monotonic */
+    sbx *sbx;             /* NULL = does not run */
+    int redial;           /* our end while it runs, else -1 */
     struct event *io, *timer;
 };
 

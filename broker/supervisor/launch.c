@@ -152,6 +152,10 @@ int launch_plan(sbx_plan **ret, const struct launch *launch, struct sbx_error *e
     }
     if (!entry->jail.n)
         spec.masks = launch->doors;
+    spec.notify = entry->notify;
+    spec.ready_ms = entry->ready_ms;
+    spec.watchdog_ms = entry->watchdog_ms;
+    spec.fdstore = launch->fdstore;
     spec.fds = launch->fds;
     spec.nfds = launch->nfds;
     if (launch->link >= 0) {

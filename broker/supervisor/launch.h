@@ -2,6 +2,7 @@
 #ifndef SUPERVISOR_LAUNCH_H
 #define SUPERVISOR_LAUNCH_H
 
+#include <sbx/notify.h>
 #include <sbx/sandbox.h>
 
 #include <sys/resource.h>
@@ -20,6 +21,7 @@ struct launch {
         redial; /* the sandbox's ends; -1 = none (--check). Borrowed until sbx_start() has returned */
     const struct sbx_named_fd *fds; /* of `listen:`, borrowed like those two */
     size_t nfds;
+    sbx_fdstore *fdstore; /* NULL = none */
     struct rlimit
         nofile; /* the limit that we were started with: ours is raised, the payload's is not */
 };

@@ -38,6 +38,20 @@ void member_starting(struct member *m)
     m->state = MEMBER_STARTING;
     m->generation++;
     m->report = (struct sbx_report){0};
+    m->told = (struct sbx_notify){0};
+}
+
+void member_told(struct member *m, const struct sbx_notify *told)
+{
+    m->told = *told;
+}
+
+bool member_is_awaited(const struct member *m)
+{
+    bool up =
+        m->state == MEMBER_STARTING || m->state == MEMBER_RUNNING || m->state == MEMBER_BACKOFF;
+
+    return m->entry->notify && up && !(m->state == MEMBER_RUNNING && m->told.ready);
 }
 
 void member_running(struct member *m,
@@ -273,4 +287,10 @@ void member_describe(const struct member *m,
     ret->value = m->value;
     ret->peak_bytes = m->peak_bytes;
     ret->detail = lend(m->detail);
+    ret->notify = m->entry->notify;
+    ret->ready = m->told.ready;
+    ret->stopping = m->told.stopping;
+    ret->status = lend(m->told.status);
+    ret->refused = m->told.refused;
+    ret->refusal = lend(m->told.why);
 }

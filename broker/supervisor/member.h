@@ -2,6 +2,7 @@
 #ifndef SUPERVISOR_MEMBER_H
 #define SUPERVISOR_MEMBER_H
 
+#include <sbx/notify.h>
 #include <sbx/sandbox.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -43,6 +44,7 @@ struct member {
     uint64_t value;           /* limit in bytes, signal, exit code */
     uint64_t peak_bytes;      /* of the last end */
     char detail[1100];        /* of the last end, one line */
+    struct sbx_notify told;   /* by the current generation */
     struct sbx_stats past;    /* of all generations that have ended: sums and peaks */
 };
 
@@ -55,6 +57,10 @@ void member_running(struct member *m,
                     const struct sbx_report *report,
                     uint64_t now_ms,
                     uint64_t now_unix_ms);
+/* RUNNING: it has told something. */
+void member_told(struct member *m, const struct sbx_notify *told);
+/* It was started, or will be, and has not said yet that it is ready. */
+bool member_is_awaited(const struct member *m);
 /*
  * STARTING or RUNNING → STOPPED, BACKOFF or FAILED, by the restart policy.
  * Returns ms to wait before the restart, or -1 when there is none.

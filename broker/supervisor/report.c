@@ -31,6 +31,26 @@ void report_started(const struct status *status, const struct member *m)
                report->cgroup[0] ? report->cgroup : "none", degraded[0] ? degraded : "nothing");
 }
 
+#define REFUSALS_MAX 10u /* a life: the payload chooses how many there are */
+
+void report_told(const struct status *status,
+                 const struct member *m,
+                 const struct sbx_notify *before)
+{
+    const struct sbx_notify *told = &m->told;
+
+    if (told->refused != before->refused && before->refused < REFUSALS_MAX)
+        status_say(status, m->entry->name, "refused",
+                   (const struct status_fact[]){
+                       {"refused", NULL, told->refused}, {"why", told->why, 0}, {0}},
+                   "notify: refused: %s%s", told->why,
+                   told->refused >= REFUSALS_MAX ? " (more are not shown)" : "");
+    if (told->ready && !before->ready)
+        status_say(status, m->entry->name, "ready",
+                   (const struct status_fact[]){{"status", told->status, 0}, {0}}, "ready%s%s",
+                   told->status[0] ? ": " : "", told->status);
+}
+
 static const char *cause_name(enum sbx_outcome outcome)
 {
     switch (outcome) {

@@ -7,6 +7,10 @@
 
 /* Status lines about one sandbox: it runs; it has ended (@wait_ms until the restart, -1 = none). */
 void report_started(const struct status *status, const struct member *member);
+/* What it has told since @before. */
+void report_told(const struct status *status,
+                 const struct member *m,
+                 const struct sbx_notify *before);
 void report_ended(const struct status *status, const struct member *member, int wait_ms);
 
 #endif

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <sbx/listen.h>
+#include <sbx/notify.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -133,6 +134,8 @@ static int read_listen(struct reader *r, const struct node *node, void *field, c
     (void)arg;
     if (node->kind != NODE_MAP)
         return schema_fail(r, node, "must be a map of names and addresses: {web: tcp:*:80}");
+    if (node->n > STACK_LISTEN_MAX)
+        return schema_fail(r, node, "more than %u sockets", STACK_LISTEN_MAX);
     listen->line = node->line;
     for (size_t i = 0; i < node->n; i++) {
         const char *name = node->keys[i]->text;
@@ -274,7 +277,7 @@ static const struct schema_words ns = WORDS(ns_words), degrade = WORDS(degrade_w
 
 static const struct schema_range one_to_u32 = {1, UINT32_MAX}, weight = {1, 10000},
                                  pids = {1, 4194304}, id = {0, UINT32_MAX - 1},
-                                 inner_id = {0, 65535};
+                                 inner_id = {0, 65535}, fdstore = {1, SBX_FDSTORE_MAX};
 
 #define FIELD(type, member, reader, arg)                    \
     {                                                       \
@@ -424,6 +427,10 @@ static const struct schema_field sandbox_fields[] = {
     FIELD(struct stack_sandbox, stdio, schema_read_choice, &stdio_kinds),
     FIELD(struct stack_sandbox, uid, schema_read_u32, &inner_id),
     {"timeout", read_duration, offsetof(struct stack_sandbox, timeout_ms), NULL, false},
+    FIELD(struct stack_sandbox, notify, schema_read_bool, NULL),
+    {"ready_timeout", read_duration, offsetof(struct stack_sandbox, ready_ms), NULL, false},
+    {"watchdog", read_duration, offsetof(struct stack_sandbox, watchdog_ms), NULL, false},
+    FIELD(struct stack_sandbox, fdstore, schema_read_u32, &fdstore),
 };
 static const struct schema_map sandbox_map = WORDS(sandbox_fields);
 
@@ -476,6 +483,9 @@ static int read_sandboxes(struct reader *r, const struct node *node, void *field
             sandbox->isolate |= SBX_NS_TIME;
         if (sandbox->net.kind == SBX_NET_HOST || sandbox->net.kind == SBX_NET_NETNS)
             sandbox->isolate &= ~(uint32_t)SBX_NS_NET;
+        sandbox->notify |= sandbox->ready_ms || sandbox->watchdog_ms || sandbox->fdstore;
+        if (sandbox->notify && !sandbox->ready_ms)
+            sandbox->ready_ms = STACK_READY_MS;
         schema_leave(r, mark);
     }
     return 0;

@@ -16,6 +16,8 @@
 
 #define STACK_SANDBOXES_MAX 256u
 #define STACK_RULES_MAX     1024u
+#define STACK_READY_MS      90000 /* for READY=1, where notify says nothing else; as systemd has it */
+#define STACK_LISTEN_MAX    24u   /* beside a full store of descriptors all can be passed */
 
 enum stack_restart {
     STACK_RESTART_NO = 0,
@@ -68,6 +70,9 @@ struct stack_sandbox {
     uint32_t degrade; /* enum sbx_degrade bits */
     uint32_t uid;     /* inside; UINT32_MAX = not given */
     int timeout_ms;   /* -1 = none */
+    bool notify;
+    int ready_ms, watchdog_ms; /* either, or @fdstore, asks for @notify too; 0 = not given */
+    uint32_t fdstore;          /* 0 = none */
 };
 
 static inline bool stack_has_layers(const struct stack_sandbox *entry)

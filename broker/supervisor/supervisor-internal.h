@@ -32,6 +32,7 @@ struct supervisor {
     const struct stack *stack;
     enum phase phase;
     bool announced;
+    bool settled; /* the router has answered to all that the start had to tell */
     struct status status;
     struct sbx_error *error; /* the caller's: why it failed */
     int result;
@@ -61,6 +62,10 @@ struct supervisor {
 int supervisor_start_router(struct supervisor *s, struct sbx_error *error);
 void supervisor_tell_changed(struct supervisor *s, const struct cell *cell);
 void supervisor_on_router_timer(int fd, short what, void *arg);
+
+/* supervisor-announce.c: if everything is up that is waited for; whatever is. */
+void supervisor_announce(struct supervisor *s);
+void supervisor_announce_now(struct supervisor *s);
 
 /* supervisor.c */
 void supervisor_add_timer(struct event *event, int ms);

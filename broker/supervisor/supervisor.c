@@ -20,6 +20,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <sbx/notify.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -35,7 +36,6 @@
 
 #include "check.h"
 #include "launch.h"
-#include "notify.h"
 #include "place.h"
 #include "policy.h"
 #include "report.h"
@@ -78,6 +78,16 @@ static void on_cell_changed(struct cell *cell, int wait_ms, void *arg)
         report_ended(&s->status, &cell->member, wait_ms);
     if (s->phase == PHASE_STOPPING)
         supervisor_stop(s);
+    supervisor_announce(s);
+}
+
+static void on_cell_told(struct cell *cell, const struct sbx_notify *before, void *arg)
+{
+    struct supervisor *s = arg;
+
+    supervisor_tell_changed(s, cell);
+    report_told(&s->status, &cell->member, before);
+    supervisor_announce(s);
 }
 
 static void on_cell_link(struct cell *cell, int fd, void *arg)
@@ -125,22 +135,6 @@ static int answer_start(uint32_t id, void *arg)
 
 /* ---- phases ---- */
 
-static void announce(struct supervisor *s)
-{
-    s->announced = true;
-    for (size_t i = 0; i < s->ndoors; i++)
-        status_say(&s->status, "broker", "listening",
-                   (const struct status_fact[]){{"address", s->doors[i].address, 0}, {0}},
-                   "listening on %s", s->doors[i].address);
-    status_say(&s->status, "broker", "ready", NULL, "ready");
-    notify_send("READY=1");
-    if (s->ready_fd >= 0) {
-        (void)!write(s->ready_fd, "\n", 1);
-        close(s->ready_fd);
-        s->ready_fd = -1;
-    }
-}
-
 /*
  * Every call is answered. The first time that is the moment to start the sandboxes, the second time
  * all is up.
@@ -152,8 +146,9 @@ void supervisor_on_settled(void *arg)
     if (s->phase == PHASE_ROUTER) {
         s->phase = PHASE_STARTING;
         event_active(s->start_cells, EV_TIMEOUT, 1); /* starting takes milliseconds: not in here */
-    } else if (s->phase == PHASE_UP && !s->announced) {
-        announce(s);
+    } else if (s->phase == PHASE_UP) {
+        s->settled = true;
+        supervisor_announce(s);
     }
 }
 
@@ -178,7 +173,8 @@ static void on_start_cells(evutil_socket_t fd, short what, void *arg)
     }
     s->phase = PHASE_UP;
     if (s->ncells == 0)
-        announce(s); /* nothing more was said to the router, so no answer will come */
+        supervisor_announce_now(
+            s); /* nothing more was said to the router, so no answer will come */
 }
 
 /* Bring the end a step nearer; called whenever something has ended while stopping. */
@@ -186,7 +182,7 @@ void supervisor_stop(struct supervisor *s)
 {
     if (s->phase != PHASE_STOPPING) {
         s->phase = PHASE_STOPPING;
-        notify_send("STOPPING=1");
+        (void)sbx_notify_send("STOPPING=1");
         event_del(s->router_timer);
         for (size_t i = 0; i < s->ncells; i++)
             cell_stop(&s->cells[i], STOP_GRACE_MS);
@@ -376,6 +372,7 @@ static int make_cells(struct supervisor *s)
                                .doors = (const char *const *)s->door_paths,
                                .nofile = s->nofile,
                                .on_changed = on_cell_changed,
+                               .on_told = on_cell_told,
                                .on_link = on_cell_link,
                                .arg = s};
     if (s->stack->nsandboxes == 0)

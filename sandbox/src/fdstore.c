@@ -38,10 +38,15 @@ int sbx_fdstore_new(sbx_fdstore **ret, unsigned max)
     return 0;
 }
 
+void sbx_fdstore_clear(sbx_fdstore *store)
+{
+    while (store && store->n > 0)
+        uds_fd_close(store->v[--store->n].fd);
+}
+
 sbx_fdstore *sbx_fdstore_free(sbx_fdstore *store)
 {
-    for (unsigned i = 0; store && i < store->n; i++)
-        uds_fd_close(store->v[i].fd);
+    sbx_fdstore_clear(store);
     free(store);
     return NULL;
 }

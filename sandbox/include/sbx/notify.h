@@ -46,6 +46,8 @@ typedef struct sbx_fdstore sbx_fdstore;
 int sbx_fdstore_new(sbx_fdstore **ret, unsigned max);
 /* Closes all that is in it. NULL is fine. Returns NULL. Blocking: as uds_fd_close(). */
 sbx_fdstore *sbx_fdstore_free(sbx_fdstore *store);
+/* Closes all that is in it, and it goes on. NULL is fine. */
+void sbx_fdstore_clear(sbx_fdstore *store);
 /*
  * What is in it, oldest first, written to @ret (SBX_FDSTORE_MAX entries at most fit). Returns how many.
  * Ownership: names and descriptors stay the store's, valid until it changes: in sbx_process() of its sandbox, or the next list.
