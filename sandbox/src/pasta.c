@@ -147,15 +147,19 @@ static _Noreturn void become_pasta(const struct child *child)
     _exit(1);
 }
 
-/* Does @message say of a default route? pasta adds it when addresses are there and the card is up. */
-static bool is_default_route(const void *bytes, size_t length)
+/* Do these messages tell of a default route? pasta adds it when addresses are there and the card is up. */
+static bool is_default_route(const char *bytes, size_t length)
 {
-    const struct nlmsghdr *header = bytes;
-    for (; NLMSG_OK(header, length); header = NLMSG_NEXT(header, length)) {
-        const struct rtmsg *route = NLMSG_DATA(header);
-        if (header->nlmsg_type == RTM_NEWROUTE &&
-            header->nlmsg_len >= NLMSG_LENGTH(sizeof *route) && route->rtm_dst_len == 0 &&
-            route->rtm_type == RTN_UNICAST)
+    struct nlmsghdr header;
+    struct rtmsg route;
+    for (size_t at = 0; at + NLMSG_SPACE(sizeof route) <= length;
+         at += NLMSG_ALIGN(header.nlmsg_len)) {
+        memcpy(&header, bytes + at, sizeof header);
+        memcpy(&route, bytes + at + NLMSG_HDRLEN, sizeof route);
+        if (header.nlmsg_len < NLMSG_LENGTH(sizeof route) || header.nlmsg_len > length - at)
+            return false;
+        if (header.nlmsg_type == RTM_NEWROUTE && route.rtm_dst_len == 0 &&
+            route.rtm_type == RTN_UNICAST)
             return true;
     }
     return false;
@@ -179,7 +183,7 @@ await_ready(const sbx *s, const sbx_plan *plan, int watch, int words, struct sbx
 {
     uint64_t until = sbxi_now_ms() + READY_MS;
     for (;;) {
-        _Alignas(struct nlmsghdr) char bytes[4096];
+        char bytes[4096];
         char text[256];
         struct pollfd fds[] = {{.fd = watch, .events = POLLIN},
                                {.fd = s->network.pasta_fd, .events = POLLIN}};

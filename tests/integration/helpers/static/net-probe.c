@@ -81,7 +81,7 @@ static int dial(const char *address, unsigned short port)
 {
     struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
     struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(port)};
-    const struct timeval patience = {.tv_usec = 400000};
+    const struct timeval patience = {.tv_usec = 200000};
     int is_six = strchr(address, ':') != NULL;
     int fd = socket(is_six ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     inet_pton(AF_INET6, address, &six.sin6_addr);
