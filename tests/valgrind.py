@@ -21,6 +21,8 @@ PARTS = ("libuds", "router", "supervisor", "sandbox", "cli", "bench", "thumbnail
 # Not its warnings about ioctls that are newer than it is.
 ERRORS = re.compile(r"(Invalid|Conditional jump|Use of uninit|Syscall param|Mismatched|Source and dest|Argument '|"
                     r"Process terminating with default action of signal (4|7|8|11) )")
+# memmove(3) with a check is the same code as memcpy(3) with one, and valgrind takes one for the other.
+NOT_AN_ERROR = re.compile(r"Source and destination overlap in memcpy_chk.*\n *at .*\n *by .*: memmove ")
 LOST = re.compile(r"[\d,() a-z]*bytes in [\d,]+ blocks are (definitely|possibly) lost|Open .*(descriptor|socket)")
 # Sees a signal end close(2), for which valgrind holds signals back: it would wait for 200 s and then fail.
 NOT_THIS = "!(fd_close/waits_no_longer_than_the_limit*)"
@@ -33,7 +35,7 @@ def judge(log, failed):
     """The blocks of one process's log that are complaints. @failed: tests, as their functions are called."""
     text = re.sub(r"^==\d+== ?", "", log.read_text(errors="replace"), flags=re.M)
     blocks = [block.strip() for block in re.split(r"\n\s*\n", text)]
-    found = [block for block in blocks if ERRORS.match(block)]
+    found = [block for block in blocks if ERRORS.match(block) and not NOT_AN_ERROR.match(block)]
     # A copy by fork(2) has all that the process had which it was copied from, that one's log among it, and ends by _exit(2).
     copied = any(pid != log.name for pid in re.findall(rf"^Open .*: {log.parent}/(\d+)$", text, re.M))
     if not copied and "Process terminating" not in text:
@@ -46,13 +48,15 @@ def judge(log, failed):
 
 def run(name, end, command):
     """@end is in the output of what has come to its end."""
+    # libjpeg's vector code reads more than it has, and what comes of it looks like never written.
+    env = os.environ | {"JSIMD_FORCENONE": "1"}
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as logs:
         os.chmod(logs, 0o1777) # some become other users
         done = subprocess.run(
             ["timeout", "-k", "5", str(DEADLINE_S), "valgrind", "--trace-children=yes", "--vgdb=no", "--leak-check=full", "--show-leak-kinds=definite,possible",
              "--track-fds=yes", "--fullpath-after=", "--num-callers=40", f"--log-file={logs}/%p", *command],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+            env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
         failed = {m[1] + "_" + m[2] + "_impl" for m in re.finditer(r"^\[(?:FAIL|SKIP|----)\] (\w+)::(\w+)", done.stdout, re.M)}
         processes = list(pathlib.Path(logs).iterdir())
         found = [block for log in processes for block in judge(log, failed)]

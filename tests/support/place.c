@@ -50,12 +50,13 @@ race(const struct uds_addr *addr, int (*take)(const struct uds_addr *addr), int 
 {
     char c;
     int r;
+    pid_t won;
 
     if (read(go, &c, 1) != 0)
         _exit(3);
     r = take(addr);
-    c = r == 0 ? 'w' : r == -EADDRINUSE ? 'l' : '?';
-    if (write(told, &c, 1) == 1 && r == 0)
+    won = r == 0 ? getpid() : r == -EADDRINUSE ? 0 : -1;
+    if (write(told, &won, sizeof(won)) == sizeof(won) && r == 0)
         (void)pause();
     _exit(0);
 }
@@ -64,8 +65,8 @@ void place_race(const struct place *place,
                 int (*take)(const struct uds_addr *addr),
                 void (*check)(const struct uds_addr *addr))
 {
-    int go[2], told[2], winners = 0;
-    pid_t pids[RACERS];
+    int go[2], told[2];
+    pid_t pids[RACERS], winner = 0;
 
     cr_assert_eq(pipe2(go, O_CLOEXEC), 0);
     cr_assert_eq(pipe2(told, O_CLOEXEC), 0);
@@ -81,18 +82,18 @@ void place_race(const struct place *place,
     close(go[1]);
     close(told[1]);
     for (int i = 0; i < RACERS; i++) {
-        char c = 0;
+        pid_t won = -1;
 
-        cr_assert_eq(read(told[0], &c, 1), 1);
-        cr_expect(c == 'w' || c == 'l', "%c", c);
-        winners += c == 'w';
+        cr_assert_eq(read(told[0], &won, sizeof(won)), sizeof(won));
+        cr_expect_neq(won, -1, "neither won nor -EADDRINUSE");
+        cr_expect(won <= 0 || winner == 0, "two have won");
+        winner = won > 0 ? won : winner;
     }
-    cr_expect_eq(winners, 1);
+    cr_assert_gt(winner, 0, "nobody has won");
     check(&place->addr);
     close(told[0]);
-    for (int i = 0; i < RACERS; i++) {
-        (void)kill(pids[i], SIGKILL);
+    (void)kill(winner, SIGKILL);
+    for (int i = 0; i < RACERS; i++)
         (void)waitpid(pids[i], NULL, 0);
-    }
     unlink(place->path);
 }

@@ -172,7 +172,7 @@ Test(image_decode, calls_a_failed_allocation_the_rlimit_that_it_is)
     low.rlim_cur = 64u << 20;
     for (size_t i = 0; i < sizeof(bombs) / sizeof(bombs[0]); i++) {
         struct file file = load(bombs[i]);
-        struct image_error error;
+        struct image_error error = {0};
         struct image_info info;
         struct thumb thumb;
         int fd = as_fd(file.bytes, file.len), r;
