@@ -17,8 +17,12 @@
 #define LARGE_WARM_NS UINT64_C(300000000)
 #define LARGE_RUN_NS  UINT64_C(150000000)
 
-#define BY_ARENA      .rounds = ARENA_ROUNDS, .run_ns = ARENA_RUN_NS, .warm_ns = ARENA_WARM_NS
-#define BY_LARGE      .rounds = LARGE_ROUNDS, .run_ns = LARGE_RUN_NS, .warm_ns = LARGE_WARM_NS
+/* A start takes milliseconds: a few dozen of them in a run. */
+#define START_ROUNDS 12
+#define START_RUN_NS UINT64_C(120000000)
+
+#define BY_ARENA     .rounds = ARENA_ROUNDS, .run_ns = ARENA_RUN_NS, .warm_ns = ARENA_WARM_NS
+#define BY_LARGE     .rounds = LARGE_ROUNDS, .run_ns = LARGE_RUN_NS, .warm_ns = LARGE_WARM_NS
 
 #define BOTH_PLACES                          \
     {                                        \
@@ -43,6 +47,14 @@
     {                                                                                            \
         .what = "choice of path / fastest path", .workload = "rtt", .ours = "libuds",            \
         .size = (bytes), .batch = 1, .cpus = BOTH_PLACES, .must = 1.15, .aim = 1.05, __VA_ARGS__ \
+    }
+
+/* From the start of /bin/true to where it has ended and nothing of it is left. */
+#define START(text, one, other, least, goal, ...)                                             \
+    {                                                                                         \
+        .what = (text), .workload = "start", .ours = (one), .theirs = (other), .size = 1,     \
+        .batch = 1, .cpus = UNPINNED, .must = (least), .aim = (goal), .rounds = START_ROUNDS, \
+        .run_ns = START_RUN_NS, __VA_ARGS__                                                   \
     }
 
 const struct bar bars[] = {
@@ -119,6 +131,11 @@ const struct bar bars[] = {
     CHOICE(256 << 10, ALL_PATHS, BY_ARENA),
     CHOICE(1 << 20, ALL_PATHS, BY_ARENA),
     CHOICE(4 << 20, ALL_PATHS, BY_LARGE),
+    START("start, no cgroup, no net / clone3 and exec", "sandbox-bare", "exec", 3, 2.2),
+    START("start, no cgroup / clone3 and exec", "sandbox-net", "exec", 4, 3),
+    START("start, all isolation / clone3 and exec", "sandbox", "exec", 5.5, 4),
+    START("bwrap --unshare-all / uds run", "bwrap", "uds-run", 1.6, 2.5, .at_least = true),
+    START("runc / uds run, both with limits", "runc", "uds-run-limits", 8, 15, .at_least = true),
 };
 const size_t bars_count = sizeof(bars) / sizeof(bars[0]);
 

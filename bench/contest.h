@@ -14,7 +14,7 @@
  * a contender's figure is divided by the reference's. What slows the machine down for a while slows both, so the ratio
  * stands where the figures do not. The result is the median of the ratios and how far it can be trusted.
  */
-#define CONTENDERS_MAX 16
+#define CONTENDERS_MAX 32
 #define LIMITS_MAX     2
 
 struct contender {

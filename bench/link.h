@@ -47,6 +47,7 @@ enum medium_trait {
     MEDIUM_OWNS_ITS_LOOP =
         1u << 3, /* drive() and serve() instead of send() and receive(): rtt and oneway only */
     MEDIUM_ROUND_TRIPS_ONLY = 1u << 4,
+    MEDIUM_STARTS = 1u << 5, /* carries nothing: drive() starts programs and waits for their end */
 };
 
 /* Every call returns >= 0, or -errno with link->failed saying of what. */

@@ -14,15 +14,22 @@
 static bool show_progress, on_terminal;
 static size_t contest_number, contest_total;
 
+static const char *size_of(const struct contest *contest)
+{
+    static char text[32];
+
+    (void)snprintf(text, sizeof(text), ", %zu bytes", contest->size);
+    return contest->workload->starts ? "" : text;
+}
+
 /* A line that is overwritten on a terminal; in a log, one for each contest. */
 static void progress(const struct contest *contest, unsigned round)
 {
     if (!show_progress || (!on_terminal && round > 0))
         return;
-    (void)fprintf(stderr, "%s[%zu/%zu] %s %zu bytes %s: pair %u of %u%s",
-                  on_terminal ? "\r\033[K" : "", contest_number, contest_total,
-                  contest->workload->name, contest->size, cpus_name(contest->cpus), round + 1,
-                  contest->rounds, on_terminal ? "" : "\n");
+    (void)fprintf(stderr, "%s[%zu/%zu] %s%s, %s: pair %u of %u%s", on_terminal ? "\r\033[K" : "",
+                  contest_number, contest_total, contest->workload->name, size_of(contest),
+                  cpus_name(contest->cpus), round + 1, contest->rounds, on_terminal ? "" : "\n");
 }
 
 static void end_progress(void)
@@ -42,8 +49,8 @@ static int run_all(struct plan *plan)
         if (r == 0)
             continue;
         end_progress();
-        (void)fprintf(stderr, "uds-bench: %s, %zu bytes, %s: %s\n", contest->workload->name,
-                      contest->size, cpus_name(contest->cpus), error);
+        (void)fprintf(stderr, "uds-bench: %s%s, %s: %s\n", contest->workload->name,
+                      size_of(contest), cpus_name(contest->cpus), error);
         return r;
     }
     end_progress();

@@ -10,8 +10,9 @@
 
 #define BATCH_BYTES \
     ((size_t)256 << 10) /* a batch of large messages is smaller: it is the bytes that count then */
-#define ROUNDS 15
-#define RUN_NS UINT64_C(20000000)
+#define ROUNDS       15
+#define RUN_NS       UINT64_C(20000000)
+#define START_RUN_NS UINT64_C(120000000) /* some tens of milliseconds each */
 
 struct contest *
 plan_add(struct plan *plan, const struct workload *workload, enum cpus cpus, size_t size)
@@ -71,7 +72,7 @@ static int add_cell(struct plan *plan,
     if (!contest)
         return -ENOMEM;
     contest->rounds = options->rounds ? options->rounds : ROUNDS;
-    contest->run_ns = options->run_ns ? options->run_ns : RUN_NS;
+    contest->run_ns = options->run_ns ? options->run_ns : workload->starts ? START_RUN_NS : RUN_NS;
     if (count == 0)
         (void)options_parse_media(workload->media, list, CONTENDERS_MAX, &count, &unknown);
     for (size_t i = 0; i < count; i++) {

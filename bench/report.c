@@ -52,6 +52,12 @@ static const char *format_size(size_t size, char *buf)
     return buf;
 }
 
+/* Programs that are started have none. */
+static const char *format_size_of(const struct contest *contest, char *buf)
+{
+    return contest->workload->starts ? strcpy(buf, "-") : format_size(contest->size, buf);
+}
+
 static const char *format_interval(const struct interval *interval, char *buf)
 {
     double median = interval->median;
@@ -166,7 +172,7 @@ static void add_contest(struct table *table, const struct contest *contest)
         if (c->left_out[0])
             continue;
         table_row(table);
-        table_text(table, first ? format_size(contest->size, cell) : "");
+        table_text(table, first ? format_size_of(contest, cell) : "");
         table_text(table, first ? cpus_name(contest->cpus) : "");
         if (contest->workload->one_way)
             add_oneway(table, contest, c);
@@ -202,7 +208,7 @@ static void print_left_out(const struct plan *plan, const struct workload *workl
             const struct contender *c = &contest->contenders[k];
 
             if (c->left_out[0] && !said_before(plan, i, c))
-                (void)fprintf(out, "left out, %s %s: %s: %s\n", format_size(contest->size, size),
+                (void)fprintf(out, "left out, %s %s: %s: %s\n", format_size_of(contest, size),
                               cpus_name(contest->cpus), c->medium->name, c->left_out);
         }
     }
@@ -265,7 +271,7 @@ static void add_answer(struct table *table, const struct contest *contest)
     table_text(table, !contest->workload->one_way ? contest->workload->name
                       : plan_is_batched(contest)  ? "one way, in batches"
                                                   : "one way, one by one");
-    table_text(table, format_size(contest->size, cell));
+    table_text(table, format_size_of(contest, cell));
     table_text(table, cpus_name(contest->cpus));
     (void)snprintf(cell, sizeof(cell), "%s %.2f×", uds_wins ? "UDS" : "TCP", times);
     table_text(table, uds_wins || tcp_wins ? cell : "even");
@@ -310,7 +316,7 @@ static void add_bar(struct table *table, const struct bar *bar, const struct con
 
     table_row(table);
     table_text(table, bar->what);
-    table_text(table, format_size(contest->size, cell));
+    table_text(table, format_size_of(contest, cell));
     table_text(table, cpus_name(contest->cpus));
     if (verdict == BAR_NOT_RUN)
         table_text(table, "-");

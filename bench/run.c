@@ -24,15 +24,16 @@
 
 #include "clock.h"
 
-#define PATIENCE_MS  10000 /* beyond the run's own time */
-#define WARM_MIN_NS  UINT64_C(1000000)
-#define GRACE_NS     UINT64_C(200000000) /* for the second side to end when the first has failed */
-#define VERIFY_COUNT 64                  /* messages of a verifying pass … */
-#define VERIFY_BYTES (4u << 20)          /* … or as many as these bytes hold */
-#define BLOCK_BYTES  (1u << 20)          /* one way: a sample is a block of so many bytes … */
-#define BLOCK_MAX    256                 /* … and of at most so many messages */
-#define SMALL_BODY   4096 /* a round trip with more is long beside the cost of the clock */
-#define CHILD_FAILED 1
+#define PATIENCE_MS   10000 /* beyond the run's own time */
+#define WARM_MIN_NS   UINT64_C(1000000)
+#define GRACE_NS      UINT64_C(200000000) /* for the second side to end when the first has failed */
+#define VERIFY_COUNT  64                  /* messages of a verifying pass … */
+#define VERIFY_BYTES  (4u << 20)          /* … or as many as these bytes hold */
+#define VERIFY_STARTS 2
+#define BLOCK_BYTES   (1u << 20) /* one way: a sample is a block of so many bytes … */
+#define BLOCK_MAX     256        /* … and of at most so many messages */
+#define SMALL_BODY    4096       /* a round trip with more is long beside the cost of the clock */
+#define CHILD_FAILED  1
 
 struct side_report {
     struct run_usage usage;
@@ -98,6 +99,8 @@ static int drive(const struct run_spec *spec, struct link *link, struct shared *
     };
     int r;
 
+    if (spec->workload->starts)
+        count = VERIFY_STARTS;
     if (spec->verify) {
         meter.block = 1;
         meter.limit = count < 2 ? 2 : count > VERIFY_COUNT ? VERIFY_COUNT : count;
@@ -154,7 +157,7 @@ be_side(const struct run_spec *spec, struct link *link, struct shared *shared, e
         r = link_fail(link, -EBADMSG, "a byte that arrived is not the one that was sent");
     report->failed_with = r;
     if (r < 0)
-        (void)snprintf(report->error, sizeof(report->error), "%s: %s",
+        (void)snprintf(report->error, sizeof(report->error), r == -ENODEV ? "%s" : "%s: %s",
                        link->failed ? link->failed : "it", strerror(-r));
     spec->medium->close(link);
     body_source_deinit(&link->out);
@@ -188,8 +191,8 @@ static bool is_consequence(const struct shared *shared, int side, const int stat
            (WIFEXITED(statuses[side]) && (error == -EPIPE || error == -ECONNRESET));
 }
 
-/* Names the side that is to blame. */
-static void say_who_failed(const struct shared *shared, const int statuses[2], char *error)
+/* Names the side that is to blame. -ENODEV: it cannot do this here, and said so; -EPIPE: something is wrong. */
+static int say_who_failed(const struct shared *shared, const int statuses[2], char *error)
 {
     int side = is_consequence(shared, SIDE_DRIVER, statuses) && statuses[SIDE_PEER] != 0
                    ? SIDE_PEER
@@ -199,9 +202,12 @@ static void say_who_failed(const struct shared *shared, const int statuses[2], c
     if (WIFSIGNALED(status))
         (void)snprintf(error, RUN_ERROR_MAX, "the %s was killed by signal %d (%s)",
                        side_names[side], WTERMSIG(status), strsignal(WTERMSIG(status)));
+    else if (shared->sides[side].failed_with == -ENODEV)
+        (void)snprintf(error, RUN_ERROR_MAX, "%s", shared->sides[side].error);
     else
         (void)snprintf(error, RUN_ERROR_MAX, "the %s failed: %.200s", side_names[side],
                        shared->sides[side].error);
+    return WIFEXITED(status) && shared->sides[side].failed_with == -ENODEV ? -ENODEV : -EPIPE;
 }
 
 static void kill_all(const pid_t pids[2])
@@ -264,10 +270,10 @@ static int await(struct shared *shared, pid_t pids[2], uint64_t deadline, char *
     if (late)
         (void)snprintf(error, RUN_ERROR_MAX, "no end in sight");
     else if (statuses[0] != 0 || statuses[1] != 0)
-        say_who_failed(shared, statuses, error);
+        return say_who_failed(shared, statuses, error);
     else
         return 0;
-    return late ? -ETIMEDOUT : -EPIPE;
+    return -ETIMEDOUT;
 }
 
 static int

@@ -42,6 +42,15 @@ const struct workload workloads[] = {
         .drive = roundtrip_drive,
         .serve = roundtrip_serve,
     },
+    {
+        .name = "start",
+        .summary = "a program starts, in a sandbox, ends, and all that was made for it is gone",
+        .starts = true,
+        .sizes = "1",
+        .media = "exec,sandbox-bare,sandbox-net,sandbox,uds-run,bwrap,uds-run-limits,runc",
+        .drive = roundtrip_drive,
+        .serve = roundtrip_serve,
+    },
 };
 const size_t workload_count = sizeof(workloads) / sizeof(workloads[0]);
 
@@ -57,6 +66,8 @@ const char *workload_refuses(const struct workload *workload, const struct mediu
 {
     if (medium->absent)
         return medium->absent;
+    if (workload->starts != ((medium->traits & MEDIUM_STARTS) != 0))
+        return workload->starts ? "starts no program" : "carries no messages";
     if (workload->with_fd && !(medium->traits & MEDIUM_CARRIES_FDS))
         return "carries no descriptors";
     if (medium->traits & MEDIUM_ROUND_TRIPS_ONLY && workload->one_way)

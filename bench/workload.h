@@ -15,6 +15,7 @@ struct workload {
     const char *summary;
     bool one_way; /* judged by messages a second; otherwise by the time of a round trip */
     bool with_fd;
+    bool starts;       /* no messages: programs are started, and each is gone again */
     bool usual;        /* part of the comparison that no command chooses */
     size_t reply_size; /* bytes of each reply; 0: as large as the request */
     const char *sizes; /* when none are asked for, as --size takes them */
