@@ -65,20 +65,23 @@ static int wait_for_end(struct attending *a, int signals, struct sbx_result *ret
     const struct attended *attended = a->attended;
     struct signalfd_siginfo info;
     for (;;) {
-        struct pollfd fds[2 + TERMINAL_FDS] = {{.fd = attended->fd, .events = POLLIN},
-                                               {.fd = signals, .events = POLLIN}};
+        struct pollfd fds[3 + TERMINAL_FDS] = {{.fd = attended->fd, .events = POLLIN},
+                                               {.fd = signals, .events = POLLIN},
+                                               {.fd = attended->more, .events = POLLIN}};
         int r = attended->process(attended->thing, ret);
         if (r != 0)
             return r;
-        terminal_want(&a->terminal, fds + 2);
-        if (poll(fds, 2 + TERMINAL_FDS, attended->timeout(attended->thing)) < 0) {
+        terminal_want(&a->terminal, fds + 3);
+        if (poll(fds, 3 + TERMINAL_FDS, attended->timeout(attended->thing)) < 0) {
             if (errno != EINTR)
                 return -errno;
             continue;
         }
+        if (fds[2].revents)
+            attended->on_more(attended->arg);
         while (read(signals, &info, sizeof info) == (ssize_t)sizeof info)
             take_signal(a, (int)info.ssi_signo);
-        if (terminal_pass_on(&a->terminal, fds + 2) == TERMINAL_ESCAPED)
+        if (terminal_pass_on(&a->terminal, fds + 3) == TERMINAL_ESCAPED)
             (void)attended->kill(attended->thing);
     }
 }

@@ -20,6 +20,9 @@ struct attended {
     int (*signal)(void *thing, int signo);
     int (*kill)(void *thing);
     int terminal; /* the other end of its terminal, -1 = none; ours */
+    int more;     /* something else to poll for POLLIN, then @on_more; -1 = nothing */
+    void (*on_more)(void *arg);
+    void *arg;
 };
 
 /* Blocks the signals: before the start, so that none is lost. The descriptor, or -errno. */

@@ -6,6 +6,7 @@
 #include "run.h"
 
 #include <errno.h>
+#include <sbx/exec.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -136,6 +137,11 @@ static int run_signal(void *thing, int signo)
 {
     const struct running *running = thing;
     return sbx_signal(running->s, signo);
+}
+
+static void run_admin(void *arg)
+{
+    sbx_admin_process(arg);
 }
 
 static int run_kill(void *thing)
@@ -303,7 +309,7 @@ static void say_omissions(const struct run_options *o, const struct sbx_report *
         cli_error("%s: started without stats; it has no cgroup to count in", o->spec.name);
 }
 
-static int supervise(const struct run_options *o, sbx *s, int signals)
+static int supervise(const struct run_options *o, sbx *s, sbx_admin *admin, int signals)
 {
     struct sbx_report report;
     struct sbx_result result;
@@ -320,7 +326,10 @@ static int supervise(const struct run_options *o, sbx *s, int signals)
                                       .process = run_process,
                                       .signal = run_signal,
                                       .kill = run_kill,
-                                      .terminal = sbx_take_terminal(s)};
+                                      .terminal = sbx_take_terminal(s),
+                                      .more = admin ? sbx_admin_get_fd(admin) : -1,
+                                      .on_more = run_admin,
+                                      .arg = admin};
     int r = attend(&attended, signals, &result, &asked);
     if (r < 0) {
         cli_error("%s: cannot wait for it: %s", o->spec.name, strerror(-r));
@@ -332,6 +341,20 @@ static int supervise(const struct run_options *o, sbx *s, int signals)
     else if (o->stats && result.stats.known)
         cli_print_stats(&result.stats, stderr);
     return code;
+}
+
+/* Not worth an end: without it `uds exec` does not find it. */
+static sbx_admin *open_admin(const struct run_options *o, sbx *s, sbx_cleaner *cleaner)
+{
+    struct sbx_error error = {0};
+    sbx_admin *admin;
+    int r = sbx_admin_new(&admin, cleaner, &error);
+    if (r < 0) {
+        cli_error("%s: %s; it runs, but uds exec will not find it", o->spec.name, error.text);
+        return NULL;
+    }
+    sbx_admin_add(admin, s);
+    return admin;
 }
 
 static int act(const struct run_options *o, const sbx_plan *plan)
@@ -352,8 +375,10 @@ static int act(const struct run_options *o, const sbx_plan *plan)
         if (r < 0) {
             code = refuse_start(o, &error, r);
         } else {
-            code = supervise(o, s, signals);
+            sbx_admin *admin = open_admin(o, s, cleaner);
+            code = supervise(o, s, admin, signals);
             (void)sbx_free(s);
+            (void)sbx_admin_free(admin);
         }
         run_listen_close(o);
         (void)sbx_cleaner_free(cleaner);

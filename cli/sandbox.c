@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* `uds sandbox gc`: removes what was left when a launcher and its cleaner were both killed. */
+/* `uds sandbox ls`: what runs. `uds sandbox gc`: removes what was left when a launcher and its cleaner were both killed. */
+#include "sandbox.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <sbx/sandbox.h>
@@ -14,35 +16,36 @@ static int run(int argc, char **argv);
 
 const struct verb verb_sandbox = {
     .name = "sandbox",
-    .summary = "remove what killed launchers left behind",
-    .help = "usage: uds sandbox gc [--run-dir DIR] [--json]\n"
-            "\n"
-            "Each launcher (uds run, uds up, uds-broker) has a cleaner that removes its cgroups,\n"
-            "processes, sockets and id ranges when it dies. If both are killed, a record file\n"
-            "remains that nobody locks; gc kills and removes what it names. Every start of a\n"
-            "launcher does the same. Records that are not ours, or that others may write, are\n"
-            "refused.\n"
-            "\n"
-            "  --run-dir DIR   default /run/uds; rootless $XDG_RUNTIME_DIR/uds or /tmp/uds-UID\n"
-            "  --json          print {\"removed\": N}\n"
-            "\n"
-            "exit codes: 0 done, also with nothing to do; 1 a run directory that is refused, is\n"
-            "not there although named, or cannot be read; 2 wrong usage.\n"
-            "\n"
-            "examples:\n"
-            "  uds sandbox gc\n"
-            "  uds sandbox gc --run-dir /run/user/1000/uds --json\n",
+    .summary = "list sandboxes, remove what killed launchers left behind",
+    .help =
+        "usage: uds sandbox ls|gc [--run-dir DIR] [--json]\n"
+        "\n"
+        "ls: the sandboxes of `uds run`, `uds up` and uds-broker that this user has started:\n"
+        "name, host pid of the first process and of the launcher, uid on the host, age, and\n"
+        "cgroup. `uds exec` runs commands in them.\n"
+        "\n"
+        "gc: each launcher (uds run, uds up, uds-broker) has a cleaner that removes its cgroups,\n"
+        "processes, sockets and id ranges when it dies. If both are killed, a record file\n"
+        "remains that nobody locks; gc kills and removes what it names. Every start of a\n"
+        "launcher does the same. Records that are not ours, or that others may write, are\n"
+        "refused.\n"
+        "\n"
+        "  --run-dir DIR   default /run/uds; rootless $XDG_RUNTIME_DIR/uds or /tmp/uds-UID\n"
+        "  --json          ls: an array of objects; gc: {\"removed\": N}\n"
+        "\n"
+        "exit codes: 0 done, also with nothing to do; 1 a run directory that is refused, is\n"
+        "not there although named, or cannot be read; 2 wrong usage.\n"
+        "\n"
+        "examples:\n"
+        "  uds sandbox ls\n"
+        "  uds sandbox gc\n"
+        "  uds sandbox gc --run-dir /run/user/1000/uds --json\n",
     .run = run,
 };
 
 static int gc(const char *run_dir, bool as_json)
 {
     struct sbx_error error = {0};
-    /* The default one need not exist yet; one that is named and does not is a slip. */
-    if (run_dir != NULL && access(run_dir, F_OK) < 0) {
-        cli_error("run directory: %s: %s", run_dir, strerror(errno));
-        return CLI_FAILED;
-    }
     int removed = sbx_gc(run_dir, stderr, &error);
     if (removed < 0) {
         cli_error("%s", error.text[0] ? error.text : strerror(-removed));
@@ -80,8 +83,14 @@ static int run(int argc, char **argv)
         else
             return cli_bad_option(c, argv);
     }
-    if (optind + 1 != argc || strcmp(argv[optind], "gc") != 0)
-        return cli_usage("%s: the one thing it can do is gc",
-                         optind < argc ? argv[optind] : "nothing");
-    return gc(run_dir, as_json);
+    const char *what = optind + 1 == argc ? argv[optind] : "";
+    bool ls = strcmp(what, "ls") == 0;
+    if (!ls && strcmp(what, "gc") != 0)
+        return cli_usage("%s: it can do ls and gc", optind < argc ? argv[optind] : "nothing");
+    /* The default one need not exist yet; one that is named and does not is a slip. */
+    if (run_dir != NULL && access(run_dir, F_OK) < 0) {
+        cli_error("run directory: %s: %s", run_dir, strerror(errno));
+        return CLI_FAILED;
+    }
+    return ls ? sandbox_ls(run_dir, as_json) : gc(run_dir, as_json);
 }

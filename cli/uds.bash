@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Completion of `uds` for bash. Verbs and options are read from --help, so they are those of the uds that is run; names of
-# groups from `uds cgroup ls`.
+# groups from `uds cgroup ls`, of sandboxes from `uds sandbox ls`.
 
 _uds()
 {
@@ -10,6 +10,10 @@ _uds()
         words=$("$uds" --help 2>/dev/null | sed -n 's/^  \([a-z][a-z]*\)  .*/\1/p')
     elif [[ $word == -* ]]; then
         words=$("$uds" "$verb" --help 2>/dev/null | grep -oE -- '--[a-z][a-z-]*')
+    elif [ "$verb" = sandbox ] && [ "$COMP_CWORD" = 2 ]; then
+        words="ls gc"
+    elif [ "$verb" = exec ] && [ "$COMP_CWORD" = 2 ]; then
+        words=$("$uds" sandbox ls 2>/dev/null | sed -n '2,$s/ .*//p')
     elif [ "$verb" = cgroup ] && [ "$COMP_CWORD" = 2 ]; then
         words="create set exec watch ls freeze thaw kill delete"
     elif [ "$verb" = layer ] && [ "$COMP_CWORD" = 2 ]; then

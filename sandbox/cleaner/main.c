@@ -24,6 +24,7 @@
 
 #include "cleanup.h"
 #include "control.h"
+#include "record.h"
 #include "sweep.h"
 #include "without.h"
 
@@ -79,7 +80,7 @@ static int sweep_and_unlink(const char *run_dir, const char *name, enum sbxi_swe
         return r < 0 ? r : -EBUSY;
     }
     _cleanup_close_ int records = openat(dirfd, "records", O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return records < 0 || unlinkat(records, name, 0) < 0 ? -errno : 0;
+    return records < 0 ? -errno : sbxi_record_unlink(records, name);
 }
 
 int main(int argc, char **argv)

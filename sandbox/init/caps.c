@@ -19,20 +19,24 @@ int init_drop_bounds(void)
     return 0;
 }
 
-int init_get_caps(unsigned *ret)
+int init_get_caps(uint64_t *ret)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[2];
     if (syscall(SYS_capget, &header, data) < 0)
         return -errno;
-    *ret = data[0].permitted;
+    *ret = data[0].permitted | (uint64_t)data[1].permitted << 32;
     return 0;
 }
 
-int init_set_caps(unsigned keep)
+int init_set_caps(uint64_t keep)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct data[2] = {{.effective = keep, .permitted = keep}};
+    struct __user_cap_data_struct data[2];
+    for (int i = 0; i < 2; i++) {
+        data[i].effective = data[i].permitted = (uint32_t)(keep >> (32 * i));
+        data[i].inheritable = 0;
+    }
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
         return -errno;
     return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
@@ -79,7 +83,7 @@ static int lock_securebits(void)
     return prctl(PR_SET_SECUREBITS, bits, 0, 0, 0) < 0 ? -errno : 0;
 }
 
-static int drop_bounds(void)
+int init_lock_bounds(void)
 {
     int r = init_drop_bounds();
     return r < 0 ? r : lock_securebits();
@@ -120,7 +124,7 @@ int init_act_caps(struct init *init, const struct sbxi_step *step)
 {
     switch (step->op) {
     case SBXI_DROP_BOUNDS:
-        return drop_bounds();
+        return init_lock_bounds();
     case SBXI_BOUNDS:
         return keep_bounds(step->args[0]);
     case SBXI_CAPS:

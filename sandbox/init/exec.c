@@ -48,6 +48,25 @@ static const char *find_in(char *const *env, const char *name)
     return NULL;
 }
 
+/* @first, and what of @second it does not name; both are ours. */
+static char **merge(char **first, uint64_t nfirst, char **second, uint64_t nsecond)
+{
+    char **all = first ? calloc(nfirst + nsecond + 1, sizeof *all) : NULL;
+    if (!all)
+        return NULL;
+    uint64_t n = nfirst;
+    memcpy(all, first, nfirst * sizeof *all);
+    for (uint64_t i = 0; i < nsecond; i++) {
+        size_t length = strcspn(second[i], "=") + 1;
+        uint64_t k = 0;
+        while (k < nfirst && strncmp(first[k], second[i], length) != 0)
+            k++;
+        if (k == nfirst)
+            all[n++] = second[i];
+    }
+    return all;
+}
+
 /* The ELF loader that @fd asks for, or -1. */
 static int read_interpreter(int fd, const unsigned char *head, char *ret, size_t size)
 {
@@ -149,10 +168,15 @@ int init_exec(struct init *init, const struct sbxi_step *step)
     snprintf(listen_pid, sizeof listen_pid, "LISTEN_PID=%d", (int)getpid());
     snprintf(watchdog_pid, sizeof watchdog_pid, "WATCHDOG_PID=%d", (int)getpid());
     snprintf(pwd, sizeof pwd, "PWD=%s", init->cwd);
+    const struct sbxi_request *request = init->request;
     char *const nothing[] = {NULL};
     char *const known[] = {listen_pid, watchdog_pid, init->style_bwrap ? pwd : NULL, NULL};
-    char **argv = unpack(init_a(init, step), step->args[0], nothing);
+    char **argv = request ? unpack(init_request_argv(request), request->argc, nothing)
+                          : unpack(init_a(init, step), step->args[0], nothing);
     char **env = unpack(init_b(init, step), step->args[1], known);
+    if (request && env)
+        env = merge(unpack(init_request_env(request), request->envc, nothing), request->envc, env,
+                    step->args[1]);
     if (!argv || !env || !argv[0])
         return -ENOMEM;
     const char *file = argv[0];

@@ -26,9 +26,11 @@ struct init {
     int error_fd;             /* payload's process: CLOEXEC pipe to PID 1, or to the launcher */
     unsigned umask;           /* the caller's */
     bool style_bwrap;
-    char cwd[4096];              /* where the payload starts, for PWD */
-    uint64_t cgroup_ns, time_ns; /* inodes, 0 = not ours */
-    char detail[224];            /* of the step that failed */
+    const struct sbxi_request *request; /* of a session: what is to be run, checked */
+    bool session;                       /* started later: failures name the kind of step */
+    char cwd[4096];                     /* where the payload starts, for PWD */
+    uint64_t cgroup_ns, time_ns;        /* inodes, 0 = not ours */
+    char detail[224];                   /* of the step that failed */
 };
 
 static inline const char *init_a(const struct init *init, const struct sbxi_step *step)
@@ -93,10 +95,30 @@ void init_reset_signals(void);
 int init_die_with_parent(void);
 
 /* terminal.c: the payload's, made where it will find it by its name. */
+int init_change_directory(struct init *init, const char *path);
 int init_act_terminal(struct init *init, const struct sbxi_step *step);
+
+/* main.c: acts out the blob of a session, in its process. */
+_Noreturn void init_run_session(void);
+
+/* session.c: processes that are started later. */
+
+/* Takes @fds (of SBXI_START). */
+void init_session_start(int fds[SBXI_SESSION_FDS]);
+/* What to poll, from @fds[0]; how many. */
+size_t init_session_poll(struct pollfd *fds);
+void init_session_obey(const struct pollfd *fds, size_t n);
+/* Somebody was reaped. */
+void init_session_reaped(pid_t pid, int status);
+/* SBXI_REQUEST: reads it, and goes to its directory. */
+int init_act_request(struct init *init, const struct sbxi_step *step);
+const char *init_request_argv(const struct sbxi_request *request);
+const char *init_request_env(const struct sbxi_request *request);
 
 /* watch.c: after the payload's execve, till the end. @style: enum sbxi_style. */
 _Noreturn void init_watch(pid_t payload, int signals, uint32_t style);
+/* What a terminal sends, it sends to all of a foreground group; a payload leads one, and may have no terminal of its own. */
+void init_pass_on(pid_t payload, int signo);
 void init_send(const struct sbxi_event *event);
 void init_end_children(pid_t payload);
 
@@ -112,10 +134,12 @@ void init_notify_finish(void);
 
 /* caps.c */
 int init_drop_bounds(void);
-/* The permitted ones, bits 0–31. */
-int init_get_caps(unsigned *ret);
-/* Every capability set becomes @keep (bits 0–31), ambient empty. */
-int init_set_caps(unsigned keep);
+/* The same, and no exec gives any back. */
+int init_lock_bounds(void);
+/* The permitted ones, by bit. */
+int init_get_caps(uint64_t *ret);
+/* Permitted and effective become @keep, by bit; the others are empty. */
+int init_set_caps(uint64_t keep);
 int init_act_caps(struct init *init, const struct sbxi_step *step);
 
 /* landlock.c */

@@ -109,7 +109,7 @@ static _Noreturn void act_payload(struct init *init, const struct sbxi_step *ste
         if (step->op == SBXI_FDS && (style & SBXI_S_DIRECT))
             say_running(init);
     }
-    fill_failure(&event, init, step < end ? step->index : 0, r);
+    fill_failure(&event, init, step >= end ? 0 : init->session ? step->op : step->index, r);
     (void)!write(init->error_fd, &event, sizeof event);
     _exit(127);
 }
@@ -129,22 +129,60 @@ run_payload(struct init *init, const struct sbxi_step *step, int error_fd, const
     act_payload(init, step);
 }
 
+/* Its descriptors lie where a payload's lie, its control socket is the error descriptor too. Landlock, filters and ids are
+ * its blob's; capabilities, namespaces and cgroups are ours. */
+_Noreturn void init_run_session(void)
+{
+    struct init init = {.error_fd = SBXI_FD_CONTROL,
+                        .root = -1,
+                        .proc = -1,
+                        .null = -1,
+                        .scratch = -1,
+                        .session = true};
+    int r = map_blob(&init);
+    if (r >= 0)
+        r = take_trees(&init);
+    if (r < 0) {
+        struct sbxi_event event;
+        fill_failure(&event, &init, 0, r);
+        init_send(&event);
+        _exit(127);
+    }
+    style = init.blob->style;
+    init_reset_signals();
+    setsid();
+    act_payload(&init, init.steps);
+}
+
+/* What a payload is given, a process that is started later is given by the same steps: init must have it. */
+static uint64_t caps_of_step(const struct sbxi_step *step)
+{
+    if (step->op == SBXI_IDS)
+        return 1u << CAP_SETUID | 1u << CAP_SETGID;
+    return step->op == SBXI_GRANT ? step->args[0] | 1u << CAP_SETPCAP : 0;
+}
+
 /*
- * PID 1 keeps CAP_KILL, for signals to a payload of another id, and nothing that could touch a mount or a file. Where
- * nothing was unshared it never had a capability, and may not even ask for its bounds to be dropped.
+ * PID 1 keeps CAP_KILL, for signals to a payload of another id, and what starting more processes takes; by default nothing
+ * that could touch a mount or a file. Where nothing was unshared it never had a capability, and may not even ask for its
+ * bounds to be dropped; where payloads are given some, each drops its own.
  */
 static int shed(struct init *init)
 {
-    unsigned have = 0;
+    const struct sbxi_step *end = init->steps + init->blob->nsteps;
+    uint64_t have = 0, more = 0;
+    bool bwrap = style & SBXI_S_BWRAP;
+    for (const struct sbxi_step *step = init->steps; step < end && !bwrap; step++)
+        more |= caps_of_step(step);
     munmap((void *)(uintptr_t)init->blob, init->blob->size);
     init->blob = NULL;
     for (size_t i = 0; i < SBXI_MAX_TREES; i++)
         init->tree[i] = -1;
     int r = init_get_caps(&have);
-    if (r >= 0 && (have & 1u << CAP_SETPCAP))
-        r = init_drop_bounds();
+    if (r >= 0 && (have & 1u << CAP_SETPCAP) && !(more & 1u << CAP_SETPCAP))
+        r = bwrap ? init_drop_bounds() : init_lock_bounds();
     if (r >= 0)
-        r = init_set_caps(have & 1u << CAP_KILL);
+        r = init_set_caps(have & (more | 1u << CAP_KILL));
     if (r >= 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         r = -errno;
     return r;

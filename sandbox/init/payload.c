@@ -37,7 +37,7 @@ int init_die_with_parent(void)
 }
 
 /* A working directory outside the root ("(unreachable)") is a way out (CVE-2024-21626). */
-static int change_directory(struct init *init, const char *path)
+int init_change_directory(struct init *init, const char *path)
 {
     char cwd[4096];
     if (SBXI_WITHOUT("cwd"))
@@ -60,10 +60,10 @@ static int find_directory(struct init *init, const struct sbxi_step *step)
 {
     const char *path = init_a(init, step);
     for (uint64_t i = 1; i < step->args[0]; i++, path += strlen(path) + 1)
-        if (path[0] == '/' && change_directory(init, path) >= 0)
+        if (path[0] == '/' && init_change_directory(init, path) >= 0)
             return 0;
     init->detail[0] = '\0';
-    return change_directory(init, "/");
+    return init_change_directory(init, "/");
 }
 
 static int set_limit(const struct sbxi_step *step)
@@ -179,7 +179,9 @@ int init_act_payload(struct init *init, const struct sbxi_step *step)
     case SBXI_NO_NEW_PRIVS:
         return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
     case SBXI_CHDIR:
-        return change_directory(init, init_a(init, step));
+        return init_change_directory(init, init_a(init, step));
+    case SBXI_REQUEST:
+        return init_act_request(init, step);
     case SBXI_TERMINAL:
         return init_act_terminal(init, step);
     case SBXI_LANDLOCK:

@@ -45,7 +45,12 @@ int init_act_terminal(struct init *init, const struct sbxi_step *step)
 {
     struct sbxi_terminal terminal;
     int unlocked = 0, slave = -1;
-    memcpy(&terminal, init_a(init, step), sizeof terminal);
+    if (init->request && !init->request->has_terminal)
+        return 0;
+    if (init->request)
+        terminal = init->request->terminal;
+    else
+        memcpy(&terminal, init_a(init, step), sizeof terminal);
     int master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
     if (master < 0)
         return init_fail(init, errno, "/dev/ptmx");

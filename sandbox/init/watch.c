@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * PID 1 once the payload runs. It holds the control socket, a signalfd and one capability (CAP_KILL), reaps whatever is
- * orphaned and passes signals on. When the launcher's end of the control socket closes it exits, and being PID 1 it takes
+ * orphaned, passes signals on and starts further processes (session.c). When the launcher's end of the control socket closes it exits, and being PID 1 it takes
  * every process of the namespace with it: a sandbox outlives nobody.
  */
 
@@ -90,25 +90,50 @@ static void reap(void)
             report_end(main_pid, status);
         if (pid == first)
             first_status = status;
+        init_session_reaped(pid, status);
     }
     if (first_status >= 0 && kill(main_pid, 0) < 0 && errno == ESRCH)
         report_end(main_pid, first_status);
 }
 
-/* What a terminal sends, it sends to all of a foreground group; the payload leads one, and has no terminal of its own. */
-static void pass_on(pid_t payload, int signo)
+void init_pass_on(pid_t payload, int signo)
 {
     bool keys = signo == SIGINT || signo == SIGQUIT || signo == SIGHUP || signo == SIGWINCH ||
-                signo == SIGCONT || signo == SIGSTOP;
+                signo == SIGCONT || signo == SIGSTOP || signo == SIGKILL;
     if (!keys || kill(-payload, signo) < 0)
         kill(payload, signo);
+}
+
+/* A command, and the descriptors of a session if they are all there; else they close. */
+static ssize_t receive(struct sbxi_command *command, int fds[SBXI_SESSION_FDS], bool *ret_fds)
+{
+    _Alignas(struct cmsghdr) char space[CMSG_SPACE(SBXI_SESSION_FDS * sizeof(int))];
+    struct iovec iov = {command, sizeof *command};
+    struct msghdr message = {.msg_iov = &iov,
+                             .msg_iovlen = 1,
+                             .msg_control = space,
+                             .msg_controllen = CMSG_LEN(SBXI_SESSION_FDS * sizeof(int))};
+    ssize_t n = recvmsg(SBXI_FD_CONTROL, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    struct cmsghdr *cmsg = n < 0 ? NULL : CMSG_FIRSTHDR(&message);
+    *ret_fds = false;
+    if (!cmsg || cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
+        return n;
+    size_t count = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    memcpy(fds, CMSG_DATA(cmsg), count * sizeof(int));
+    *ret_fds =
+        count == SBXI_SESSION_FDS && n == (ssize_t)sizeof *command && command->type == SBXI_START;
+    for (size_t i = 0; !*ret_fds && i < count; i++)
+        close(fds[i]);
+    return n;
 }
 
 /* False: nobody is there any more, which only bubblewrap's outlive. */
 static bool obey(pid_t payload)
 {
     struct sbxi_command command;
-    ssize_t n = recv(SBXI_FD_CONTROL, &command, sizeof command, MSG_DONTWAIT);
+    int fds[SBXI_SESSION_FDS];
+    bool have_fds;
+    ssize_t n = receive(&command, fds, &have_fds);
     bool gone = n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
     if (gone && (SBXI_WITHOUT("die") || ((style & SBXI_S_BWRAP) && !(style & SBXI_S_DIE))))
         return false;
@@ -117,9 +142,11 @@ static bool obey(pid_t payload)
             init_end_children(payload);
         _exit(0);
     }
-    if (n == (ssize_t)sizeof command && command.type == SBXI_SIGNAL && command.value < NSIG &&
-        !SBXI_WITHOUT("signals"))
-        pass_on(payload, (int)command.value);
+    if (have_fds)
+        init_session_start(fds);
+    else if (n == (ssize_t)sizeof command && command.type == SBXI_SIGNAL && command.value < NSIG &&
+             !SBXI_WITHOUT("signals"))
+        init_pass_on(payload, (int)command.value);
     return true;
 }
 
@@ -127,14 +154,16 @@ _Noreturn void init_watch(pid_t payload, int signals, uint32_t how)
 {
     style = how;
     first = main_pid = payload;
-    struct pollfd fds[4] = {{.fd = SBXI_FD_CONTROL, .events = POLLIN},
-                            {.fd = signals, .events = POLLIN}};
+    struct pollfd fds[4 + SBXI_MAX_SESSIONS] = {{.fd = SBXI_FD_CONTROL, .events = POLLIN},
+                                                {.fd = signals, .events = POLLIN}};
     for (;;) {
         struct signalfd_siginfo info;
         reap();
         int timeout = init_notify_wait(fds + 2);
-        if (poll(fds, 4, timeout) < 0)
+        size_t n = init_session_poll(fds + 4);
+        if (poll(fds, 4 + n, timeout) < 0)
             continue;
+        init_session_obey(fds + 4, n);
         if (fds[1].revents)
             (void)!read(signals, &info, sizeof info);
         if (fds[0].revents && !obey(main_pid))

@@ -242,7 +242,7 @@ static void sweep_here(sbx_cleaner *c)
         return;
     _cleanup_close_ int records = sbxi_rundir_open_sub(c->run_dirfd, "records", true);
     if (records >= 0)
-        unlinkat(records, c->record_name, 0);
+        sbxi_record_unlink(records, c->record_name);
 }
 
 static void kill_and_reap(sbx_cleaner *c)
@@ -258,7 +258,7 @@ static void kill_and_reap(sbx_cleaner *c)
 static int dismiss(sbx_cleaner *c)
 {
     _cleanup_close_ int records = sbxi_rundir_open_sub(c->run_dirfd, "records", true);
-    if (c->slots.used > 0 || records < 0 || unlinkat(records, c->record_name, 0) < 0)
+    if (c->slots.used > 0 || records < 0 || sbxi_record_unlink(records, c->record_name) < 0)
         return -EBUSY;
     kill_and_reap(c);
     return 0;
@@ -290,6 +290,11 @@ pid_t sbx_cleaner_get_pid(const sbx_cleaner *c)
 const char *sbxi_cleaner_get_run_dir(const sbx_cleaner *c)
 {
     return c->run_dir;
+}
+
+const char *sbxi_cleaner_get_record_name(const sbx_cleaner *c)
+{
+    return c->record_name;
 }
 
 int sbxi_cleaner_add(sbx_cleaner *c, const struct sbxi_record *records, size_t n)

@@ -21,5 +21,7 @@ int sbxi_cleaner_take_ids_near(sbx_cleaner *cleaner,
                                uint32_t wanted,
                                uint32_t *ret_first,
                                struct sbx_error *error);
+/* "12-abcdef00.record", below "records" there; borrowed. */
+const char *sbxi_cleaner_get_record_name(const sbx_cleaner *cleaner);
 
 #endif

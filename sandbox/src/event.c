@@ -36,8 +36,10 @@ int sbxi_event_receive(int control, struct sbxi_event *ret, int *ret_terminal)
     struct sbxi_event event;
     _Alignas(struct cmsghdr) char space[CMSG_SPACE(sizeof(int))];
     struct iovec iov = {&event, sizeof event};
-    struct msghdr message = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space};
+    struct msghdr message = {.msg_iov = &iov,
+                             .msg_iovlen = 1,
+                             .msg_control = space,
+                             .msg_controllen = CMSG_LEN(sizeof(int))};
     ssize_t n = recvmsg(control, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (n < 0)
         return errno == EAGAIN || errno == EINTR ? 0 : -EPIPE;

@@ -15,6 +15,7 @@
 
 #include "cleanup.h"
 #include "error.h"
+#include "record.h"
 #include "rundir.h"
 #include "sweep.h"
 
@@ -42,9 +43,11 @@ static int sweep_one(struct sbxi_sweep *s, int records, const char *name)
         r = sbxi_sweep_file(s, fd);
     if (r < 0)
         return r;
-    if (s->remain == 0 && unlinkat(records, name, 0) < 0)
-        return -errno;
-    return 0;
+    if (s->remain > 0)
+        return 0;
+    if (ends_with(name, ".record"))
+        return sbxi_record_unlink(records, name);
+    return unlinkat(records, name, 0) < 0 ? -errno : 0;
 }
 
 static int sweep_all(const char *run_dir, int run_dirfd, int records, FILE *log)
@@ -56,7 +59,7 @@ static int sweep_all(const char *run_dir, int run_dirfd, int records, FILE *log)
     int total = 0;
     const struct dirent *e;
     while ((e = readdir(dir))) {
-        if (e->d_name[0] == '.')
+        if (e->d_name[0] == '.' || ends_with(e->d_name, ".sock")) /* goes with its record */
             continue;
         struct sbxi_sweep s = {
             .run_dir = run_dir, .run_dirfd = run_dirfd, .mode = SBXI_SWEEP_GC, .log = log};

@@ -17,7 +17,7 @@
 #include "error.h"
 #include "without.h"
 
-static void free_steps(sbx_plan *plan)
+void sbxi_plan_drop_steps(sbx_plan *plan)
 {
     for (size_t i = 0; i < plan->nsteps; i++) {
         free(plan->steps[i].a);
@@ -31,7 +31,7 @@ static void free_steps(sbx_plan *plan)
 /* Whoever adds another step finds a capacity and no list. */
 void sbxi_plan_fail(sbx_plan *plan)
 {
-    free_steps(plan);
+    sbxi_plan_drop_steps(plan);
     if (!plan->capacity)
         plan->capacity = 1;
     plan->spare = (struct sbxi_plan_step){0};
@@ -106,7 +106,7 @@ sbxi_plan_tmpfs(sbx_plan *plan, const char *path, unsigned mode, uint64_t size, 
 void sbxi_plan_append(sbx_plan *plan, sbx_plan *from)
 {
     if (from->capacity && !from->steps)
-        free_steps(plan);
+        sbxi_plan_drop_steps(plan);
     for (size_t i = 0; i < from->nsteps; i++) {
         struct sbxi_plan_step *source = &from->steps[i];
         struct sbxi_plan_step *step = sbxi_plan_add(plan, (enum sbxi_op)source->op, NULL, NULL);
@@ -174,7 +174,7 @@ sbxi_plan_add_blocks(sbx_plan *plan, enum sbxi_op op, struct sbxi_block *a, stru
     step->args[0] = a->count;
     step->args[1] = b->count;
     if (a->failed || b->failed) {
-        free_steps(plan);
+        sbxi_plan_drop_steps(plan);
         step = &plan->spare;
     }
     free(a->bytes);
@@ -203,8 +203,7 @@ static bool is_ours(const struct sbx_spec *spec, const char *entry)
     return false;
 }
 
-static void
-add_environment(const sbx_plan *plan, struct sbxi_block *block, const struct sbx_spec *spec)
+static void add_environment(sbx_plan *plan, struct sbxi_block *block, const struct sbx_spec *spec)
 {
     char number[32];
     bool path = spec->bwrap;
@@ -219,6 +218,7 @@ add_environment(const sbx_plan *plan, struct sbxi_block *block, const struct sbx
     if (!path)
         sbxi_block_add(block,
                        "PATH=", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    plan->own_env = block->count;
     if (spec->bwrap)
         sbxi_block_add(block, "PWD=", ""); /* known when it is there */
     for (size_t i = 0; i < spec->nenv_fds; i++) {
@@ -350,11 +350,18 @@ int sbx_plan_new(sbx_plan **ret, const struct sbx_spec *spec, struct sbx_error *
     return 0;
 }
 
+sbx_plan *sbxi_plan_ref(const sbx_plan *plan)
+{
+    sbx_plan *p = (sbx_plan *)(uintptr_t)plan; /* all that changes in it is how many hold it */
+    atomic_fetch_add(&p->more_refs, 1);
+    return p;
+}
+
 sbx_plan *sbx_plan_free(sbx_plan *plan)
 {
-    if (!plan)
+    if (!plan || atomic_fetch_sub(&plan->more_refs, 1) > 0)
         return NULL;
-    free_steps(plan);
+    sbxi_plan_drop_steps(plan);
     sbxi_closep(&plan->netns);
     free(plan->name);
     free(plan->cgroup_parent);

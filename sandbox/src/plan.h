@@ -3,6 +3,7 @@
 #define SBXI_PLAN_H
 
 #include <sbx/sandbox.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,6 +26,7 @@ struct sbxi_plan_step {
 };
 
 struct sbx_plan {
+    atomic_uint more_refs; /* besides the one that sbx_plan_new() gave: of sandboxes that run */
     char *name;
     char *cgroup_parent;
     bool no_cgroup;
@@ -60,6 +62,7 @@ struct sbx_plan {
     int netns; /* what @net names; owned, -1 = none */
     int (*on_born)(const struct sbx_report *report, void *userdata);
     void *userdata;
+    uint64_t own_env; /* the first of SBXI_EXEC's environment: what is not about descriptors */
     struct sbxi_plan_step *steps;
     size_t nsteps, capacity;
     int32_t ntrees;
@@ -79,6 +82,9 @@ void sbxi_plan_attach(sbx_plan *plan, int32_t slot, const char *target);
 
 struct sbxi_plan_step *
 sbxi_plan_tmpfs(sbx_plan *plan, const char *path, unsigned mode, uint64_t size, uint32_t flags);
+/* Another one for sbx_plan_free() to drop. */
+sbx_plan *sbxi_plan_ref(const sbx_plan *plan);
+void sbxi_plan_drop_steps(sbx_plan *plan);
 /* Moves all steps of @from to the end of @plan. */
 void sbxi_plan_append(sbx_plan *plan, sbx_plan *from);
 
@@ -160,6 +166,8 @@ int sbxi_plan_root(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error
 
 /* print.c: "attach /tmp/x" for lists and errors. */
 void sbxi_step_describe(const struct sbxi_plan_step *step, char *ret, size_t size);
+/* "attach": what a step of this kind does. */
+const char *sbxi_step_what(uint32_t op);
 /* What to do about @err in @step, or "". */
 const char *sbxi_step_advice(const struct sbxi_plan_step *step, int err);
 

@@ -72,6 +72,7 @@ static const struct words {
     [SBXI_NO_NEW_PRIVS] = {"set no_new_privs", "", ""},
     [SBXI_CHDIR] = {"change directory to", "", "name a directory that exists inside"},
     [SBXI_FIND_CWD] = {"change directory to the first there is of", "", ""},
+    [SBXI_REQUEST] = {"enter the directory", "", "name a directory that exists inside"},
     [SBXI_TERMINAL] = {"make a terminal", "", "there is no /dev/ptmx inside: add --dev /dev"},
     [SBXI_PARENT_DEATH] = {"die with the parent", "", ""},
     [SBXI_LANDLOCK] = {"Landlock", "", "name a path that exists inside"},
@@ -165,6 +166,11 @@ void sbxi_step_describe(const struct sbxi_plan_step *step, char *ret, size_t siz
         snprintf(ret, size, "%s%s%.*s", what, step->a ? " " : "", (int)step->a_length,
                  step->a ? (char *)step->a : "");
     }
+}
+
+const char *sbxi_step_what(uint32_t op)
+{
+    return op < SBXI_OPS && words[op].what ? words[op].what : "start";
 }
 
 const char *sbxi_step_advice(const struct sbxi_plan_step *step, int err)

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 #include "ids.h"
@@ -135,4 +136,20 @@ int sbxi_record_start_time(pid_t pid, uint64_t *ret)
         return -ESRCH;
     *ret = start;
     return 0;
+}
+
+void sbxi_record_socket_name(char ret[80], const char *name)
+{
+    size_t length = strlen(name), end = sizeof ".record" - 1;
+    snprintf(ret, 80, "%.*s.sock", (int)(length > end ? length - end : 0), name);
+}
+
+/* The socket first: without its record nobody would look for it. */
+int sbxi_record_unlink(int records, const char *name)
+{
+    char sock[80];
+    sbxi_record_socket_name(sock, name);
+    if (unlinkat(records, sock, 0) < 0 && errno != ENOENT)
+        return -errno;
+    return unlinkat(records, name, 0) < 0 ? -errno : 0;
 }

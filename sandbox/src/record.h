@@ -45,6 +45,10 @@ void sbxi_record_set_number(struct sbxi_record *ret,
 /* 0, or -EBADMSG: not something that we would have written. */
 int sbxi_record_check(const struct sbxi_record *record);
 bool sbxi_record_same(const struct sbxi_record *a, const struct sbxi_record *b);
+/* Removes the record @name and the socket beside it, if there is one. 0 or -errno. */
+int sbxi_record_unlink(int records, const char *name);
+/* "12-abcdef00.record" → "12-abcdef00.sock". */
+void sbxi_record_socket_name(char ret[80], const char *name);
 /* Start time of @pid in clock ticks after boot (/proc/PID/stat, field 22). -ESRCH. */
 int sbxi_record_start_time(pid_t pid, uint64_t *ret);
 

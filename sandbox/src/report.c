@@ -149,6 +149,24 @@ int sbxi_report_failure(const sbx_plan *plan,
     return -event->err;
 }
 
+void sbxi_step_failed(struct sbx_error *error, const char *name, const struct sbxi_event *event)
+{
+    const struct sbxi_plan_step step = {.op = event->step, .slot = -1, .fd = -1};
+    const char *advice = sbxi_step_advice(&step, event->err);
+    char text[64] = "exec";
+    if (event->step == SBXI_FORK)
+        advice = event->err == EMFILE   ? "64 sessions run in it already"
+                 : event->err == EAGAIN ? "its limit of processes is reached"
+                                        : "";
+    if (event->step != SBXI_EXEC)
+        snprintf(text, sizeof text, "%s", sbxi_step_what(event->step));
+    sbxi_error(error, event->err, "sandbox %s: %s%s%s: %s%s%s", name, text,
+               event->detail[0] ? ": " : "", event->detail, strerror(event->err),
+               *advice ? "; " : "", advice);
+    error->exec = event->step == SBXI_EXEC;
+    error->step = true;
+}
+
 /* Killed without our doing, and the cgroup counts a kill for memory: that was it. */
 static bool is_oom(const sbx *s, int status)
 {

@@ -2,6 +2,7 @@
 #ifndef SBXI_RUNNING_H
 #define SBXI_RUNNING_H
 
+#include <sbx/exec.h>
 #include <sbx/sandbox.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,11 +29,15 @@ enum sbxi_end {
 };
 
 struct sbx {
+    sbx_plan *plan; /* referenced: what confines sessions; NULL: no init to ask */
     sbx_cleaner *cleaner, *own_cleaner; /* own: nobody gave us one */
-    sbxi_cgroup *cgroup;                /* NULL: none */
-    pid_t init_pid;                     /* 0: none, or reaped */
-    int init_fd, control, epoll;        /* pidfd; our end; all of them in one fd to poll */
-    int terminal;                       /* the master of the payload's, -1 = none, or taken */
+    sbx_admin *admin;                   /* where it can be found; NULL = nowhere */
+    struct sbx *admin_next;
+    uint64_t admin_since;        /* ms */
+    sbxi_cgroup *cgroup;         /* NULL: none */
+    pid_t init_pid;              /* 0: none, or reaped */
+    int init_fd, control, epoll; /* pidfd; our end; all of them in one fd to poll */
+    int terminal;                /* the master of the payload's, -1 = none, or taken */
     struct sbxi_network network;
     int oom_event;      /* v1: somebody may have been killed for memory; -1 = none */
     bool oom;           /* somebody was: all go with it */
@@ -103,5 +108,7 @@ int sbxi_report_failure(const sbx_plan *plan,
                         const struct sbxi_event *event,
                         struct sbx_error *error);
 void sbxi_result_fill(sbx *s);
+/* A session's, that knows the kind of step only. */
+void sbxi_step_failed(struct sbx_error *error, const char *name, const struct sbxi_event *event);
 
 #endif

@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include "admin.h"
 #include "cleanup.h"
 #include "clock.h"
 #include "error.h"
@@ -307,9 +308,11 @@ sbx *sbx_free(sbx *s)
 {
     if (!s)
         return NULL;
+    sbxi_admin_forget(s);
     if (!s->finished)
         sbxi_teardown(s);
     sbxi_closep(&s->notify.channel);
+    s->plan = sbx_plan_free(s->plan);
     sbxi_closep(&s->epoll);
     sbxi_closep(&s->oom_event);
     sbxi_closep(&s->terminal);

@@ -251,6 +251,7 @@ static int start(const sbx_plan *plan, sbx *s, sbx_cleaner *cleaner, struct sbx_
     s->timeout_ms = plan->timeout_ms;
     s->own_pids = plan->isolate & SBX_NS_PID;
     s->detached = sbxi_plan_is_bwrap(plan);
+    s->plan = s->detached ? NULL : sbxi_plan_ref(plan);
     s->direct = plan->style & SBXI_S_DIRECT;
     s->memory_limit = plan->limits.memory_bytes;
     s->report.degraded = plan->degraded;

@@ -11,6 +11,10 @@
  * Init → launcher: struct sbxi_event over the control socket (SEQPACKET). The launcher treats events as hostile.
  * Launcher → init: one empty "go" byte when ids and cgroups are in place, then struct sbxi_command.
  *
+ * A session is a process that is started later: SBXI_START comes with its descriptors, among them a control socket of its
+ * own, over which it is signalled and reports as the payload does, a blob with the steps of the payload's that confine it,
+ * and what is to be run. The last comes from whoever asked for it and is read by the process itself, once it is confined.
+ *
  * File descriptors of init: 0–2 stdio, 3 control, 4 blob, 5… those passed to the payload, then the opened trees.
  */
 
@@ -28,7 +32,9 @@ enum {
     SBXI_MAX_TREES = 768,
     SBXI_MAX_NAMED = 128,
     SBXI_MAX_PASSED = 1024,
-    SBXI_MAX_BLOB = 8 << 20
+    SBXI_MAX_BLOB = 8 << 20,
+    SBXI_MAX_REQUEST = 4 << 20,
+    SBXI_MAX_SESSIONS = 64
 };
 #define SBXI_BLOB_MAGIC 0x31786273u /* "sbx1" */
 
@@ -86,7 +92,8 @@ enum sbxi_op {
     SBXI_NO_NEW_PRIVS, /* */
     SBXI_CHDIR,        /* a, and it must be below / */
     SBXI_FIND_CWD,     /* the first of args[0] directories in a that is there, or / */
-    SBXI_TERMINAL,     /* a terminal of its own as 0 to 2; a = struct sbxi_terminal */
+    SBXI_TERMINAL, /* a terminal of its own as 0 to 2; a = struct sbxi_terminal; of a session if it asks for one */
+    SBXI_REQUEST, /* of a session: what the descriptor in slot says of it, a struct sbxi_request */
     SBXI_PARENT_DEATH, /* who started us is who we die with */
     SBXI_LANDLOCK, /* args: rights on files, on TCP ports, scopes that are taken away; a = rules that give back, b = their paths */
     SBXI_FDS, /* a = args[0] numbers (int32_t, ascending) that the passed ones get; all others close */
@@ -175,8 +182,28 @@ struct sbxi_terminal {
     struct termios modes;
 };
 
+/* Followed by the directory (empty: as the payload's), then argv and the environment as blocks of strings. */
+struct sbxi_request {
+    uint32_t magic, size;
+    uint32_t directory_length; /* with its NUL */
+    uint32_t argc, argv_length;
+    uint32_t envc, env_length;
+    uint32_t has_terminal;
+    struct sbxi_terminal terminal;
+};
+#define SBXI_REQUEST_MAGIC 0x31717273u /* "srq1" */
+
+enum sbxi_session_fd { /* the descriptors of SBXI_START, in their order */
+    SBXI_SESSION_CONTROL,
+    SBXI_SESSION_BLOB,
+    SBXI_SESSION_REQUEST,
+    SBXI_SESSION_STDIO,
+    SBXI_SESSION_FDS = SBXI_SESSION_STDIO + 3
+};
+
 enum sbxi_command_type {
-    SBXI_SIGNAL = 1
+    SBXI_SIGNAL = 1,
+    SBXI_START
 };
 
 struct sbxi_command {

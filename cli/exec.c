@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+/* `uds exec`: one more command in a sandbox that runs, started by its own init. */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <poll.h>
+#include <sbx/exec.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "attend.h"
+#include "list.h"
+#include "run.h"
+#include "verbs.h"
+
+static int run(int argc, char **argv);
+
+const struct verb verb_exec = {
+    .name = "exec",
+    .summary = "run a command in a running sandbox",
+    .help = "usage: uds exec [OPTION…] SANDBOX [--] COMMAND [ARGUMENT…]\n"
+            "\n"
+            "Runs COMMAND in the sandbox that is called SANDBOX, or whose first process has that\n"
+            "pid: of `uds run`, `uds up` or uds-broker, started by the same user. The sandbox's\n"
+            "own init starts it, confined as what runs there: its namespaces, cgroups, ids,\n"
+            "filters, limits and environment. Descriptors 0 to 2 are ours. It ends with the\n"
+            "sandbox, and when we do.\n"
+            "\n"
+            "  -t, --pty            a terminal of its own, as of uds run\n"
+            "  --setenv K V         one variable\n"
+            "  --chdir DIR          inside; default: where the sandbox's command started\n"
+            "  --run-dir DIR        where its launcher has its records (default /run/uds;\n"
+            "                       rootless $XDG_RUNTIME_DIR/uds or /tmp/uds-UID)\n"
+            "\n"
+            "exit codes: as of uds run: the command's own; 128+N: it was killed by signal N, 137\n"
+            "also when the sandbox ended; 121: refused, there is no such sandbox; 122: it could\n"
+            "not be executed.\n"
+            "\n"
+            "examples:\n"
+            "  uds exec web -- ps ax\n"
+            "  uds exec -t web -- sh\n"
+            "  uds sandbox ls\n",
+    .run = run,
+};
+
+struct exec_options {
+    struct sbx_exec exec;
+    const char *run_dir, *name;
+    struct run_list env, owned; /* const char *, void * */
+};
+
+static int session_timeout(void *thing)
+{
+    (void)thing;
+    return -1;
+}
+
+static int session_process(void *thing, struct sbx_result *ret)
+{
+    return sbx_session_process(thing, ret);
+}
+
+static int session_signal(void *thing, int signo)
+{
+    return sbx_session_signal(thing, signo);
+}
+
+static int session_kill(void *thing)
+{
+    return sbx_session_signal(thing, SIGKILL);
+}
+
+/* Not before the program can run: it would have nowhere to print to. -1: there is none, or it never ran. */
+static int await_terminal(const struct exec_options *o, sbx_session *session)
+{
+    int terminal = -1;
+    while (o->exec.terminal && (terminal = sbx_session_take_terminal(session)) == -EAGAIN) {
+        struct pollfd fd = {.fd = sbx_session_get_fd(session), .events = POLLIN};
+        (void)poll(&fd, 1, -1);
+    }
+    return terminal < 0 ? -1 : terminal;
+}
+
+static int exit_code(const struct exec_options *o, const struct sbx_result *result, uint64_t asked)
+{
+    int signo = (int)result->value;
+    switch (result->outcome) {
+    case SBX_EXITED:
+        return (int)result->value;
+    case SBX_SIGNALED:
+        if (!(asked >> signo & 1))
+            cli_error("%s: killed by signal %d (%s)", o->name, signo, strsignal(signo));
+        return 128 + signo;
+    case SBX_SETUP_FAILED:
+        cli_error("%s", result->error.text);
+        return result->error.exec ? RUN_EXEC_FAILED : RUN_REFUSED;
+    case SBX_OOM:
+    case SBX_TIMEOUT:
+    case SBX_STOPPED:
+    case SBX_NOT_READY:
+    case SBX_WATCHDOG:
+    default:
+        cli_error("%s: the sandbox has ended", o->name);
+        return 128 + SIGKILL;
+    }
+}
+
+static int act(const struct exec_options *o)
+{
+    struct sbx_error error = {0};
+    struct sbx_result result;
+    sbx_session *session;
+    uint64_t asked = 0;
+    int signals = attend_open_signals();
+    if (signals < 0) {
+        cli_error("signals: %s", strerror(-signals));
+        return RUN_REFUSED;
+    }
+    int r = sbx_exec_named(&session, o->run_dir, o->name, &o->exec, &error);
+    if (r < 0) {
+        cli_error("%s", error.text[0] ? error.text : strerror(-r));
+        (void)close(signals);
+        return RUN_REFUSED;
+    }
+    const struct attended attended = {.thing = session,
+                                      .fd = sbx_session_get_fd(session),
+                                      .timeout = session_timeout,
+                                      .process = session_process,
+                                      .signal = session_signal,
+                                      .kill = session_kill,
+                                      .terminal = await_terminal(o, session),
+                                      .more = -1};
+    r = attend(&attended, signals, &result, &asked);
+    int code = r < 0 ? RUN_REFUSED : exit_code(o, &result, asked);
+    if (r < 0)
+        cli_error("%s: cannot wait for it: %s", o->name, strerror(-r));
+    (void)sbx_session_free(session);
+    (void)close(signals);
+    return code;
+}
+
+static int add_env(struct exec_options *o, const char *key, const char *value)
+{
+    char *text;
+    if (value == NULL || key[0] == '\0' || strchr(key, '='))
+        return cli_usage("--setenv %s: needs a name and a value, as two words", key);
+    if (asprintf(&text, "%s=%s", key, value) < 0 || !list_own(&o->owned, text) ||
+        !list_push(&o->env, &text, sizeof text)) {
+        cli_error("out of memory");
+        return RUN_REFUSED;
+    }
+    return CLI_OK;
+}
+
+static int finish(struct exec_options *o, int argc, char **argv)
+{
+    const char *term = getenv("TERM");
+    if (optind >= argc)
+        return cli_usage("no sandbox: name one: see uds sandbox ls");
+    o->name = argv[optind++];
+    if (optind < argc && strcmp(argv[optind], "--") == 0)
+        optind++;
+    if (optind >= argc)
+        return cli_usage("no command: name one after the sandbox");
+    o->exec.argv = (const char *const *)(argv + optind);
+    if (o->exec.terminal && !isatty(0))
+        return cli_usage("--pty: standard input is no terminal: leave out --pty");
+    if (o->exec.terminal && term != NULL) {
+        int r =
+            add_env(o, "TERM", term); /* the first of a name counts, so one that was given does */
+        if (r != CLI_OK)
+            return r;
+    }
+    o->exec.env = o->env.items;
+    return CLI_OK;
+}
+
+static int parse(struct exec_options *o, int argc, char **argv, bool *ret_help)
+{
+    static const struct option options[] = {
+        {"pty", no_argument, NULL, 't'},         {"setenv", required_argument, NULL, 'e'},
+        {"chdir", required_argument, NULL, 'c'}, {"run-dir", required_argument, NULL, 'r'},
+        {"help", no_argument, NULL, 'h'},        {NULL, 0, NULL, 0}};
+    int c, r = CLI_OK;
+    *ret_help = false;
+    while (r == CLI_OK && (c = getopt_long(argc, argv, "+:ht", options, NULL)) != -1) {
+        const char *value = optarg;
+        switch (c) {
+        case 'h':
+            *ret_help = true;
+            return CLI_OK;
+        case 't':
+            o->exec.terminal = true;
+            o->exec.terminal_like = 0;
+            break;
+        case 'e':
+            r = add_env(o, value, optind < argc ? argv[optind++] : NULL);
+            break;
+        case 'c':
+            o->exec.chdir = value;
+            break;
+        case 'r':
+            o->run_dir = value;
+            break;
+        default:
+            return cli_bad_option(c, argv);
+        }
+    }
+    return r == CLI_OK ? finish(o, argc, argv) : r;
+}
+
+static int run(int argc, char **argv)
+{
+    struct exec_options o = {.exec = SBX_EXEC_INIT};
+    bool help;
+    for (int i = 0; i < 3; i++)
+        o.exec.stdio[i] = fcntl(i, F_GETFD) < 0 ? -1 : i;
+    int code = parse(&o, argc, argv, &help);
+    if (help)
+        code = cli_help(&verb_exec);
+    else
+        /* 2 could be the command's own. */
+        code = code == CLI_OK ? act(&o) : code == CLI_USAGE ? RUN_REFUSED : code;
+    list_free_owned(&o.owned);
+    free(o.env.items);
+    return code;
+}

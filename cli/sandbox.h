@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CLI_SANDBOX_H
+#define CLI_SANDBOX_H
+
+#include <stdbool.h>
+
+/* sandbox-ls.c. @run_dir: NULL = the default. An exit code. */
+int sandbox_ls(const char *run_dir, bool as_json);
+
+#endif

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+/* Asking the launchers of our own sandboxes: each has a socket beside its record. */
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+
+#include "admin.h"
+#include "cleanup.h"
+#include "error.h"
+#include "rundir.h"
+
+enum {
+    LIST_S = 1,
+    EXEC_S = 5
+};
+
+static bool is_socket_name(const char *name)
+{
+    size_t n = strlen(name);
+    return n > 5 && strcmp(name + n - 5, ".sock") == 0;
+}
+
+/* The launcher behind @name, or -errno. */
+static int call(int records, const char *name, int seconds)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct timeval patience = {.tv_sec = seconds};
+    int length =
+        snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", records, name);
+    if (length < 0 || (size_t)length >= sizeof address.sun_path)
+        return -ENAMETOOLONG;
+    _cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) < 0 ||
+        connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
+        return -errno;
+    return sbxi_take_fd(&fd);
+}
+
+static int ask(int fd,
+               const struct sbxi_admin_request *request,
+               const int *fds,
+               size_t nfds,
+               struct sbxi_admin_answer *ret)
+{
+    int r = sbxi_send_fds(fd, request, sizeof *request, fds, nfds);
+    if (r < 0)
+        return r == -EPIPE ? -EACCES : r;
+    ssize_t n;
+    do
+        n = recv(fd, ret, sizeof *ret, 0);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return errno == EAGAIN ? -ETIMEDOUT : errno == ECONNRESET ? -EACCES : -errno;
+    if (n == 0) /* it hung up on us */
+        return -EACCES;
+    if (n != (ssize_t)sizeof *ret)
+        return -EBADMSG;
+    ret->text[sizeof ret->text - 1] = '\0';
+    ret->listed.name[sizeof ret->listed.name - 1] = '\0';
+    ret->listed.backend[sizeof ret->listed.backend - 1] = '\0';
+    ret->listed.cgroup[sizeof ret->listed.cgroup - 1] = '\0';
+    return 0;
+}
+
+struct visit {
+    int (*each)(const struct sbx_listed *listed, const char *socket, void *userdata);
+    void *userdata;
+};
+
+static int visit_one(int records, const char *name, const struct visit *visit)
+{
+    struct sbxi_admin_request request = {.op = SBXI_ADMIN_LIST};
+    struct sbxi_admin_answer answer;
+    _cleanup_close_ int fd = call(records, name, LIST_S);
+    for (; fd >= 0 && ask(fd, &request, NULL, 0, &answer) == 0 && answer.err == 0;
+         request.value++) {
+        int r = visit->each(&answer.listed, name, visit->userdata);
+        if (r != 0)
+            return r;
+    }
+    return 0; /* one that is just going, or refuses us, has none to show */
+}
+
+/* The directory of records, or -ENOENT without words: there never was one. */
+static int open_records(const char *run_dir, struct sbx_error *error)
+{
+    char path[PATH_MAX];
+    _cleanup_close_ int run = sbxi_rundir_open(path, run_dir, false, error);
+    if (run < 0)
+        return run;
+    int records = sbxi_rundir_open_sub(run, "records", false);
+    if (records < 0 && records != -ENOENT)
+        return sbxi_error(error, -records, "sandboxes: %s/records: %s", path, strerror(-records));
+    return records;
+}
+
+static int visit_all(int records, const struct visit *visit)
+{
+    int copy = openat(records, ".", O_DIRECTORY | O_RDONLY | O_CLOEXEC), r = 0;
+    _cleanup_closedir_ DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+    if (!dir)
+        return -errno;
+    const struct dirent *e;
+    while (r == 0 && (e = readdir(dir)))
+        if (is_socket_name(e->d_name))
+            r = visit_one(records, e->d_name, visit);
+    return r;
+}
+
+/* ---- list ---- */
+
+struct listing {
+    int (*each)(const struct sbx_listed *listed, void *userdata);
+    void *userdata;
+};
+
+static int list_one(const struct sbx_listed *listed, const char *socket, void *userdata)
+{
+    const struct listing *listing = userdata;
+    (void)socket;
+    return listing->each(listed, listing->userdata);
+}
+
+int sbx_list(const char *run_dir,
+             int (*each)(const struct sbx_listed *listed, void *userdata),
+             void *userdata,
+             struct sbx_error *error)
+{
+    struct listing listing = {each, userdata};
+    const struct visit visit = {list_one, &listing};
+    _cleanup_close_ int records = open_records(run_dir, error);
+    return records == -ENOENT ? 0 : records < 0 ? records : visit_all(records, &visit);
+}
+
+/* ---- exec ---- */
+
+struct search {
+    const char *name;
+    int64_t pid; /* that the name is, or 0 */
+    int64_t found, by_pid;
+    char socket[256], pid_socket[256];
+    size_t count;
+    char pids[128];
+};
+
+static int match(const struct sbx_listed *listed, const char *socket, void *userdata)
+{
+    struct search *search = userdata;
+    if (search->pid > 0 && search->pid == listed->init_pid) {
+        search->by_pid = listed->init_pid;
+        snprintf(search->pid_socket, sizeof search->pid_socket, "%s", socket);
+    }
+    if (strcmp(search->name, listed->name) != 0)
+        return 0;
+    size_t length = strlen(search->pids);
+    snprintf(search->pids + length, sizeof search->pids - length, "%s%lld", length ? ", " : "",
+             (long long)listed->init_pid);
+    search->found = listed->init_pid;
+    snprintf(search->socket, sizeof search->socket, "%s", socket);
+    search->count++;
+    return 0;
+}
+
+static int find(int records, struct search *search, struct sbx_error *error)
+{
+    const struct visit visit = {match, search};
+    int r = records == -ENOENT ? 0 : visit_all(records, &visit);
+    if (r < 0)
+        return sbxi_error(error, -r, "sandbox %s: the run directory: %s", search->name,
+                          strerror(-r));
+    if (search->count > 1)
+        return sbxi_error(error, ENOTUNIQ,
+                          "sandbox %s: %zu run under this name: use the pid of one: %s",
+                          search->name, search->count, search->pids);
+    if (search->count == 0 && search->by_pid) {
+        search->found = search->by_pid;
+        memcpy(search->socket, search->pid_socket, sizeof search->socket);
+    }
+    if (!search->found)
+        return sbxi_error(error, ENOENT,
+                          "sandbox %s: none of yours runs under this name or pid here: see uds "
+                          "sandbox ls",
+                          search->name);
+    return 0;
+}
+
+static int request_exec(int records,
+                        const struct search *search,
+                        int fds[SBXI_ADMIN_FDS],
+                        struct sbx_error *error)
+{
+    const struct sbxi_admin_request request = {.op = SBXI_ADMIN_EXEC, .value = search->found};
+    struct sbxi_admin_answer answer = {0};
+    _cleanup_close_ int fd = call(records, search->socket, EXEC_S);
+    int r = fd < 0 ? fd : ask(fd, &request, fds, SBXI_ADMIN_FDS, &answer);
+    if (r == 0 && answer.err > 0 && answer.err < 4096)
+        r = -answer.err;
+    if (r < 0 && answer.text[0])
+        return sbxi_error(error, -r, "%s", answer.text);
+    if (r < 0)
+        return sbxi_error(error, -r, "sandbox %s: its launcher: %s", search->name,
+                          r == -ETIMEDOUT ? "it does not answer, it may be stopped"
+                          : r == -EACCES  ? "it refuses us: it is for processes of its user that "
+                                            "are in no sandbox"
+                                          : strerror(-r));
+    return 0;
+}
+
+int sbx_exec_named(sbx_session **ret,
+                   const char *run_dir,
+                   const char *name,
+                   const struct sbx_exec *exec,
+                   struct sbx_error *error)
+{
+    struct search search = {.name = name};
+    int fds[SBXI_ADMIN_FDS];
+    sbx_session *session;
+    char *end;
+    long long pid = strtoll(name, &end, 10);
+    search.pid = *name && !*end ? pid : 0;
+    _cleanup_close_ int records = open_records(run_dir, error);
+    if (records < 0 && records != -ENOENT)
+        return records;
+    int r = find(records, &search, error);
+    if (r == 0)
+        r = sbxi_session_new(&session, fds, exec, name, error);
+    if (r < 0)
+        return r;
+    r = request_exec(records, &search, fds, error);
+    sbxi_session_close_fds(fds);
+    if (r < 0)
+        sbx_session_free(session);
+    else
+        *ret = session;
+    return r;
+}

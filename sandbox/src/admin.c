@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The admin socket of a launcher. Who may ask is its own user, outside of any sandbox: a rootless sandbox has its launcher's
+ * uid, so it is told by its namespaces, read through the peer's pidfd. A request has a fixed size; of what is to be run we
+ * pass descriptors on, unread, to the sandbox's init.
+ *
+ * A peer that connects and is silent holds one of a few places until another wants it.
+ */
+
+#include "admin.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "cleaner.h"
+#include "cleanup.h"
+#include "clock.h"
+#include "error.h"
+#include "rundir.h"
+#include "running.h"
+
+enum {
+    MAX_PEERS = 16,
+    MAX_EVENTS = 8
+};
+
+struct sbx_admin {
+    int listener, epoll, records;
+    char name[80];
+    int peers[MAX_PEERS];
+    size_t next; /* the place that is given up when all are taken */
+    sbx *sandboxes;
+};
+
+static int bind_at(int fd, int directory, const char *name)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", directory, name);
+    fchmod(fd, 0600); /* what bind(2) makes has this mode from the start */
+    if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 64) < 0)
+        return -errno;
+    return 0;
+}
+
+static int watch(sbx_admin *admin, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+    return epoll_ctl(admin->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+static int open_socket(sbx_admin *admin, const sbx_cleaner *cleaner)
+{
+    _cleanup_close_ int run =
+        open(sbxi_cleaner_get_run_dir(cleaner), O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (run < 0)
+        return -errno;
+    int r = admin->records = sbxi_rundir_open_sub(run, "records", false);
+    if (r < 0)
+        return r;
+    admin->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    admin->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (admin->listener < 0 || admin->epoll < 0)
+        return -errno;
+    sbxi_record_socket_name(admin->name, sbxi_cleaner_get_record_name(cleaner));
+    r = bind_at(admin->listener, admin->records, admin->name);
+    return r < 0 ? r : watch(admin, admin->listener);
+}
+
+int sbx_admin_new(sbx_admin **ret, sbx_cleaner *cleaner, struct sbx_error *error)
+{
+    sbx_admin *admin = calloc(1, sizeof *admin);
+    if (!admin)
+        return sbxi_error(error, ENOMEM, "admin socket: no memory");
+    admin->listener = admin->epoll = admin->records = -1;
+    for (size_t i = 0; i < MAX_PEERS; i++)
+        admin->peers[i] = -1;
+    int r = open_socket(admin, cleaner);
+    if (r < 0) {
+        sbx_admin_free(admin);
+        return sbxi_error(error, -r, "admin socket: %s/records: %s",
+                          sbxi_cleaner_get_run_dir(cleaner), strerror(-r));
+    }
+    *ret = admin;
+    return 0;
+}
+
+int sbx_admin_get_fd(const sbx_admin *admin)
+{
+    return admin->epoll;
+}
+
+void sbx_admin_add(sbx_admin *admin, sbx *s)
+{
+    s->admin = admin;
+    s->admin_next = admin->sandboxes;
+    admin->sandboxes = s;
+    s->admin_since = sbxi_now_ms();
+}
+
+void sbxi_admin_forget(sbx *s)
+{
+    sbx **at = s->admin ? &s->admin->sandboxes : NULL;
+    while (at && *at && *at != s)
+        at = &(*at)->admin_next;
+    if (at && *at)
+        *at = s->admin_next;
+    s->admin = NULL;
+}
+
+sbx_admin *sbx_admin_free(sbx_admin *admin)
+{
+    if (!admin)
+        return NULL;
+    while (admin->sandboxes)
+        sbxi_admin_forget(admin->sandboxes);
+    if (admin->name[0] && admin->listener >= 0)
+        unlinkat(admin->records, admin->name, 0);
+    for (size_t i = 0; i < MAX_PEERS; i++)
+        sbxi_closep(&admin->peers[i]);
+    sbxi_closep(&admin->listener);
+    sbxi_closep(&admin->epoll);
+    sbxi_closep(&admin->records);
+    free(admin);
+    return NULL;
+}
+
+/* ---- who asks ---- */
+
+static bool same_namespace(pid_t pid, const char *which)
+{
+    char path[64];
+    struct stat theirs, ours;
+    snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)pid, which);
+    if (stat(path, &theirs) < 0)
+        return false;
+    snprintf(path, sizeof path, "/proc/self/ns/%s", which);
+    return stat(path, &ours) == 0 && theirs.st_ino == ours.st_ino && theirs.st_dev == ours.st_dev;
+}
+
+/* The number is looked at while its process has the connection open, which is asked after that. */
+static bool is_ours(int peer)
+{
+    struct ucred cred;
+    socklen_t length = sizeof cred;
+    char byte;
+    if (getsockopt(peer, SOL_SOCKET, SO_PEERCRED, &cred, &length) < 0 || cred.uid != geteuid() ||
+        cred.pid <= 0)
+        return false;
+    if (!same_namespace(cred.pid, "user") || !same_namespace(cred.pid, "pid"))
+        return false;
+    ssize_t n = recv(peer, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n > 0 || (n < 0 && errno == EAGAIN);
+}
+
+static void drop(sbx_admin *admin, int peer)
+{
+    for (size_t i = 0; i < MAX_PEERS; i++)
+        if (admin->peers[i] == peer)
+            sbxi_closep(&admin->peers[i]); /* epoll forgets it */
+}
+
+static void admit(sbx_admin *admin)
+{
+    int peer = accept4(admin->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (peer < 0)
+        return;
+    if (!is_ours(peer) || watch(admin, peer) < 0) {
+        close(peer);
+        return;
+    }
+    size_t place = 0;
+    while (place < MAX_PEERS && admin->peers[place] >= 0)
+        place++;
+    if (place == MAX_PEERS)
+        place = admin->next++ % MAX_PEERS;
+    sbxi_closep(&admin->peers[place]);
+    admin->peers[place] = peer;
+}
+
+/* ---- what is asked ---- */
+
+static void list(const sbx_admin *admin, int64_t index, struct sbxi_admin_answer *answer)
+{
+    struct sbx_listed *listed = &answer->listed;
+    const sbx *s = admin->sandboxes;
+    while (s && (index-- > 0 || s->finished))
+        s = s->admin_next;
+    if (!s) {
+        answer->err = ENOENT;
+        return;
+    }
+    snprintf(listed->name, sizeof listed->name, "%s", s->plan ? s->plan->name : "");
+    snprintf(listed->backend, sizeof listed->backend, "%s", s->report.backend);
+    snprintf(listed->cgroup, sizeof listed->cgroup, "%s", s->report.cgroup);
+    listed->init_pid = s->init_pid;
+    listed->launcher_pid = getpid();
+    listed->host_uid = s->report.host_uid;
+    listed->running_ms = sbxi_now_ms() - s->admin_since;
+}
+
+static void
+start(sbx_admin *admin, int64_t pid, const int *fds, size_t nfds, struct sbxi_admin_answer *answer)
+{
+    struct sbx_error error = {0};
+    sbx *s = admin->sandboxes;
+    while (s && (s->init_pid != pid || s->finished))
+        s = s->admin_next;
+    int r = !s ? -ESRCH : nfds != SBXI_ADMIN_FDS ? -EBADMSG : sbxi_session_start(s, fds, &error);
+    answer->err = -r;
+    snprintf(answer->text, sizeof answer->text, "%.199s", error.text);
+}
+
+static size_t take_fds(struct msghdr *message, int fds[SBXI_ADMIN_FDS])
+{
+    struct cmsghdr *cmsg = CMSG_FIRSTHDR(message);
+    if (!cmsg || cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
+        return 0;
+    size_t n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof *fds;
+    memcpy(fds, CMSG_DATA(cmsg), n * sizeof *fds);
+    return n;
+}
+
+static void answer(sbx_admin *admin, int peer)
+{
+    struct sbxi_admin_request request;
+    struct sbxi_admin_answer reply = {0};
+    int fds[SBXI_ADMIN_FDS];
+    _Alignas(struct cmsghdr) char space[CMSG_SPACE(sizeof fds)];
+    struct iovec iov = {&request, sizeof request};
+    /* Not the space, which alignment makes room for one more in. */
+    struct msghdr message = {.msg_iov = &iov,
+                             .msg_iovlen = 1,
+                             .msg_control = space,
+                             .msg_controllen = CMSG_LEN(sizeof fds)};
+    ssize_t n = recvmsg(peer, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    size_t nfds = n > 0 ? take_fds(&message, fds) : 0;
+    bool whole = n == (ssize_t)sizeof request && !(message.msg_flags & (MSG_TRUNC | MSG_CTRUNC));
+    if (whole && request.op == SBXI_ADMIN_LIST)
+        list(admin, request.value, &reply);
+    else if (whole && request.op == SBXI_ADMIN_EXEC)
+        start(admin, request.value, fds, nfds, &reply);
+    else
+        whole = false;
+    for (size_t i = 0; i < nfds; i++)
+        close(fds[i]);
+    if (!whole || sbxi_send_fds(peer, &reply, sizeof reply, NULL, 0) < 0)
+        drop(admin, peer);
+}
+
+void sbx_admin_process(sbx_admin *admin)
+{
+    struct epoll_event events[MAX_EVENTS];
+    int n = epoll_wait(admin->epoll, events, MAX_EVENTS, 0);
+    for (int i = 0; i < n; i++) {
+        if (events[i].data.fd == admin->listener)
+            admit(admin);
+        else
+            answer(admin, events[i].data.fd);
+    }
+}

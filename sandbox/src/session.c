@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A session as who asked for it sees it: a socket to the sandbox's init. What is to be run lies in a memfd, which nobody
+ * reads but the process itself.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "admin.h"
+#include "cleanup.h"
+#include "confinement.h"
+#include "error.h"
+#include "running.h"
+
+struct sbx_session {
+    int control, terminal; /* -1: none, or taken */
+    bool finished;
+    char name[64];
+    struct sbx_result result;
+};
+
+/* ---- what is to be run ---- */
+
+static void add_all(struct sbxi_block *block, const char *const *strings)
+{
+    for (; strings && *strings; strings++)
+        sbxi_block_add(block, "", *strings);
+}
+
+static int write_all(int fd, const void *bytes, size_t length)
+{
+    ssize_t n = length ? write(fd, bytes, length) : 0;
+    return n == (ssize_t)length ? 0 : n < 0 ? -errno : -ENOSPC;
+}
+
+static int write_blocks(int fd,
+                        struct sbxi_request *request,
+                        const struct sbxi_block *argv,
+                        const struct sbxi_block *env,
+                        const char *directory)
+{
+    size_t size = sizeof *request + strlen(directory) + 1 + argv->length + env->length;
+    if (argv->failed || env->failed)
+        return -ENOMEM;
+    if (size > SBXI_MAX_REQUEST)
+        return -E2BIG;
+    request->magic = SBXI_REQUEST_MAGIC;
+    request->size = (uint32_t)size;
+    request->directory_length = (uint32_t)strlen(directory) + 1;
+    request->argc = (uint32_t)argv->count;
+    request->argv_length = (uint32_t)argv->length;
+    request->envc = (uint32_t)env->count;
+    request->env_length = (uint32_t)env->length;
+    int r = write_all(fd, request, sizeof *request);
+    if (r == 0)
+        r = write_all(fd, directory, request->directory_length);
+    if (r == 0)
+        r = write_all(fd, argv->bytes, argv->length);
+    return r < 0 ? r : write_all(fd, env->bytes, env->length);
+}
+
+/* A memfd, or -errno. */
+static int write_request(const struct sbx_exec *exec)
+{
+    struct sbxi_request request = {.has_terminal = exec->terminal};
+    struct sbxi_block argv = {0}, env = {0};
+    int r = exec->terminal ? sbxi_terminal_read(&request.terminal, exec->terminal_like) : 0;
+    if (r < 0)
+        return r;
+    _cleanup_close_ int fd = memfd_create("request", MFD_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    add_all(&argv, exec->argv);
+    add_all(&env, exec->env);
+    r = write_blocks(fd, &request, &argv, &env, exec->chdir ? exec->chdir : "");
+    free(argv.bytes);
+    free(env.bytes);
+    return r < 0 ? r : sbxi_take_fd(&fd);
+}
+
+static int check(const struct sbx_exec *exec, const char *name, struct sbx_error *error)
+{
+    if (!exec->argv || !exec->argv[0] || !exec->argv[0][0])
+        return sbxi_error(error, EINVAL, "sandbox %s: exec: there is no command", name);
+    if (exec->chdir && exec->chdir[0] != '/')
+        return sbxi_error(error, EINVAL, "sandbox %s: exec: chdir: %s: use an absolute path", name,
+                          exec->chdir);
+    for (int i = 0; i < 3; i++)
+        if (exec->stdio[i] >= 0 && fcntl(exec->stdio[i], F_GETFD) < 0)
+            return sbxi_error(error, EBADF, "sandbox %s: exec: descriptor %d is not open", name,
+                              exec->stdio[i]);
+    return 0;
+}
+
+void sbxi_session_close_fds(int fds[SBXI_ADMIN_FDS])
+{
+    for (int i = 0; i < SBXI_ADMIN_FDS; i++)
+        sbxi_closep(&fds[i]);
+}
+
+/* Copies, so that all are ours to close. */
+static int copy_stdio(int fds[SBXI_ADMIN_FDS], const struct sbx_exec *exec)
+{
+    for (int i = 0; i < 3; i++) {
+        int fd = exec->terminal || exec->stdio[i] < 0 ? open("/dev/null", O_RDWR | O_CLOEXEC)
+                                                      : fcntl(exec->stdio[i], F_DUPFD_CLOEXEC, 3);
+        if (fd < 0)
+            return -errno;
+        fds[SBXI_ADMIN_STDIO + i] = fd;
+    }
+    return 0;
+}
+
+int sbxi_session_new(sbx_session **ret,
+                     int ret_fds[SBXI_ADMIN_FDS],
+                     const struct sbx_exec *exec,
+                     const char *name,
+                     struct sbx_error *error)
+{
+    int pair[2], fds[SBXI_ADMIN_FDS] = {-1, -1, -1, -1, -1};
+    int r = check(exec, name, error);
+    if (r < 0)
+        return r;
+    sbx_session *session = calloc(1, sizeof *session);
+    if (!session)
+        return sbxi_error(error, ENOMEM, "sandbox %s: exec: no memory", name);
+    session->control = session->terminal = -1;
+    snprintf(session->name, sizeof session->name, "%s", name);
+    r = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0 ? -errno : 0;
+    if (r == 0) {
+        session->control = pair[0];
+        fds[SBXI_ADMIN_CONTROL] = pair[1];
+        r = copy_stdio(fds, exec);
+    }
+    if (r == 0 && (r = write_request(exec)) >= 0)
+        fds[SBXI_ADMIN_REQUEST] = r;
+    if (r < 0) {
+        sbxi_session_close_fds(fds);
+        sbx_session_free(session);
+        return sbxi_error(error, -r, "sandbox %s: exec: %s", name,
+                          r == -E2BIG ? "more than 4 MiB of arguments and environment"
+                                      : strerror(-r));
+    }
+    memcpy(ret_fds, fds, sizeof fds);
+    *ret = session;
+    return 0;
+}
+
+/* ---- asking ---- */
+
+int sbxi_session_start(sbx *s, const int fds[SBXI_ADMIN_FDS], struct sbx_error *error)
+{
+    const struct sbxi_command command = {.type = SBXI_START};
+    if (s->finished || s->ended)
+        return sbxi_error(error, ESRCH, "sandbox: exec: it has ended");
+    if (!s->plan)
+        return sbxi_error(error, EOPNOTSUPP,
+                          "sandbox: exec: bubblewrap's has no init that could be asked");
+    if (s->cgroup && sbxi_cgroup_is_frozen(s->cgroup) > 0)
+        return sbxi_error(error, EBUSY, "sandbox %s: exec: it is frozen; thaw it first",
+                          s->plan->name);
+    _cleanup_close_ int blob = sbxi_confinement_write(s->plan, s->cgroup != NULL);
+    int r = blob;
+    if (r >= 0) {
+        const int all[SBXI_SESSION_FDS] = {fds[SBXI_ADMIN_CONTROL],   blob,
+                                           fds[SBXI_ADMIN_REQUEST],   fds[SBXI_ADMIN_STDIO],
+                                           fds[SBXI_ADMIN_STDIO + 1], fds[SBXI_ADMIN_STDIO + 2]};
+        r = sbxi_send_fds(s->control, &command, sizeof command, all, SBXI_SESSION_FDS);
+    }
+    return r < 0 ? sbxi_error(error, -r, "sandbox %s: exec: its init: %s", s->plan->name,
+                              strerror(-r))
+                 : 0;
+}
+
+int sbx_exec(sbx_session **ret, sbx *s, const struct sbx_exec *exec, struct sbx_error *error)
+{
+    sbx_session *session;
+    int fds[SBXI_ADMIN_FDS];
+    int r = sbxi_session_new(&session, fds, exec, s->plan ? s->plan->name : "", error);
+    if (r < 0)
+        return r;
+    r = sbxi_session_start(s, fds, error);
+    sbxi_session_close_fds(fds);
+    if (r < 0)
+        sbx_session_free(session);
+    else
+        *ret = session;
+    return r;
+}
+
+/* ---- its life ---- */
+
+int sbx_session_get_fd(const sbx_session *session)
+{
+    return session->control;
+}
+
+static void fail(sbx_session *session, const struct sbxi_event *event)
+{
+    struct sbx_error *error = &session->result.error;
+    session->result.outcome = SBX_SETUP_FAILED;
+    session->result.value = (uint64_t)event->err;
+    sbxi_step_failed(error, session->name, event);
+    session->finished = true;
+}
+
+static void end(sbx_session *session, const struct sbxi_event *event)
+{
+    struct sbx_result *result = &session->result;
+    int status = event->status;
+    result->outcome = WIFEXITED(status) ? SBX_EXITED : SBX_SIGNALED;
+    result->value = (uint64_t)(WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
+    session->finished = true;
+}
+
+int sbx_session_process(sbx_session *session, struct sbx_result *ret_result)
+{
+    struct sbxi_event event;
+    int r = 0;
+    while (!session->finished &&
+           (r = sbxi_event_receive(session->control, &event, &session->terminal)) == 1) {
+        if (event.type == SBXI_FAILED)
+            fail(session, &event);
+        else if (event.type == SBXI_ENDED)
+            end(session, &event);
+    }
+    if (!session->finished && r == -EPIPE) { /* init is gone, and all with it */
+        session->result.outcome = SBX_STOPPED;
+        session->finished = true;
+    }
+    if (!session->finished)
+        return r;
+    *ret_result = session->result;
+    return 1;
+}
+
+int sbx_session_wait(sbx_session *session, struct sbx_result *ret_result)
+{
+    for (;;) {
+        struct pollfd fd = {.fd = session->control, .events = POLLIN};
+        int r = sbx_session_process(session, ret_result);
+        if (r != 0)
+            return r;
+        if (poll(&fd, 1, -1) < 0 && errno != EINTR)
+            return -errno;
+    }
+}
+
+int sbx_session_signal(sbx_session *session, int signo)
+{
+    struct sbxi_command command = {.type = SBXI_SIGNAL, .value = (uint32_t)signo};
+    if (signo < 1 || signo >= NSIG)
+        return -EINVAL;
+    if (session->finished)
+        return -ESRCH;
+    int r = sbxi_send_fds(session->control, &command, sizeof command, NULL, 0);
+    return r == -EPIPE ? -ESRCH : r;
+}
+
+int sbx_session_take_terminal(sbx_session *session)
+{
+    struct sbx_result result;
+    if (session->terminal < 0)
+        (void)sbx_session_process(session, &result);
+    if (session->terminal >= 0)
+        return sbxi_take_fd(&session->terminal);
+    return session->finished ? -ENOENT : -EAGAIN;
+}
+
+sbx_session *sbx_session_free(sbx_session *session)
+{
+    if (!session)
+        return NULL;
+    sbxi_closep(&session->control); /* which its init sees */
+    sbxi_closep(&session->terminal);
+    free(session);
+    return NULL;
+}
