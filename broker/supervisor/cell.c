@@ -239,6 +239,7 @@ static int bring_up(struct cell *cell, int *ret_link, struct sbx_error *error)
         close_fd(&link[0]);
         return r;
     }
+    sbx_admin_add(cell->env->admin, cell->sbx);
     member_running(&cell->member, &report, clock_ms(CLOCK_MONOTONIC), clock_ms(CLOCK_REALTIME));
     *ret_link = link[0];
     return 0;

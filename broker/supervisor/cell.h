@@ -2,6 +2,7 @@
 #ifndef SUPERVISOR_CELL_H
 #define SUPERVISOR_CELL_H
 
+#include <sbx/exec.h>
 #include <sbx/sandbox.h>
 
 #include <sys/resource.h>
@@ -24,6 +25,7 @@ struct cell;
 struct cell_env { /* the same for all cells; borrowed */
     struct event_base *base;
     sbx_cleaner *cleaner;
+    sbx_admin *admin; /* through which `uds exec` finds what runs */
     const struct stack *stack;
     const char *const *doors; /* as launch wants them */
     struct rlimit nofile;

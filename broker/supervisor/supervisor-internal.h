@@ -44,6 +44,8 @@ struct supervisor {
 
     char run_dir[400], instance[448];
     sbx_cleaner *cleaner;
+    sbx_admin *admin;
+    struct event *admin_io;
     struct door *doors;
     size_t ndoors;
     char **door_paths; /* of those that are files, NULL-terminated */
@@ -66,6 +68,10 @@ void supervisor_on_router_timer(int fd, short what, void *arg);
 /* supervisor-announce.c: if everything is up that is waited for; whatever is. */
 void supervisor_announce(struct supervisor *s);
 void supervisor_announce_now(struct supervisor *s);
+
+/* supervisor-admin.c */
+int supervisor_open_admin(struct supervisor *s);
+void supervisor_close_admin(struct supervisor *s);
 
 /* supervisor.c */
 void supervisor_add_timer(struct event *event, int ms);

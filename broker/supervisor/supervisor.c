@@ -368,6 +368,7 @@ static int make_cells(struct supervisor *s)
 
     s->env = (struct cell_env){.base = s->base,
                                .cleaner = s->cleaner,
+                               .admin = s->admin,
                                .stack = s->stack,
                                .doors = (const char *const *)s->door_paths,
                                .nofile = s->nofile,
@@ -418,6 +419,8 @@ static int make(struct supervisor *s)
     if (r == 0 && geteuid() == 0)
         r = sbx_cleaner_take_ids(s->cleaner, &s->router_uid, &count, s->error);
     if (r == 0)
+        r = supervisor_open_admin(s);
+    if (r == 0)
         r = make_doors(s);
     if (r == 0)
         r = list_door_paths(s);
@@ -437,6 +440,7 @@ static void unmake(struct supervisor *s)
         place_remove_directory(s->instance, s->cleaner);
     for (size_t i = 0; i < s->ndoors; i++)
         door_close(&s->doors[i]);
+    supervisor_close_admin(s);
     sbx_cleaner_free(s->cleaner);
     struct event *events[] = {s->sigint, s->sigterm, s->start_cells, s->router_timer};
 

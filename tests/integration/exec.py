@@ -273,6 +273,43 @@ def test_terminal(c):
     s.end()
 
 
+def test_broker(c):
+    """What a broker has started is found like the rest, in each life that it has; who asks is not the router."""
+    stack = c.dir / "stack.yaml"
+    # One of them is ended by its sessions, and started again.
+    stack.write_text("""
+sandboxes:
+  first:
+    command: [/bin/sleep, "1000"]
+    env: {FROM: the stack}
+    restart: always
+    degrade: [cgroup, cpu, id-range, stats]
+  second:
+    command: [/bin/sleep, "1000"]
+    degrade: [cgroup, cpu, id-range, stats]
+""")
+    os.chown(stack, c.uid, c.uid)
+    broker = subprocess.Popen([pathlib.Path(c.uds).parent / "uds-broker", "--config", stack, "--run-dir", c.dir / "run"],
+                              preexec_fn=c.become, env=c.env(), stderr=subprocess.PIPE, text=True)
+    within(lambda: len(c.list()) == 2)
+    listed = {x["name"]: x for x in c.list()}
+    c.check("both are listed, as the broker's", [x["launcher_pid"] for x in listed.values()] == [broker.pid] * 2, listed)
+    done = c.exec("first", "--", "sh", "-c", "echo $FROM; env; kill -KILL 2")
+    c.check("with the stack's environment, but for the broker's link",
+            "the stack" in done.stdout and "UDS_BROKER" not in done.stdout, done)
+    within(lambda: any(x["name"] == "first" and x["init_pid"] != listed["first"]["init_pid"] for x in c.list()))
+    c.check("its next life is found", c.exec("first", "--", "echo", "again").stdout == "again\n")
+    c.check("by its new pid only", c.exec(listed["first"]["init_pid"], "--", "true").returncode == 121)
+    p = c.start("second", "--", "sh", "-c", "echo on; exec sleep 1000", verb="exec")
+    p.stdout.readline()
+    broker.terminate()
+    said = broker.communicate(timeout=60)
+    c.check("the broker ends", broker.returncode == 0, said)
+    c.check("and sessions with it", p.wait(PATIENCE) == 137)
+    left = list((c.dir / "run" / "records").iterdir())
+    c.check("no record and no socket of it is left", not left, left)
+
+
 def test_limits(c):
     """It is in the sandbox's cgroup."""
     if c.uid or not os.path.isdir("/sys/fs/cgroup"):
@@ -295,7 +332,7 @@ def main():
     base = pathlib.Path(tempfile.mkdtemp(prefix="uds-exec-", dir="/var/tmp"))
     os.chmod(base, 0o755)
     (base / "bin").mkdir()
-    for program in ("uds", "uds-sandbox-init", "uds-cleaner"):
+    for program in ("uds", "uds-broker", "uds-router", "uds-sandbox-init", "uds-cleaner"):
         shutil.copy(BIN / program, base / "bin")
     try:
         callers = [Caller(base, uid) for uid in ((0, NOBODY) if ROOT else (os.geteuid(),))]
