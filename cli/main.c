@@ -29,8 +29,8 @@ static const struct verb verb_version = {
 
 /* In the order in which a newcomer meets them. */
 static const struct verb *const verbs[] = {
-    &verb_up, &verb_run, &verb_bwrap, &verb_exec,    &verb_cgroup, &verb_layer,  &verb_sandbox,
-    &verb_ls, &verb_pub, &verb_sub,   &verb_request, &verb_reply,  &verb_version};
+    &verb_up,      &verb_run, &verb_bwrap, &verb_exec, &verb_cgroup,  &verb_layer, &verb_jail,
+    &verb_sandbox, &verb_ls,  &verb_pub,   &verb_sub,  &verb_request, &verb_reply, &verb_version};
 
 static int run_version(int argc, char **argv)
 {

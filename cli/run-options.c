@@ -275,7 +275,7 @@ static int add_jail(struct run_options *o, const char *path)
     if (o->root_is_host)
         return bad("jail", path, "contradicts --root host");
     o->spec.root = SBX_ROOT_JAIL;
-    if (path[0] == '/')
+    if (path[0] == '/' || path[0] == '@')
         return run_push_text(&o->jail, path);
     char *whole = realpath(path, NULL);
     if (whole == NULL)

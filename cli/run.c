@@ -29,23 +29,25 @@ static int run(int argc, char **argv);
 const struct verb verb_run = {
     .name = "run",
     .summary = "run a command in a sandbox",
-    .help = "usage: uds run [OPTION…] [--] COMMAND [ARGUMENT…]\n"
-            "\n"
-            "Runs COMMAND with namespaces of its own, a read-only view of the host, an empty\n"
-            "environment, descriptors 0 to 2, no capabilities and a seccomp filter. Options\n"
-            "widen that. What cannot be had is refused unless --degrade permits its omission.\n"
-            "\n"
-            "root:\n"
-            "  --root host|jail|empty|DIR   the host's root, read-only (default); only what is\n"
-            "                       named; nothing, not even /proc and /dev; a "
-            "directory\n" LAYER_OPTIONS_HELP
-            "  --jail FILE          jail: this program, its interpreter and its libraries;\n"
-            "                       repeatable; the command itself is always in\n"
-            "  --jail-add PATH      jail: this file or directory as well\n"
-            "  --mask PATH          hide PATH\n"
-            "more of the root, in the order of the options:\n" MOUNT_OPTIONS_HELP
-            "limits:\n" CLI_LIMIT_HELP
-            "  --rlimit NAME=SOFT[:HARD]   nofile, core, fsize, …; \"unlimited\"\n",
+    .help =
+        "usage: uds run [OPTION…] [--] COMMAND [ARGUMENT…]\n"
+        "\n"
+        "Runs COMMAND with namespaces of its own, a read-only view of the host, an empty\n"
+        "environment, descriptors 0 to 2, no capabilities and a seccomp filter. Options\n"
+        "widen that. What cannot be had is refused unless --degrade permits its omission.\n"
+        "\n"
+        "root:\n"
+        "  --root host|jail|empty|DIR   the host's root, read-only (default); only what is\n"
+        "                       named; nothing, not even /proc and /dev; a "
+        "directory\n" LAYER_OPTIONS_HELP
+        "  --jail FILE          jail: this program, its interpreter and its libraries;\n"
+        "                       repeatable; the command itself is always in\n"
+        "  --jail-add PATH      jail: this file or directory as well; @nss, @locale, @tls: what\n"
+        "                       programs read for these (uds jail)\n"
+        "  --mask PATH          hide PATH\n"
+        "more of the root, in the order of the options:\n" MOUNT_OPTIONS_HELP
+        "limits:\n" CLI_LIMIT_HELP
+        "  --rlimit NAME=SOFT[:HARD]   nofile, core, fsize, …; \"unlimited\"\n",
     .more_help =
         "terminal and life:\n" LIFE_OPTIONS_HELP "isolation:\n"
         "  --share-net, --share-user, --share-mount, --share-pid, --share-ipc, --share-uts,\n"

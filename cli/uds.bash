@@ -18,6 +18,8 @@ _uds()
         words="create set exec watch ls freeze thaw kill delete"
     elif [ "$verb" = layer ] && [ "$COMP_CWORD" = 2 ]; then
         words="diff commit fork reset"
+    elif [ "$verb" = jail ] && [ "$COMP_CWORD" = 2 ]; then
+        words="list build"
     elif [ "$verb" = cgroup ] && [ "$COMP_CWORD" = 3 ]; then
         words=$("$uds" cgroup ls 2>/dev/null | sed -n '2,$s/ .*//p')
     else

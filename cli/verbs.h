@@ -30,6 +30,7 @@ struct verb {
 extern const struct verb verb_bwrap;  /* bwrap.c */
 extern const struct verb verb_cgroup; /* cgroup.c */
 extern const struct verb verb_exec;   /* exec.c */
+extern const struct verb verb_jail;   /* jail.c */
 extern const struct verb verb_layer;  /* layer.c */
 extern const struct verb verb_ls;
 extern const struct verb verb_pub;

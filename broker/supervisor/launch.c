@@ -67,7 +67,7 @@ int launch_check(const struct stack *stack,
     if (!S_ISREG(st.st_mode) || (st.st_mode & 0111) == 0)
         return refuse(error, stack, entry, "command", program, EACCES, "is no executable file");
     for (size_t i = 0; i < entry->jail.n; i++)
-        if (stat(entry->jail.v[i], &st) < 0)
+        if (entry->jail.v[i][0] != '@' && stat(entry->jail.v[i], &st) < 0)
             return refuse(error, stack, entry, "root.jail", entry->jail.v[i], errno,
                           strerror(errno));
     if (entry->jail.n && !is_jailed(entry, program))

@@ -62,6 +62,11 @@ static const char *check_sandbox_name(const char *text)
                : "is no name for a sandbox; 1 to 48 letters, digits, '_' and '-'";
 }
 
+static const char *check_jailed(const char *text)
+{
+    return text[0] == '@' ? NULL : check_absolute(text);
+}
+
 static const char *check_upper(const char *text)
 {
     return strcmp(text, "tmpfs") == 0 ? NULL : check_absolute(text);
@@ -71,7 +76,7 @@ static const schema_text_check absolute = check_absolute, upper = check_upper;
 static const schema_text_check sandbox_name = check_sandbox_name;
 static const struct schema_texts addresses = {check_address, true};
 static const struct schema_texts subjects = {check_subject, false};
-static const struct schema_texts paths = {check_absolute, true};
+static const struct schema_texts paths = {check_absolute, true}, jailed = {check_jailed, true};
 
 static int read_command(struct reader *r, const struct node *node, void *field, const void *arg)
 {
@@ -371,7 +376,7 @@ static int read_clocks(struct reader *r, const struct node *node, void *field, c
 }
 
 static const struct schema_field root_fields[] = {
-    FIELD(struct stack_sandbox, jail, schema_read_texts, &paths),
+    FIELD(struct stack_sandbox, jail, schema_read_texts, &jailed),
     FIELD(struct stack_sandbox, layers, schema_read_texts, &paths),
     FIELD(struct stack_sandbox, dir, schema_read_text, &absolute),
     FIELD(struct stack_sandbox, upper, schema_read_text, &upper),

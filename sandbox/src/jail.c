@@ -28,6 +28,7 @@
 #include "cleanup.h"
 #include "elf-head.h"
 #include "error.h"
+#include "jail-groups.h"
 #include "jail-reader.h"
 #include "jail-search.h"
 
@@ -337,6 +338,25 @@ static int add_binary(struct jail *j, const char *path, int scripts)
     return sbxi_elf_is_script(elf) ? add_script(j, elf, scripts) : add_program(j, path, elf);
 }
 
+static int add_of_group(const char *path, void *userdata)
+{
+    struct jail *j = userdata;
+    int r = add_binary(j, path, 0);
+    drop_objects(j);
+    return r;
+}
+
+static int add_group(struct jail *j, const char *name)
+{
+    int r = sbxi_jail_group(name, add_of_group, j);
+    if (r == -EINVAL)
+        return sbxi_error(j->error, EINVAL, "jail: %s: the groups are @nss, @locale and @tls",
+                          name);
+    if (r == -ENOENT && (!j->error || !j->error->err))
+        return sbxi_error(j->error, ENOENT, "jail: %s: this host has no file of it", name);
+    return r;
+}
+
 int sbx_jail_list(const char *const *binaries, char ***ret_paths, struct sbx_error *error)
 {
     struct jail j = {.error = error};
@@ -347,7 +367,7 @@ int sbx_jail_list(const char *const *binaries, char ***ret_paths, struct sbx_err
     r = sbxi_search_conf(&j.conf, "/etc/ld.so.conf");
     for (size_t i = 0; binaries[i] && r >= 0; i++) {
         j.binary = binaries[i];
-        r = add_binary(&j, binaries[i], 0);
+        r = binaries[i][0] == '@' ? add_group(&j, binaries[i]) : add_binary(&j, binaries[i], 0);
         drop_objects(&j);
     }
     sbxi_jail_reader_end(&j.reader);

@@ -11,12 +11,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <linux/fs.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
 #include "cleanup.h"
+#include "copy.h"
 #include "kernel.h"
 #include "layer-worker.h"
 #include "walk.h"
@@ -106,50 +105,6 @@ static int set_attributes(struct copier *c, const struct sbxi_walk_entry *e, int
 
 /* ---- data ---- */
 
-static int copy_range(int from, int to, off_t at, off_t end)
-{
-    static char block[1 << 16];
-    while (at < end) {
-        off_t in = at, out = at;
-        ssize_t n = copy_file_range(from, &in, to, &out, (size_t)(end - at), 0);
-        if (n < 0 && errno != EXDEV && errno != EINVAL && errno != EOPNOTSUPP && errno != ENOSYS)
-            return -errno;
-        if (n <= 0) {
-            size_t most = end - at < (off_t)sizeof block ? (size_t)(end - at) : sizeof block;
-            n = pread(from, block, most, at);
-            if (n == 0) /* cut meanwhile */
-                return 0;
-            if (n < 0 || pwrite(to, block, (size_t)n, at) != n)
-                return errno ? -errno : -EIO;
-        }
-        at += n;
-    }
-    return 0;
-}
-
-/* Shared where the file system can; holes stay holes. */
-static int copy_data(int from, int to, off_t size)
-{
-    off_t at = 0;
-    if (size == 0 || ioctl(to, FICLONE, from) == 0)
-        return 0;
-    if (ftruncate(to, size) < 0)
-        return -errno;
-    while (at < size) {
-        off_t data = lseek(from, at, SEEK_DATA);
-        if (data < 0)
-            return errno == ENXIO ? 0 : -errno;
-        off_t hole = lseek(from, data, SEEK_HOLE);
-        if (hole < 0)
-            return -errno;
-        int r = copy_range(from, to, data, hole < size ? hole : size);
-        if (r < 0)
-            return r;
-        at = hole;
-    }
-    return 0;
-}
-
 /* What lstat said was a file may be a FIFO by now: it is not waited for, and then it is none of ours. */
 static int open_file(const struct sbxi_walk_entry *e)
 {
@@ -215,7 +170,7 @@ static int copy_file(struct copier *c, const struct sbxi_walk_entry *e, int to, 
         openat(to, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (file < 0)
         return -errno;
-    int r = copy_data(from, file, e->st.st_size);
+    int r = sbxi_copy_data(from, file, e->st.st_size);
     if (r == 0)
         r = set_attributes(c, e, from, file);
     return r;

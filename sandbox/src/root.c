@@ -20,6 +20,7 @@
 #include <sys/sysmacros.h>
 
 #include "error.h"
+#include "jail-follow.h"
 #include "layers.h"
 #include "plan.h"
 
@@ -38,62 +39,10 @@ static bool has_step(const sbx_plan *plan, enum sbxi_op op, const char *a)
     return false;
 }
 
-/*
- * Walks @path on the host. Each symbolic link on the way becomes a step of @later, so that the path exists inside as it does
- * outside; @ret is where it ends.
- */
-static int follow(sbx_plan *later, const char *path, char ret[PATH_MAX])
+static int add_link(const char *link, const char *target, void *later)
 {
-    char rest[PATH_MAX], next[PATH_MAX * 2 + 2], target[PATH_MAX];
-    struct stat st;
-    size_t length = 0;
-    int hops = 0;
-    if (strlen(path) >= sizeof rest)
-        return -ENAMETOOLONG;
-    strcpy(rest, path);
-    ret[0] = '\0';
-    for (char *p = rest + strspn(rest, "/"); *p;) {
-        size_t part = strcspn(p, "/");
-        char *after = p + part + strspn(p + part, "/");
-        if (part == 1 && p[0] == '.') {
-            p = after;
-            continue;
-        }
-        if (part == 2 && p[0] == '.' && p[1] == '.') {
-            while (length > 0 && ret[--length] != '/')
-                continue;
-            ret[length] = '\0';
-            p = after;
-            continue;
-        }
-        if (length + part + 2 > PATH_MAX)
-            return -ENAMETOOLONG;
-        ret[length] = '/';
-        memcpy(ret + length + 1, p, part);
-        ret[length + 1 + part] = '\0';
-        if (lstat(ret, &st) < 0)
-            return -errno;
-        if (!S_ISLNK(st.st_mode)) {
-            length += part + 1;
-            p = after;
-            continue;
-        }
-        ssize_t n = readlink(ret, target, sizeof target - 1);
-        if (n <= 0 || ++hops > 40)
-            return n <= 0 ? -errno : -ELOOP;
-        target[n] = '\0';
-        if (!has_step(later, SBXI_SYMLINK, ret))
-            sbxi_plan_add(later, SBXI_SYMLINK, ret, target);
-        if (target[0] == '/')
-            length = 0;
-        ret[length] = '\0';
-        if (snprintf(next, sizeof next, "%s/%s", target, after) >= PATH_MAX)
-            return -ENAMETOOLONG;
-        strcpy(rest, next);
-        p = rest + strspn(rest, "/");
-    }
-    if (!length)
-        return -EINVAL;
+    if (!has_step(later, SBXI_SYMLINK, link))
+        sbxi_plan_add(later, SBXI_SYMLINK, link, target);
     return 0;
 }
 
@@ -106,7 +55,7 @@ add_jail(sbx_plan *plan, sbx_plan *later, const struct sbx_spec *spec, struct sb
     if (r < 0)
         return r;
     for (size_t i = 0; paths[i]; i++) {
-        if (r == 0 && (r = follow(later, paths[i], real)) < 0)
+        if (r == 0 && (r = sbxi_jail_follow(paths[i], add_link, later, real)) < 0)
             sbxi_error(error, -r, "sandbox %s: jail: %s: %s", plan->name, paths[i], strerror(-r));
         if (r == 0 && !has_step(later, SBXI_ATTACH, real)) {
             int32_t slot = open_tree_step(plan, real, SBXI_F_RDONLY | SBXI_F_NODEV);

@@ -47,7 +47,7 @@ static int check_root(const sbx_plan *plan, const struct sbx_spec *spec, struct 
     if (spec->root == SBX_ROOT_JAIL && (!spec->jail || !spec->jail[0]))
         return sbxi_error(error, EINVAL, "sandbox %s: jail: name at least one file", plan->name);
     for (size_t i = 0; spec->root == SBX_ROOT_JAIL && spec->jail[i]; i++)
-        if (spec->jail[i][0] != '/')
+        if (spec->jail[i][0] != '/' && spec->jail[i][0] != '@')
             return sbxi_error(error, EINVAL, "sandbox %s: jail: %s: use an absolute path",
                               plan->name, spec->jail[i]);
     for (size_t i = 0; i < spec->nbinds; i++) {

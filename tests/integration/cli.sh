@@ -44,7 +44,7 @@ mkfifo "$dir/never" "$dir/ready"
 
 # ---- without a broker ----
 
-for verb in up cgroup layer ls pub sub request reply version; do
+for verb in up cgroup layer jail ls pub sub request reply version; do
     expect "$verb --help" 0 '^examples:' "$uds" "$verb" --help
     expect "$verb --nonsense" 2 "^uds $verb: --nonsense: .*: see uds $verb --help" "$uds" "$verb" --nonsense
 done

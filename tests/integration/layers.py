@@ -212,6 +212,33 @@ def no_idmap(c):
     return r.returncode == 121 and "--degrade=layer-ids" in r.stderr and "without layer-ids" in degraded.stderr
 
 
+def jail(c):
+    """A copied jail."""
+    listed = rows(c.uds("jail", "list", "sh", "ls", "@nss", "--json"))
+    c.check("list: program, loader, library, group", any(k.endswith("/sh") for k in listed) and any("ld-linux" in k or "ld-musl" in k for k in listed)
+            and any("libc.so" in k for k in listed) and "/etc/passwd" in listed, list(listed)[:9])
+    r = c.uds("jail", "list", "/no/such")
+    c.check("list: a file that is missing", r.returncode == 1 and "/no/such" in r.stderr, r.stderr)
+    r = c.uds("jail", "list", "@all")
+    c.check("list: no such group", r.returncode == 1 and "@nss, @locale and @tls" in r.stderr, r.stderr)
+    r = c.uds("jail", "build", "jailed", "sh", "ls", "cat", "@nss")
+    c.check("build", r.returncode == 0, r.stderr)
+    c.check("[25] its /tmp", (c.dir / "jailed/tmp").stat().st_mode & 0o7777 == 0o1777)
+    c.says("it is a root", "bin dev etc lib", "--root", "./jailed", usr=False, sh="ls / | cat | while read x; do case $x in bin|dev|etc|lib) echo $x;; esac; done")
+    if not c.uid:
+        done = subprocess.run(["chroot", c.dir / "jailed", "/bin/sh", "-c", "cd /; ls -d usr; cat /etc/passwd >/etc/copy && echo written"],
+                              capture_output=True, text=True)
+        c.check("for chroot(8) too, with an /etc that can be written", done.stdout.split() == ["usr", "written"], done.stderr)
+    r = c.uds("jail", "build", "jailed", "sh", "true")
+    c.check("build again, with more", r.returncode == 0 and list((c.dir / "jailed").glob("usr/bin/true")), r.stderr)
+    (c.dir / "trapped").mkdir()
+    (c.dir / "trapped/usr").symlink_to(c.dir / "victim")
+    r = c.uds("jail", "build", "trapped", "sh")
+    c.check("a link in the way is not followed", r.returncode == 1 and "in the way" in r.stderr and os.listdir(c.dir / "victim") == ["file"], r.stderr)
+    r = c.uds("run", "--run-dir", c.dir / "run", "--degrade", "cgroup", "--root", "jail", "--jail-add", "@nss", "--", "/bin/ls", "/etc/passwd")
+    c.check("--jail-add @nss", r.stdout == "/etc/passwd\n", r.stderr)
+
+
 def rows(r):
     return {row["path"]: row for row in json.loads(r.stdout)} if r.returncode == 0 else {"": r.stderr}
 
@@ -355,6 +382,7 @@ def everything(c):
     upper, above = layers(c)
     verbs(c, upper, above)
     hostile_upper(c)
+    jail(c)
     one_writer(c, upper)
     refusals(c, upper)
     if not c.uid:

@@ -472,10 +472,17 @@ int sbx_landlock_scope_parse(const char *text, uint32_t *ret_bit);
 const char *sbx_landlock_scope_name(uint32_t bit);
 /*
  * Files that a jail of these binaries needs, as host paths. ELF is parsed in an unprivileged child.
- * @binaries: absolute paths, NULL-terminated
+ * @binaries: absolute paths, NULL-terminated; since 0.2 also "@nss", "@locale", "@tls": what programs read for these, unsaid
  * Ownership: malloc'ed strings in a malloc'ed NULL-terminated array: the caller frees both.
  * Errors: -ENOENT a file is missing (@error names it and who needs it); -ENOEXEC; -ENOMEM.   Blocking: until the child is done.
  */
 int sbx_jail_list(const char *const *binaries, char ***ret_paths, struct sbx_error *error);
+/*
+ * A copy of them for chroot(8), with the links that lead to them and empty /proc, /sys, /dev, /run, /tmp (1777).
+ * Set-user-ID and set-group-ID bits are not copied.
+ * @directory: absolute path, made if missing; what is in it stays, files of the same names are replaced. Links in it are not followed
+ * Errors: as above; -ELOOP a link is in the way; -errno of the file system. What was copied stays. Blocking: until done. Since 0.2
+ */
+int sbx_jail_build(const char *directory, const char *const *binaries, struct sbx_error *error);
 
 #endif

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/* `uds jail`: what a jail holds, and a copy of it for chroot(8). */
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <sbx/sandbox.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/stat.h>
+
+#include "json.h"
+#include "list.h"
+#include "table.h"
+#include "verbs.h"
+
+static int run(int argc, char **argv);
+
+const struct verb verb_jail = {
+    .name = "jail",
+    .summary = "what a program needs: list it, or copy it for chroot(8)",
+    .help =
+        "usage: uds jail list FILE… [--json]\n"
+        "       uds jail build DIR FILE…\n"
+        "\n"
+        "What a jail of these programs holds: the files themselves, the interpreters that they\n"
+        "name and the shared objects that their ELF headers need. They are read, never run.\n"
+        "\n"
+        "  list      the files, and where links among them lead\n"
+        "  build     copies of them below DIR, with the links that lead to them and empty\n"
+        "            /proc, /sys, /dev, /run and /tmp; set-user-ID bits are not copied\n"
+        "\n"
+        "FILE is a program, a script, any file or directory, or a group of what programs read\n"
+        "without saying so in their headers: @nss (users, hosts), @locale, @tls (certificates).\n"
+        "A name without a slash is looked for in the usual directories of programs.\n"
+        "\n"
+        "options:\n"
+        "  --json    list: for programs\n"
+        "\n"
+        "exit codes: 0 done; 1 it could not be done; 2 wrong usage.\n"
+        "\n"
+        "examples:\n"
+        "  uds jail list /usr/bin/python3\n"
+        "  uds jail build /srv/jail sh ls cat @nss && chroot /srv/jail /bin/sh\n"
+        "  uds run --root /srv/jail -- /bin/sh -c 'ls -l /'\n",
+    .run = run,
+};
+
+struct jail_options {
+    bool json;
+    struct run_list files, owned; /* const char *; to free */
+};
+
+static int no_memory(void)
+{
+    cli_error("out of memory");
+    return CLI_FAILED;
+}
+
+/* As a shell would find it, in places that nobody but root fills. */
+static char *find_program(const char *name)
+{
+    static const char *const dirs[] = {"/usr/local/bin",  "/usr/bin",  "/bin",
+                                       "/usr/local/sbin", "/usr/sbin", "/sbin"};
+    char path[PATH_MAX];
+    for (size_t i = 0; i < sizeof dirs / sizeof dirs[0]; i++) {
+        (void)snprintf(path, sizeof path, "%s/%s", dirs[i], name);
+        if (access(path, X_OK) == 0)
+            return strdup(path);
+    }
+    return NULL;
+}
+
+static char *absolute(const char *path)
+{
+    char cwd[PATH_MAX], *whole = NULL;
+    if (getcwd(cwd, sizeof cwd) == NULL ||
+        asprintf(&whole, "%s/%s", strcmp(cwd, "/") == 0 ? "" : cwd, path) < 0)
+        return NULL;
+    return whole;
+}
+
+static int add_file(struct jail_options *o, const char *name)
+{
+    if (name[0] != '/' && name[0] != '@') {
+        char *path = strchr(name, '/') ? absolute(name) : find_program(name);
+        if (path == NULL)
+            return cli_usage("%s: no such program", name);
+        if (!list_own(&o->owned, path))
+            return no_memory();
+        name = path;
+    }
+    return list_push_text(&o->files, name) ? CLI_OK : no_memory();
+}
+
+static int say(const struct sbx_error *error, int r)
+{
+    cli_error("%s", error->text[0] ? error->text : strerror(-r));
+    return CLI_FAILED;
+}
+
+static const char *kind_name(mode_t mode)
+{
+    return S_ISREG(mode) ? "file" : S_ISDIR(mode) ? "directory" : "other";
+}
+
+static void add_row(struct table *table, const char *path)
+{
+    struct stat st = {0};
+    char *real = realpath(path, NULL);
+    (void)stat(path, &st);
+    table_row(table);
+    table_text(table, path);
+    table_text(table, kind_name(st.st_mode));
+    table_uint(table, S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0);
+    if (real && strcmp(real, path) != 0)
+        table_text(table, real);
+    else
+        table_none(table);
+    free(real);
+}
+
+static int list(struct jail_options *o)
+{
+    static const struct table_column columns[] = {{"PATH", "path", false, false},
+                                                  {"KIND", "kind", false, false},
+                                                  {"SIZE", "size_bytes", true, false},
+                                                  {"LEADS TO", "real", false, true}};
+    struct sbx_error error = {0};
+    struct json json = {.out = stdout};
+    char **paths;
+    int r = sbx_jail_list(o->files.items, &paths, &error);
+    if (r < 0)
+        return say(&error, r);
+    struct table *table = table_new(columns, sizeof columns / sizeof columns[0]);
+    for (size_t i = 0; paths[i]; i++) {
+        add_row(table, paths[i]);
+        free(paths[i]);
+    }
+    free(paths);
+    if (o->json) {
+        table_print_json(table, &json);
+        json_end(&json);
+    } else {
+        table_print(table, stdout);
+    }
+    (void)table_free(table);
+    return CLI_OK;
+}
+
+static int build(struct jail_options *o, const char *directory)
+{
+    struct sbx_error error = {0};
+    char *path = directory[0] == '/' ? strdup(directory) : absolute(directory);
+    if (path == NULL)
+        return no_memory();
+    int r = sbx_jail_build(path, o->files.items, &error);
+    free(path);
+    return r < 0 ? say(&error, r) : CLI_OK;
+}
+
+static int parse(struct jail_options *o, bool builds, int argc, char **argv, bool *ret_help)
+{
+    static const struct option options[] = {
+        {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+    int c;
+    while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+        if (c == 'h') {
+            *ret_help = true;
+            return CLI_OK;
+        }
+        if (c != 'j')
+            return cli_bad_option(c, argv);
+        if (builds)
+            return cli_usage("--json: not an option of build");
+        o->json = true;
+    }
+    if (argc - optind < 1 + builds)
+        return cli_usage("%s: name %s", argv[0], builds ? "a directory and programs" : "programs");
+    int code = CLI_OK;
+    for (int i = optind + builds; code == CLI_OK && i < argc; i++)
+        code = add_file(o, argv[i]);
+    return code;
+}
+
+static int run(int argc, char **argv)
+{
+    struct jail_options o = {0};
+    const char *sub = argc > 1 ? argv[1] : "nothing";
+    bool help = strcmp(sub, "--help") == 0 || strcmp(sub, "-h") == 0,
+         builds = strcmp(sub, "build") == 0;
+    if (help)
+        return cli_help(&verb_jail);
+    if (!builds && strcmp(sub, "list") != 0)
+        return cli_usage("%s: list or build", sub);
+    int code = parse(&o, builds, argc - 1, argv + 1, &help);
+    if (help)
+        code = cli_help(&verb_jail);
+    else if (code == CLI_OK)
+        code = builds ? build(&o, argv[1 + optind]) : list(&o);
+    list_free_owned(&o.owned);
+    free(o.files.items);
+    return code;
+}
