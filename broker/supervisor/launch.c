@@ -139,6 +139,7 @@ int launch_plan(sbx_plan **ret, const struct launch *launch, struct sbx_error *e
     spec.limits = entry->limits;
     spec.degrade = entry->degrade;
     spec.timeout_ms = entry->timeout_ms;
+    stack_confine_apply(&entry->confine, &spec);
     spec.landlock_no_reopen = (receives(launch->stack, entry) & UDS_FD_FILE_RO) != 0;
     spec.rlimits = &nofile;
     spec.nrlimits = 1;

@@ -407,6 +407,11 @@ static int read_root(struct reader *r, const struct node *node, void *field, con
     return 0;
 }
 
+#define CONFINE(key)                                                                 \
+    {                                                                                \
+#key, stack_read_##key, offsetof(struct stack_sandbox, confine), NULL, false \
+    }
+
 #define VERB(type, verb)                                                       \
     {                                                                          \
 #verb, schema_read_texts, offsetof(type, verbs.verb), &subjects, false \
@@ -422,6 +427,9 @@ static const struct schema_field sandbox_fields[] = {
     FIELD(struct stack_sandbox, env, read_env, NULL),
     FIELD(struct stack_sandbox, listen, read_listen, NULL),
     FIELD(struct stack_sandbox, limits, schema_read_map, &limits_map),
+    CONFINE(capabilities),
+    CONFINE(seccomp),
+    CONFINE(landlock),
     VERB(struct stack_sandbox, serve),
     VERB(struct stack_sandbox, call),
     VERB(struct stack_sandbox, publish),

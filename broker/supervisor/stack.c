@@ -36,6 +36,7 @@ static void sandbox_clear(struct stack_sandbox *sandbox)
     free(sandbox->upper);
     texts_clear(&sandbox->env);
     texts_clear(&sandbox->listen);
+    stack_confine_clear(&sandbox->confine);
     verbs_clear(&sandbox->verbs);
 }
 

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "schema.h"
+#include "stack-confine.h"
 
 /*
  * The data model of a stack file: what was written, checked as a whole, nothing resolved. See
@@ -63,6 +64,7 @@ struct stack_sandbox {
     struct texts env;    /* "K=V" */
     struct texts listen; /* "NAME=ADDRESS" */
     struct sbx_limits limits;
+    struct stack_confine confine;
     struct stack_verbs verbs;
     struct stack_fds fds;
     int restart;      /* enum stack_restart */

@@ -206,3 +206,34 @@ Test(stack, may_declare_no_sandbox)
     cr_expect_not(stack->has_policy);
     stack_free(stack);
 }
+
+Test(stack, reads_what_a_sandbox_may)
+{
+    UDS_TEST_GUARD;
+    struct stack *stack =
+        parse("sandboxes:\n  a:\n    command: [/bin/true]\n"
+              "    capabilities: [net_raw, CAP_CHOWN]\n    seccomp: /etc/policy\n"
+              "    landlock: {ro: [/usr], rw: [/tmp, /x], connect: [80, 443], bind: [],\n"
+              "      scope: [signals]}\n"
+              "  b: {command: [/bin/true], capabilities: [all], seccomp: strict}\n");
+    struct sbx_spec spec = SBX_SPEC_INIT;
+
+    stack_confine_apply(&stack->sandboxes[0].confine, &spec);
+    cr_expect_eq(spec.caps, 0x2001);
+    cr_expect_eq(spec.seccomp, SBX_SECCOMP_FILE);
+    cr_expect_str_eq(spec.seccomp_file, "/etc/policy");
+    cr_expect_str_eq(spec.landlock.ro[0], "/usr");
+    cr_expect_str_eq(spec.landlock.rw[1], "/x");
+    cr_expect_null(spec.landlock.rw[2]);
+    cr_expect_eq(spec.landlock.nconnect, 2);
+    cr_expect_eq(spec.landlock.connect[1], 443);
+    cr_expect(spec.landlock.limit_connect && spec.landlock.limit_bind);
+    cr_expect_eq(spec.landlock.nbind, 0, "none is a list too");
+    cr_expect_eq(spec.landlock.scope, SBX_LANDLOCK_SIGNAL);
+    stack_confine_apply(&stack->sandboxes[1].confine, &spec);
+    cr_expect_eq(spec.caps, SBX_CAPS_ALL);
+    cr_expect_eq(spec.seccomp, SBX_SECCOMP_STRICT);
+    cr_expect_null(spec.landlock.ro);
+    cr_expect_not(spec.landlock.limit_connect);
+    stack_free(stack);
+}
