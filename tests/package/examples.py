@@ -9,8 +9,8 @@ from session import Session, blocks, play
 
 EXAMPLES = SOURCE / "examples"
 LINES_MAX = 119
-# Of another size: the demo's, which is built here and run by tests/integration/demo.sh; and one that is not C.
-NOT_SMALL = {"thumbnail", "python"}
+# Of another size: the demo's, which is built here and run by tests/integration/demo.sh; and those that are not C.
+NOT_SMALL = {"thumbnail", "python", "activated"}
 
 
 def names():
