@@ -20,6 +20,7 @@
 #include "notify-options.h"
 #include "options.h"
 #include "run.h"
+#include "secret-option.h"
 #include "verbs.h"
 
 enum run_option {
@@ -28,8 +29,9 @@ enum run_option {
     OPT_MOUNT,     /* one of mount-options.h */
     OPT_NAMESPACE, /* one of namespace-options.h */
     OPT_LAYER,     /* one of layer-options.h */
-    OPT_CONFINE,   /* one of confine-options.h */
-    OPT_ENV,       /* one of env-options.h */
+    OPT_SECRET,
+    OPT_CONFINE, /* one of confine-options.h */
+    OPT_ENV,     /* one of env-options.h */
     OPT_RLIMIT,
     OPT_SHARE_USER,
     OPT_SHARE_MOUNT,
@@ -65,6 +67,7 @@ static const struct option long_options[] = {
     {"jail", required_argument, NULL, OPT_JAIL},
     {"jail-add", required_argument, NULL, OPT_JAIL},
     LAYER_OPTIONS(OPT_LAYER),
+    {"secret", required_argument, NULL, OPT_SECRET},
     {"bind", required_argument, NULL, OPT_MOUNT},
     {"bind-try", required_argument, NULL, OPT_MOUNT},
     {"ro-bind", required_argument, NULL, OPT_MOUNT},
@@ -363,6 +366,8 @@ static int finish(struct run_options *o, int argc, char **argv)
         r = run_env_finish(o);
     if (r == CLI_OK)
         r = run_end_layers(o);
+    if (r == CLI_OK)
+        r = run_end_secrets(o);
     run_confine_finish(o);
     o->spec.jail = o->jail.items;
     o->spec.masks = o->masks.items;
@@ -399,6 +404,7 @@ int run_options_parse(struct run_options *o, int argc, char **argv, bool *ret_he
                 : c == OPT_CONFINE            ? run_confine_option(o, name, optarg)
                 : c == OPT_ENV                ? add_env(o, name, argc, argv)
                 : c == OPT_LAYER              ? run_layer_option(o, name, optarg)
+                : c == OPT_SECRET             ? run_add_secret(o, optarg)
                 : c == OPT_NOTIFY             ? run_notify_option(o, name, optarg)
                                               : handle(o, c, argv);
         if (r != CLI_OK)
@@ -422,6 +428,7 @@ void run_options_free(struct run_options *o)
     confine_options_free(&o->confine);
     free(o->jail.items);
     free(o->layers.items);
+    free(o->secrets.items);
     free(o->masks.items);
     free(o->env.items);
     free(o->rlimits.items);

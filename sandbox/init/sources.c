@@ -41,8 +41,10 @@ int init_copy(int from, int to)
     static char block[65536];
     for (;;) {
         ssize_t n = read(from, block, sizeof block), done = 0;
-        if (n == 0)
+        if (n == 0) {
+            explicit_bzero(block, sizeof block); /* it may have been a secret, and we stay */
             return 0;
+        }
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)

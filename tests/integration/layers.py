@@ -239,6 +239,31 @@ def jail(c):
     c.check("--jail-add @nss", r.stdout == "/etc/passwd\n", r.stderr)
 
 
+def secrets(c):
+    """What only the payload reads."""
+    read, write = os.pipe()
+    os.write(write, b"hush-7c1e")
+    os.close(write)
+    look = ("cat /run/secrets/key; echo; stat -c '%a %u' /run/secrets/key; stat -c %a /run/secrets; (echo >/run/secrets/key) 2>/dev/null || echo ro;"
+            "cat /proc/*/environ /proc/*/cmdline 2>/dev/null | tr '\\0' '\\n' | grep -c ^hush-7c1e; ls /proc/self/fd | wc -l")
+    own_id = c.uid or 1000
+    ids = [] if c.uid else ["--uid", own_id]
+    r = c.uds("run", *c.options(), *ids, "--secret", f"key={read}", "--", "sh", "-c", look, pass_fds=(read,))
+    os.close(read)
+    c.check("a secret", r.stdout.split() == ["hush-7c1e", "400", str(own_id), "700", "ro", "0", "4"], r.stdout + r.stderr)
+    own = c.dir / "own-run"
+    own.mkdir()
+    if c.uid:
+        os.chown(own, c.uid, c.uid)
+    with open(c.base / "etc/passwd") as f:
+        r = c.uds("run", *c.options(), "--bind", own, "/run", "--secret", f"key={f.fileno()}", "--", "sh", "-c", "test -s /run/secrets/key && echo in",
+                  pass_fds=(f.fileno(),))
+    c.check("never in what is bound over /run", not (own / "secrets/key").exists(), r.stderr)
+    for bad in ("a/b=0", ".x=0", "=0", "x=", "x=999"):
+        r = c.uds("run", *c.options(), "--secret", bad, "--", "true")
+        c.check(f"--secret {bad}", r.returncode == 121 and "--secret" in r.stderr, r.stderr)
+
+
 def rows(r):
     return {row["path"]: row for row in json.loads(r.stdout)} if r.returncode == 0 else {"": r.stderr}
 
@@ -383,6 +408,7 @@ def everything(c):
     verbs(c, upper, above)
     hostile_upper(c)
     jail(c)
+    secrets(c)
     one_writer(c, upper)
     refusals(c, upper)
     if not c.uid:
