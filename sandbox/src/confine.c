@@ -5,6 +5,7 @@
 
 #include "calls.h"
 #include "plan.h"
+#include "ready.h"
 
 void sbxi_plan_identity(sbx_plan *plan)
 {
@@ -30,6 +31,23 @@ static void add_filter(sbx_plan *plan, const void *code, size_t length)
     plan->filters++;
 }
 
+static int add_profile(sbx_plan *plan, const struct sbxi_seccomp *asked, struct sbx_error *error)
+{
+    struct sbxi_filter filters[2];
+    for (const struct sbxi_ready *ready = sbxi_ready; ready->profile >= 0 && !asked->caps; ready++)
+        if (ready->profile == (int)asked->profile && ready->guarded == asked->guarded) {
+            for (int i = 0; i < 2; i++)
+                add_filter(plan, ready->filters[i].code, ready->filters[i].length);
+            return 0;
+        }
+    int r = sbxi_seccomp_build(asked, filters, error);
+    for (int i = 0; r == 0 && i < 2; i++) {
+        add_filter(plan, filters[i].code, filters[i].length);
+        free(filters[i].code);
+    }
+    return r;
+}
+
 int sbxi_plan_filters(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
 {
     const struct sbxi_seccomp asked = {
@@ -39,15 +57,9 @@ int sbxi_plan_filters(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_er
         .caps = plan->caps,
         .host_caps = !(plan->isolate & SBX_NS_USER) && !plan->joined_user,
     };
-    struct sbxi_filter filters[2];
-    bool any = asked.profile != SBX_SECCOMP_NONE;
-    int r = any ? sbxi_seccomp_build(&asked, filters, error) : 0;
+    int r = asked.profile != SBX_SECCOMP_NONE ? add_profile(plan, &asked, error) : 0;
     if (r < 0)
         return r;
-    for (int i = 0; any && i < 2; i++) {
-        add_filter(plan, filters[i].code, filters[i].length);
-        free(filters[i].code);
-    }
     for (size_t i = 0; i < spec->nfilters; i++)
         add_filter(plan, spec->filters[i].code, spec->filters[i].length);
     return 0;

@@ -221,3 +221,22 @@ Test(seccomp, a_capability_brings_its_calls)
     cr_assert_eq(ASK(f, SYS_bpf, 0), 0);
     discard(f);
 }
+
+Test(seccomp, what_was_made_with_the_library_is_what_would_be_made_now)
+{
+    UDS_TEST_GUARD;
+    size_t n = 0;
+    for (const struct sbxi_ready *ready = sbxi_ready; ready->profile >= 0; ready++, n++) {
+        const struct sbxi_seccomp asked = {.profile = (enum sbx_seccomp)ready->profile,
+                                           .guarded = ready->guarded};
+        struct sbxi_filter filters[2];
+        struct sbx_error error = {0};
+        cr_assert_eq(sbxi_seccomp_build(&asked, filters, &error), 0, "%s", error.text);
+        for (int i = 0; i < 2; i++) {
+            cr_assert_eq(filters[i].length, ready->filters[i].length);
+            cr_assert_arr_eq(filters[i].code, ready->filters[i].code, filters[i].length);
+            free(filters[i].code);
+        }
+    }
+    cr_assert_eq(n, 4);
+}
