@@ -38,12 +38,13 @@ static int open_here(int dirfd, const char *name, uint64_t flags)
 static int fail(const struct sbxi_upper *upper, int r, struct sbx_error *error)
 {
     const char *why = strerror(-r), *advice = "";
-    if (r == -EXDEV)
-        why = "it is a mount point",
+    if (r == -EXDEV) {
+        why = "it is a mount point";
         advice = "; name a directory in it, the work directory must be beside it";
-    else if (r == -ELOOP)
-        why = "it is a symbolic link", advice = "; name what it leads to";
-    else if (r == -ENOENT)
+    } else if (r == -ELOOP) {
+        why = "it is a symbolic link";
+        advice = "; name what it leads to";
+    } else if (r == -ENOENT)
         advice = "; make the directory that it shall be in";
     return sbxi_error(error, -r, "upper: %s: %s%s", upper->path, why, advice);
 }

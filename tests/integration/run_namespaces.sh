@@ -134,6 +134,14 @@ veths()
     refused 'no addresses of its own' 'address=IP/LENGTH' --host-root --net "veth:$name" -- true
     refused 'a card in the host'"'"'s network' 'needs a network namespace of its own' --share-net --net veth -- true
     run --dry-run --net "veth:$name" --net-rate 1M -- true | grep -q "launcher: veth eth0 .* network namespace $name" || fail "the plan says nothing of a veth"
+    launch --net "veth:$name" -- sleep 60 &
+    launcher=$!
+    within 5 sh -c "ip -n $name -br link | grep -q '^uds.* UP'" && within 5 pgrep -P $launcher uds-sandbox-ini >/dev/null || fail "no card"
+    exec 8<"/proc/$(pgrep -P $launcher uds-sandbox-ini)/ns/net"
+    kill $launcher
+    wait $launcher
+    no_links || fail "a card outlives its sandbox where somebody holds the network namespace"
+    exec 8<&-
     for victim in launcher init; do
         launch --net "veth:$name" -- sleep 60 &
         launcher=$!
