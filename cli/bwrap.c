@@ -20,6 +20,7 @@
 
 #include <uds/version.h>
 
+#include "status.h"
 #include "verbs.h"
 
 static int run(int argc, char **argv);
@@ -76,48 +77,13 @@ void bwrap_say(int level, const char *format, ...)
     (void)fputc('\n', stderr);
 }
 
-static bool write_text(int fd, const char *text)
-{
-    size_t length = strlen(text);
-    while (length > 0) {
-        ssize_t n = write(fd, text, length);
-        if (n < 0 && errno != EINTR)
-            return false;
-        text += n > 0 ? n : 0;
-        length -= (size_t)(n > 0 ? n : 0);
-    }
-    return true;
-}
-
-/* @between and @end: an object over several lines, or in one. */
-static bool write_info(const struct bwrap_options *o,
-                       int fd,
-                       const struct sbx_report *report,
-                       const char *begin,
-                       const char *between,
-                       const char *end)
-{
-    static const struct {
-        const char *name;
-        int index; /* of the report */
-    } spaces[] = {{"cgroup", 6}, {"ipc", 4}, {"mnt", 1}, {"net", 3}, {"pid", 2}, {"uts", 5}};
-    char text[512];
-    int n = snprintf(text, sizeof text, "%s\"child-pid\": %d", begin, (int)report->init_pid);
-    for (size_t i = 0; i < sizeof spaces / sizeof spaces[0]; i++)
-        if ((o->spec.isolate >> spaces[i].index & 1) && report->ns_inode[spaces[i].index])
-            n += snprintf(text + n, sizeof text - (size_t)n, ",%s\"%s-namespace\": %llu", between,
-                          spaces[i].name, (unsigned long long)report->ns_inode[spaces[i].index]);
-    (void)snprintf(text + n, sizeof text - (size_t)n, "%s", end);
-    return write_text(fd, text);
-}
-
 static int on_born(const struct sbx_report *report, void *userdata)
 {
     struct bwrap_options *o = userdata;
     char byte;
-    if (o->info >= 0 && !write_info(o, o->info, report, "{\n    ", "\n    ", "\n}\n"))
+    if (o->info >= 0 && !status_write_info(o->info, report, o->spec.isolate))
         return -errno;
-    if (o->status >= 0 && !write_info(o, o->status, report, "{ ", " ", " }\n"))
+    if (o->status >= 0 && !status_write_line(o->status, report, o->spec.isolate))
         return -errno;
     if (o->info >= 0 && o->info != o->status)
         (void)close(o->info);
@@ -212,7 +178,7 @@ static int wait_for_end(const struct bwrap_options *o, sbx *s)
     int code = result.outcome == SBX_EXITED ? (int)result.value : 128 + (int)result.value;
     (void)snprintf(text, sizeof text, "{ \"exit-code\": %d }\n", code);
     if (o->status >= 0)
-        (void)write_text(o->status, text);
+        (void)status_write(o->status, text);
     return code;
 }
 

@@ -389,6 +389,7 @@ int run_options_parse(struct run_options *o, int argc, char **argv, bool *ret_he
     *ret_help = false;
     *o = (struct run_options){
         .spec = SBX_SPEC_INIT, .mounts = MOUNT_OPTIONS_INIT, .life = LIFE_OPTIONS_INIT};
+    o->spec.grace_ms = 2000;
     for (int i = 0; i < 3; i++)
         o->spec.stdio[i] = i;
     while ((c = getopt_long(argc, argv, "+:ht", long_options, &index)) != -1) {

@@ -20,6 +20,7 @@
 #include "namespace-options.h"
 #include "net-report.h"
 #include "notify-options.h"
+#include "run-report.h"
 #include "secret-option.h"
 #include "stats.h"
 #include "table.h"
@@ -64,6 +65,7 @@ const struct verb verb_run = {
         "                       ,backlog=N ,netns=NAME\n" NOTIFY_OPTIONS_HELP
         "confinement:\n" CONFINE_OPTIONS_HELP "what is reported and refused:\n"
         "  --stats              what it used, on stderr at the end;  --json: as JSON\n"
+        "  --report             what was granted, on stderr at the start\n"
         "  --dry-run            print the steps, make nothing\n"
         "  --degrade LIST       may be left out: cgroup, cpu, cpuset, memory-high, io,\n"
         "                       buffered-writes, id-range, landlock, stats, layer-ids\n"
@@ -94,25 +96,8 @@ static int refuse(const struct sbx_error *error, int r)
 /* It never ran. */
 static int refuse_start(const struct run_options *o, const struct sbx_error *error, int r)
 {
-    struct json json = {.out = stderr};
     int code = refuse(error, r);
-    if (o->json) {
-        json_open(&json, '{');
-        json_key(&json, "name");
-        json_string(&json, o->spec.name);
-        json_key(&json, "outcome");
-        json_string(&json, "refused");
-        json_key(&json, "value");
-        json_uint(&json, (uint64_t)-r);
-        json_key(&json, "error");
-        json_string(&json, error->text[0] ? error->text : strerror(-r));
-        json_key(&json, "stats");
-        json_null(&json);
-        json_key(&json, "report");
-        json_null(&json);
-        json_close(&json, '}');
-        json_end(&json);
-    }
+    run_report_refused(o, error, r);
     return error->exec ? RUN_EXEC_FAILED : code;
 }
 
@@ -151,13 +136,6 @@ static int run_kill(void *thing)
 {
     const struct running *running = thing;
     return sbx_kill(running->s);
-}
-
-static const char *outcome_name(enum sbx_outcome outcome)
-{
-    static const char *const names[] = {"",        "exited",  "signaled",  "oom",     "timeout",
-                                        "stopped", "refused", "not-ready", "watchdog"};
-    return (size_t)outcome < sizeof names / sizeof names[0] ? names[outcome] : "";
 }
 
 /* Prints the one line where there is something to say. */
@@ -205,113 +183,6 @@ static int exit_code(const struct run_options *o, const struct sbx_result *resul
     }
 }
 
-static void json_number(struct json *json, const char *key, uint64_t value)
-{
-    json_key(json, key);
-    json_uint(json, value);
-}
-
-static void
-json_report(struct json *json, const struct sbx_report *report, const struct sbx_limits *limits)
-{
-    static const char *const names[8] = {"user", "mnt", "pid",    "net",
-                                         "ipc",  "uts", "cgroup", "time"};
-    json_key(json, "report");
-    json_open(json, '{');
-    json_key(json, "backend");
-    json_string(json, report->backend);
-    json_key(json, "cgroup");
-    json_string(json, report->cgroup);
-    json_number(json, "host_uid", report->host_uid);
-    json_number(json, "host_gid", report->host_gid);
-    json_number(json, "uid_count", report->uid_count);
-    json_key(json, "memory_is_rlimit");
-    json_bool(json, report->memory_is_rlimit);
-    json_key(json, "limits"); /* as the kernel has them */
-    cli_json_limits(json, limits);
-    cli_json_confinement(json, report);
-    cli_json_net(json, &report->net);
-    json_key(json, "namespaces");
-    json_open(json, '{');
-    for (size_t i = 0; i < 8; i++)
-        json_number(json, names[i], report->ns_inode[i]);
-    json_close(json, '}');
-    json_key(json, "degraded");
-    json_open(json, '[');
-    for (uint32_t bit = 1; bit <= SBX_DEGRADE_LAYER_IDS; bit <<= 1)
-        if (report->degraded & bit)
-            json_string(json, sbx_degrade_name(bit));
-    json_close(json, ']');
-    json_close(json, '}');
-}
-
-static void print_json(const struct run_options *o,
-                       const struct sbx_report *report,
-                       const struct sbx_limits *limits,
-                       const struct run_notify *notify,
-                       const struct sbx_result *result)
-{
-    struct json json = {.out = stderr};
-    json_open(&json, '{');
-    json_key(&json, "name");
-    json_string(&json, o->spec.name);
-    json_key(&json, "outcome");
-    json_string(&json, outcome_name(result->outcome));
-    json_number(&json, "value", result->value);
-    if (result->outcome == SBX_OOM) {
-        json_key(&json, "oom_level");
-        json_string(&json, result->oom_level);
-    }
-    json_key(&json, "stats");
-    cli_json_stats(&json, &result->stats);
-    run_notify_json(&json, o, notify);
-    json_report(&json, report, limits);
-    json_close(&json, '}');
-    json_end(&json);
-}
-
-static void say_landlock(const char *name, int abi)
-{
-    if (abi > 0)
-        cli_error("%s: started without all of landlock; this kernel has ABI %d", name, abi);
-    else
-        cli_error("%s: started without landlock", name);
-}
-
-/* Permitted or not asked for: it is said either way, and what it means. */
-static void say_omissions(const struct run_options *o, const struct sbx_report *report)
-{
-    const struct sbx_limits *limits = &o->spec.limits;
-    uint32_t degraded = report->degraded;
-    if (degraded & SBX_DEGRADE_CGROUP) {
-        cli_error("%s: started without cgroup%s%s%s", o->spec.name,
-                  limits->memory_bytes ? "; the memory limit is RLIMIT_DATA" : "",
-                  limits->pids ? "; the pids limit is RLIMIT_NPROC" : "",
-                  limits->cpu_percent || limits->cpu_weight ? "; cpu has no limit" : "");
-        degraded |= SBX_DEGRADE_STATS;
-    }
-    if (degraded & SBX_DEGRADE_CPU)
-        cli_error("%s: started without cpu limit", o->spec.name);
-    if (degraded & SBX_DEGRADE_CPUSET)
-        cli_error("%s: started without cpuset; it may run on any CPU", o->spec.name);
-    if (degraded & SBX_DEGRADE_MEMORY_HIGH)
-        cli_error("%s: started without memory-high", o->spec.name);
-    if (degraded & SBX_DEGRADE_IO)
-        cli_error("%s: started without io-max and io-weight", o->spec.name);
-    if (degraded & SBX_DEGRADE_BUFFERED_WRITES)
-        cli_error("%s: started without buffered-writes; io-max holds for reads and O_DIRECT",
-                  o->spec.name);
-    if (degraded & SBX_DEGRADE_ID_RANGE)
-        cli_error("%s: started without id-range; on the host it has your id%s", o->spec.name,
-                  o->spec.upper ? ", and cannot change other users' files of its layers" : "");
-    if (degraded & SBX_DEGRADE_LAYER_IDS)
-        cli_error("%s: started without layer-ids; files of its layers are nobody's", o->spec.name);
-    if (degraded & SBX_DEGRADE_LANDLOCK)
-        say_landlock(o->spec.name, report->landlock_abi);
-    if (((degraded & SBX_DEGRADE_STATS) || o->spec.no_cgroup) && o->stats)
-        cli_error("%s: started without stats; it has no cgroup to count in", o->spec.name);
-}
-
 static int supervise(const struct run_options *o, sbx *s, sbx_admin *admin, int signals)
 {
     struct sbx_report report;
@@ -320,9 +191,8 @@ static int supervise(const struct run_options *o, sbx *s, sbx_admin *admin, int 
     struct running running = {.options = o, .s = s};
     uint64_t asked = 0;
     sbx_get_report(s, &report);
-    say_omissions(o, &report);
-    if (o->json)
-        (void)sbx_get_limits(s, &limits);
+    (void)sbx_get_limits(s, &limits);
+    run_report_started(o, s, &report, &limits);
     const struct attended attended = {.thing = &running,
                                       .fd = sbx_get_fd(s),
                                       .timeout = run_timeout,
@@ -339,10 +209,7 @@ static int supervise(const struct run_options *o, sbx *s, sbx_admin *admin, int 
         return RUN_REFUSED;
     }
     int code = exit_code(o, &result, asked);
-    if (o->json)
-        print_json(o, &report, &limits, &running.notify, &result);
-    else if (o->stats && result.stats.known)
-        cli_print_stats(&result.stats, stderr);
+    run_report_ended(o, s, &report, &limits, &running.notify, &result, code);
     return code;
 }
 
@@ -360,7 +227,7 @@ static sbx_admin *open_admin(const struct run_options *o, sbx *s, sbx_cleaner *c
     return admin;
 }
 
-static int act(const struct run_options *o, const sbx_plan *plan)
+static int act(struct run_options *o, const sbx_plan *plan)
 {
     struct sbx_error error = {0};
     sbx_cleaner *cleaner;
@@ -368,7 +235,9 @@ static int act(const struct run_options *o, const sbx_plan *plan)
     int signals = attend_open_signals();
     if (signals < 0)
         return refuse(&error, signals);
-    int code, r = sbx_cleaner_new(&cleaner, o->run_dir, &error);
+    int code, r = life_begin(&o->life, signals);
+    if (r == 0)
+        r = sbx_cleaner_new(&cleaner, o->run_dir, &error);
     if (r < 0) {
         code = refuse_start(o, &error, r);
     } else {
@@ -390,7 +259,7 @@ static int act(const struct run_options *o, const sbx_plan *plan)
     return code;
 }
 
-static int run_parsed(const struct run_options *o)
+static int run_parsed(struct run_options *o)
 {
     struct sbx_error error = {0};
     sbx_plan *plan;

@@ -46,7 +46,7 @@ struct sbx_plan {
     uid_t uid;        /* payload's, inside */
     gid_t gid;
     struct sbx_limits limits;
-    int timeout_ms;
+    int timeout_ms, grace_ms;
     bool notify;
     int ready_ms, watchdog_ms;
     struct sbx_fdstore *fdstore;

@@ -99,6 +99,14 @@ static const char *step_advice(const sbx_plan *plan, const struct sbxi_plan_step
     return *knob ? knob + strlen("; ") : "";
 }
 
+const char *sbx_get_masked(const sbx *s, size_t i)
+{
+    for (size_t k = 0; s->plan && k < s->plan->nsteps; k++)
+        if (s->plan->steps[k].op == SBXI_MASK && i-- == 0)
+            return s->plan->steps[k].a;
+    return NULL;
+}
+
 static const char *child_advice(int err)
 {
     if (err == EACCES || err == ENOENT)

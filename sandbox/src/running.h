@@ -50,7 +50,7 @@ struct sbx {
     bool finished;
     enum sbxi_end end;
     uint64_t timeout_at, kill_at; /* ms, monotonic; 0 = never */
-    int timeout_ms;
+    int timeout_ms, grace_ms;
     uint64_t memory_limit;
     struct sbxi_notified notify;
     unsigned last_words;

@@ -176,7 +176,10 @@ static bool is_over(sbx *s)
         return true;
     if (s->timeout_at && now >= s->timeout_at && s->end == SBXI_BY_ITSELF) {
         s->end = SBXI_BY_TIMEOUT;
-        return true;
+        if (s->grace_ms <= 0 || sbx_signal(s, SIGTERM) < 0)
+            return true;
+        s->timeout_at = 0;
+        s->kill_at = now + (uint64_t)s->grace_ms;
     }
     return (s->timeout_at && now >= s->timeout_at) || (s->kill_at && now >= s->kill_at);
 }

@@ -129,6 +129,7 @@ static int check_limits(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_
     plan->no_cgroup = spec->no_cgroup;
     plan->limits = spec->limits;
     plan->timeout_ms = spec->timeout_ms;
+    plan->grace_ms = spec->grace_ms;
     if (spec->seccomp == SBX_SECCOMP_FILE && !spec->seccomp_file)
         return sbxi_error(error, EINVAL, "sandbox %s: seccomp: name a file", plan->name);
     plan->seccomp = spec->bwrap ? SBX_SECCOMP_NONE : spec->seccomp;

@@ -121,7 +121,9 @@ static int admit_child(const struct launch *launch, sbx *s, struct sbx_error *er
         return r;
     SBXI_BOUNDARY("launcher");
     if (plan->on_born && (r = plan->on_born(&s->report, plan->userdata)) < 0)
-        return r;
+        return sbxi_error(error, -r,
+                          "sandbox %s: told of its birth, our caller will not have it: %s",
+                          plan->name, strerror(-r));
     return send(s->control, "", 1, MSG_NOSIGNAL) == 1 ? 0 : -errno;
 }
 
@@ -249,6 +251,7 @@ static int start(const sbx_plan *plan, sbx *s, sbx_cleaner *cleaner, struct sbx_
     if (plan->timeout_ms >= 0)
         s->timeout_at = sbxi_now_ms() + (uint64_t)plan->timeout_ms;
     s->timeout_ms = plan->timeout_ms;
+    s->grace_ms = plan->grace_ms;
     s->own_pids = plan->isolate & SBX_NS_PID;
     s->detached = sbxi_plan_is_bwrap(plan);
     s->plan = s->detached ? NULL : sbxi_plan_ref(plan);

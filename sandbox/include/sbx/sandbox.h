@@ -228,6 +228,7 @@ struct sbx_spec {
     bool assert_all;  /* refuse anything less than asked, whatever @degrade says */
     uint32_t degrade; /* enum sbx_degrade */
     int timeout_ms;   /* wall clock; -1 = none */
+    int grace_ms;     /* at the timeout TERM, and a kill so long after it; 0 = kill at once */
     /* NOTIFY_SOCKET, sd_notify(3) (sbx/notify.h); needs a mount namespace. The rest needs this one */
     bool notify;
     int ready_ms;    /* not READY=1 so long after the start: killed, SBX_NOT_READY; 0 = no hurry */
@@ -425,6 +426,9 @@ int sbx_wait(sbx *s, struct sbx_result *ret_result);
  * Ownership: the caller's, who closes it; the payload then gets SIGHUP.   Errors: -ENOENT there is none, or it was taken.
  */
 int sbx_take_terminal(sbx *s);
+
+/* The @i-th path that is masked in it, or NULL after the last; borrowed from @s. One that was not there is among them. */
+const char *sbx_get_masked(const sbx *s, size_t i);
 
 /* What was granted; complete once sbx_start() has returned. */
 void sbx_get_report(const sbx *s, struct sbx_report *ret);
