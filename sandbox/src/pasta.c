@@ -29,6 +29,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <uds/fdset.h>
+
 #include "cleanup.h"
 #include "clock.h"
 #include "error.h"
@@ -229,9 +231,10 @@ int sbxi_pasta_start(sbx *s, const sbx_plan *plan, int userns, int netns, struct
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, leash) < 0)
         return -errno;
     _cleanup_close_ int go = leash[1], theirs = leash[0];
-    _cleanup_close_ int words = memfd_create("pasta", MFD_CLOEXEC);
+    _cleanup_close_ int words = -1;
     _cleanup_close_ int watch =
         sbxi_netlink_socket(userns, netns, RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE);
+    int r = uds_memfd_create("pasta", &words);
     const struct child child = {.program = find_program(),
                                 .leash = theirs,
                                 .userns = userns,
@@ -240,7 +243,8 @@ int sbxi_pasta_start(sbx *s, const sbx_plan *plan, int userns, int netns, struct
                                 .ours = !plan->own_ids,
                                 .uid = plan->uid,
                                 .gid = plan->gid};
-    int r = words < 0 ? -errno : watch < 0 ? watch : child.program ? 0 : -ENOENT;
+    if (r == 0)
+        r = watch < 0 ? watch : child.program ? 0 : -ENOENT;
     if (r == 0)
         r = start(s, &child, go);
     if (r < 0)

@@ -16,6 +16,8 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include <uds/fdset.h>
+
 #include "admin.h"
 #include "cleanup.h"
 #include "confinement.h"
@@ -77,9 +79,10 @@ static int write_request(const struct sbx_exec *exec)
     int r = exec->terminal ? sbxi_terminal_read(&request.terminal, exec->terminal_like) : 0;
     if (r < 0)
         return r;
-    _cleanup_close_ int fd = memfd_create("request", MFD_CLOEXEC);
-    if (fd < 0)
-        return -errno;
+    _cleanup_close_ int fd = -1;
+    r = uds_memfd_create("request", &fd);
+    if (r < 0)
+        return r;
     add_all(&argv, exec->argv);
     add_all(&env, exec->env);
     r = write_blocks(fd, &request, &argv, &env, exec->chdir ? exec->chdir : "");

@@ -16,6 +16,7 @@
 
 #include "ask.h"
 #include "guard.h"
+#include "ready.h"
 
 static void build(bool guarded, struct sbxi_filter ret[2])
 {
