@@ -19,6 +19,7 @@
 #include "namespace-options.h"
 #include "notify-options.h"
 #include "options.h"
+#include "profile-option.h"
 #include "run.h"
 #include "secret-option.h"
 #include "verbs.h"
@@ -30,6 +31,7 @@ enum run_option {
     OPT_NAMESPACE, /* one of namespace-options.h */
     OPT_LAYER,     /* one of layer-options.h */
     OPT_SECRET,
+    OPT_PROFILE,
     OPT_CONFINE, /* one of confine-options.h */
     OPT_ENV,     /* one of env-options.h */
     OPT_RLIMIT,
@@ -68,6 +70,7 @@ static const struct option long_options[] = {
     {"jail-add", required_argument, NULL, OPT_JAIL},
     LAYER_OPTIONS(OPT_LAYER),
     {"secret", required_argument, NULL, OPT_SECRET},
+    {"profile", required_argument, NULL, OPT_PROFILE},
     {"bind", required_argument, NULL, OPT_MOUNT},
     {"bind-try", required_argument, NULL, OPT_MOUNT},
     {"ro-bind", required_argument, NULL, OPT_MOUNT},
@@ -356,12 +359,13 @@ static int handle(struct run_options *o, int c, char **argv)
 
 static int finish(struct run_options *o, int argc, char **argv)
 {
-    if (optind >= argc)
+    char **command = optind < argc ? argv + optind : o->profile_argv;
+    if (command == NULL || *command == NULL)
         return cli_usage("no command: name one after --");
-    o->spec.argv = (const char *const *)(argv + optind);
+    o->spec.argv = (const char *const *)command;
     if (o->spec.host_root)
         o->spec.isolate &= ~(uint32_t)SBX_NS_USER;
-    int r = run_command_find(o, &argv[optind]);
+    int r = run_command_find(o, command);
     if (r == CLI_OK)
         r = run_env_finish(o);
     if (r == CLI_OK)
@@ -383,15 +387,29 @@ static int finish(struct run_options *o, int argc, char **argv)
     return r;
 }
 
-int run_options_parse(struct run_options *o, int argc, char **argv, bool *ret_help)
+static int read_options(struct run_options *o, int argc, char **argv, bool *ret_help);
+
+/* As if its options stood in its place; those that follow override them. Its command waits for none to be given. */
+static int read_profile(struct run_options *o, bool *ret_help)
+{
+    char **argv;
+    int argc, ours = optind;
+    if (o->profile_argv != NULL)
+        return cli_usage("--profile: one is enough");
+    int r = run_load_profile(o, optarg, &argv, &argc);
+    if (r != CLI_OK)
+        return r;
+    o->profile_argv = argv;
+    optind = 0; /* glibc: from the beginning */
+    r = read_options(o, argc, argv, ret_help);
+    o->profile_argv = argv + optind;
+    optind = ours;
+    return r;
+}
+
+static int read_options(struct run_options *o, int argc, char **argv, bool *ret_help)
 {
     int c, index = 0;
-    *ret_help = false;
-    *o = (struct run_options){
-        .spec = SBX_SPEC_INIT, .mounts = MOUNT_OPTIONS_INIT, .life = LIFE_OPTIONS_INIT};
-    o->spec.grace_ms = 2000;
-    for (int i = 0; i < 3; i++)
-        o->spec.stdio[i] = i;
     while ((c = getopt_long(argc, argv, "+:ht", long_options, &index)) != -1) {
         if (c == 'h') {
             *ret_help = true;
@@ -406,14 +424,29 @@ int run_options_parse(struct run_options *o, int argc, char **argv, bool *ret_he
                 : c == OPT_ENV                ? add_env(o, name, argc, argv)
                 : c == OPT_LAYER              ? run_layer_option(o, name, optarg)
                 : c == OPT_SECRET             ? run_add_secret(o, optarg)
+                : c == OPT_PROFILE            ? read_profile(o, ret_help)
                 : c == OPT_NOTIFY             ? run_notify_option(o, name, optarg)
                                               : handle(o, c, argv);
         if (r != CLI_OK)
             return r;
     }
+    return CLI_OK;
+}
+
+int run_options_parse(struct run_options *o, int argc, char **argv, bool *ret_help)
+{
+    *ret_help = false;
+    *o = (struct run_options){
+        .spec = SBX_SPEC_INIT, .mounts = MOUNT_OPTIONS_INIT, .life = LIFE_OPTIONS_INIT};
+    o->spec.grace_ms = 2000;
+    for (int i = 0; i < 3; i++)
+        o->spec.stdio[i] = i;
+    int r = read_options(o, argc, argv, ret_help);
+    if (r != CLI_OK || *ret_help)
+        return r;
     if (!mount_options_end(&o->mounts))
         return cli_usage("%s", o->mounts.problem);
-    int r = life_options_end(&o->life, &o->spec);
+    r = life_options_end(&o->life, &o->spec);
     return r == CLI_OK ? finish(o, argc, argv) : r;
 }
 

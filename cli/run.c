@@ -20,6 +20,7 @@
 #include "namespace-options.h"
 #include "net-report.h"
 #include "notify-options.h"
+#include "profile-option.h"
 #include "run-report.h"
 #include "secret-option.h"
 #include "stats.h"
@@ -46,7 +47,7 @@ const struct verb verb_run = {
         "                       repeatable; the command itself is always in\n"
         "  --jail-add PATH      jail: this file or directory as well; @nss, @locale, @tls: what\n"
         "                       programs read for these (uds jail)\n"
-        "  --mask PATH          hide PATH\n" SECRET_OPTIONS_HELP
+        "  --mask PATH          hide PATH\n" SECRET_OPTIONS_HELP PROFILE_OPTIONS_HELP
         "more of the root, in the order of the options:\n" MOUNT_OPTIONS_HELP
         "limits:\n" CLI_LIMIT_HELP
         "  --rlimit NAME=SOFT[:HARD]   nofile, core, fsize, …; \"unlimited\"\n",

@@ -43,6 +43,7 @@ struct run_options {
     char name[49];                            /* made from the command if none is given */
     char program[4096];                       /* the command's file, for a jail */
     const char *base, *upper;                 /* of layers; "" = tmpfs */
+    char **profile_argv;                      /* what --profile would have run */
     struct run_list secrets;                  /* struct sbx_mount */
     struct run_list jail, masks, env, layers; /* const char * */
     struct run_list rlimits, fds, joins,

@@ -17,6 +17,7 @@
 #include <uds/addr.h>
 #include <uds/version.h>
 
+#include "profile.h"
 #include "program.h"
 #include "supervisor.h"
 
@@ -34,6 +35,8 @@ struct arguments {
     const char *config;
     char router[4200];
     bool check;
+    const char
+        *profile; /* of this sandbox, "" = the only one, the options of uds run; NULL = not asked */
 };
 
 static void print_help(FILE *out)
@@ -53,6 +56,8 @@ static void print_help(FILE *out)
         "      --run-dir DIR    where sockets and records live; default: /run/uds for root, else\n"
         "                       $XDG_RUNTIME_DIR/uds or /tmp/uds-UID\n"
         "      --router PROGRAM run PROGRAM in the router's place (for tests)\n"
+        "      --profile NAME   print the entry of that sandbox as options for uds run --profile\n"
+        "                       (\"\": of the only one), each with a NUL, exit\n"
         "      --check          read the stack file, print what would be started, exit\n"
         "      --json           status lines as JSON objects\n"
         "      --ready-fd N     write a byte to descriptor N when all is up\n"
@@ -115,7 +120,8 @@ static void parse(struct arguments *a, int argc, char **argv)
         OPT_ROUTER,
         OPT_CHECK,
         OPT_JSON,
-        OPT_READY_FD
+        OPT_READY_FD,
+        OPT_PROFILE
     };
     static const struct option options[] = {
         {"listen", required_argument, NULL, 'l'},
@@ -125,6 +131,7 @@ static void parse(struct arguments *a, int argc, char **argv)
         {"check", no_argument, NULL, OPT_CHECK},
         {"json", no_argument, NULL, OPT_JSON},
         {"ready-fd", required_argument, NULL, OPT_READY_FD},
+        {"profile", required_argument, NULL, OPT_PROFILE},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},
         {NULL, 0, NULL, 0},
@@ -150,6 +157,9 @@ static void parse(struct arguments *a, int argc, char **argv)
             break;
         case OPT_CHECK:
             a->check = true;
+            break;
+        case OPT_PROFILE:
+            a->profile = optarg;
             break;
         case OPT_JSON:
             a->options.json = true;
@@ -227,7 +237,11 @@ int main(int argc, char **argv)
     if (a.config ? stack_load(&stack, a.config, &error) < 0 : stack_new(&stack) < 0)
         status = EXIT_STACK;
     a.options.stack = stack;
-    if (status == 0)
+    if (status == 0 && a.profile)
+        status = profile_print(stack, a.profile[0] ? a.profile : NULL, stdout, &error) < 0
+                     ? EXIT_STACK
+                     : 0;
+    else if (status == 0)
         status = run(&a, &error);
     if (status)
         fprintf(stderr, "uds-broker: %s\n", error.text[0] ? error.text : strerror(ENOMEM));

@@ -264,6 +264,26 @@ def secrets(c):
         c.check(f"--secret {bad}", r.returncode == 121 and "--secret" in r.stderr, r.stderr)
 
 
+def profile(c):
+    """An entry of a stack file as options."""
+    stack = c.dir / "stack.yaml"
+    stack.write_text("sandboxes:\n  a:\n    command: [/bin/sh, -c, 'echo $GREET; ls /home | wc -l']\n"
+                     f"    root: {{layers: [{c.base}], upper: tmpfs}}\n    env: {{GREET: 'a = b'}}\n    degrade: [cgroup, cpu]\n    limits: {{cpu: 50%}}\n"
+                     "  b: {command: [/bin/true]}\n")
+    stack.chmod(0o644)
+    own = ["--run-dir", c.dir / "run", "--ro-bind", "/usr", "/usr"]
+    r = c.uds("run", *own, "--profile", f"{stack}#a")
+    c.check("a profile, and its command", r.stdout == "a = b\n0\n", f"{r.stdout} {r.stderr}")
+    r = c.uds("run", *own, "--profile", f"{stack}#a", *(() if c.uid else ("--uid", 0)), "--setenv", "GREET", "other", "--", "/bin/sh", "-c", "echo $GREET; echo x >/home/x && echo wrote")
+    c.check("options that follow override it", r.stdout == "other\nwrote\n", f"{r.stdout} {r.stderr}")
+    for what, words, name in (("several entries", "name one by FILE#NAME", ""), ("no such entry", "no sandbox of that name", "#c")):
+        r = c.uds("run", *own, "--profile", f"{stack}{name}", "--", "true")
+        c.check(what, r.returncode == 121 and words in r.stderr, r.stderr)
+    stack.chmod(0o666)
+    r = c.uds("run", *own, "--profile", f"{stack}#a")
+    c.check("a file that others may write", r.returncode == 121 and "everybody may write it" in r.stderr, r.stderr)
+
+
 def rows(r):
     return {row["path"]: row for row in json.loads(r.stdout)} if r.returncode == 0 else {"": r.stderr}
 
@@ -409,6 +429,7 @@ def everything(c):
     hostile_upper(c)
     jail(c)
     secrets(c)
+    profile(c)
     one_writer(c, upper)
     refusals(c, upper)
     if not c.uid:
@@ -420,7 +441,7 @@ def main():
     base = pathlib.Path(tempfile.mkdtemp(prefix="uds-layers-"))
     base.chmod(0o755)
     (base / "bin").mkdir()
-    for name in ("uds", "uds-sandbox-init", "uds-cleaner"):
+    for name in ("uds", "uds-sandbox-init", "uds-cleaner", "uds-broker"):
         shutil.copy(BIN / name, base / "bin")
     try:
         for uid in (0, NOBODY) if ROOT else (os.geteuid(),):

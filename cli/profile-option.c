@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * --profile: uds-broker, which knows stack files and whom to trust with one, prints the entry as options. So that no parser of
+ * YAML is in the program that starts sandboxes, nor loaded by who uses no profile.
+ */
+#include "profile-option.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/wait.h>
+
+#include "verbs.h"
+
+enum {
+    MOST_BYTES = 4 << 20
+};
+
+static int no_memory(void)
+{
+    cli_error("out of memory");
+    return RUN_REFUSED;
+}
+
+/* In the child. Beside uds, or where it is installed; never by PATH. */
+static _Noreturn void be_broker(const char *file, const char *name, int out)
+{
+    static const char *const places[] = {"", "../libexec/uds/"};
+    char self[PATH_MAX], path[PATH_MAX + 64];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    char *slash;
+    self[n > 0 ? n : 0] = '\0';
+    slash = strrchr(self, '/');
+    if (slash)
+        *slash = '\0';
+    if (dup2(out, STDOUT_FILENO) < 0)
+        _exit(126);
+    for (size_t i = 0; i < 3; i++) {
+        if (i < 2)
+            (void)snprintf(path, sizeof path, "%s/%suds-broker", self, places[i]);
+        else
+            (void)snprintf(path, sizeof path, "%s/uds-broker", UDS_LIBEXECDIR);
+        (void)execl(path, "uds-broker", "--config", file, "--profile", name, (char *)NULL);
+    }
+    cli_error("--profile: uds-broker: %s: it belongs beside uds, in %s", strerror(errno), self);
+    _exit(126);
+}
+
+static char *read_all(int fd, size_t *ret_length)
+{
+    char *text = malloc(MOST_BYTES + 1);
+    size_t length = 0;
+    ssize_t n = 1;
+    while (text && length < MOST_BYTES && n != 0) {
+        n = read(fd, text + length, MOST_BYTES - length);
+        if (n > 0)
+            length += (size_t)n;
+        else if (n < 0 && errno != EINTR)
+            break;
+    }
+    if (text)
+        text[length] = '\0';
+    *ret_length = length;
+    return text;
+}
+
+/* What it printed is words, or it has said why not. */
+static int run_broker(const char *file, const char *name, char **ret_text, size_t *ret_length)
+{
+    int pipe[2], status = 0;
+    if (pipe2(pipe, O_CLOEXEC) < 0) {
+        cli_error("--profile: %s", strerror(errno));
+        return RUN_REFUSED;
+    }
+    pid_t pid = fork();
+    if (pid == 0)
+        be_broker(file, name, pipe[1]);
+    (void)close(pipe[1]);
+    *ret_text = pid < 0 ? NULL : read_all(pipe[0], ret_length);
+    (void)close(pipe[0]);
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    if (*ret_text && status == 0 && *ret_length > 0 && (*ret_text)[*ret_length - 1] == '\0')
+        return CLI_OK;
+    free(*ret_text);
+    cli_error("--profile %s: it cannot be used", file);
+    return RUN_REFUSED;
+}
+
+static int split(struct run_options *o, char *text, size_t length, char ***ret_argv, int *ret_argc)
+{
+    size_t n = 1;
+    for (size_t i = 0; i < length; i++)
+        n += text[i] == '\0';
+    char **argv = calloc(n + 1, sizeof *argv);
+    if (!list_own(&o->owned, argv))
+        return no_memory();
+    argv[0] = text + length; /* "" */
+    size_t i = 1;
+    for (char *p = text; p < text + length; p += strlen(p) + 1)
+        argv[i++] = p;
+    *ret_argv = argv;
+    *ret_argc = (int)n;
+    return CLI_OK;
+}
+
+int run_load_profile(struct run_options *o, const char *value, char ***ret_argv, int *ret_argc)
+{
+    const char *hash = strrchr(value, '#');
+    char *text, *file = hash ? strndup(value, (size_t)(hash - value)) : strdup(value);
+    size_t length;
+    if (!list_own(&o->owned, file))
+        return no_memory();
+    int r = run_broker(file, hash ? hash + 1 : "", &text, &length);
+    if (r != CLI_OK)
+        return r;
+    return list_own(&o->owned, text) ? split(o, text, length, ret_argv, ret_argc) : no_memory();
+}
