@@ -93,7 +93,28 @@ void sbxi_netlink_close(struct sbxi_netlink *message, size_t opened)
     attribute->rta_len = (unsigned short)(message->length - opened);
 }
 
-/* The kernel's answer to the one request that is under way. */
+/* One message from the kernel, the header checked: its length. */
+static ssize_t receive(int socket, void *bytes, size_t size)
+{
+    for (;;) {
+        struct nlmsghdr header;
+        struct sockaddr_nl from = {0};
+        socklen_t length = sizeof from;
+        ssize_t n = recvfrom(socket, bytes, size, 0, (struct sockaddr *)&from, &length);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return errno == EAGAIN ? -ETIMEDOUT : -errno;
+        if (from.nl_pid != 0) /* anybody may write to a netlink socket; the kernel is 0 */
+            continue;
+        if ((size_t)n < sizeof header)
+            return -EBADMSG;
+        memcpy(&header, bytes, sizeof header);
+        return header.nlmsg_len < sizeof header || header.nlmsg_len > (size_t)n ? -EBADMSG : n;
+    }
+}
+
+/* How the one request that is under way went. */
 static int receive_answer(int socket)
 {
     struct {
@@ -101,24 +122,16 @@ static int receive_answer(int socket)
         struct nlmsgerr error;
         char more[512]; /* the request again, if it failed */
     } answer;
-    struct sockaddr_nl from = {0};
-    socklen_t length = sizeof from;
-    for (;;) {
-        ssize_t n = recvfrom(socket, &answer, sizeof answer, 0, (struct sockaddr *)&from, &length);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return errno == EAGAIN ? -ETIMEDOUT : -errno;
-        if (from.nl_pid != 0) /* anybody may write to a netlink socket; the kernel is 0 */
-            continue;
-        if ((size_t)n < sizeof answer.header + sizeof answer.error ||
-            answer.header.nlmsg_type != NLMSG_ERROR || answer.error.error > 0)
-            return -EBADMSG;
-        return answer.error.error;
-    }
+    ssize_t n = receive(socket, &answer, sizeof answer);
+    if (n < 0)
+        return (int)n;
+    if ((size_t)n < sizeof answer.header + sizeof answer.error ||
+        answer.header.nlmsg_type != NLMSG_ERROR || answer.error.error > 0)
+        return -EBADMSG;
+    return answer.error.error;
 }
 
-int sbxi_netlink_call(int socket, struct sbxi_netlink *message)
+static int send_request(int socket, struct sbxi_netlink *message)
 {
     struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
     if (message->length > sizeof message->bytes)
@@ -126,7 +139,37 @@ int sbxi_netlink_call(int socket, struct sbxi_netlink *message)
     ((struct nlmsghdr *)(void *)message->bytes)->nlmsg_len = (uint32_t)message->length;
     ssize_t n = sendto(socket, message->bytes, message->length, MSG_NOSIGNAL,
                        (struct sockaddr *)&kernel, sizeof kernel);
-    return n < 0 ? -errno : receive_answer(socket);
+    return n < 0 ? -errno : 0;
+}
+
+int sbxi_netlink_call(int socket, struct sbxi_netlink *message)
+{
+    int r = send_request(socket, message);
+    return r < 0 ? r : receive_answer(socket);
+}
+
+int sbxi_netlink_get_u8(int socket, struct sbxi_netlink *message, size_t body, uint16_t type)
+{
+    char reply[8192];
+    struct nlmsghdr header;
+    struct rtattr attribute;
+    int value = -ENOENT, r = send_request(socket, message);
+    ssize_t n = r < 0 ? r : receive(socket, reply, sizeof reply);
+    if (n < 0)
+        return (int)n;
+    memcpy(&header, reply, sizeof header);
+    if (header.nlmsg_type == NLMSG_ERROR)
+        return -EPROTO; /* it is not there to be asked */
+    for (size_t at = NLMSG_HDRLEN + NLMSG_ALIGN(body); at + sizeof attribute < header.nlmsg_len;
+         at += RTA_ALIGN(attribute.rta_len)) {
+        memcpy(&attribute, reply + at, sizeof attribute);
+        if (attribute.rta_len < sizeof attribute || attribute.rta_len > header.nlmsg_len - at)
+            return -EBADMSG;
+        if (attribute.rta_type == type && attribute.rta_len > sizeof attribute)
+            value = (uint8_t)reply[at + sizeof attribute];
+    }
+    r = receive_answer(socket);
+    return r < 0 ? r : value;
 }
 
 static int open_here(uint32_t groups)

@@ -27,6 +27,8 @@ size_t sbxi_netlink_open(struct sbxi_netlink *message, uint16_t type);
 void sbxi_netlink_close(struct sbxi_netlink *message, size_t opened);
 /* Sends it and waits for the kernel's answer: 0 or -errno. */
 int sbxi_netlink_call(int socket, struct sbxi_netlink *message);
+/* Of what the kernel answers to a question, one attribute of one byte behind a struct of @body bytes; -ENOENT: it has none. */
+int sbxi_netlink_get_u8(int socket, struct sbxi_netlink *message, size_t body, uint16_t type);
 
 /*
  * A socket of NETLINK_ROUTE in the network namespace @netns (-1: ours), entered by way of the user namespace @userns (-1: we

@@ -9,6 +9,7 @@
  */
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -36,6 +37,7 @@ enum {
     BURST_PER_S = 100,  /* a bucket holds 10 ms of the rate, but two frames at least */
     LATENCY_PER_S = 20, /* more waits for 50 ms before it is dropped */
     FRAME = 1514,
+    CARRIER_MS = 2000,
     SMALLEST_BURST = 2 * FRAME,
     SMALLEST_QUEUE = 16 * FRAME,
 };
@@ -200,6 +202,23 @@ static int set_up_end(const sbx_plan *plan,
     return r < 0 ? fail(plan, name, -r, "", error) : index;
 }
 
+/*
+ * The end that was brought up first drops what it has to send until the kernel's link watch has seen that the other one is
+ * up too: a first answer, and a second is lost till the next try. Linux 6.8 sees to it when it is asked; before that it
+ * comes to it in its own time.
+ */
+static void await_carrier(int route, const char *name)
+{
+    const struct ifinfomsg link = {.ifi_family = AF_UNSPEC, .ifi_index = get_index(route, name)};
+    for (int waited_ms = 0; waited_ms < CARRIER_MS; waited_ms++) {
+        struct sbxi_netlink m;
+        sbxi_netlink_begin(&m, RTM_GETLINK, 0, &link, sizeof link);
+        int state = sbxi_netlink_get_u8(route, &m, sizeof link, IFLA_OPERSTATE);
+        if (state < 0 || state == IF_OPER_UP || (poll(NULL, 0, 1) < 0 && errno != EINTR))
+            return;
+    }
+}
+
 static int make_link(sbx *s, const sbx_plan *plan, int netns, struct sbx_error *error)
 {
     int r = -EEXIST;
@@ -235,6 +254,7 @@ int sbxi_veth_start(sbx *s, const sbx_plan *plan, int netns, struct sbx_error *e
         (r = set_up_end(plan, inner, INNER, &net->address, error)) < 0)
         return r;
     r = add_default_route(inner, r, &net->peer);
+    await_carrier(s->network.route, net->link);
     return r < 0 ? fail(plan, "default route", -r, "", error) : 0;
 }
 

@@ -61,6 +61,8 @@ joins()
         sh -c 'readlink /proc/self/ns/user /proc/self/ns/net; id -u'
     equal 'by path and by descriptor' "$user $net" --join user=/proc/$1/ns/user --join net=fd:7 --uid 0 --gid 0 -- \
         readlink /proc/self/ns/user /proc/self/ns/net 7</proc/$1/ns/net
+    equal 'and its clocks' 'monotonic 0 0 boottime 86400 0' --join user=$1 --join time=/proc/$1/ns/time_for_children --uid 0 --gid 0 -- \
+        sed 's/  */ /g' /proc/self/timens_offsets
     equal 'no right over a namespace that is joined' 'CapEff: 0000000000000000 CapBnd: 0000000000000000' --join user=$1 --uid 0 --gid 0 -- \
         sh -c "grep -E 'CapEff|CapBnd' /proc/self/status | tr '\t' ' '"
     refused 'an id that it does not have' 'has no such id' --join user=$1 --uid 77 -- true
@@ -236,7 +238,7 @@ try()
     who=$1 as=$2
     install -d -m 777 $3 "$dir/$who"
     clocks
-    $as unshare -Urn sleep 60 &
+    $as unshare -UrnT --boottime 86400 sleep 60 &
     mine="$mine $!"
     within 5 sh -c "[ \"\$(readlink /proc/$!/ns/net)\" != \"\$(readlink /proc/self/ns/net)\" ]" || fail "$who: no namespaces to join"
     joins $!

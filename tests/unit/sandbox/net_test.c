@@ -92,5 +92,18 @@ Test(netlink, tells_what_the_kernel_answers)
     sbxi_netlink_add_text(&m, 3, "no-such-link");
     int r = sbxi_netlink_call(fd, &m);
     cr_expect(r == -ENODEV || r == -EPERM, "%d", r);
+    /* The state of lo, unknown to the kernel: a byte of an answer. Of what is not there, there is none. */
+    struct {
+        unsigned char family, pad;
+        unsigned short type;
+        int index;
+        unsigned flags, change;
+    } link = {.index = 1};
+    sbxi_netlink_begin(&m, 18, 0, &link, sizeof link);
+    cr_expect_eq(sbxi_netlink_get_u8(fd, &m, sizeof link, 16), 0);
+    cr_expect_eq(sbxi_netlink_get_u8(fd, &m, sizeof link, 999), -ENOENT);
+    link.index = INT32_MAX;
+    sbxi_netlink_begin(&m, 18, 0, &link, sizeof link);
+    cr_expect_eq(sbxi_netlink_get_u8(fd, &m, sizeof link, 16), -EPROTO);
     close(fd);
 }

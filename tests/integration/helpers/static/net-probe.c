@@ -61,7 +61,7 @@ static int serve(unsigned short port)
     const struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
     int on = 1, listener = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(listener, (const struct sockaddr *)&any, sizeof any) < 0 || listen(listener, 16) < 0)
+    if (bind(listener, (const struct sockaddr *)&any, sizeof any) < 0 || listen(listener, 128) < 0)
         return die("listen");
     puts("ready");
     fflush(stdout);
