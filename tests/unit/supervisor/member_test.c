@@ -131,6 +131,34 @@ Test(member, a_start_that_failed_is_an_end)
     cr_expect_str_eq(m.detail, "could not be started: clone: refused");
 }
 
+Test(member, is_awaited_until_it_has_said_that_it_is_ready)
+{
+    UDS_TEST_GUARD;
+    struct stack_sandbox entry = entry_of(STACK_RESTART_ON_FAILURE);
+    const struct sbx_notify ready = {.changes = 1, .ready = true, .status = "serving"};
+    Uds__Supervisor__Sandbox row;
+    char *degraded[MEMBER_DEGRADED_MAX];
+    struct member m;
+
+    member_init(&m, 1, &entry);
+    run_at(&m, 0);
+    cr_expect_not(member_is_awaited(&m), "it says nothing");
+    entry.notify = true;
+    cr_expect(member_is_awaited(&m));
+    member_told(&m, &ready);
+    cr_expect_not(member_is_awaited(&m));
+    member_describe(&m, &row, degraded);
+    cr_expect(row.notify && row.ready);
+    cr_expect_str_eq(row.status, "serving");
+    end_at(&m, SBX_WATCHDOG, 500, 1);
+    cr_expect_eq(m.state, MEMBER_BACKOFF, "a hung one has failed");
+    cr_expect(member_is_awaited(&m), "its next life is another one");
+    run_at(&m, 200);
+    cr_expect_not(m.told.ready);
+    end_at(&m, SBX_EXITED, 0, 300);
+    cr_expect_not(member_is_awaited(&m), "nobody will say it any more");
+}
+
 Test(member, sums_over_generations)
 {
     UDS_TEST_GUARD;

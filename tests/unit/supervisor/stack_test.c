@@ -152,6 +152,27 @@ Test(stack, says_what_network_it_is)
     stack_free(stack);
 }
 
+Test(stack, reads_sockets_and_what_is_told)
+{
+    UDS_TEST_GUARD;
+    struct stack *stack = parse("sandboxes:\n"
+                                "  web: {command: [/bin/true], watchdog: 10s, fdstore: 7,\n"
+                                "        listen: {web: 'tcp:*:80', s: 'unix:/run/s,mode=0660'}}\n"
+                                "  told: {command: [/bin/true], notify: true, ready_timeout: 5s}\n"
+                                "  still: {command: [/bin/true]}\n");
+    const struct stack_sandbox *web = stack_find_sandbox(stack, "web");
+    const struct stack_sandbox *told = stack_find_sandbox(stack, "told");
+
+    cr_expect_eq(web->listen.n, 2);
+    cr_expect_str_eq(web->listen.v[0], "web=tcp:*:80");
+    cr_expect_str_eq(web->listen.v[1], "s=unix:/run/s,mode=0660");
+    cr_expect(web->notify && web->watchdog_ms == 10000 && web->fdstore == 7);
+    cr_expect_eq(web->ready_ms, STACK_READY_MS);
+    cr_expect(told->notify && told->ready_ms == 5000 && told->watchdog_ms == 0);
+    cr_expect_not(stack_find_sandbox(stack, "still")->notify);
+    stack_free(stack);
+}
+
 Test(stack, reads_rules_with_their_lines)
 {
     UDS_TEST_GUARD;
