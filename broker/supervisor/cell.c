@@ -27,7 +27,8 @@
 #include "clock.h"
 #include "launch.h"
 
-#define TELL_MS 50
+#define TELL_MS   50
+#define WANTED_MS 1000
 
 static void add_timer(struct event *event, int ms)
 {
@@ -84,6 +85,25 @@ int cell_make(struct cell *cell,
 
 /* ---- end ---- */
 
+/* One that comes and goes without an answer is not started more often than this. */
+static void on_wanted(void *arg)
+{
+    struct cell *cell = arg;
+    uint64_t since_ms = clock_ms(CLOCK_MONOTONIC) - cell->member.started_ms;
+
+    add_timer(cell->timer, since_ms < WANTED_MS ? (int)(WANTED_MS - since_ms) : 0);
+}
+
+/* For good, or until somebody wants it. */
+static void settle(struct cell *cell)
+{
+    sbx_fdstore_clear(cell->fdstore);
+    if (cell->member.state == MEMBER_FAILED ||
+        (!cell->member.stopping &&
+         sockets_watch(&cell->sockets, cell->env->base, on_wanted, cell) < 0))
+        sockets_close(&cell->sockets); /* nobody will ever answer: say so to who connects */
+}
+
 static void ended(struct cell *cell, const struct sbx_result *result)
 {
     int wait_ms;
@@ -97,10 +117,8 @@ static void ended(struct cell *cell, const struct sbx_result *result)
     cell->sbx = sbx_free(cell->sbx);
     if (wait_ms >= 0)
         add_timer(cell->timer, wait_ms);
-    else if (cell->member.state == MEMBER_FAILED)
-        sockets_close(&cell->sockets); /* nobody will ever answer: say so to who connects */
-    if (wait_ms < 0)
-        sbx_fdstore_clear(cell->fdstore);
+    else
+        settle(cell);
     cell->env->on_changed(cell, wait_ms, cell->env->arg);
 }
 
@@ -250,6 +268,7 @@ int cell_start(struct cell *cell, struct sbx_error *error)
     int link, r;
 
     event_del(cell->timer);
+    sockets_unwatch(&cell->sockets);
     member_starting(&cell->member);
     cell->env->on_changed(cell, -1, cell->env->arg);
     r = bring_up(cell, &link, error);
@@ -294,6 +313,7 @@ void cell_stop(struct cell *cell, int grace_ms)
 {
     cell->member.stopping = true;
     event_del(cell->timer);
+    sockets_unwatch(&cell->sockets);
     if (cell->member.state == MEMBER_BACKOFF)
         member_give_up(&cell->member);
     if (!cell->sbx)

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Sockets: `listen:` of a sandbox. Bound before it is started for the first time and kept until the broker ends or it has
- * failed for good: who connects while it is down waits in the queue, and is served by its next life.
+ * failed for good: who connects while it is down waits in the queue, and is served by its next life. After a life that ended well there is none until
+ * somebody wants it: the first who connects, or sends.
  */
 #include "sockets.h"
 
 #include <errno.h>
+#include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,8 +50,46 @@ int sockets_open(struct sockets *sockets,
     return 0;
 }
 
+static void on_wanted(evutil_socket_t fd, short what, void *arg)
+{
+    struct sockets *sockets = arg;
+
+    (void)fd;
+    (void)what;
+    sockets_unwatch(sockets);
+    sockets->wanted(sockets->arg);
+}
+
+int sockets_watch(struct sockets *sockets,
+                  struct event_base *base,
+                  void (*wanted)(void *arg),
+                  void *arg)
+{
+    if (sockets->n == 0 || sockets->events)
+        return 0;
+    sockets->wanted = wanted;
+    sockets->arg = arg;
+    sockets->events = calloc(sockets->n, sizeof(struct event *));
+    for (size_t i = 0; sockets->events && i < sockets->n; i++) {
+        sockets->events[i] = event_new(base, sockets->fds[i].fd, EV_READ, on_wanted, sockets);
+        if (!sockets->events[i] || event_add(sockets->events[i], NULL) < 0)
+            sockets_unwatch(sockets);
+    }
+    return sockets->events ? 0 : -ENOMEM;
+}
+
+void sockets_unwatch(struct sockets *sockets)
+{
+    for (size_t i = 0; sockets->events && i < sockets->n; i++)
+        if (sockets->events[i])
+            event_free(sockets->events[i]);
+    free(sockets->events);
+    sockets->events = NULL;
+}
+
 void sockets_close(struct sockets *sockets)
 {
+    sockets_unwatch(sockets);
     for (size_t i = 0; i < sockets->n; i++) {
         sbx_listen_free(sockets->v[i]);
         free((char *)(uintptr_t)sockets->fds[i].name);

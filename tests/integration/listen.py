@@ -232,6 +232,24 @@ sandboxes:
     scene.expect_nothing_left("stack")
 
 
+def on_demand(scene):
+    """Who ends well is started again by who wants it, and not before."""
+    path = scene.dir / "s"
+    b = Broker(scene, f"""
+sandboxes:
+  web:
+    command: [{PYTHON}, -c, {json.dumps(SERVER)}]
+    listen: {{a: "unix:{path}"}}
+""").ready()
+    check("its first life", ask(socket.AF_UNIX, socket.SOCK_STREAM, str(path)) == b"a hi")
+    b.wait("web", "ended")
+    check("is the only one", len(b.find("web", "started")) == 1, b.log())
+    check("until somebody comes", ask(socket.AF_UNIX, socket.SOCK_STREAM, str(path)) == b"a hi")
+    check("the second", len(b.find("web", "started")) == 2, b.log())
+    check("it ends with 0", b.end() == 0, b.log())
+    scene.expect_nothing_left("on demand")
+
+
 def stack_refused(scene):
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -246,4 +264,4 @@ def stack_refused(scene):
             check(f"and says {words}", words in b.log(), b.log())
 
 
-run_parts(Scene(), inet, paths, refused, no_way_out, elsewhere, stack, stack_refused)
+run_parts(Scene(), inet, paths, refused, no_way_out, elsewhere, stack, on_demand, stack_refused)
