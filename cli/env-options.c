@@ -14,11 +14,12 @@ static int no_memory(void)
     return cli_usage("out of memory");
 }
 
+/* @name NULL: all. */
 static void remove_env(struct run_options *o, const char *name, size_t length)
 {
     const char **set = o->env.items;
     size_t kept = 0;
-    for (size_t i = 0; i < o->env.count; i++)
+    for (size_t i = 0; name && i < o->env.count; i++)
         if (strncmp(set[i], name, length) != 0 || set[i][length] != '=')
             set[kept++] = set[i];
     if (set)
@@ -95,7 +96,7 @@ int run_env_option(struct run_options *o, const char *name, const char *value, c
     if (strcmp(name, "unsetenv") == 0)
         remove_env(o, value, strlen(value));
     else /* --clearenv */
-        o->env.count = 0;
+        remove_env(o, NULL, 0);
     return CLI_OK;
 }
 

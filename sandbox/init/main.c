@@ -347,9 +347,10 @@ int main(int argc, char **argv)
     uint32_t index = 0;
     int signals = -1;
 
+    /* Before all else: #!/proc/self/exe in a payload's script makes it us, for others of its id to look into. */
+    prctl(PR_SET_DUMPABLE, SBXI_WITHOUT("dumpable"), 0, 0, 0);
     if (argc > 1)
         return run_launcher(argv);
-    prctl(PR_SET_DUMPABLE, SBXI_WITHOUT("dumpable"), 0, 0, 0);
     if (!SBXI_WITHOUT("close"))
         close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
     init.umask = umask(0);

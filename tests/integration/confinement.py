@@ -287,6 +287,9 @@ def test_environment(c):
             "A=2" in r.out, r.out)
     r = c.run("--keep-env=KEEP,NONE", "--setenv", "B", "1", command=dump, env=env)
     c.check("[49] or those that are named", "KEEP=1" in r.out and "B=1" in r.out and "SECRET" not in r.out, r.out)
+    r = c.run("--keep-env", "--setenv", "A", "1", "--clearenv", command=dump, env=env)
+    names = {line.split("=")[0] for line in r.out.splitlines() if "=" in line}
+    c.check("[49] and none again", names == {"PATH", "PWD"}, r.out)
     r = c.run("--keep-env=LD_PRELOAD", command=dump)
     c.check("[49] never LD_PRELOAD", r.code == 121 and "never inherited" in r.err, r.err)
 
