@@ -57,15 +57,17 @@ static void tell_manager(const struct sbx_notify *now, const struct sbx_notify *
         (void)sbx_notify_send(text);
 }
 
-void run_notify_follow(const struct run_options *o, const sbx *s, struct run_notify *notify)
+bool run_notify_follow(const struct run_options *o, const sbx *s, struct run_notify *notify)
 {
     struct sbx_notify now;
     sbx_get_notify(s, &now);
     if (now.changes == notify->told.changes)
-        return;
+        return false;
+    bool news = now.ready != notify->told.ready || now.stopping != notify->told.stopping;
     say_refusals(o, &now, notify);
     tell_manager(&now, &notify->told);
     notify->told = now;
+    return news;
 }
 
 void run_notify_json(struct json *json,

@@ -27,8 +27,11 @@ struct run_notify {
     struct sbx_notify told;
     unsigned lines;
 };
-/* After each sbx_process(): refusals go to stderr, the rest to our own service manager if there is one. */
-void run_notify_follow(const struct run_options *options, const sbx *s, struct run_notify *notify);
+/*
+ * After each sbx_process(): refusals go to stderr, the rest to our own service manager if there is one. True: it is ready or
+ * stopping, and was not.
+ */
+bool run_notify_follow(const struct run_options *options, const sbx *s, struct run_notify *notify);
 /* "notify": {…}; nothing without --notify. */
 void run_notify_json(struct json *json,
                      const struct run_options *options,

@@ -255,6 +255,15 @@ void run_report_started(const struct run_options *o,
     }
 }
 
+void run_report_told(const struct run_options *o, const struct run_notify *notify)
+{
+    struct line line;
+    if (o->life.status >= 0 && line_begin(&line)) {
+        run_notify_json(&line.json, o, notify);
+        line_end(&line, o->life.status);
+    }
+}
+
 void run_report_ended(const struct run_options *o,
                       const sbx *s,
                       const struct sbx_report *report,
@@ -268,6 +277,7 @@ void run_report_ended(const struct run_options *o,
     if (o->life.status >= 0 && line_begin(&line)) {
         json_number(&line.json, "exit-code", (uint64_t)code);
         json_end_of(&line.json, result);
+        run_notify_json(&line.json, o, notify);
         line_end(&line, o->life.status);
     }
     if (o->json) {

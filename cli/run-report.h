@@ -14,6 +14,8 @@ void run_report_started(const struct run_options *o,
                         const sbx *s,
                         const struct sbx_report *report,
                         const struct sbx_limits *limits);
+/* It has said that it is ready, or stopping: each once in a life, so that it cannot fill who does not read. */
+void run_report_told(const struct run_options *o, const struct run_notify *notify);
 /* @code: what we exit with. */
 void run_report_ended(const struct run_options *o,
                       const sbx *s,

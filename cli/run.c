@@ -118,7 +118,8 @@ static int run_process(void *thing, struct sbx_result *ret)
 {
     struct running *running = thing;
     int r = sbx_process(running->s, ret);
-    run_notify_follow(running->options, running->s, &running->notify);
+    if (run_notify_follow(running->options, running->s, &running->notify))
+        run_report_told(running->options, &running->notify);
     return r;
 }
 

@@ -60,6 +60,19 @@ tell("STATUS=bye\\nSTOPPING=1\\nERRNO=5")  # and it is gone before anybody has r
     check("in a jail", "NOTIFY_SOCKET=/run/host/notify\n" in out.stdout and "WATCHDOG" not in out.stdout, out)
 
 
+def lines(scene):
+    """--json-status-fd: a line when it is ready and one when it is stopping, however often it says so."""
+    r, w = os.pipe()
+    code = PRELUDE + "for i in range(50): tell('READY=1\\nSTATUS=a'); tell('RELOADING=1'); tell('STOPPING=1')"
+    subprocess.run([BIN / "uds", "run", "--run-dir", scene.run, "--notify", "--json-status-fd", str(w), "--",
+                    "/usr/bin/python3", "-c", code], pass_fds=[w], timeout=DEADLINE)
+    os.close(w)
+    with os.fdopen(r) as f:
+        told = [json.loads(line)["notify"] for line in f if "notify" in line]
+    check("three lines", [(n["ready"], n["stopping"]) for n in told] == [(True, False), (True, True), (True, True)] or
+          [(n["ready"], n["stopping"]) for n in told] == [(True, True), (True, True)], told)
+
+
 def refused(scene):
     code, out, err, report = run(scene, """
 r, w = os.pipe()
@@ -140,4 +153,4 @@ def apart(scene):
         check(f"refused: {words}", p.returncode == 121 and words in p.stderr, p.stderr)
 
 
-run_parts(Scene(), told, refused, clocks, main_process, apart)
+run_parts(Scene(), told, lines, refused, clocks, main_process, apart)
