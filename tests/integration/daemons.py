@@ -177,7 +177,7 @@ def watchdog(scene):
     if SANITIZED:
         return
     if need(SYSTEMD / "systemd-timesyncd"):
-        d = Daemon(scene, "timesyncd", "--watchdog", "600ms", "--tmpfs", "/run/systemd", "--tmpfs", "/var/lib/systemd",
+        d = Daemon(scene, "timesyncd", "--watchdog", "1s", "--tmpfs", "/run/systemd", "--tmpfs", "/var/lib/systemd",
                    command=[SYSTEMD / "systemd-timesyncd"])
         d.hear("READY")
         no_network(d)

@@ -114,9 +114,9 @@ tell("EXTEND_TIMEOUT_USEC=60000000")
 time.sleep(0.7)
 tell("READY=1")
 for i in range(7):
-    time.sleep(0.1)
+    time.sleep(0.15)
     tell("WATCHDOG=1")
-""", "--ready-timeout", "600ms", "--watchdog", "600ms")
+""", "--ready-timeout", "600ms", "--watchdog", "1s")
     check("extended, and alive", code == 0 and report["notify"]["ready"], (err, report))
 
 
