@@ -34,6 +34,9 @@ def parts(results, seconds):
         "soak": [("ten million messages", [BIN / "test/soak"])],
         "fuzz": [(None, [ROOT / "tests/fuzz/run.sh", results / "fuzz", str(seconds)])],
         "valgrind": [(None, [ROOT / "tests/valgrind.py"])],
+        "checks": [("52 checks, each with and without its defence", [ROOT / "tests/checks.py", "--table", "--long", "--keep",
+                                                                     ROOT / "tests/checks-table.txt"])],
+        "kills": [(None, [ROOT / "tests/kills.py", "--long"])],
         "vm-6.1": [(None, [ROOT / "tests/vm/run.sh", "6.1"])],
         "vm-6.12": [(None, [ROOT / "tests/vm/run.sh", "6.12"])],
     }

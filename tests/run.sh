@@ -13,8 +13,9 @@ Installs missing packages, builds and runs all tests, at most 15 minutes.
   --preset NAME    only this build: dev, release, dev-clang or release-clang (may repeat; default: all four)
   --filter REGEX   only tests whose name matches (ctest -R)
   --long           afterwards, of the release build: rings under load, a soak of ten million messages, two minutes of
-                   fuzzing of each target, valgrind, and guests with other kernels: one to two hours more. Its result stays
-                   in tests/long-result.txt; tests/long.py runs single parts
+                   fuzzing of each target, valgrind, the checks of sandboxes and kills at length, and guests with other
+                   kernels: one to two hours more. Its result stays in tests/long-result.txt; tests/long.py runs single
+                   parts
 
 Exit status: 0 all passed (skips are listed with their reasons), 1 something failed, 2 usage.
 HELP

@@ -97,7 +97,7 @@ void sbxi_teardown(sbx *s)
         s->stats.memory_peak_bytes = s->last.peak_kib * 1024;
     }
     s->result.stats = s->stats;
-    s->cgroup = sbxi_cgroup_free(s->cgroup);
+    s->cgroup = SBXI_WITHOUT("removal") ? NULL : sbxi_cgroup_free(s->cgroup);
     SBXI_BOUNDARY("launcher");
     if (s->ids_taken)
         sbx_cleaner_release_ids(s->cleaner, s->report.uid_first);

@@ -9,6 +9,7 @@ import pathlib
 import select
 import signal
 import subprocess
+import sys
 import time
 
 BIN = pathlib.Path(os.environ["UDS_BIN"])
@@ -16,6 +17,7 @@ UNSAFE = BIN / "unsafe"
 NOBODY = 65534
 ROOT = os.geteuid() == 0
 NS = ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup"]
+LONG = "--long" in sys.argv
 PATIENCE = 10 if os.environ.get("UDS_VM") else 1 # an emulated guest is slow
 ROWS = []
 MORE = [] # functions without a number: (function, who)

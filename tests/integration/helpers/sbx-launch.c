@@ -5,6 +5,7 @@
  */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -30,21 +31,28 @@ struct options {
     struct sbx_filter filter;
     size_t njail, nenv, nmasks;
     const char *run_dir;
+    int repeat, at_once;
     bool dry_run;
     int report, stop_ms, signal;
 };
 
 static const struct option names[] = {
-    {"jail", 1, NULL, 'j'},      {"env", 1, NULL, 'e'},      {"mask", 1, NULL, 'k'},
-    {"bind", 1, NULL, 'b'},      {"bind-rw", 1, NULL, 'B'},  {"fd", 1, NULL, 'f'},
-    {"env-fd", 1, NULL, 'F'},    {"isolate", 1, NULL, 'i'},  {"degrade", 1, NULL, 'd'},
-    {"memory", 1, NULL, 'm'},    {"pids", 1, NULL, 'p'},     {"cpu", 1, NULL, 'c'},
-    {"timeout", 1, NULL, 't'},   {"chdir", 1, NULL, 'C'},    {"uid", 1, NULL, 'u'},
-    {"gid", 1, NULL, 'g'},       {"landlock", 0, NULL, 'l'}, {"no-seccomp", 0, NULL, 's'},
-    {"host-root", 0, NULL, 'h'}, {"assert", 0, NULL, 'a'},   {"dry-run", 0, NULL, 'n'},
-    {"report", 1, NULL, 'R'},    {"name", 1, NULL, 'N'},     {"rlimit", 1, NULL, 'r'},
-    {"stop", 1, NULL, 'S'},      {"hostname", 1, NULL, 'H'}, {"signal", 1, NULL, 'G'},
-    {"run-dir", 1, NULL, 'U'},   {"filter", 1, NULL, 'Q'},   {"disable-userns", 0, NULL, 'D'},
+    {"jail", 1, NULL, 'j'},      {"env", 1, NULL, 'e'},
+    {"mask", 1, NULL, 'k'},      {"bind", 1, NULL, 'b'},
+    {"bind-rw", 1, NULL, 'B'},   {"fd", 1, NULL, 'f'},
+    {"env-fd", 1, NULL, 'F'},    {"isolate", 1, NULL, 'i'},
+    {"degrade", 1, NULL, 'd'},   {"memory", 1, NULL, 'm'},
+    {"pids", 1, NULL, 'p'},      {"cpu", 1, NULL, 'c'},
+    {"timeout", 1, NULL, 't'},   {"chdir", 1, NULL, 'C'},
+    {"uid", 1, NULL, 'u'},       {"gid", 1, NULL, 'g'},
+    {"landlock", 0, NULL, 'l'},  {"no-seccomp", 0, NULL, 's'},
+    {"host-root", 0, NULL, 'h'}, {"assert", 0, NULL, 'a'},
+    {"dry-run", 0, NULL, 'n'},   {"report", 1, NULL, 'R'},
+    {"name", 1, NULL, 'N'},      {"rlimit", 1, NULL, 'r'},
+    {"stop", 1, NULL, 'S'},      {"hostname", 1, NULL, 'H'},
+    {"signal", 1, NULL, 'G'},    {"repeat", 1, NULL, 'P'},
+    {"at-once", 1, NULL, 'O'},   {"run-dir", 1, NULL, 'U'},
+    {"filter", 1, NULL, 'Q'},    {"disable-userns", 0, NULL, 'D'},
     {NULL, 0, NULL, 0},
 };
 
@@ -188,6 +196,12 @@ static void take_option(struct options *o, int option, char *value)
     case 'G':
         o->signal = atoi(value);
         break;
+    case 'P':
+        o->repeat = atoi(value);
+        break;
+    case 'O':
+        o->at_once = atoi(value);
+        break;
     case 'U':
         o->run_dir = value;
         break;
@@ -223,6 +237,71 @@ static void print_result(const struct options *o, const struct sbx_result *r)
             words[r->outcome], r->value, r->stats.memory_peak_bytes, r->stats.oom_kills);
 }
 
+static size_t count_fds(void)
+{
+    size_t n = 0;
+    for (int fd = 0; fd < 65536; fd++)
+        n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
+static unsigned long read_rss(void)
+{
+    unsigned long size = 0, rss = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (file && fscanf(file, "%lu %lu", &size, &rss) != 2)
+        rss = 0;
+    if (file)
+        fclose(file);
+    return rss * 4;
+}
+
+static void
+start_and_wait(const struct options *o, const sbx_plan *plan, sbx_cleaner *cleaner, int counts[3])
+{
+    static sbx *all[1024];
+    struct sbx_error error = {0};
+    struct sbx_result result;
+    for (int i = 0; i < o->at_once; i++) {
+        all[i] = NULL;
+        if (sbx_start(&all[i], plan, cleaner, &error) < 0) {
+            fprintf(stderr, "sbx-launch: start: %s\n", error.text);
+            counts[2]++;
+        }
+    }
+    for (int i = 0; i < o->at_once; i++) {
+        if (!all[i])
+            continue;
+        bool fine = sbx_wait(all[i], &result) == 1 && result.outcome == SBX_EXITED && !result.value;
+        counts[fine ? 0 : 1]++;
+        sbx_free(all[i]);
+    }
+}
+
+/* A launcher that lives long: what it holds after the first round it holds after the last. */
+static int run_many(const struct options *o, const sbx_plan *plan)
+{
+    struct sbx_error error = {0};
+    sbx_cleaner *cleaner = NULL;
+    int counts[3] = {0}; /* ended well, otherwise, never started */
+    size_t fds = 0;
+    unsigned long rss = 0;
+    if (sbx_cleaner_new(&cleaner, o->run_dir, &error) < 0) {
+        fprintf(stderr, "sbx-launch: cleaner: %s\n", error.text);
+        return 126;
+    }
+    for (int i = 0; i < o->repeat; i++) {
+        start_and_wait(o, plan, cleaner, counts);
+        fds = i ? fds : count_fds();
+        rss = i ? rss : read_rss();
+    }
+    dprintf(o->report, "running 1\nfine %d\nother %d\nunstarted %d\nfds %zu\nfds_after %zu\n",
+            counts[0], counts[1], counts[2], fds, count_fds());
+    dprintf(o->report, "rss %lu\nrss_after %lu\n", rss, read_rss());
+    sbx_cleaner_free(cleaner);
+    return 0;
+}
+
 static int run(struct options *o)
 {
     struct sbx_error error = {0};
@@ -232,6 +311,11 @@ static int run(struct options *o)
     if (sbx_plan_new(&plan, &o->spec, &error) < 0) {
         fprintf(stderr, "sbx-launch: plan: %s\n", error.text);
         return 125;
+    }
+    if (o->repeat) {
+        int many = run_many(o, plan);
+        sbx_plan_free(plan);
+        return many;
     }
     if (o->dry_run) {
         sbx_plan_print(plan, stdout);
@@ -262,7 +346,7 @@ static int run(struct options *o)
 
 int main(int argc, char **argv)
 {
-    static struct options o = {.spec = SBX_SPEC_INIT, .report = -1, .stop_ms = -1};
+    static struct options o = {.spec = SBX_SPEC_INIT, .report = -1, .stop_ms = -1, .at_once = 1};
     int option;
     while ((option = getopt_long(argc, argv, "+", names, NULL)) >= 0)
         take_option(&o, option, optarg);

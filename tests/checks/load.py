@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: MIT
+"""Many at once, and against somebody who changes the root meanwhile."""
+import ctypes
+import os
+import pathlib
+import threading
+
+from harness import LONG, row, verbs
+
+
+@row(50, "200 at once, and nothing is left", without={"root": "removal", "nobody": None},
+     why="rootless there is no cgroup to forget")
+def many(c):
+    """Two rounds of one launcher: what it holds after the first, it holds after the second."""
+    limits = ("--memory", "64M") if c.uid == 0 else ()
+    before = pathlib.Path("/proc/self/mountinfo").read_text().count(str(c.dir))
+    r = c.run("--repeat", "2", "--at-once", "200", *limits, probe=verbs("exit 0"))
+    c.check("all start and end", r.report.get("fine") == "400", f"{r.report} {r.err[-300:]}")
+    c.check("no descriptor is left", r.report.get("fds") == r.report.get("fds_after"), r.report)
+    c.check("no memory", int(r.report.get("rss_after", 1 << 30)) <= int(r.report.get("rss", 0)) + 1024, r.report)
+    left = c.nothing_left(0)
+    c.check("no cgroup, record or process", not left, left)
+    c.check("no mount", pathlib.Path("/proc/self/mountinfo").read_text().count(str(c.dir)) == before)
+
+
+class Swapper(threading.Thread):
+    """Exchanges two names for each other as fast as it can."""
+
+    def __init__(self, one, other):
+        super().__init__()
+        self.names = os.fsencode(one), os.fsencode(other)
+        self.times, self.ending = 0, False
+
+    def run(self):
+        libc = ctypes.CDLL(None, use_errno=True)
+        while not self.ending:
+            libc.renameat2(-100, self.names[0], -100, self.names[1], 2)
+            self.times += 1
+
+
+@row(19, "a root that changes meanwhile", without="pivot,in-root", refused=True)
+def symlink_race(c):
+    """CVE-2021-30465."""
+    starts = (1000 if LONG else 100) if not c.without else 200
+    victim, root = c.open / f"victim-{c.name}", c.dir / "stranger"
+    for path in (victim, root, root / "usr", root / "place"):
+        path.mkdir()
+        os.chmod(path, 0o777)
+    for lib in ("lib", "lib64"):
+        os.symlink(f"usr/{lib}", root / lib)
+    os.symlink(victim, root / "link")
+    source = c.dir / "source"
+    source.mkdir()
+    swapper = Swapper(root / "place", root / "link")
+    swapper.start()
+    ran = 0
+    try:
+        for i in range(starts):
+            r = c.uds("--root", "empty", "--bind", root, "/", "--ro-bind", "/usr", "/usr", "--dir", f"/place/{i}",
+                      "--ro-bind", source, "/place/bound", "--", "/usr/bin/true")
+            ran += r.code == 0
+            if i % 10 == 9:
+                c.check("nothing is made on the host", not list(victim.iterdir()), list(victim.iterdir()))
+    finally:
+        swapper.ending = True
+        swapper.join()
+    c.check("nothing is made on the host", not list(victim.iterdir()), list(victim.iterdir()))
+    c.check("they were exchanged all the while", swapper.times > starts and ran, (swapper.times, ran))
