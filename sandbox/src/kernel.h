@@ -8,6 +8,7 @@
  * included together with <linux/mount.h>.
  */
 
+#include <errno.h>
 #include <stdint.h>
 #include <unistd.h>
 
@@ -52,11 +53,18 @@ static inline long sbxi_clone3(struct clone_args *args)
     return syscall(SYS_clone3, args, sizeof *args);
 }
 
+/* EAGAIN: ".." was met while something, somewhere, was renamed or mounted. Bounded: whoever renames may do so for ever. */
 static inline int
 sbxi_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
 {
     struct open_how how = {.flags = flags, .mode = mode, .resolve = resolve};
-    return (int)syscall(SYS_openat2, dirfd, path, &how, sizeof how);
+    int fd = -1;
+    for (int tries = 0; tries < 10000; tries++) {
+        fd = (int)syscall(SYS_openat2, dirfd, path, &how, sizeof how);
+        if (fd >= 0 || errno != EAGAIN)
+            break;
+    }
+    return fd;
 }
 
 static inline int sbxi_pivot_root(const char *new_root, const char *put_old)

@@ -57,8 +57,9 @@ def symlink_race(c):
     try:
         for i in range(starts):
             r = c.uds("--root", "empty", "--bind", root, "/", "--ro-bind", "/usr", "/usr", "--dir", f"/place/{i}",
-                      "--ro-bind", source, "/place/bound", "--", "/usr/bin/true")
+                      "--ro-bind", source, "/usr/.." * 300 + "/place/bound", "--", "/usr/bin/true")
             ran += r.code == 0
+            c.check("a name with .. is found while others rename", "temporarily" not in r.err, r.err)
             if i % 10 == 9:
                 c.check("nothing is made on the host", not list(victim.iterdir()), list(victim.iterdir()))
     finally:
