@@ -38,18 +38,21 @@ static _Noreturn void fail(int socket, uint32_t ns)
 }
 
 /*
- * The user namespace first: it gives the right to enter the others. The caller's groups stay outside, where that is ours to
- * say; inside it may be forbidden.
+ * What we have a right to already, then the user namespace, which gives the right to what it owns and takes any other, then
+ * the rest. The caller's groups stay outside, where that is ours to say; inside it may be forbidden.
  */
 static void enter(const sbx_plan *plan, int socket)
 {
+    bool entered[sizeof plan->joins / sizeof plan->joins[0]] = {false};
     if (plan->joined_user)
         (void)syscall(SYS_setgroups, 0, NULL);
-    for (int round = 0; round < 2; round++)
+    for (int round = 0; round < 3; round++)
         for (size_t i = 0; i < plan->njoins; i++) {
-            bool user = plan->joins[i].ns == SBX_NS_USER;
             uint32_t ns = (uint32_t)plan->joins[i].ns;
-            if (user == (round == 0) && setns(plan->joins[i].fd, sbxi_ns_flag(ns)) < 0)
+            if (entered[i] || (ns == SBX_NS_USER) != (round == 1))
+                continue;
+            entered[i] = setns(plan->joins[i].fd, sbxi_ns_flag(ns)) == 0;
+            if (!entered[i] && (round > 0 || errno != EPERM))
                 fail(socket, ns);
         }
 }

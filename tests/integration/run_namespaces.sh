@@ -73,6 +73,25 @@ joins()
     run --dry-run --join net=$1 -- true | grep -q 'launcher: join namespaces that exist: net' || fail "$who: the plan says nothing of a join"
 }
 
+# All that a running sandbox has, by its command's number; alone what belongs to another user namespace is refused.
+whole()
+{
+    launch --unshare-time -- sleep 60 &
+    launcher=$!
+    within 5 sh -c "pgrep -P \"\$(pgrep -P $launcher uds-sandbox-ini)\" sleep >/dev/null" 2>/dev/null || fail "$who: no sandbox to join"
+    pid=$(pgrep -P "$(pgrep -P $launcher uds-sandbox-ini)" sleep)
+    for kind in user mnt pid net ipc uts cgroup time; do
+        links="${links:-} /proc/self/ns/$kind" want="${want_all:-}" want_all="$want$(readlink /proc/$pid/ns/$kind) "
+    done
+    got=$($as "$dir/bin/uds" run --degrade cgroup --run-dir "$dir/$who/run" --name "$name" $(for kind in user mount pid net ipc uts cgroup time; do
+        [ $kind = mount ] && echo --join mount=$pid || echo --join $kind=$pid; done) -- readlink $links 2>"$dir/err" | tr '\n' ' ')
+    [ "$got" = "$want_all" ] || fail "$who: join all of a sandbox: '$got', not '$want_all': $(head -c 300 "$dir/err")"
+    refused 'processes without what owns them' 'join that one too' --join pid=$pid -- true
+    kill $launcher
+    wait $launcher
+    links= want_all=
+}
+
 # Only as nobody: what is root's is refused with the reason.
 refusals()
 {
@@ -243,6 +262,7 @@ try()
     within 5 sh -c "[ \"\$(readlink /proc/$!/ns/net)\" != \"\$(readlink /proc/self/ns/net)\" ]" || fail "$who: no namespaces to join"
     joins $!
     [ "$who" != nobody ] || refusals $!
+    whole
     [ "$(id -u)" -ne 0 ] || masked
     switched_off
     nets

@@ -71,7 +71,7 @@ prepare() {
     gcc -Os -static -D_GNU_SOURCE -o "$root/bin/vmexit" "$here/vmexit.c" || return 1
     cp "$here/init.sh" "$root/init" && chmod +x "$root/init"
     : >"$root/modules/list"
-    for module in virtio_pci virtio_blk overlay 9p 9pnet_virtio crc32c_generic ext4 bfq; do
+    for module in virtio_pci virtio_blk overlay 9p 9pnet_virtio crc32c_generic ext4 bfq veth tun sch_tbf; do
         add_module $module
     done
     (cd "$root" && find . | cpio -o -H newc --quiet -R 0:0) >"$dir/initrd.part" && mv "$dir/initrd.part" "$dir/initrd"
