@@ -49,6 +49,13 @@ int init_fail(struct init *init, int err, const char *format, ...)
 
 /* mounts.c: the steps that build the root. */
 int init_act_mount(struct init *init, const struct sbxi_step *step);
+/* What tells one place from another, of statx(2). */
+#define INIT_IDENTITY (STATX_INO | STATX_MNT_ID | STATX_TYPE)
+/* Attach @tree where @target, of which INIT_IDENTITY is in @at, leads. Consumes neither. */
+struct statx;
+int init_attach_at(struct init *init, int tree, int target, const struct statx *at);
+/* cover.c: the steps that hide and seal. */
+int init_act_cover(struct init *init, const struct sbxi_step *step);
 struct option {
     const char *key, *value; /* value NULL: a flag */
 };

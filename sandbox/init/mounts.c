@@ -37,22 +37,17 @@ int init_resolve(const struct init *init, const char *path)
     return fd < 0 ? -errno : fd;
 }
 
-enum {
-    IDENTITY = STATX_INO | STATX_MNT_ID | STATX_TYPE
-};
-
 /* Is it the root itself, and not something below it? What is attached there covers it all, and is the root from then on. */
 static int is_root(const struct init *init, const struct statx *a)
 {
     struct statx b;
-    if (statx(init->root, "", AT_EMPTY_PATH, IDENTITY, &b) < 0)
+    if (statx(init->root, "", AT_EMPTY_PATH, INIT_IDENTITY, &b) < 0)
         return -errno;
     return a->stx_ino == b.stx_ino && a->stx_mnt_id == b.stx_mnt_id &&
            a->stx_dev_major == b.stx_dev_major && a->stx_dev_minor == b.stx_dev_minor;
 }
 
-/* Attach @tree where @target, of which @st is known, leads. Consumes neither. */
-static int attach_at(struct init *init, int tree, int target, const struct statx *st)
+int init_attach_at(struct init *init, int tree, int target, const struct statx *st)
 {
     int covers = is_root(init, st);
     if (move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
@@ -91,9 +86,9 @@ static int attach(struct init *init, int tree, const char *path)
     }
     if (target < 0)
         return target;
-    int r = statx(target, "", AT_EMPTY_PATH, IDENTITY, &at) < 0 ? -errno : 0;
+    int r = statx(target, "", AT_EMPTY_PATH, INIT_IDENTITY, &at) < 0 ? -errno : 0;
     if (r == 0)
-        r = attach_at(init, tree, target, &at);
+        r = init_attach_at(init, tree, target, &at);
     close(target);
     return r;
 }
@@ -171,104 +166,6 @@ static int mount_mqueue(struct init *init, const struct sbxi_step *step)
     return attach_and_close(init, fd, init_a(init, step));
 }
 
-/* Another of a mount that we have made: its flags come with it. */
-static int clone_mount(int fd)
-{
-    int tree = open_tree(fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (unsigned)AT_EMPTY_PATH);
-    return tree < 0 ? -errno : tree;
-}
-
-/* What covers a directory: one empty tmpfs for all of them. */
-static int clone_nothing(struct init *init)
-{
-    if (init->nothing >= 0)
-        return clone_mount(init->nothing);
-    int tree = init_new_tmpfs(init, 0555, 4096, MOUNT_ATTR_RDONLY);
-    if (tree >= 0)
-        init->nothing = fcntl(tree, F_DUPFD_CLOEXEC, 3);
-    return tree;
-}
-
-/*
- * What covers a file must be the real null device: a fake one has been used to write into /proc (CVE-2025-31133). Where the
- * root has none yet, one was opened beforehand; the first that is attached is the source of the others.
- */
-static int clone_null(struct init *init, const struct sbxi_step *step)
-{
-    int *given = step->slot >= 0 ? &init->tree[step->slot] : NULL;
-    if (given && *given >= 0 && init->null < 0 && !SBXI_WITHOUT("device")) {
-        init->null = *given;
-        *given = -1;
-        return fcntl(init->null, F_DUPFD_CLOEXEC, 3);
-    }
-    if (init->null >= 0)
-        return clone_mount(init->null);
-    int null = init_resolve(init, "/dev/null");
-    if (null < 0)
-        return init_fail(init, -null, "/dev/null");
-    int tree = sbxi_tree_open(null, "", SBXI_F_CHAR | SBXI_F_RDONLY, makedev(1, 3));
-    close(null);
-    return tree;
-}
-
-static int mask(struct init *init, const struct sbxi_step *step)
-{
-    const char *path = init_a(init, step);
-    struct statx st;
-    int fd = init_resolve(init, path);
-    if (fd == -ENOENT || fd == -ENOTDIR || fd == -EACCES)
-        return 0; /* what is out of our reach is out of the payload's */
-    if (fd < 0)
-        return fd;
-    int tree = -1, r = statx(fd, "", AT_EMPTY_PATH, IDENTITY, &st) < 0 ? -errno : 0;
-    if (r == 0)
-        r = tree = S_ISDIR(st.stx_mode) ? clone_nothing(init) : clone_null(init, step);
-    if (r >= 0)
-        r = attach_at(init, tree, fd, &st);
-    if (tree >= 0)
-        close(tree);
-    close(fd);
-    return r;
-}
-
-static int make_readonly(struct init *init, const struct sbxi_step *step)
-{
-    int fd = init_resolve(init, init_a(init, step));
-    if (fd == -ENOENT)
-        return 0;
-    if (fd < 0)
-        return fd;
-    /* A covered /proc is none that the kernel lets be mounted again: who nests sandboxes needs it bare. */
-    if ((step->flags & SBXI_F_WRITABLE) &&
-        faccessat(fd, "", W_OK, AT_EMPTY_PATH | AT_EACCESS) < 0) {
-        close(fd);
-        return 0;
-    }
-    struct statx st;
-    int tree = sbxi_tree_open(fd, "", SBXI_F_RDONLY, 0), r = tree;
-    if (r >= 0)
-        r = statx(fd, "", AT_EMPTY_PATH, IDENTITY, &st) < 0 ? -errno : 0;
-    if (r >= 0)
-        r = attach_at(init, tree, fd, &st);
-    if (tree >= 0)
-        close(tree);
-    close(fd);
-    return r;
-}
-
-static int seal(struct init *init, const struct sbxi_step *step)
-{
-    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
-    bool given = step->slot >= 0;
-    int fd = given ? init->tree[step->slot] : init_resolve(init, init_a(init, step));
-    if (fd < 0)
-        return fd;
-    int r = mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof attr) < 0 ? -errno : 0;
-    if (!given)
-        close(fd);
-    return r;
-}
-
 /* The old root stays where it is, under and out of sight of the new one. */
 static int change_root(struct init *init, int tree)
 {
@@ -325,7 +222,7 @@ static int enter(struct init *init, const struct sbxi_step *step)
     struct statx st;
     if (SBXI_WITHOUT("pivot"))
         return fchdir(init->root) < 0 || chroot(".") < 0 ? -errno : 0;
-    int r = statx(AT_FDCWD, "/", 0, IDENTITY, &st) < 0 ? -errno : is_root(init, &st);
+    int r = statx(AT_FDCWD, "/", 0, INIT_IDENTITY, &st) < 0 ? -errno : is_root(init, &st);
     if (r != 0)
         return r < 0 ? r : 0;
     if (fchdir(init->root) < 0)
@@ -468,11 +365,9 @@ int init_act_mount(struct init *init, const struct sbxi_step *step)
     case SBXI_MQUEUE:
         return mount_mqueue(init, step);
     case SBXI_MASK:
-        return mask(init, step);
     case SBXI_READONLY:
-        return make_readonly(init, step);
     case SBXI_SEAL:
-        return seal(init, step);
+        return init_act_cover(init, step);
     case SBXI_ENTER:
         return enter(init, step);
     default:

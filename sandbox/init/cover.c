@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/* What is taken from the root that stands: paths that are hidden, and paths that become read-only. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "init.h"
+#include "tree.h"
+
+/* Another of a mount that we have made: its flags come with it. */
+static int clone_mount(int fd)
+{
+    int tree = open_tree(fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (unsigned)AT_EMPTY_PATH);
+    return tree < 0 ? -errno : tree;
+}
+
+/* What covers a directory: one empty tmpfs for all of them. */
+static int clone_nothing(struct init *init)
+{
+    if (init->nothing >= 0)
+        return clone_mount(init->nothing);
+    int tree = init_new_tmpfs(init, 0555, 4096, MOUNT_ATTR_RDONLY);
+    if (tree >= 0)
+        init->nothing = fcntl(tree, F_DUPFD_CLOEXEC, 3);
+    return tree;
+}
+
+/*
+ * What covers a file must be the real null device: a fake one has been used to write into /proc (CVE-2025-31133). Where the
+ * root has none yet, one was opened beforehand; the first that is attached is the source of the others.
+ */
+static int clone_null(struct init *init, const struct sbxi_step *step)
+{
+    int *given = step->slot >= 0 ? &init->tree[step->slot] : NULL;
+    if (given && *given >= 0 && init->null < 0 && !SBXI_WITHOUT("device")) {
+        init->null = *given;
+        *given = -1;
+        return fcntl(init->null, F_DUPFD_CLOEXEC, 3);
+    }
+    if (init->null >= 0)
+        return clone_mount(init->null);
+    int null = init_resolve(init, "/dev/null");
+    if (null < 0)
+        return init_fail(init, -null, "/dev/null");
+    int tree = sbxi_tree_open(null, "", SBXI_F_CHAR | SBXI_F_RDONLY, makedev(1, 3));
+    close(null);
+    return tree;
+}
+
+static int mask(struct init *init, const struct sbxi_step *step)
+{
+    const char *path = init_a(init, step);
+    struct statx st;
+    int fd = init_resolve(init, path);
+    if (fd == -ENOENT || fd == -ENOTDIR || fd == -EACCES)
+        return 0; /* what is out of our reach is out of the payload's */
+    if (fd < 0)
+        return fd;
+    int tree = -1, r = statx(fd, "", AT_EMPTY_PATH, INIT_IDENTITY, &st) < 0 ? -errno : 0;
+    if (r == 0)
+        r = tree = S_ISDIR(st.stx_mode) ? clone_nothing(init) : clone_null(init, step);
+    if (r >= 0)
+        r = init_attach_at(init, tree, fd, &st);
+    if (tree >= 0)
+        close(tree);
+    close(fd);
+    return r;
+}
+
+static int make_readonly(struct init *init, const struct sbxi_step *step)
+{
+    int fd = init_resolve(init, init_a(init, step));
+    if (fd == -ENOENT)
+        return 0;
+    if (fd < 0)
+        return fd;
+    /* A covered /proc is none that the kernel lets be mounted again: who nests sandboxes needs it bare. */
+    if ((step->flags & SBXI_F_WRITABLE) &&
+        faccessat(fd, "", W_OK, AT_EMPTY_PATH | AT_EACCESS) < 0) {
+        close(fd);
+        return 0;
+    }
+    struct statx st;
+    int tree = sbxi_tree_open(fd, "", SBXI_F_RDONLY, 0), r = tree;
+    if (r >= 0)
+        r = statx(fd, "", AT_EMPTY_PATH, INIT_IDENTITY, &st) < 0 ? -errno : 0;
+    if (r >= 0)
+        r = init_attach_at(init, tree, fd, &st);
+    if (tree >= 0)
+        close(tree);
+    close(fd);
+    return r;
+}
+
+static int seal(struct init *init, const struct sbxi_step *step)
+{
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+    bool given = step->slot >= 0;
+    int fd = given ? init->tree[step->slot] : init_resolve(init, init_a(init, step));
+    if (fd < 0)
+        return fd;
+    int r = mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof attr) < 0 ? -errno : 0;
+    if (!given)
+        close(fd);
+    return r;
+}
+
+int init_act_cover(struct init *init, const struct sbxi_step *step)
+{
+    switch (step->op) {
+    case SBXI_MASK:
+        return mask(init, step);
+    case SBXI_READONLY:
+        return make_readonly(init, step);
+    case SBXI_SEAL:
+        return seal(init, step);
+    default:
+        return -ENOSYS;
+    }
+}
