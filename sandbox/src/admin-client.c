@@ -224,7 +224,7 @@ int sbx_exec_named(sbx_session **ret,
 {
     struct search search = {.name = name};
     int fds[SBXI_ADMIN_FDS];
-    sbx_session *session;
+    sbx_session *session = NULL;
     char *end;
     long long pid = strtoll(name, &end, 10);
     search.pid = *name && !*end ? pid : 0;

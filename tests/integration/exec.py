@@ -122,9 +122,11 @@ def test_confined(c):
     c.check("but for descriptors", not [k for k in env if k.startswith("LISTEN")] and "XDG_RUNTIME_DIR" not in env, env)
     done = c.exec("--setenv", "MINE", "mine", "same", "--", "env")
     c.check("which can be changed", "MINE=mine\n" in done.stdout and "theirs" not in done.stdout, done.stdout)
-    done = c.exec("same", "--", "python3", "-c", "import os; print(sorted(map(int, os.listdir('/proc/self/fd'))), os.getsid(0) == os.getpid(),"
+    done = c.exec("same", "--", "python3", "-c", "import os;"
+                  "print(sorted(map(int, os.listdir('/proc/self/fd'))), os.getsid(0) == os.getpid(),"
                   "open('/proc/self/status').read().count('SigBlk:\\t0000000000000000'))")
-    c.check("with no other descriptor, in a session of its own", done.stdout == "[0, 1, 2, 3] True 1\n", done.stdout + done.stderr)
+    c.check("with no other descriptor, in a session of its own", done.stdout == "[0, 1, 2, 3] True 1\n",
+            done.stdout + done.stderr)
     done = c.exec("same", "--", "sh", "-c", "cat /proc/1/environ; cat /proc/1/mem; ls /proc/1/fd; tr '\\0' ' ' </proc/1/cmdline",
                   env=c.env(MARKER="marker-77fa"))
     c.check("[16] PID 1 shows nothing of it", "marker" not in done.stdout and done.stdout == "uds-sandbox-init ", done.stdout)
@@ -222,7 +224,8 @@ def test_many(c):
 
 def hostile(c, path, pid):
     exec_request = struct.pack("=IIq", 2, 0, pid)
-    for what, data, fds in (("nonsense", b"x" * 40, 0), ("a short one", b"\1", 0), ("an unknown one", struct.pack("=IIq", 9, 0, 0), 0),
+    for what, data, fds in (("nonsense", b"x" * 40, 0), ("a short one", b"\1", 0),
+                            ("an unknown one", struct.pack("=IIq", 9, 0, 0), 0),
                             ("no descriptors", exec_request, 0), ("too few", exec_request, 3),
                             ("too many", exec_request, 9), ("nulls in their place", exec_request, 5)):
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock, open("/dev/null") as null:
@@ -245,7 +248,8 @@ def test_who(c):
     """A process of the same uid in a sandbox of its own is not us."""
     run = c.dir / "run"
     s = Sandbox(c, "mine")
-    done = subprocess.run([c.uds, "run", "--name", "stranger", "--ro-bind", run, "/mnt", "--ro-bind",
+    done = subprocess.run([c.uds, "run", "--name", "stranger", "--setenv", "ASAN_OPTIONS", "detect_leaks=0",
+                           "--ro-bind", run, "/mnt", "--ro-bind",
                            pathlib.Path(c.uds).parent, "/opt", *(["--host-root"] if c.uid == 0 else []), "--",
                            "/opt/uds", "exec", "--run-dir", "/mnt", "mine", "--", "true"],
                           preexec_fn=c.become, capture_output=True, text=True, env=c.env(), timeout=60)
@@ -325,7 +329,8 @@ def test_limits(c):
     held.wait()
     hog = c.exec("small", "--", "python3", "-c", "x = b'x' * (256 << 20)")
     _, err = s.process.communicate(timeout=60)
-    c.check("its memory counts", s.process.returncode == 120 and "OOM" in err and hog.returncode == 137, (s.process.returncode, err, hog))
+    c.check("its memory counts", s.process.returncode == 120 and "OOM" in err and hog.returncode == 137,
+            (s.process.returncode, err, hog))
 
 
 def main(tests):
