@@ -24,7 +24,7 @@ sys.dont_write_bytecode = True
 os.environ.setdefault("UDS_BIN", str(HERE.parent / "build/release/bin"))
 from harness import BIN, MORE, NOBODY, ROOT, ROWS, UNSAFE, Caller, Noticed, Unfit # noqa: E402
 
-MODULES = "processes root identity descriptors ipc filters resources outcomes load elsewhere".split()
+MODULES = "processes root identity descriptors ipc filters resources outcomes layers load elsewhere".split()
 for module in MODULES:
     importlib.import_module(module)
 base = None

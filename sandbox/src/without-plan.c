@@ -34,6 +34,7 @@ static const struct {
     {"nnp", SBXI_NO_NEW_PRIVS, NULL},
     {"landlock", SBXI_LANDLOCK, NULL},
     {"seccomp", SBXI_SECCOMP, NULL},
+    {"time", SBXI_TIME, NULL},
 };
 
 bool sbxi_without_step(const struct sbxi_plan_step *step)

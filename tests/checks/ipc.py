@@ -3,8 +3,9 @@
 import ctypes
 import os
 import socket
+import time
 
-from harness import more, row, verbs
+from harness import PATIENCE, Unfit, more, row, verbs
 
 
 class Host:
@@ -78,3 +79,18 @@ def keys(c):
             os._exit(99)
     r = c.run("--no-seccomp", preexec=with_key, probe=verbs("key sbx-test"))
     c.check("a key of the caller is not found", r["key"] in ("ENOKEY", "ENOSYS", "EACCES"), r.out + r.err)
+
+
+@row(48, "clocks", without={"root": "time", "nobody": "time"})
+def clocks(c):
+    def monotonic(out):
+        return float((out.split() or ["0"])[0])
+    read = "import time; print(time.clock_gettime(time.CLOCK_MONOTONIC))"
+    before, wall = time.monotonic(), time.time()
+    r = c.uds("--monotonic", "1000000", "--", "/usr/bin/python3", "-c", read)
+    if "time namespace" in r.err and not r.ran:
+        raise Unfit(r.err.strip()[:200])
+    c.check("the offset is in force inside", 0 <= monotonic(r.out) - before - 1000000 < 60 * PATIENCE, r.out + r.err)
+    r = c.uds("--", "/bin/date", "-s", "2001-01-01")
+    c.check("the clock cannot be set", r.code != 0 and "cannot set" in r.err, r.out + r.err)
+    c.check("nor was it", abs(time.time() - wall) < 600)

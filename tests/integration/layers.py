@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Roots of layers, as root and as nobody. Numbers in brackets are those of tests/integration/sandbox_isolation.py."""
+"""Roots of layers, as root and as nobody. Numbers in brackets are those of tests/checks/."""
 import json
 import os
 import pathlib
