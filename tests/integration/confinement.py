@@ -3,7 +3,7 @@
 """A payload that wants out (helpers/static/confine-attack.c) under `uds run`, as root and as nobody; and what is granted
 when it is asked for: capabilities, system calls, Landlock, environment.
 
-Numbers in brackets name one property each, as in sandbox_isolation.py.
+Numbers in brackets name one property each, as in tests/checks.py.
 """
 import ctypes
 import fcntl
