@@ -150,65 +150,119 @@ static void fall_back(struct sbxi_listen_address *a)
     a->any = false;
 }
 
-/*
- * A TCP listener can be unmade by shutdown(2) and then connect to whatever our namespace reaches, and so can what it has
- * accepted. Nobody who only listens is ever sent a SYN with an ACK: dropping those, by a filter that accepted sockets
- * inherit and nobody can take off again, leaves a connection of their own making without its answer.
- */
-static int forbid_connect(int fd)
+/* What is not @value is dropped; the jump there is filled in when it is known where. */
+static void
+demand(struct sock_filter *program, unsigned *n, unsigned size, unsigned offset, uint32_t value)
 {
-    struct sock_filter program[] = {
+    program[(*n)++] =
+        (struct sock_filter)BPF_STMT((unsigned short)(BPF_LD | size | BPF_ABS), offset);
+    program[(*n)++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, 1);
+}
+
+/* To the address that it was bound to, if that is one. Of IPv6 those that stand for IPv4 are not looked at. */
+static void demand_address(struct sock_filter *program, unsigned *n, const struct sockaddr *name)
+{
+    const unsigned header = (unsigned)SKF_NET_OFF;
+    struct sockaddr_in ip;
+    struct sockaddr_in6 ip6;
+    uint32_t word;
+    if (name->sa_family == AF_INET) {
+        memcpy(&ip, name, sizeof ip);
+        if (ip.sin_addr.s_addr != htonl(INADDR_ANY))
+            demand(program, n, BPF_W, header + 16, ntohl(ip.sin_addr.s_addr));
+        return;
+    }
+    memcpy(&ip6, name, sizeof ip6);
+    if (IN6_IS_ADDR_UNSPECIFIED(&ip6.sin6_addr) || IN6_IS_ADDR_V4MAPPED(&ip6.sin6_addr))
+        return;
+    for (unsigned i = 0; i < 4; i++) {
+        memcpy(&word, ip6.sin6_addr.s6_addr + (size_t)4 * i, sizeof word);
+        demand(program, n, BPF_W, header + 24 + 4 * i, ntohl(word));
+    }
+}
+
+/*
+ * A TCP listener can be unmade by shutdown(2) and then connect to whatever our namespace reaches; what it has accepted can
+ * be unmade as well, and then listen somewhere else. Nobody who only listens here is ever sent a SYN with an ACK, or
+ * anything for another port or address: dropping those, by a filter that accepted sockets inherit and nobody can take off
+ * again, leaves who tries it without an answer. @name: where it is bound.
+ */
+static int seal(int fd, const struct sockaddr *name, in_port_t port)
+{
+    struct sock_filter program[20] = {
         BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13), /* flags of the TCP header */
         BPF_STMT(BPF_ALU | BPF_AND | BPF_K, TH_SYN | TH_ACK),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TH_SYN | TH_ACK, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, 0),
-        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TH_SYN | TH_ACK, 1, 0),
     };
-    const struct sock_fprog filter = {sizeof program / sizeof program[0], program};
     const int on = 1;
+    unsigned n = 3;
+    demand(program, &n, BPF_H, 2, ntohs(port));
+    demand_address(program, &n, name);
+    program[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, UINT32_MAX);
+    for (unsigned i = 0; i < n; i++) {
+        if (program[i].jt)
+            program[i].jt = (unsigned char)(n - i - 1);
+        if (program[i].jf)
+            program[i].jf = (unsigned char)(n - i - 1);
+    }
+    program[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
+    const struct sock_fprog filter = {(unsigned short)n, program};
     if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) < 0 ||
         setsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &on, sizeof on) < 0)
         return -errno;
     return 0;
 }
 
-static int bind_inet(const struct sbxi_listen_address *a, bool *ret_sealed)
+static in_port_t port_of(const struct sockaddr_storage *name)
+{
+    struct sockaddr_in ip; /* IPv6's is at the same place */
+    memcpy(&ip, name, sizeof ip);
+    return ip.sin_port;
+}
+
+static int bind_inet(const struct sbxi_listen_address *a, struct sockaddr_storage *ret_name)
 {
     const int on = 1, off = 0;
+    socklen_t length = sizeof *ret_name;
     _cleanup_close_ int fd = open_socket(a, a->ip.ss_family);
     if (fd < 0)
         return fd;
-    int r = a->sock_type == SOCK_STREAM ? forbid_connect(fd) : -EPERM;
-    if (r < 0 && r != -EPERM) /* some kernels let only root attach a filter */
-        return r;
-    *ret_sealed = r == 0;
     if ((a->any && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) < 0) ||
         (a->sock_type == SOCK_STREAM &&
          setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0) ||
         bind(fd, (const struct sockaddr *)&a->ip, a->ip_length) < 0 ||
-        (a->sock_type == SOCK_STREAM && listen(fd, a->backlog ? a->backlog : SOMAXCONN) < 0))
+        getsockname(fd, (struct sockaddr *)ret_name, &length) < 0)
         return -errno;
     return sbxi_take_fd(&fd);
 }
 
+/* Sealed before anybody can connect. Some kernels let only root attach a filter. */
+static int
+listen_inet(sbx_listen *l, const struct sbxi_listen_address *a, const struct sockaddr_storage *name)
+{
+    if (a->sock_type != SOCK_STREAM)
+        return 0;
+    int r = seal(l->fd, (const struct sockaddr *)name, port_of(name));
+    if (r < 0 && r != -EPERM)
+        return r;
+    l->sealed = r == 0;
+    return listen(l->fd, a->backlog ? a->backlog : SOMAXCONN) < 0 ? -errno : 0;
+}
+
 static int open_inet(sbx_listen *l, struct sbxi_listen_address *a)
 {
-    l->fd = bind_inet(a, &l->sealed);
+    struct sockaddr_storage name = {0};
+    l->fd = bind_inet(a, &name);
     if (a->any && (l->fd == -EAFNOSUPPORT || l->fd == -EADDRNOTAVAIL)) {
         fall_back(a);
-        l->fd = bind_inet(a, &l->sealed);
+        l->fd = bind_inet(a, &name);
     }
-    if (l->fd < 0)
-        return l->fd;
-    struct sockaddr_storage name = {0};
-    socklen_t length = sizeof name;
-    if (getsockname(l->fd, (struct sockaddr *)&name, &length) < 0)
-        return -errno;
-    in_port_t port = name.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&name)->sin6_port
-                                                : ((struct sockaddr_in *)&name)->sin_port;
+    int r = l->fd < 0 ? l->fd : listen_inet(l, a, &name);
+    if (r < 0)
+        return r;
     bool v6 = strchr(a->host, ':') != NULL;
     return asprintf(&l->address, "%s:%s%s%s:%u", a->sock_type == SOCK_DGRAM ? "udp" : "tcp",
-                    v6 ? "[" : "", a->host, v6 ? "]" : "", ntohs(port)) < 0
+                    v6 ? "[" : "", a->host, v6 ? "]" : "", ntohs(port_of(&name))) < 0
                ? -ENOMEM
                : 0;
 }

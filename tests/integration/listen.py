@@ -41,6 +41,13 @@ import socket
 s = socket.socket(fileno=3)
 c, _ = s.accept()
 port = int(c.recv(100))
+import ctypes, sys
+other, _ = s.accept()
+ctypes.CDLL(None).connect(other.fileno(), b"\0" * 16, 16)
+other.bind(("127.0.0.1", 0))
+other.listen()
+print("elsewhere", other.getsockname()[1], flush=True)
+sys.stdin.readline()
 for sock in (c, s):
     try:
         sock.shutdown(socket.SHUT_RDWR)
@@ -63,8 +70,8 @@ for sock in (c, s):
 def run(scene, *args, code=SERVER, uid=0):
     extra = {"user": uid, "group": uid, "extra_groups": [], "env": {"XDG_RUNTIME_DIR": str(scene.dir / "nobody")}}
     p = subprocess.Popen([scene.program("uds", uid), "run", *([] if uid else ["--run-dir", scene.run]), *args, "--",
-                          PYTHON, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                         **(extra if uid else {}))
+                          PYTHON, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                         text=True, **(extra if uid else {}))
     atexit.register(p.kill)
     return p
 
@@ -182,8 +189,17 @@ def no_way_out(scene):
         host.listen()
         host.settimeout(0)
         p = run(scene, "--listen", "web=tcp:127.0.0.1:0", code=ESCAPE)
-        with socket.create_connection(("127.0.0.1", port_of(p)), DEADLINE) as c:
+        port = port_of(p)
+        with socket.create_connection(("127.0.0.1", port), DEADLINE) as c, socket.create_connection(("127.0.0.1", port)):
             c.sendall(str(host.getsockname()[1]).encode())
+            line = p.stdout.readline().split()
+            check("it listens elsewhere", line[:1] == ["elsewhere"], line)
+            try:
+                socket.create_connection(("127.0.0.1", int(line[1])), 0.5).close()
+                check("and nobody gets through", False)
+            except TimeoutError:
+                pass
+            p.stdin.write("\n")
             out = finish(p)
         check("nothing was received", out == "got b''\ngot b''\n", out)
         try:
