@@ -286,14 +286,9 @@ int sbxi_cgroup_kill(sbxi_cgroup *cg)
     return r < 0 ? r : r2;
 }
 
-int sbxi_cgroup_is_populated(const sbxi_cgroup *cg)
+bool sbxi_cgroup_exists(const sbxi_cgroup *cg)
 {
-    for (size_t i = 0; i < cg->n; i++) {
-        int r = sbxi_cgtree_is_populated(cg->members[i].fd);
-        if (r != 0)
-            return r;
-    }
-    return 0;
+    return faccessat(cg->members[0].fd, "cgroup.procs", F_OK, 0) == 0;
 }
 
 int sbxi_cgroup_get_stats(const sbxi_cgroup *cg, struct sbx_stats *ret)

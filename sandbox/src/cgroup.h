@@ -143,8 +143,8 @@ bool sbxi_cgroup_get_oom_level(const sbxi_cgroup *cg, char *ret, size_t size);
  * caller's. It also tells of cgroups above, so look at the counter. -1: not needed, or not to be had.
  */
 int sbxi_cgroup_open_oom_event(const sbxi_cgroup *cg);
-/* 1: somebody lives in it, 0: empty, -errno. */
-int sbxi_cgroup_is_populated(const sbxi_cgroup *cg);
+/* False once its directories were removed: what we hold of them then has no files any more. */
+bool sbxi_cgroup_exists(const sbxi_cgroup *cg);
 /* Path below the mount of the main hierarchy (v2's on v2, memory's otherwise), for the report. */
 const char *sbxi_cgroup_get_path(const sbxi_cgroup *cg);
 const char *sbxi_cgroup_get_backend(const sbxi_cgroup *cg); /* "v2", "hybrid", "v1" */

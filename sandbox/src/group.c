@@ -322,8 +322,7 @@ int sbx_group_get_limits(sbx_group *group, struct sbx_limits *ret)
 
 int sbx_group_get_stats(sbx_group *group, struct sbx_stats *ret)
 {
-    int r = sbxi_cgroup_is_populated(group->cgroup);
-    return r < 0 ? -ENODEV : sbxi_cgroup_get_stats(group->cgroup, ret);
+    return sbxi_cgroup_exists(group->cgroup) ? sbxi_cgroup_get_stats(group->cgroup, ret) : -ENODEV;
 }
 
 int sbx_group_get_pids(sbx_group *group, pid_t *ret, size_t max)

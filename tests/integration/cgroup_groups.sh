@@ -169,7 +169,13 @@ lives()
     is state running
 }
 check "somebody lives in it" within 60 lives
+"$uds" cgroup watch --run-dir "$run" "$g" --interval 20ms >"$dir/watch" 9>&- &
+watch=$!
+mine="$mine $watch"
+check "it is watched" within 60 grep -qs MEMORY "$dir/watch"
 expect "delete --kill" 0 '' c delete "$g" --kill
+check "who watched is told" within 60 grep -qs '^deleted$' "$dir/watch"
+wait $watch || fail "watch of a group that was deleted"
 wait $a
 check "no directory is left: $(directories)" [ -z "$(directories)" ]
 expect "it is gone" 1 'there is no such group' c delete "$g"
