@@ -232,7 +232,7 @@ static sbx_admin *open_admin(const struct run_options *o, sbx *s, sbx_cleaner *c
 static int act(struct run_options *o, const sbx_plan *plan)
 {
     struct sbx_error error = {0};
-    sbx_cleaner *cleaner;
+    sbx_cleaner *cleaner = NULL;
     sbx *s = NULL;
     int signals = attend_open_signals();
     if (signals < 0)

@@ -135,7 +135,7 @@ static int walk_level(struct sbxi_walk *walk, const struct level *level, size_t 
     int r = 0;
     if (!dir)
         return -errno;
-    while (r == 0 && (errno = 0, e = readdir(dir)))
+    while (r == 0 && ((void)(errno = 0), e = readdir(dir)))
         if (!is_dots(e->d_name))
             r = walk_name(walk, level, e->d_name, length);
     return r < 0 ? r : -errno;
@@ -203,7 +203,7 @@ static int clear_level(struct removal *removal, int dir, int depth, bool *ret_an
     *ret_any = false;
     if (!stream)
         return -errno;
-    while (r == 0 && (errno = 0, e = readdir(stream)))
+    while (r == 0 && ((void)(errno = 0), e = readdir(stream)))
         if (!is_dots(e->d_name)) {
             *ret_any = true;
             r = remove_name(removal, dir, e->d_name, depth);

@@ -198,7 +198,7 @@ pastas()
     equal 'what the launcher reaches' 'hello 10.77.0.1/24' --net pasta -- \
         sh -c "/mnt/net-probe hello 10.78.0.1 7777; ip -br -4 addr show dev out | awk '{ print \$3 }'"
     equal 'not its loopback' 'connect: Connection refused' --net pasta -- /mnt/net-probe hello 127.0.0.1 7777
-    equal 'nor by the name of a gateway' 'connect: Operation now in progress' --net pasta -- /mnt/net-probe hello 10.77.0.254 7777
+    equal 'nor by the name of a gateway' 'connect: Operation now in progress' --net pasta -- /mnt/net-probe hello 10.77.0.254 7777 200
     run --net pasta --json -- true 2>"$dir/err"
     pid=$(sed -n 's/.*"pasta_pid": \([0-9]*\).*/\1/p' "$dir/err")
     [ -n "$pid" ] && gone "$pid" || fail "$who: pasta ($pid) outlives its sandbox: $(cat "$dir/err")"

@@ -3,7 +3,7 @@
  * Both ends of a TCP connection, for tests of what a sandbox's network reaches and how fast it is.
  *
  *   net-probe serve PORT                 on every address; says "ready"
- *   net-probe hello ADDRESS PORT         prints what the server says, or why it is not reached
+ *   net-probe hello ADDRESS PORT [MS]    prints what the server says, or why it is not reached (in MS)
  *   net-probe send|receive ADDRESS PORT KIB    prints KiB a second
  */
 
@@ -77,11 +77,12 @@ static int serve(unsigned short port)
     }
 }
 
-static int dial(const char *address, unsigned short port)
+static int dial(const char *address, unsigned short port, long patience_ms)
 {
     struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
     struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(port)};
-    const struct timeval patience = {.tv_usec = 200000};
+    const struct timeval patience = {.tv_sec = patience_ms / 1000,
+                                     .tv_usec = patience_ms % 1000 * 1000};
     int is_six = strchr(address, ':') != NULL;
     int fd = socket(is_six ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     inet_pton(AF_INET6, address, &six.sin6_addr);
@@ -108,8 +109,10 @@ int main(int argc, char **argv)
     if (argc < 4)
         return 2;
     char order[32];
-    size_t bytes = argc > 4 ? strtoul(argv[4], NULL, 10) * 1024 : 0;
-    int fd = dial(argv[2], (unsigned short)atoi(argv[3]));
+    unsigned long number = argc > 4 ? strtoul(argv[4], NULL, 10) : 0;
+    size_t bytes = number * 1024;
+    long patience_ms = argv[1][0] == 'h' && number ? (long)number : 20000;
+    int fd = dial(argv[2], (unsigned short)atoi(argv[3]), patience_ms);
     if (fd < 0)
         return die("connect");
     int length = snprintf(order, sizeof order, "%c%zu\n", argv[1][0], bytes / 1024);
