@@ -3,6 +3,7 @@
 #include "report.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include <sys/param.h>
 
@@ -29,6 +30,20 @@ void report_started(const struct status *status, const struct member *m)
                                             {0}},
                "started (pid %d, %s, cgroup %s, degraded: %s)", (int)report->init_pid, ids,
                report->cgroup[0] ? report->cgroup : "none", degraded[0] ? degraded : "nothing");
+}
+
+void report_unsealed(const struct status *status, const char *name, const struct sockets *sockets)
+{
+    for (size_t i = 0; i < sockets->n; i++) {
+        const char *address = sbx_listen_get_address(sockets->v[i]);
+
+        if (strncmp(address, "tcp:", 4) == 0 && !sbx_listen_is_sealed(sockets->v[i]))
+            status_say(status, name, "warning",
+                       (const struct status_fact[]){{"address", address, 0}, {0}},
+                       "%s: this kernel lets only root seal it; the sandbox could turn it into a "
+                       "connection of its own",
+                       address);
+    }
 }
 
 #define REFUSALS_MAX 10u /* a life: the payload chooses how many there are */

@@ -392,6 +392,8 @@ static int make_cells(struct supervisor *s)
         status_fit(&s->status, entry->name);
         s->ncells++;
         r = cell_make(&s->cells[i], &s->env, (uint32_t)i + 1, entry, s->instance, s->error);
+        if (r == 0)
+            report_unsealed(&s->status, entry->name, &s->cells[i].sockets);
     }
     return r;
 }
