@@ -239,7 +239,8 @@ UDS_EXPORT int uds_conn_process(uds_conn *conn);
  * Errors:    -EMSGSIZE body over the peer's limit, or all of it over uds_conn_get_max_record() and shared memory not agreed or too
  *            small for it (arena_bytes); -E2BIG more fds than the peer
  *            takes; -EPERM, -ETOOMANYREFS @msg has fds and another one's were refused (on_refused); -ENOBUFS queue bound reached, or no slot free (nothing was queued),
- *            -ESTALE a descriptor was taken out of it, -EPIPE after uds_conn_finish(), -ENOTCONN closed or closing, -ENOMEM.
+ *            -ESTALE a descriptor was taken out of it, -EPIPE after uds_conn_finish(), -ENOTCONN closed or closing, -ENOMEM;
+ *            -EMFILE, -ENFILE, -EPERM there is no descriptor for the shared memory that a body needs, or memfds are forbidden.
  * Blocking:  never.   Threads: owner.   Since: 0.1.
  */
 UDS_EXPORT UDS_NODISCARD int uds_conn_send(uds_conn *conn, uds_msg *msg);

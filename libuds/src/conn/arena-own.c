@@ -152,8 +152,11 @@ static int make_room(uds_conn *conn, uint64_t size)
                                                                                         : -ENOBUFS;
 }
 
-/* Makes an arena and announces it; its slots are the peer's until it grants them. What fails here only means no arena. */
-static void make_arena(uds_conn *conn, uint64_t slot_size, unsigned count)
+/*
+ * Makes an arena and announces it; its slots are the peer's until it grants them. 0; -ENOBUFS not before others have gone;
+ * -ENOMEM, -EMFILE, -ENFILE, -EPERM as udsi_memfd_new(). What fails here only means no arena.
+ */
+static int make_arena(uds_conn *conn, uint64_t slot_size, unsigned count)
 {
     struct udsi_arenas *arenas = conn->arenas;
     size_t size = (size_t)slot_size * count;
@@ -162,22 +165,23 @@ static void make_arena(uds_conn *conn, uint64_t slot_size, unsigned count)
     uint8_t body[sizeof(uint64_t)];
     struct udsi_writer writer = {.at = body, .left = sizeof(body)};
     void *base;
+    int r = make_room(conn, size);
 
-    if (make_room(conn, size) < 0)
-        return;
+    if (r < 0)
+        return r;
     fd = udsi_memfd_new("uds-arena", UDSI_MEMFD_ARENA, size, &base);
     if (fd < 0)
-        return;
+        return fd;
     region = udsi_region_new(base, size);
     if (!region) {
         udsi_memfd_unmap(base, size);
-        return;
+        return -ENOMEM;
     }
     udsi_write_u64(&writer, slot_size);
-    if (udsi_arena_queue_frame(conn, UDS_MSG_ARENA, arenas->own_last + 1, body, sizeof(body), fd) <
-        0) {
+    r = udsi_arena_queue_frame(conn, UDS_MSG_ARENA, arenas->own_last + 1, body, sizeof(body), fd);
+    if (r < 0) {
         (void)udsi_region_unref(region);
-        return;
+        return r;
     }
     (void)udsi_take_fd(&fd);
     arenas->own[arenas->nown++] = (struct udsi_own_arena){
@@ -188,6 +192,7 @@ static void make_arena(uds_conn *conn, uint64_t slot_size, unsigned count)
         .out = udsi_slots_all(count),
     };
     arenas->own_bytes += size;
+    return 0;
 }
 
 /* A body of @len bytes travels inside its frame for want of a slot: is it time to buy? */
@@ -206,7 +211,7 @@ static void pay_rent(uds_conn *conn, size_t len)
     if (arenas->rent[rank] < (slot_size * count * RENT_FACTOR) << doublings)
         return;
     arenas->rent[rank] = 0;
-    make_arena(conn, slot_size, count);
+    (void)make_arena(conn, slot_size, count);
 }
 
 /* What is known about ways for bodies of @len bytes, at least BODY_MIN. */
@@ -325,6 +330,7 @@ int udsi_arena_require(uds_conn *conn, size_t len)
     uint64_t slot_size = udsi_slots_class(len);
     struct udsi_arenas *arenas;
     unsigned count;
+    int r;
 
     if (conn->arena_bytes == 0)
         return -EMSGSIZE;
@@ -337,11 +343,9 @@ int udsi_arena_require(uds_conn *conn, size_t len)
         if (arenas->refusals >= BACKOFF_MAX)
             return -EMSGSIZE; /* the peer takes none, whatever it says */
         count = has_for(arenas, len) ? 0 : udsi_slots_plan(slot_size, available(conn));
-        if (count > 0) {
-            make_arena(conn, slot_size, count);
-            if (!has_for(arenas, len))
-                return -ENOMEM;
-        }
+        r = count > 0 ? make_arena(conn, slot_size, count) : 0;
+        if (r < 0 && r != -ENOBUFS)
+            return r;
     }
     conn->slot_due = true;
     return -ENOBUFS;

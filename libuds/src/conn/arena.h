@@ -89,7 +89,7 @@ void udsi_arena_count(uds_conn *conn, const uds_msg *msg, bool in_arena);
 
 /*
  * A body of @len bytes that fits no record of SEQPACKET, and found no slot. Sees to it that there will be one, and that
- * on_writable tells when: -ENOBUFS. -EMSGSIZE there can be none; -ENOMEM.
+ * on_writable tells when: -ENOBUFS. -EMSGSIZE there can be none; otherwise there is no memory for it now: as udsi_memfd_new().
  */
 int udsi_arena_require(uds_conn *conn, size_t len);
 

@@ -21,6 +21,7 @@
 #include "conn/msg.h"
 #include "faultsock.h"
 #include "guard.h"
+#include "nofile.h"
 #include "pair.h"
 
 #define HUGE (1000u * 1000)
@@ -228,6 +229,24 @@ Test(arena_record, says_at_once_what_can_never_go)
     turn(&scene);
     cr_expect_eq(send_one(scene.a, 1, HUGE), -EMSGSIZE);
     cr_expect_eq(send_one(scene.a, 1, 300u << 10), -ENOBUFS);
+    scene_close(&scene);
+}
+
+Test(arena_record, says_what_it_lacks_and_tries_again)
+{
+    UDS_TEST_GUARD;
+    struct scene scene;
+    rlim_t before;
+
+    scene_open(&scene, NULL);
+    turn(&scene);
+    before = nofile_set(nofile_next());
+    cr_expect_eq(send_one(scene.a, 1, HUGE), -EMFILE);
+    nofile_set(before);
+    cr_expect_eq(scene.writable, 0, "nothing would come to whoever waited");
+    cr_expect_eq(send_one(scene.a, 1, HUGE), -ENOBUFS);
+    turn(&scene);
+    cr_expect_eq(send_one(scene.a, 1, HUGE), 0);
     scene_close(&scene);
 }
 
