@@ -43,6 +43,10 @@ def u32(tag, value):
     return field(tag, struct.pack("<I", value))
 
 
+def header_fields(headers):
+    return b"".join(field(HEADER, name + b"\0" + value) for name, value in headers)
+
+
 class Frame:
     def __init__(self, kind, ident, fds):
         self.kind, self.id, self.fds, self.fields, self.body = kind, ident, fds, [], b""
@@ -222,17 +226,17 @@ class Client:
         return self.subscribe(subject, handler, mode=1)
 
     def publish(self, subject, body=b"", headers=(), fds=(), confirm=True):
-        head = field(SUBJECT, subject) + b"".join(field(HEADER, n + b"\0" + v) for n, v in headers)
+        head = field(SUBJECT, subject) + header_fields(headers)
         self.ask(PUBLISH, head, body, fds) if confirm else self.send(PUBLISH, 0, head, body, fds)
 
-    def request(self, subject, body=b"", method=None, fds=(), timeout=None, on_part=None, window=16):
+    def request(self, subject, body=b"", method=None, headers=(), fds=(), timeout=None, on_part=None, window=16):
         """The REPLY; its fds are the caller's. Raises Refused or TimeoutError. @subject None: a direct connection.
         on_part(frame) gets each part that comes before it; the fds it does not take out of frame.fds are closed."""
         if on_part and not self.features:
             raise ProtocolError("the peer knows no streaming replies")  # P-60
         stream = {"on_part": on_part, "window": window, "credit": window} if on_part else None
         head = (field(SUBJECT, subject) if subject is not None else b"") + (field(METHOD, method) if method else b"")
-        head += u32(TIMEOUT_MS, int(timeout * 1000)) if timeout else b""
+        head += header_fields(headers) + (u32(TIMEOUT_MS, int(timeout * 1000)) if timeout else b"")
         return self.ask(REQUEST, head + (u32(WINDOW, window) if on_part else b""), body, fds, timeout, stream=stream)
 
     def close(self):

@@ -224,6 +224,8 @@ def request_and_serve(address):
         senders.append(frame.text(uds.SENDER))
         if frame.text(uds.METHOD) == "fail":
             return 1234, b"", ()
+        if frame.text(uds.METHOD) == "headers":
+            return uds.OK, repr(frame.headers()).encode(), ()
         if frame.text(uds.METHOD) == "raise":
             raise ZeroDivisionError
         return uds.OK, frame.body.upper(), [os.dup(fd) for fd in frame.fds]
@@ -251,6 +253,9 @@ def request_and_serve(address):
         reply.close_fds()
         os.close(memfd)
         expect("the server knows who asked", senders == [f"uid:{os.getuid()}"])
+        headers = [(b"trace", b"17"), (b"trace", b"18"), (b"empty", b"")]
+        reply = client.request("py.service", method="headers", headers=headers, timeout=10)
+        expect("headers of a request, in their order", reply.body == repr(headers).encode())
         expect_refused(1234, client.request, "py.service", method="fail", timeout=10)
         expect_refused(uds.INTERNAL, client.request, "py.service", method="raise", timeout=10)
     finally:
