@@ -59,6 +59,7 @@ file(RELATIVE_PATH uds ${CMAKE_INSTALL_FULL_LIBEXECDIR}/uds ${CMAKE_INSTALL_FULL
 file(CREATE_LINK ${uds} ${CMAKE_BINARY_DIR}/bwrap SYMBOLIC)
 install(FILES ${CMAKE_BINARY_DIR}/bwrap DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/uds COMPONENT programs)
 install(FILES cli/uds.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME uds COMPONENT programs)
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT manual)
 foreach(section 1 3 5 7 8)
   file(GLOB pages ${CMAKE_SOURCE_DIR}/docs/man/*.${section})
   if(pages)

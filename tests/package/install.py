@@ -58,7 +58,7 @@ def files_are_all_there_and_no_others(installed):
         expected.add(f"{lib}/pkgconfig/{name}.pc")
     expected |= {f"{lib}/cmake/libuds/libuds{end}.cmake" for end in ("Config", "ConfigVersion")}
     expected |= {str(p.relative_to(installed.prefix)) for p in installed.libdir.glob("cmake/libuds/*-targets*.cmake")}
-    expected |= {"bin/uds", "bin/uds-bench", "bin/uds-broker", "libexec/uds/bwrap", "share/bash-completion/completions/uds"} | {f"libexec/uds/uds-{p}" for p in ("router", "sandbox-init", "cleaner")}
+    expected |= {"bin/uds", "bin/uds-bench", "bin/uds-broker", "libexec/uds/bwrap", "share/bash-completion/completions/uds", "share/doc/libuds/LICENSE"} | {f"libexec/uds/uds-{p}" for p in ("router", "sandbox-init", "cleaner")}
     expected |= {f"share/man/man{p.suffix[1:]}/{p.name}" for p in (SOURCE / "docs/man").glob("*.[1-8]")}
     expected |= {f"share/man/man3/{p.stem}" for p in (SOURCE / "docs/man").glob("*.3.in")}
     for header in (SOURCE / "libuds/include/uds").glob("*.h"):
