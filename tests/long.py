@@ -130,6 +130,7 @@ def main():
     arguments.add_argument("part", nargs="*")
     given = arguments.parse_args()
     results = given.results or pathlib.Path(tempfile.mkdtemp(prefix="uds-long."))
+    results.mkdir(parents=True, exist_ok=True)
     known = parts(results, given.fuzz)
     if unknown := set(given.part) - set(known):
         arguments.error(f"no part {', '.join(unknown)}: there are {', '.join(known)}")

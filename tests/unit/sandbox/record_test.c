@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -327,6 +328,7 @@ Test(gc, kills_a_process_only_if_its_start_time_is_the_recorded_one)
     make_place(&p);
     pid_t pid = fork();
     if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* also when the test fails */
         pause();
         _exit(0);
     }
