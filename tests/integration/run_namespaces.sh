@@ -131,6 +131,16 @@ no_links()
     ! ip -n "$name" -br link | grep -q ^uds
 }
 
+# Within a fifth of 2 MiB/s. A busy machine can make it slower, so the best of three counts.
+rated()
+{
+    for attempt in 1 2 3; do
+        kib=$(run --net "veth:$name" --net-rate 2M -- sh -c "/mnt/net-probe $1 $gateway 7777 512")
+        [ "$kib" -lt 1638 ] 2>/dev/null || break
+    done
+    between "KiB/s by $1 at 2M" "$kib" 1638 2458
+}
+
 # As root: cards whose other end is in the network namespace $name, where a server is.
 veths()
 {
@@ -146,8 +156,8 @@ veths()
         "ip link set eth0 netns 1" "ip link del eth0"; do $do 2>&1; done | grep -c "Operation not permitted"'
     equal 'nor from a namespace below' 'refused' --net "veth:$name" -- sh -c 'unshare -Urn ip link del eth0 2>/dev/null || echo refused'
     equal 'its sysctls neither' '1' --net "veth:$name" -- sh -c '(echo 1 >/proc/sys/net/ipv4/ip_forward) 2>&1 | grep -c "Read-only"'
-    between 'KiB/s out at 2M' "$(run --net "veth:$name" --net-rate 2M -- sh -c "/mnt/net-probe send $gateway 7777 512")" 1638 2458
-    between 'KiB/s in at 2M' "$(run --net "veth:$name" --net-rate 2M -- sh -c "/mnt/net-probe receive $gateway 7777 512")" 1638 2458
+    rated send
+    rated receive
     between 'KiB/s without a rate' "$(run --net "veth:$name" -- sh -c "/mnt/net-probe receive $gateway 7777 8192")" 20000 99999999
     equal 'the namespace itself' "$(nsenter --net="/run/netns/$name" readlink /proc/self/ns/net)" --net "netns:$name" -- readlink /proc/self/ns/net
     refused 'no such network namespace' '/run/netns/no-such: No such file' --net veth:no-such -- true
