@@ -36,6 +36,17 @@ static bool is_dots(const char *name)
     return name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]));
 }
 
+/* NULL: that was the last, or errno says why not. */
+static const char *next_name(DIR *dir)
+{
+    const struct dirent *e;
+    errno = 0;
+    do
+        e = readdir(dir);
+    while (e && is_dots(e->d_name));
+    return e ? e->d_name : NULL;
+}
+
 /* One directory of the walk and what is merged below it. */
 struct level {
     int dir;
@@ -131,13 +142,12 @@ static int walk_level(struct sbxi_walk *walk, const struct level *level, size_t 
 {
     int copy = openat(level->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     _cleanup_closedir_ DIR *dir = copy < 0 ? NULL : fdopendir(copy);
-    const struct dirent *e;
+    const char *name;
     int r = 0;
     if (!dir)
         return -errno;
-    while (r == 0 && ((void)(errno = 0), e = readdir(dir)))
-        if (!is_dots(e->d_name))
-            r = walk_name(walk, level, e->d_name, length);
+    while (r == 0 && (name = next_name(dir)) != NULL)
+        r = walk_name(walk, level, name, length);
     return r < 0 ? r : -errno;
 }
 
@@ -198,16 +208,15 @@ static int clear_level(struct removal *removal, int dir, int depth, bool *ret_an
 {
     int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     _cleanup_closedir_ DIR *stream = copy < 0 ? NULL : fdopendir(copy);
-    const struct dirent *e;
+    const char *name;
     int r = 0;
     *ret_any = false;
     if (!stream)
         return -errno;
-    while (r == 0 && ((void)(errno = 0), e = readdir(stream)))
-        if (!is_dots(e->d_name)) {
-            *ret_any = true;
-            r = remove_name(removal, dir, e->d_name, depth);
-        }
+    while (r == 0 && (name = next_name(stream)) != NULL) {
+        *ret_any = true;
+        r = remove_name(removal, dir, name, depth);
+    }
     return r < 0 ? r : -errno;
 }
 
