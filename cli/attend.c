@@ -65,12 +65,12 @@ static int wait_for_end(struct attending *a, int signals, struct sbx_result *ret
     const struct attended *attended = a->attended;
     struct signalfd_siginfo info;
     for (;;) {
-        struct pollfd fds[3 + TERMINAL_FDS] = {{.fd = attended->fd, .events = POLLIN},
-                                               {.fd = signals, .events = POLLIN},
-                                               {.fd = attended->more, .events = POLLIN}};
         int r = attended->process(attended->thing, ret);
         if (r != 0)
             return r;
+        struct pollfd fds[3 + TERMINAL_FDS] = {{.fd = attended->fd, .events = POLLIN},
+                                               {.fd = signals, .events = POLLIN},
+                                               {.fd = attended->more, .events = POLLIN}};
         terminal_want(&a->terminal, fds + 3);
         if (poll(fds, 3 + TERMINAL_FDS, attended->timeout(attended->thing)) < 0) {
             if (errno != EINTR)

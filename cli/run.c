@@ -9,6 +9,7 @@
 #include <sbx/exec.h>
 #include <signal.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "attend.h"
@@ -26,6 +27,10 @@
 #include "stats.h"
 #include "table.h"
 #include "verbs.h"
+
+enum {
+    ADMIN_AFTER_MS = 20
+};
 
 static int run(int argc, char **argv);
 
@@ -105,13 +110,50 @@ static int refuse_start(const struct run_options *o, const struct sbx_error *err
 struct running {
     const struct run_options *options;
     sbx *s;
+    sbx_cleaner *cleaner;
+    sbx_admin *admin;     /* NULL: not yet, or it could not be opened */
+    bool no_admin;        /* it was tried */
+    uint64_t admin_at_ms; /* monotonic */
     struct run_notify notify;
+    struct attended attended;
 };
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Till when whoever wants to find it by `uds exec` has to wait; a command that has ended by then does not pay for it. */
+static int until_admin(const struct running *running)
+{
+    uint64_t now = now_ms();
+    if (running->no_admin)
+        return -1;
+    return now >= running->admin_at_ms ? 0 : (int)(running->admin_at_ms - now);
+}
 
 static int run_timeout(void *thing)
 {
     const struct running *running = thing;
-    return sbx_get_timeout(running->s);
+    int own = until_admin(running), timeout = sbx_get_timeout(running->s);
+    return timeout < 0 || (own >= 0 && own < timeout) ? own : timeout;
+}
+
+/* Not worth an end: without it `uds exec` does not find it. */
+static void open_admin(struct running *running)
+{
+    struct sbx_error error = {0};
+    running->no_admin = true;
+    if (sbx_admin_new(&running->admin, running->cleaner, &error) < 0) {
+        cli_error("%s: %s; it runs, but uds exec will not find it", running->options->spec.name,
+                  error.text);
+        running->admin = NULL;
+        return;
+    }
+    sbx_admin_add(running->admin, running->s);
+    running->attended.more = sbx_admin_get_fd(running->admin);
 }
 
 static int run_process(void *thing, struct sbx_result *ret)
@@ -120,6 +162,8 @@ static int run_process(void *thing, struct sbx_result *ret)
     int r = sbx_process(running->s, ret);
     if (run_notify_follow(running->options, running->s, &running->notify))
         run_report_told(running->options, &running->notify);
+    if (r == 0 && until_admin(running) == 0)
+        open_admin(running);
     return r;
 }
 
@@ -131,7 +175,8 @@ static int run_signal(void *thing, int signo)
 
 static void run_admin(void *arg)
 {
-    sbx_admin_process(arg);
+    const struct running *running = arg;
+    sbx_admin_process(running->admin);
 }
 
 static int run_kill(void *thing)
@@ -185,27 +230,30 @@ static int exit_code(const struct run_options *o, const struct sbx_result *resul
     }
 }
 
-static int supervise(const struct run_options *o, sbx *s, sbx_admin *admin, int signals)
+static int supervise(const struct run_options *o, sbx *s, sbx_cleaner *cleaner, int signals)
 {
     struct sbx_report report;
     struct sbx_result result;
     struct sbx_limits limits = {0};
-    struct running running = {.options = o, .s = s};
+    struct running running = {
+        .options = o, .s = s, .cleaner = cleaner, .admin_at_ms = now_ms() + ADMIN_AFTER_MS};
     uint64_t asked = 0;
     sbx_get_report(s, &report);
-    (void)sbx_get_limits(s, &limits);
+    if (o->json || o->life.report || o->life.status >= 0)
+        (void)sbx_get_limits(s, &limits);
     run_report_started(o, s, &report, &limits);
-    const struct attended attended = {.thing = &running,
-                                      .fd = sbx_get_fd(s),
-                                      .timeout = run_timeout,
-                                      .process = run_process,
-                                      .signal = run_signal,
-                                      .kill = run_kill,
-                                      .terminal = sbx_take_terminal(s),
-                                      .more = admin ? sbx_admin_get_fd(admin) : -1,
-                                      .on_more = run_admin,
-                                      .arg = admin};
-    int r = attend(&attended, signals, &result, &asked);
+    running.attended = (struct attended){.thing = &running,
+                                         .fd = sbx_get_fd(s),
+                                         .timeout = run_timeout,
+                                         .process = run_process,
+                                         .signal = run_signal,
+                                         .kill = run_kill,
+                                         .terminal = sbx_take_terminal(s),
+                                         .more = -1,
+                                         .on_more = run_admin,
+                                         .arg = &running};
+    int r = attend(&running.attended, signals, &result, &asked);
+    running.admin = sbx_admin_free(running.admin);
     if (r < 0) {
         cli_error("%s: cannot wait for it: %s", o->spec.name, strerror(-r));
         return RUN_REFUSED;
@@ -213,20 +261,6 @@ static int supervise(const struct run_options *o, sbx *s, sbx_admin *admin, int 
     int code = exit_code(o, &result, asked);
     run_report_ended(o, s, &report, &limits, &running.notify, &result, code);
     return code;
-}
-
-/* Not worth an end: without it `uds exec` does not find it. */
-static sbx_admin *open_admin(const struct run_options *o, sbx *s, sbx_cleaner *cleaner)
-{
-    struct sbx_error error = {0};
-    sbx_admin *admin;
-    int r = sbx_admin_new(&admin, cleaner, &error);
-    if (r < 0) {
-        cli_error("%s: %s; it runs, but uds exec will not find it", o->spec.name, error.text);
-        return NULL;
-    }
-    sbx_admin_add(admin, s);
-    return admin;
 }
 
 static int act(struct run_options *o, const sbx_plan *plan)
@@ -249,10 +283,8 @@ static int act(struct run_options *o, const sbx_plan *plan)
         if (r < 0) {
             code = refuse_start(o, &error, r);
         } else {
-            sbx_admin *admin = open_admin(o, s, cleaner);
-            code = supervise(o, s, admin, signals);
+            code = supervise(o, s, cleaner, signals);
             (void)sbx_free(s);
-            (void)sbx_admin_free(admin);
         }
         run_listen_close(o);
         (void)sbx_cleaner_free(cleaner);

@@ -81,7 +81,7 @@ class Sandbox:
         self.said = self.process.stdout.readline()
         if self.said != "up\n":
             raise RuntimeError(f"{name} does not start: {self.process.stderr.read()}")
-        within(lambda: any(s["name"] == name for s in caller.list()))
+        within(lambda: any(s["launcher_pid"] == self.process.pid for s in caller.list()))
 
     def end(self):
         self.process.communicate(timeout=60)
@@ -185,7 +185,7 @@ def test_ends(c):
                pathlib.Path(f"/proc/{p.pid}/status").read_text() and "ShdPnd:\t0000000000000000" in
                pathlib.Path(f"/proc/{p.pid}/status").read_text())
     c.check("the third TERM kills it", p.wait(PATIENCE) == 137, p.returncode)
-    count = "ls -d /proc/[0-9]* | wc -l"
+    count = "set -- /proc/[0-9]*; echo $#"
     before = c.exec("ends", "--", "sh", "-c", count).stdout
     p = c.start("ends", "--", "sh", "-c", "sleep 1000 & echo on; wait", verb="exec")
     p.stdout.readline()
