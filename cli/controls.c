@@ -46,14 +46,19 @@ static void put(struct json *json, const char *key, uint64_t value)
         json_uint(json, value);
 }
 
-static void put_io(struct json *json, const struct sbx_io_limit *io)
+void cli_json_device(struct json *json, uint32_t major, uint32_t minor)
 {
     char device[32];
 
-    (void)snprintf(device, sizeof(device), "%u:%u", io->major, io->minor);
-    json_open(json, '{');
+    (void)snprintf(device, sizeof(device), "%u:%u", major, minor);
     json_key(json, "device");
     json_string(json, device);
+}
+
+static void put_io(struct json *json, const struct sbx_io_limit *io)
+{
+    json_open(json, '{');
+    cli_json_device(json, io->major, io->minor);
     put(json, "rbps", io->rbps);
     put(json, "wbps", io->wbps);
     put(json, "riops", io->riops);

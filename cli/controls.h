@@ -39,6 +39,9 @@ int cli_set_limit(struct sbx_limits *limits, const char *option, const char *tex
 /* A list of omissions, "cpu,io", into @bits: CLI_OK, or CLI_USAGE after printing. */
 int cli_add_degrade(uint32_t *bits, const char *list);
 
+/* "device": "8:0" */
+void cli_json_device(struct json *json, uint32_t major, uint32_t minor);
+
 /* A value that belongs to a key: {"cpu_percent": 50, …}; null is "max". */
 void cli_json_limits(struct json *json, const struct sbx_limits *limits);
 

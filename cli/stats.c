@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 
+#include "controls.h"
 #include "table.h"
 
 static void put(struct json *json, const char *key, uint64_t value)
@@ -13,12 +14,8 @@ static void put(struct json *json, const char *key, uint64_t value)
 
 static void put_device(struct json *json, const struct sbx_io_stats *io)
 {
-    char device[32];
-
-    (void)snprintf(device, sizeof(device), "%u:%u", io->major, io->minor);
     json_open(json, '{');
-    json_key(json, "device");
-    json_string(json, device);
+    cli_json_device(json, io->major, io->minor);
     put(json, "read_bytes", io->read_bytes);
     put(json, "write_bytes", io->write_bytes);
     put(json, "reads", io->reads);
