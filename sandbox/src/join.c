@@ -57,6 +57,30 @@ static void enter(const sbx_plan *plan, int socket)
         }
 }
 
+static bool joins_cgroups(const sbx_plan *plan)
+{
+    for (size_t i = 0; i < plan->njoins; i++)
+        if (plan->joins[i].ns == SBX_NS_CGROUP)
+            return true;
+    return false;
+}
+
+/*
+ * From a cgroup namespace nobody is cloned into a cgroup that lies outside of it (ENOENT, of a cgroup2 mounted with
+ * nsdelegate): so the helper goes there before it enters, and its child is born there.
+ */
+static void move_first(const sbx_plan *plan, int socket, struct clone_args *args)
+{
+    if (!(args->flags & CLONE_INTO_CGROUP) || !joins_cgroups(plan))
+        return;
+    int fd = openat((int)args->cgroup, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, "0", 1) != 1)
+        fail(socket, 0);
+    close(fd);
+    args->flags &= ~(uint64_t)CLONE_INTO_CGROUP;
+    args->cgroup = 0;
+}
+
 /* As a child of the launcher's, that says so. */
 static long clone_sibling(struct clone_args args, int socket)
 {
@@ -84,6 +108,7 @@ help(const sbx_plan *plan, int socket, struct clone_args args, const struct sbxi
 {
     struct clone_args plain = {0};
     struct answer answer = {0};
+    move_first(plan, socket, &args);
     enter(plan, socket);
     if (needs_second(plan)) {
         plain.flags = CLONE_PARENT;
