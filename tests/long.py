@@ -36,6 +36,7 @@ def parts(results, seconds):
         "valgrind": [(None, [ROOT / "tests/valgrind.py"])],
         "checks": [("52 checks, each with and without its defence", [ROOT / "tests/checks.py", "--table", "--long", "--keep",
                                                                      ROOT / "tests/checks-table.txt"])],
+        "labs": [("exercises of docs/labs.md, each with its effect taken away", [ROOT / "tests/integration/labs.py", "--broken"])],
         "kills": [(None, [ROOT / "tests/kills.py", "--long"])],
         "vm-6.1": [(None, [ROOT / "tests/vm/run.sh", "6.1"])],
         "vm-6.12": [(None, [ROOT / "tests/vm/run.sh", "6.12"])],
