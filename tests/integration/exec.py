@@ -186,12 +186,12 @@ def test_ends(c):
                pathlib.Path(f"/proc/{p.pid}/status").read_text())
     c.check("the third TERM kills it", p.wait(PATIENCE) == 137, p.returncode)
     count = "set -- /proc/[0-9]*; echo $#"
-    before = c.exec("ends", "--", "sh", "-c", count).stdout
+    before = int(c.exec("ends", "--", "sh", "-c", count).stdout)  # or some that are just going
     p = c.start("ends", "--", "sh", "-c", "sleep 1000 & echo on; wait", verb="exec")
     p.stdout.readline()
     p.kill()
     p.wait()
-    c.check("it goes with who asked for it", within(lambda: c.exec("ends", "--", "sh", "-c", count).stdout == before))
+    c.check("it goes with who asked for it", within(lambda: int(c.exec("ends", "--", "sh", "-c", count).stdout) <= before))
     p = c.start("ends", "--", "sh", "-c", "echo on; exec sleep 1000", verb="exec")
     p.stdout.readline()
     c.check("the sandbox ends without waiting for sessions", s.end() == 5)
