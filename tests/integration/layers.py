@@ -367,7 +367,8 @@ def frozen(c):
     env = dict(os.environ, XDG_RUNTIME_DIR=str(c.dir))
     upper = c.dir / "running"
     writer = subprocess.Popen([c.bin / "uds", "run", "--run-dir", c.dir / "run", "--uid", "0", "--gid", "0", "--ro-bind", "/usr", "/usr", "--root",
-                               c.base, "--upper", upper, "--", "sh", "-c", "echo in; i=0; while :; do i=$((i+1)); echo $i >/home/a; echo $i >/home/b; done"],
+                               c.base, "--upper", upper, "--", "sh", "-c", "mkdir /home/many; i=0; while [ $i -lt 4000 ]; do : >/home/many/$i; i=$((i+1)); done; echo in;"
+                               "while :; do i=$((i+1)); echo $i >/home/a; echo $i >/home/b; done"],
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env)
     writer.stdout.readline()
     for i in range(3):
@@ -383,8 +384,6 @@ def frozen(c):
     c.says("also a second time", "4755 x", "--root", c.base, "--upper", c.dir / "copy1", sh="stat -c %a /home/s; tail -n 1 /home/a")
     r = c.uds("layer", "reset", upper)
     c.check("it cannot be emptied meanwhile", r.returncode == 1 and "stop that first" in r.stderr, r.stderr)
-    # Something long to look at, and a kill in the middle of it.
-    (c.dir / "run-name").write_text("")
     many = subprocess.run([c.bin / "uds", "layer", "diff", upper, "--live"], capture_output=True, text=True, env=env)
     c.check("without freezing", many.returncode == 0, many.stderr)
     before = (upper / "home/a").stat().st_mtime_ns
