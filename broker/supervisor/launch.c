@@ -20,6 +20,8 @@
 
 #include <uds/fdset.h>
 
+#include "trust.h"
+
 static int refuse(struct sbx_error *error,
                   const struct stack *stack,
                   const struct stack_sandbox *entry,
@@ -53,6 +55,21 @@ static bool is_jailed(const struct stack_sandbox *entry, const char *path)
     return false;
 }
 
+/* Who may write it decides what the sandbox may do. */
+static int
+check_policy(const struct stack *stack, const struct stack_sandbox *entry, struct sbx_error *error)
+{
+    const char *path = entry->confine.seccomp_file, *wrong;
+    struct stat st;
+
+    if (!path)
+        return 0;
+    if (stat(path, &st) < 0)
+        return refuse(error, stack, entry, "seccomp", path, errno, strerror(errno));
+    wrong = trust_judge(st.st_uid, st.st_mode, geteuid());
+    return wrong ? refuse(error, stack, entry, "seccomp", path, EACCES, wrong) : 0;
+}
+
 int launch_check(const struct stack *stack,
                  const struct stack_sandbox *entry,
                  struct sbx_error *error)
@@ -60,6 +77,9 @@ int launch_check(const struct stack *stack,
     const char *program = entry->command.v[0];
     struct stat st;
 
+    int r = check_policy(stack, entry, error);
+    if (r < 0)
+        return r;
     if (stack_has_layers(entry)) /* in which layer it is, the kernel knows */
         return 0;
     if (stat(program, &st) < 0)

@@ -73,6 +73,18 @@ def sandboxes():
            *config("sandboxes: {a: {command: [/bin/true], root: {jail: [/bin/false]}}}\n"))
 
 
+    policy = scene.dir / "policy"
+    policy.write_text("deny socket\n")
+    policy.chmod(0o666)
+    refuse("system calls that everybody may grant", 1, f"sandbox a: seccomp: {re.escape(str(policy))}: everybody may write it",
+           *config(f"sandboxes: {{a: {{command: [/bin/true], seccomp: {policy}}}}}\n"))
+    policy.chmod(0o644)
+    policy.write_text("deny nonsense\n")
+    refuse("system calls that there are not", 1, "policy:1: 'nonsense' is no system call",
+           *config(f"sandboxes: {{a: {{command: [/bin/true], seccomp: {policy}}}}}\n"))
+    policy.unlink()
+
+
 def addresses():
     path = str(scene.dir / "taken.sock")
     s = socket.socket(socket.AF_UNIX)
