@@ -37,7 +37,7 @@ failures = []
 # With every capability and without a filter, too.
 ALWAYS = """pid1_environ pid1_maps pid1_stack pid1_auxv pid1_fd5 pid1_root pid1_cwd pid1_exe_read pid1_exe_write
 pid1_exe_path pid1_mem pid1_mem_read pid1_vmread pid1_vmwrite pid1_seize pid1_attach pid1_kcmp pid1_getfd
-pid1_madvise core_pattern modprobe sysrq uevent release_agent kcore dev_mem dev_kmsg mknod_blk mknod_chr bpf perf kexec
+pid1_madvise core_pattern modprobe sysrq uevent release_agent kcore keys timer_list dev_mem dev_kmsg mknod_blk mknod_chr bpf perf kexec
 init_module reboot acct syslog swapoff quotactl settime handle ambient securebits privileges set_mm abstract host_signal
 host_key iopl""".split()
 # Without a capability that is for it, also where there is no filter.

@@ -68,6 +68,19 @@ static long put(const char *path, const char *text)
     return n < 0 ? -1 : 0;
 }
 
+/* A masked file opens, and is empty. */
+static long holds(const char *path)
+{
+    char byte;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    ssize_t n = read(fd, &byte, 1);
+    errno = n == 0 ? ENOENT : errno;
+    close(fd);
+    return n == 1 ? 0 : -1;
+}
+
 /* What can be read, on one line. */
 static void show(const char *name, const char *path)
 {
@@ -181,7 +194,9 @@ static void attack_kernel(void)
     TRY("sysrq", put("/proc/sysrq-trigger", "h"));
     TRY("uevent", put("/sys/kernel/uevent_helper", "/tmp/x"));
     TRY("release_agent", put("/sys/fs/cgroup/memory/release_agent", "/tmp/x"));
-    TRY("kcore", reach("/proc/kcore", O_RDONLY) < 0 ? -1 : put("/proc/kcore", "x"));
+    TRY("kcore", holds("/proc/kcore"));
+    TRY("keys", holds("/proc/keys"));
+    TRY("timer_list", holds("/proc/timer_list"));
     TRY("dev_mem", reach("/dev/mem", O_RDONLY));
     TRY("dev_kmsg", reach("/dev/kmsg", O_RDONLY));
     TRY("mknod_blk", mknod("/tmp/blk", S_IFBLK | 0600, 0x800));
