@@ -367,7 +367,7 @@ def frozen(c):
     env = dict(os.environ, XDG_RUNTIME_DIR=str(c.dir))
     upper = c.dir / "running"
     writer = subprocess.Popen([c.bin / "uds", "run", "--run-dir", c.dir / "run", "--uid", "0", "--gid", "0", "--ro-bind", "/usr", "/usr", "--root",
-                               c.base, "--upper", upper, "--", "sh", "-c", "mkdir /home/many; i=0; while [ $i -lt 4000 ]; do : >/home/many/$i; i=$((i+1)); done; echo in;"
+                               c.base, "--upper", upper, "--", "sh", "-c", "mkdir /home/many; i=0; while [ $i -lt 600 ]; do : >/home/many/$i; i=$((i+1)); done; echo in;"
                                "while :; do i=$((i+1)); echo $i >/home/a; echo $i >/home/b; done"],
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env)
     writer.stdout.readline()
