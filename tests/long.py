@@ -37,7 +37,9 @@ def parts(results, seconds):
         "checks": [("52 checks, each with and without its defence", [ROOT / "tests/checks.py", "--table", "--long", "--keep",
                                                                      ROOT / "tests/checks-table.txt"])],
         "labs": [("exercises of docs/labs.md, each with its effect taken away", [ROOT / "tests/integration/labs.py", "--broken"])],
-        "kills": [(None, [ROOT / "tests/kills.py", "--long"])],
+        "kills": [(None, [ROOT / "tests/kills.py", "--long"]),
+                  ("200 kills of supervisor, cleaner, router and sandboxes",
+                   ["env", "UDS_KILLS=200", f"UDS_BIN={BIN}", f"UDS_SOURCE={ROOT}", ROOT / "tests/integration/supervisor_killed.py"])],
         "vm-6.1": [(None, [ROOT / "tests/vm/run.sh", "6.1"])],
         "vm-6.12": [(None, [ROOT / "tests/vm/run.sh", "6.12"])],
     }

@@ -3,7 +3,9 @@
 """kill -9 of the supervisor: the cleaner ends everything within a second. Of both: the next start sweeps."""
 import os
 import pathlib
+import random
 import signal
+import subprocess
 import sys
 import time
 
@@ -111,4 +113,37 @@ def at_any_moment(scene):
         check(f"signal {signo}: exit statuses", codes <= {0, -signo}, codes)
 
 
-run_parts(Scene(), supervisor, beside_a_lock, both, keeper, at_any_moment)
+def any_of_them(scene):
+    """Supervisor, cleaner, router and first processes, each and together, at a moment between the first step and the last; UDS_KILLS
+    says how often. What no cleaner is left to remove, `uds sandbox gc` does."""
+    seed = int(os.environ.get("UDS_SEED", random.SystemRandom().randrange(1 << 31)))
+    chance = random.Random(seed)
+    for n in range(int(os.environ.get("UDS_KILLS", 10))):
+        b = Broker(scene, QUICK)
+        end = time.monotonic() + chance.uniform(0, 0.4 if SANITIZED else 0.12)
+        while time.monotonic() < end:
+            b.note()
+        try:
+            os.kill(b.pid, signal.SIGSTOP)  # so that those that we look for are those that are there
+        except ProcessLookupError:
+            pass
+        for pid in scene.alive():
+            if pid != b.pid and chance.random() < 0.5:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+        b.end(signal.SIGKILL)
+        end = time.monotonic() + 1.5
+        while scene.left() and time.monotonic() < end:
+            time.sleep(0.01)
+        if scene.left():
+            subprocess.run([os.environ["UDS_BIN"] + "/uds", "sandbox", "gc", "--run-dir", scene.run], capture_output=True, check=False)
+        try:
+            wait_for("everything gone", lambda: not scene.left(), 5)
+        except AssertionError:
+            check(f"kill {n}, UDS_SEED={seed}: nothing is left", False, (scene.left(), b.log()))
+            return
+
+
+run_parts(Scene(), supervisor, beside_a_lock, both, keeper, at_any_moment, any_of_them)
