@@ -43,7 +43,7 @@ def swap(c):
 def cpu(c):
     probe = str(c.base / "bin/limit-probe")
     for _ in range(3): # a host that takes the CPUs of a guest away counts that as used
-        r = c.run("--cpu", "20%", "--jail", probe, command=[probe, "cpu", "8", "2000"], jail=False)
+        r = c.uds("--cpu", "20%", "--cpu-weight", "10000", "--jail", probe, "--", probe, "cpu", "8", "2000")
         if 17 <= float(r.out or 0) <= 23:
             return
     c.check("20 % within 3 points", False, r.out + r.err)
