@@ -14,6 +14,7 @@ BIN = pathlib.Path(os.environ["UDS_BIN"])
 NOBODY = 65534
 ROOT = os.geteuid() == 0
 failures = []
+running = []  # to be ended whatever happens, before their records go
 
 
 def check(name, condition, detail=""):
@@ -153,6 +154,7 @@ def one_writer(c, upper):
     first = subprocess.Popen([c.bin / "uds", "run", *map(str, c.options()), "--ro-bind", "/usr", "/usr", *options, "--", "sh", "-c",
                               "echo in; read x"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env,
                              preexec_fn=c.become, cwd=c.dir)
+    running.append(first)
     c.check("the first runs", first.stdout.readline() == b"in\n")
     c.refuses("[47] a second on the same upper directory", "one at a time can", *options)
     c.check("its errno", "uses it" in c.run(*options).stderr)
@@ -370,6 +372,7 @@ def frozen(c):
                                c.base, "--upper", upper, "--", "sh", "-c", "mkdir /home/many; i=0; while [ $i -lt 600 ]; do : >/home/many/$i; i=$((i+1)); done; echo in;"
                                "while :; do i=$((i+1)); echo $i >/home/a; echo $i >/home/b; done"],
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env)
+    running.append(writer)
     writer.stdout.readline()
     for i in range(3):
         copy = c.dir / f"copy{i}"
@@ -446,6 +449,9 @@ def main():
         for uid in (0, NOBODY) if ROOT else (os.geteuid(),):
             everything(Caller(base, uid))
     finally:
+        for process in running:
+            process.terminate()
+            process.wait()
         shutil.rmtree(base, ignore_errors=True)
     print(f"{len(failures)} failures" if failures else "all as expected")
     return bool(failures)
