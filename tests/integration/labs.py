@@ -3,9 +3,9 @@
 """labs.py [--broken] [--verbose] [EXERCISE]...: docs/labs.md, line by line, and what it prints.
 
 The document says how it is to be read. Beside that it has, for this program alone,
-    <!-- needs: COMMAND -->              if that is refused (exit status 121), the exercise is skipped, with the words
+    <!-- needs: COMMAND -->              if that is refused (exit status 121), the exercise is skipped, with its words
     <!-- broken by: WORDS => OTHERS -->  with --broken each exercise is run so changed, and has to fail
-before the first block of an exercise, or of a part of it that is for another user. Exercises for anybody run as nobody
+before the first block of an exercise, or of a part of it that is for another user. Exercises for ordinary users run as nobody
 when this is started by root."""
 import os
 import pathlib
@@ -140,13 +140,14 @@ class Shell:
             os.setresgid(self.uid, self.uid, self.uid)
             os.setresuid(self.uid, self.uid, self.uid)
 
-    def uds(self, *words):
-        return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=self.dir, check=False, env=self.env,
-                              preexec_fn=self.become, timeout=PATIENCE_S, executable=self.env["PATH"].split(":")[0] + "/uds")
+    def beside(self, command, place):
+        """Not typed: run by another shell."""
+        return subprocess.run(["/bin/bash", "-c", command], stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=place,
+                              check=False, env=self.env, preexec_fn=self.become, timeout=PATIENCE_S)
 
     def refusal(self, command):
         """Why this cannot be had here, or None."""
-        r = self.uds(*shlex.split(command))
+        r = self.beside(command, self.home)
         if r.returncode not in (0, 121):
             raise Unmet(f"{command}\n  {r.returncode}: {r.stderr}")
         return r.stderr.strip() if r.returncode else None
@@ -182,7 +183,7 @@ class Shell:
     def await_sandbox(self, name):
         """`uds exec` finds who has run for a moment, which is over before anybody has typed the next line."""
         end = time.monotonic() + PATIENCE_S
-        while f'"name": "{name}"' not in self.uds("uds", "sandbox", "ls", "--json").stdout:
+        while f'"name": "{name}"' not in self.beside("uds sandbox ls --json", self.dir).stdout:
             if time.monotonic() > end:
                 raise Unmet(f"{name} is not listed")
 
@@ -234,8 +235,9 @@ def main():
     wanted = [word for word in sys.argv[1:] if not word.startswith("--")]
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    place = "/tmp" if os.environ.get("UDS_VM") else "/var/tmp" # on a disk; a guest has none, and its / is an overlay already
     broken, failed, skipped = "--broken" in options, 0, []
-    with tempfile.TemporaryDirectory(prefix="uds-labs-", dir="/var/tmp") as name:
+    with tempfile.TemporaryDirectory(prefix="uds-labs-", dir=place) as name:
         base = pathlib.Path(name)
         base.chmod(0o755)
         (base / "bin").mkdir() # nobody may not be able to read the build tree
