@@ -152,6 +152,11 @@ int init_act_caps(struct init *init, const struct sbxi_step *step);
 /* landlock.c */
 int init_act_landlock(struct init *init, const struct sbxi_step *step);
 
+/* session.c: as above, but its end is the sandbox's. Its pid; 0: none, and it was said why. */
+pid_t init_session_first(int fds[SBXI_SESSION_FDS]);
+/* watch.c: until a payload is asked for. */
+pid_t init_await_payload(void);
+
 /* exec.c */
 int init_exec(struct init *init, const struct sbxi_step *step);
 

@@ -66,7 +66,9 @@ static int map_blob(struct init *init)
     init->blob = map;
     init->steps = (const struct sbxi_step *)(init->blob + 1);
     close(SBXI_FD_BLOB);
-    return init->blob->magic == SBXI_BLOB_MAGIC && init->blob->size == st.st_size ? 0 : -EINVAL;
+    if (init->blob->magic != SBXI_BLOB_MAGIC)
+        return init_fail(init, ENOEXEC, "uds-sandbox-init is of another build than its launcher");
+    return init->blob->size == st.st_size ? 0 : -EINVAL;
 }
 
 /* Trees that the launcher opened lie behind the passed descriptors, in the order of the slots. */
@@ -245,9 +247,10 @@ start_payload(struct init *init, const struct sbxi_step *step, int signals, cons
 {
     struct sbxi_event event = {0};
     int pipe[2], r = 0;
+    bool waits = style & SBXI_S_WAITS;
     pid_t payload = -1;
     if (pipe2(pipe, O_CLOEXEC) == 0)
-        payload = fork();
+        payload = waits ? 1 : fork();
     if (payload < 0) {
         fill_failure(&event, init, step->index, -errno);
         init_send(&event);
@@ -271,9 +274,9 @@ start_payload(struct init *init, const struct sbxi_step *step, int signals, cons
         event.cgroup_ns = init->cgroup_ns;
         event.time_ns = init->time_ns;
         init_send(&event);
-        init_watch(payload, 5, style);
+        init_watch(waits ? init_await_payload() : payload, 5, style);
     }
-    if (!(style & SBXI_S_PID1))
+    if (!(style & SBXI_S_PID1) && !waits)
         init_end_children(payload);
     init_send(&event);
     _exit(1);
@@ -344,7 +347,7 @@ int main(int argc, char **argv)
         .error_fd = -1, .root = -1, .proc = -1, .null = -1, .nothing = -1, .scratch = -1};
     struct sbxi_event event;
     sigset_t mask;
-    uint32_t index = 0;
+    uint32_t index = SBXI_STEP_CHILD;
     int signals = -1;
 
     /* Before all else: #!/proc/self/exe in a payload's script makes it us, for others of its id to look into. */

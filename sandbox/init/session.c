@@ -72,6 +72,17 @@ void init_session_start(int fds[SBXI_SESSION_FDS])
     close_all(fds);
 }
 
+pid_t init_session_first(int fds[SBXI_SESSION_FDS])
+{
+    pid_t pid = fork();
+    if (pid == 0)
+        become_session(fds);
+    if (pid < 0)
+        refuse(fds[SBXI_SESSION_CONTROL], errno);
+    close_all(fds); /* who asked sees its end of the control socket close: at the execve */
+    return pid < 0 ? 0 : pid;
+}
+
 size_t init_session_poll(struct pollfd *fds)
 {
     size_t n = 0;

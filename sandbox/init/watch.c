@@ -127,6 +127,24 @@ static ssize_t receive(struct sbxi_command *command, int fds[SBXI_SESSION_FDS], 
     return n;
 }
 
+pid_t init_await_payload(void)
+{
+    struct pollfd control = {.fd = SBXI_FD_CONTROL, .events = POLLIN};
+    for (;;) {
+        struct sbxi_command command;
+        int fds[SBXI_SESSION_FDS];
+        bool have_fds;
+        if (poll(&control, 1, -1) < 0)
+            continue;
+        ssize_t n = receive(&command, fds, &have_fds);
+        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+            _exit(0);
+        pid_t pid = have_fds ? init_session_first(fds) : 0;
+        if (pid > 0)
+            return pid;
+    }
+}
+
 /* False: nobody is there any more, which only bubblewrap's outlive. */
 static bool obey(pid_t payload)
 {

@@ -60,8 +60,9 @@ static void add_exec(sbx_plan *to, const sbx_plan *plan, const struct sbxi_plan_
 
 int sbxi_confinement_write(const sbx_plan *plan, bool cgroup)
 {
-    sbx_plan confined = {
-        .style = plan->style & ~(uint32_t)SBXI_S_DIRECT, .uid = plan->uid, .gid = plan->gid};
+    sbx_plan confined = {.style = plan->style & ~(uint32_t)(SBXI_S_DIRECT | SBXI_S_WAITS),
+                         .uid = plan->uid,
+                         .gid = plan->gid};
     struct launch launch = {.plan = &confined, .blob = -1};
     size_t i = 0;
     while (i < plan->nsteps && plan->steps[i].op != SBXI_FORK)

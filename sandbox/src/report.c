@@ -111,6 +111,8 @@ static const char *child_advice(int err)
 {
     if (err == EACCES || err == ENOENT)
         return "; the program must be executable for everybody";
+    if (err == ENOEXEC)
+        return "; install them together, and restart what was started before";
     return "";
 }
 

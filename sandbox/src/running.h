@@ -42,6 +42,7 @@ struct sbx {
     int oom_event;      /* v1: somebody may have been killed for memory; -1 = none */
     bool oom;           /* somebody was: all go with it */
     uint64_t oom_until; /* ms: till then look whether it was somebody of ours; 0 = no need */
+    bool waiting;       /* for sbx_adopt() */
     bool detached;      /* what outlives the payload, or us, lives on */
     bool direct;        /* no init: the child is the payload */
     bool own_pids;      /* a pid namespace: who kills PID 1 kills them all */
@@ -99,7 +100,6 @@ int sbxi_join_clone(const sbx_plan *plan,
                     pid_t *ret_pid,
                     int *ret_pidfd,
                     struct sbx_error *error);
-#define SBXI_STEP_CHILD UINT32_MAX /* "step" of a failure before init acts */
 
 /* report.c */
 void sbxi_report_fill(sbx *s, const sbx_plan *plan);

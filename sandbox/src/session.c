@@ -169,6 +169,10 @@ int sbxi_session_start(sbx *s, const int fds[SBXI_ADMIN_FDS], struct sbx_error *
     if (!s->plan)
         return sbxi_error(error, EOPNOTSUPP,
                           "sandbox: exec: bubblewrap's has no init that could be asked");
+    if (s->waiting)
+        return sbxi_error(error, EBUSY,
+                          "sandbox %s: exec: it waits for its payload; sbx_adopt() starts it",
+                          s->plan->name);
     if (s->cgroup && sbxi_cgroup_is_frozen(s->cgroup) > 0)
         return sbxi_error(error, EBUSY, "sandbox %s: exec: it is frozen; thaw it first",
                           s->plan->name);

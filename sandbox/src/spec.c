@@ -116,6 +116,15 @@ static int check_limits(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_
     if (spec->limits.memory_bytes && spec->limits.memory_bytes < SBX_MEMORY_MIN)
         return sbxi_error(error, EINVAL, "sandbox %s: memory: a process needs at least 1M",
                           plan->name);
+    if (spec->waits &&
+        (spec->nfds || spec->nenv_fds || spec->terminal || spec->notify || spec->bwrap))
+        return sbxi_error(
+            error, EINVAL,
+            "sandbox %s: waits: descriptors by name, a terminal and NOTIFY_SOCKET are "
+            "the payload's, which is not there yet; leave them out",
+            plan->name);
+    if (spec->waits)
+        plan->style |= SBXI_S_WAITS;
     if (spec->no_cgroup && sbx_limits_get(&spec->limits, 0, &control, value, sizeof value))
         return sbxi_error(error, EINVAL,
                           "sandbox %s: no-cgroup: %s: limits are set on its cgroup; leave out one "

@@ -248,7 +248,8 @@ static int start(const sbx_plan *plan, sbx *s, sbx_cleaner *cleaner, struct sbx_
                             .null = -1,
                             .program = -1,
                             .upper = SBXI_UPPER_INIT};
-    if (plan->timeout_ms >= 0)
+    s->waiting = plan->style & SBXI_S_WAITS;
+    if (plan->timeout_ms >= 0 && !s->waiting)
         s->timeout_at = sbxi_now_ms() + (uint64_t)plan->timeout_ms;
     s->timeout_ms = plan->timeout_ms;
     s->grace_ms = plan->grace_ms;

@@ -36,7 +36,11 @@ enum {
     SBXI_MAX_REQUEST = 4 << 20,
     SBXI_MAX_SESSIONS = 64
 };
-#define SBXI_BLOB_MAGIC 0x31786273u /* "sbx1" */
+/*
+ * A digest of this file (CMakeLists.txt). A launcher that runs on while its package is replaced starts the init of another
+ * build: were one operation's number another's, root's init would do to the host what was meant for the new root.
+ */
+#define SBXI_BLOB_MAGIC SBXI_STEPS_DIGEST
 
 /* a, b: strings or bytes; slot: an entry of the table of trees (mounts that are attached nowhere yet). */
 enum sbxi_op {
@@ -156,6 +160,7 @@ enum sbxi_style {          /* bits */
     SBXI_S_DIE = 1u << 3,     /* with BWRAP: dies with the launcher */
     SBXI_S_DIRECT = 1u << 4,  /* no SBXI_FORK: this process becomes the payload */
     SBXI_S_OWNED = 1u << 5,
+    SBXI_S_WAITS = 1u << 6, /* no SBXI_FORK: the first session becomes the payload */
 };
 
 enum sbxi_event_type {
@@ -164,6 +169,8 @@ enum sbxi_event_type {
     SBXI_ENDED,
     SBXI_TERMINAL_MADE /* before the execve; its master comes with it */
 };
+
+#define SBXI_STEP_CHILD UINT32_MAX /* "step" of a failure before init acts */
 
 struct sbxi_event {
     uint32_t type;

@@ -102,4 +102,18 @@ check "closed stdio is not one of ours: $seen" [ "$seen" = /dev/null ]
 expect "json" 0 '"outcome": *"exited"' $r --json -- true
 check "json is a document" python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); assert d["stats"]["oom_kills"] == 0' "$dir/err"
 expect "stats" 0 '^memory .* at most' $r --stats -- true
+
+# A package that is replaced under a launcher: what steps mean has changed, and root's init must not guess.
+mkdir "$dir/mixed"
+cp "$UDS_BIN/uds" "$UDS_BIN/uds-cleaner" "$UDS_BIN/uds-sandbox-init" "$dir/mixed"
+python3 - "$UDS_SOURCE/sandbox/src/steps.h" "$dir/mixed/uds-sandbox-init" <<'PY'
+import hashlib, sys
+steps, init = sys.argv[1:]
+magic = int(hashlib.sha256(open(steps, "rb").read()).hexdigest()[:8], 16).to_bytes(4, "little")
+data = open(init, "rb").read()
+assert magic in data, "the digest of steps.h is not in the program"
+open(init, "r+b").write(data.replace(magic, bytes(b ^ 0x55 for b in magic)))
+PY
+expect "an init of another build" 121 'of another build than its launcher.*install them together' \
+    "$dir/mixed/uds" run --run-dir "$run" --name "$name" -- true
 finish

@@ -235,6 +235,11 @@ struct sbx_spec {
     int watchdog_ms; /* WATCHDOG_USEC: no WATCHDOG=1 for so long: killed, SBX_WATCHDOG; 0 = none */
     struct sbx_fdstore
         *fdstore; /* takes FDSTORE=1; borrowed for the sandbox's life; NULL = refused */
+    /*
+     * No payload yet: sbx_start() returns when all else is there, and PID 1 waits for sbx_adopt() (sbx/warm.h), which says
+     * what is run. What @argv says is not. Not with @fds, @env_fds, @terminal, @notify, @bwrap
+     */
+    bool waits;
     /* No cgroup: nothing is limited or counted, nothing can be frozen, and its pid namespace ends it. Starts sooner */
     bool no_cgroup;
     const char *cgroup_parent; /* NULL = ours; on v2 the next free above if it is shared */
