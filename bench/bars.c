@@ -134,6 +134,7 @@ const struct bar bars[] = {
     START("start, no cgroup, no net / clone3 and exec", "sandbox-bare", "exec", 3, 2.2),
     START("start, no cgroup / clone3 and exec", "sandbox-net", "exec", 4, 3),
     START("start, all isolation / clone3 and exec", "sandbox", "exec", 5.5, 4),
+    START("start from a warm pool / clone3 and exec", "sandbox-warm", "exec", 2, 1.5),
     START("bwrap --unshare-all / uds run", "bwrap", "uds-run", 1.6, 2.5, .at_least = true),
     START("runc / uds run, both with limits", "runc", "uds-run-limits", 8, 15, .at_least = true),
 };

@@ -10,7 +10,8 @@ const struct medium *const media[] = {
     &medium_libuds_inline, &medium_libuds_slots,  &medium_libuds_uncached, &medium_libuds_arena,
     &medium_libuds_ring,   &medium_libuds_event,  &medium_libevent,        &medium_zeromq,
     &medium_exec,          &medium_sandbox_bare,  &medium_sandbox_net,     &medium_sandbox,
-    &medium_uds_run,       &medium_bwrap,         &medium_uds_run_limits,  &medium_runc,
+    &medium_sandbox_warm,  &medium_uds_run,       &medium_bwrap,           &medium_uds_run_limits,
+    &medium_runc,
 };
 const size_t media_count = sizeof(media) / sizeof(media[0]);
 

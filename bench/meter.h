@@ -34,6 +34,9 @@ void meter_start(struct meter *meter);
 /* The slow half of meter_tick(): a block is full. */
 bool meter_read(struct meter *meter);
 
+/* What was done since the last sample is not timed. Between samples only. */
+void meter_skip(struct meter *meter);
+
 /* @n more messages. True: go on. */
 static inline bool meter_tick(struct meter *meter, uint32_t n)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Sandboxes by the library, in this process: one plan and one cleaner for many starts, as a server has them. */
 #include <errno.h>
-#include <sbx/sandbox.h>
+#include <sbx/warm.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -12,6 +12,7 @@
 struct launcher {
     sbx_plan *plan;
     sbx_cleaner *cleaner;
+    sbx_pool *pool; /* of one; NULL: started when it is needed */
     struct sbx_error error;
 };
 
@@ -65,12 +66,50 @@ static int attach_all(struct link *link)
     return prepare(link, &spec);
 }
 
+static int attach_warm(struct link *link)
+{
+    struct sbx_spec spec = SBX_SPEC_INIT;
+    struct launcher *launcher = link->state;
+    int r;
+
+    spec.waits = true;
+    spec.limits.memory_bytes = 64 << 20;
+    spec.limits.pids = 8;
+    spec.limits.cpu_percent = 50;
+    r = prepare(link, &spec);
+    if (r == 0 && link->side == SIDE_DRIVER)
+        r = sbx_pool_new(&launcher->pool, launcher->plan, launcher->cleaner, 1, &launcher->error);
+    return r < 0 ? link_fail(link, -ENODEV, launcher->error.text) : 0;
+}
+
+static int start(struct launcher *launcher, sbx **ret)
+{
+    static const char *const argv[] = {PROGRAM, NULL};
+    struct sbx_exec what = SBX_EXEC_INIT;
+
+    what.argv = argv;
+    return launcher->pool ? sbx_pool_start(ret, launcher->pool, &what, NULL, &launcher->error)
+                          : sbx_start(ret, launcher->plan, launcher->cleaner, &launcher->error);
+}
+
+/* What happens when there is time for it. */
+static void fill(struct link *link, struct meter *meter)
+{
+    struct launcher *launcher = link->state;
+
+    if (!launcher->pool)
+        return;
+    while (sbx_pool_fill(launcher->pool, NULL) > 0)
+        ;
+    meter_skip(meter);
+}
+
 static int start_once(struct link *link)
 {
     struct launcher *launcher = link->state;
     struct sbx_result result;
     sbx *s;
-    int r = sbx_start(&s, launcher->plan, launcher->cleaner, &launcher->error);
+    int r = start(launcher, &s);
 
     if (r < 0)
         return link_fail(link, r, launcher->error.text);
@@ -88,10 +127,12 @@ static int drive(struct link *link, struct meter *meter)
     int r = start_once(link) < 0 ? -ENODEV : 0; /* what does not even begin is left out */
 
     meter_start(meter);
+    fill(link, meter);
     while (r == 0) {
         r = start_once(link);
         if (r == 0 && !meter_tick(meter, 1))
             break;
+        fill(link, meter);
     }
     return r;
 }
@@ -107,6 +148,7 @@ static void close_launcher(struct link *link)
     struct launcher *launcher = link->state;
 
     if (launcher) {
+        sbx_pool_free(launcher->pool);
         sbx_plan_free(launcher->plan);
         sbx_cleaner_free(launcher->cleaner);
     }
@@ -135,3 +177,7 @@ LAUNCHER(medium_sandbox,
          "sandbox",
          "the same with a cgroup too, and limits of memory, processes and CPU",
          attach_all);
+LAUNCHER(medium_sandbox_warm,
+         "sandbox-warm",
+         "the same from a pool of one that waits; that it is filled again is not timed",
+         attach_warm);
