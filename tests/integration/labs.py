@@ -177,15 +177,19 @@ class Shell:
         text = text.replace("\1\n", "")
         if not matches(expected, text, words):
             raise Unmet("\n    ".join([command, "-- expected", *expected, "-- printed", *text.splitlines()[:40]]))
-        if command.endswith("&") and (m := re.search(r"uds run --name (\S+)", command)):
-            self.await_sandbox(m[1])
+        if command.endswith("&"):
+            self.await_start(command)
 
-    def await_sandbox(self, name):
-        """`uds exec` finds who has run for a moment, which is over before anybody has typed the next line."""
+    def await_start(self, command):
+        """What a person does not notice: that a command takes a moment before it does something, and a sandbox one more before
+        `uds exec` finds it."""
+        name, file = re.search(r"uds run --name (\S+)", command), re.search(r"> (\S+) &$", command)
         end = time.monotonic() + PATIENCE_S
-        while f'"name": "{name}"' not in self.beside("uds sandbox ls --json", self.dir).stdout:
+        while (name and f'"name": "{name[1]}"' not in self.beside("uds sandbox ls --json", self.dir).stdout
+               or file and (self.dir / file[1]).stat().st_size == 0):
             if time.monotonic() > end:
-                raise Unmet(f"{name} is not listed")
+                raise Unmet(f"{command}: nothing has begun")
+            time.sleep(0.01)
 
     def end(self, commands):
         for group in re.findall(r"uds cgroup create (\S+)", commands):
