@@ -186,7 +186,7 @@ class Shell:
         name, file = re.search(r"uds run --name (\S+)", command), re.search(r"> (\S+) &$", command)
         end = time.monotonic() + PATIENCE_S
         while (name and f'"name": "{name[1]}"' not in self.beside("uds sandbox ls --json", self.dir).stdout
-               or file and (self.dir / file[1]).stat().st_size == 0):
+               or file and not self.beside(f"cat {file[1]}", self.dir).stdout):
             if time.monotonic() > end:
                 raise Unmet(f"{command}: nothing has begun")
             time.sleep(0.01)
