@@ -278,6 +278,10 @@ int sbxi_cgroup_kill(sbxi_cgroup *cg)
 {
     const struct sbxi_member *all = sbxi_cgroup_switch(cg);
     int first = all ? all->fd : -1, fds[SBXI_CGROUP_HIERARCHIES];
+    /* A sandbox's processes are born in its v2 directory: when nobody is there, none is left to look for in the others. */
+    if (all && all->h->v2 && !cg->layout.lasting && !cg->opened &&
+        sbxi_cgtree_is_populated(first) == 0)
+        return 0;
     for (size_t i = 0; i < cg->n; i++)
         fds[i] = cg->members[i].fd;
     /* The one that kills all at once; the others then are empty already, or catch who did not get that far. */
