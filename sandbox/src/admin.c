@@ -20,6 +20,8 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include <uds/cred.h>
+
 #include "cleaner.h"
 #include "cleanup.h"
 #include "clock.h"
@@ -134,30 +136,27 @@ sbx_admin *sbx_admin_free(sbx_admin *admin)
 
 /* ---- who asks ---- */
 
-static bool same_namespace(pid_t pid, const char *which)
+static bool is_inode_of_ours(const char *path, uint64_t theirs)
 {
-    char path[64];
-    struct stat theirs, ours;
-    snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)pid, which);
-    if (stat(path, &theirs) < 0)
-        return false;
-    snprintf(path, sizeof path, "/proc/self/ns/%s", which);
-    return stat(path, &ours) == 0 && theirs.st_ino == ours.st_ino && theirs.st_dev == ours.st_dev;
+    struct stat ours;
+    return stat(path, &ours) == 0 && ours.st_ino == theirs;
 }
 
-/* The number is looked at while its process has the connection open, which is asked after that. */
+/*
+ * Of the process that has connected, or of nobody: its number may be another's by the time that we look, while somebody it
+ * has passed the connection to holds that open.
+ */
 static bool is_ours(int peer)
 {
-    struct ucred cred;
-    socklen_t length = sizeof cred;
-    char byte;
-    if (getsockopt(peer, SOL_SOCKET, SO_PEERCRED, &cred, &length) < 0 || cred.uid != geteuid() ||
-        cred.pid <= 0)
+    struct uds_cred cred;
+    if (uds_cred_from_socket(peer, UDS_CRED_NS, &cred) < 0)
         return false;
-    if (!same_namespace(cred.pid, "user") || !same_namespace(cred.pid, "pid"))
-        return false;
-    ssize_t n = recv(peer, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    return n > 0 || (n < 0 && errno == EAGAIN);
+    const uint32_t need = UDS_CRED_UID | UDS_CRED_NS;
+    bool ours = (cred.known & need) == need && cred.uid == geteuid() &&
+                is_inode_of_ours("/proc/self/ns/user", cred.ns[UDS_NS_USER]) &&
+                is_inode_of_ours("/proc/self/ns/pid", cred.ns[UDS_NS_PID]);
+    uds_cred_clear(&cred);
+    return ours;
 }
 
 static void drop(sbx_admin *admin, int peer)

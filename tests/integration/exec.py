@@ -260,6 +260,52 @@ def test_who(c):
     s.end()
 
 
+STRANGER = """
+import os, socket, sys
+a = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+a.connect(sys.argv[1])
+print(os.getpid(), flush=True)
+if os.fork():
+    os._exit(0)  # who connected is gone, who holds the connection is not
+sys.stdin.readline()
+a.settimeout(10)
+try:
+    a.send(bytes.fromhex(sys.argv[2]))
+    print(len(a.recv(4096)), flush=True)
+except (BrokenPipeError, ConnectionResetError):
+    print("refused", flush=True)
+"""
+
+
+def test_reused(c):
+    """Nor is one whose number has become ours before the launcher looks."""
+    if c.uid or not ROOT:
+        return
+    s = Sandbox(c, "again")
+    path = next((c.dir / "run" / "records").glob("*.sock"))
+    os.kill(s.process.pid, signal.SIGSTOP)
+    stranger = subprocess.Popen(["unshare", "--user", "--map-root-user", sys.executable, "-c", STRANGER, path,
+                                 struct.pack("=IIq", 1, 0, 0).hex()], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    pid = int(stranger.stdout.readline())
+    stranger.wait(PATIENCE)
+    double, others = None, []
+    for _ in range(200):
+        pathlib.Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
+        double = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
+        if double.pid == pid:
+            break
+        others.append(double)
+    c.check("the number is another's by now", double.pid == pid, (pid, double.pid))
+    os.kill(s.process.pid, signal.SIGCONT)
+    stranger.stdin.write("\n")
+    stranger.stdin.flush()
+    said = stranger.stdout.read()
+    c.check("a number that is another's by now is not believed", said in ("0\n", "refused\n"), said)
+    for p in [double, *others]:
+        p.communicate(timeout=PATIENCE)
+    s.end()
+
+
 def test_terminal(c):
     s = Sandbox(c, "tty")
     t = terminal.Terminal(c, c.words("exec", "-t", "--setenv", "PS1", "inner$ ", "tty", "--", "bash", "--norc", "--noediting"))
