@@ -317,9 +317,17 @@ static int uncover(const char *path)
     return 0;     /* EINVAL: none there, or locked, and then it is covered */
 }
 
+/* What a plan may not say before the pivot, whoever has made it: its paths would be the host's. */
+static bool is_below_new_root(uint32_t op)
+{
+    return op > SBXI_PIVOT && op <= SBXI_ENTER;
+}
+
 int init_act_mount(struct init *init, const struct sbxi_step *step)
 {
     const char *path = init_a(init, step);
+    if (is_below_new_root(step->op) && !init->pivoted)
+        return init_fail(init, EPERM, "it comes before the root is the sandbox's own");
     switch (step->op) {
     case SBXI_OPEN:
     case SBXI_PROC:
@@ -346,8 +354,11 @@ int init_act_mount(struct init *init, const struct sbxi_step *step)
         unsigned long how = step->flags & SBXI_F_SLAVE ? MS_SLAVE : MS_PRIVATE;
         return mount(NULL, "/", NULL, MS_REC | how, NULL) < 0 ? -errno : 0;
     }
-    case SBXI_PIVOT:
-        return pivot(init, step);
+    case SBXI_PIVOT: {
+        int r = pivot(init, step);
+        init->pivoted = r == 0;
+        return r;
+    }
     case SBXI_UNCOVER:
         return uncover(path);
     case SBXI_PARENTS:

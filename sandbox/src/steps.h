@@ -59,7 +59,7 @@ enum sbxi_op {
     SBXI_PRIVATE,  /* no mount event leaves, nor with flag SLAVE enters */
     SBXI_PROC,     /* tree slot ← new procfs; made while the host's is still in sight */
     SBXI_NEW_TMPFS, /* tree slot ← new tmpfs, mode args[0] */
-    SBXI_PIVOT,     /* tree slot becomes /, the old root goes */
+    SBXI_PIVOT, /* tree slot becomes /, the old root goes. From here to SBXI_ENTER nothing comes before it */
     SBXI_UNCOVER,   /* detach what is mounted at a, if anything */
     SBXI_PARENTS,   /* the directories above a, mode args[0] */
     SBXI_DIRECTORY, /* a, mode args[0]; parents too */

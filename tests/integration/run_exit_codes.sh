@@ -116,4 +116,33 @@ open(init, "r+b").write(data.replace(magic, bytes(b ^ 0x55 for b in magic)))
 PY
 expect "an init of another build" 121 'of another build than its launcher.*install them together' \
     "$dir/mixed/uds" run --run-dir "$run" --name "$name" -- true
+
+# And whatever a plan says, nothing that names a path is done while that would be the host's.
+touch "$dir/host"
+chmod 640 "$dir/host"
+check "before the pivot nothing is touched" python3 - "$UDS_SOURCE/sandbox/src/steps.h" "$UDS_BIN/uds-sandbox-init" "$dir/host" <<'PY'
+import hashlib, os, re, socket, struct, subprocess, sys, tempfile
+header, init, victim = sys.argv[1:]
+text = open(header, "rb").read()
+ops = re.findall(r"^    (SBXI_\w+)", re.sub(r"/\*.*?\*/", "", text.decode().split("enum sbxi_op {")[1].split("};")[0], flags=re.S), re.M)
+path = victim.encode() + b"\0"
+for op in ops[ops.index("SBXI_PIVOT") + 1:ops.index("SBXI_ENTER") + 1]:
+    size = 32 + 56 + len(path)
+    blob = struct.pack("=8I", int(hashlib.sha256(text).hexdigest()[:8], 16), size, 1, 0, 0, 0, 0, 0)
+    blob += struct.pack("=IIiI4I3Q", 1 + ops.index(op), 0, -1, 0, 88, len(path), 88, len(path), 0, 0, 0) + path
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with tempfile.TemporaryFile() as f:
+        f.write(blob)
+        f.flush()
+        def place():
+            fds = [os.dup2(theirs.fileno(), 100), os.dup2(f.fileno(), 101)]
+            os.dup2(fds[0], 3)
+            os.dup2(fds[1], 4)
+        subprocess.run([init], preexec_fn=place, close_fds=False, env={})
+    theirs.close()
+    event = ours.recv(4096)
+    kind, _, err, _ = struct.unpack("=IIii", event[:16])
+    assert kind == 2 and err == 1 and b"before the root" in event, (op, kind, err, event)
+assert os.stat(victim).st_mode & 0o7777 == 0o640
+PY
 finish
