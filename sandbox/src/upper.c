@@ -193,10 +193,13 @@ int sbxi_upper_lock(struct sbxi_upper *upper, struct sbx_error *error)
 const char *sbxi_upper_get(const struct sbxi_upper *upper, const char *key, const char *previous)
 {
     size_t length = strlen(key);
-    const char *p = upper->info, *end = p + upper->info_length;
+    const char *p = upper->info;
+    if (!p) /* no sandbox has used it yet */
+        return NULL;
+    const char *end = p + upper->info_length;
     if (previous)
         p = previous + strlen(previous) + 1;
-    for (; p && p < end; p += strlen(p) + 1)
+    for (; p < end; p += strlen(p) + 1)
         if (strncmp(p, key, length) == 0 && p[length] == '=')
             return p + length + 1;
     return NULL;
