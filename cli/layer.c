@@ -112,15 +112,17 @@ static const char *part_name(uint32_t part)
 static char *quote(const char *path)
 {
     char *text = malloc(strlen(path) * 4 + 1), *p = text;
-    for (const unsigned char *c = (const unsigned char *)path; text && *c; c++) {
-        if (*c == '\\')
+    while (text && *path) {
+        size_t n = table_character(path);
+        if (*path == '\\')
             p = stpcpy(p, "\\\\");
-        else if (*c == '\n')
+        else if (*path == '\n')
             p = stpcpy(p, "\\n");
-        else if (*c < 0x20 || *c == 0x7f)
-            p += sprintf(p, "\\x%02x", *c);
+        else if (n == 0)
+            p += sprintf(p, "\\x%02x", (unsigned char)*path);
         else
-            *p++ = (char)*c;
+            p = mempcpy(p, path, n);
+        path += n ? n : 1;
     }
     if (text)
         *p = '\0';

@@ -157,14 +157,25 @@ size_t table_get_rows(const struct table *table)
     return table == NULL ? 0 : table->rows;
 }
 
+size_t table_character(const char *text)
+{
+    unsigned char first = (unsigned char)text[0];
+    size_t length = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+
+    if (first < ' ' || first == 0x7f || (first == 0xc2 && (unsigned char)text[1] < 0xa0))
+        return 0;
+    return strnlen(text, length) == length && json_is_utf8(text, length) ? length : 0;
+}
+
 /* Columns that a text takes on a terminal: code points, since nothing here is double-width or combining. */
 static size_t text_width(const char *text)
 {
     size_t width = 0;
 
-    for (; *text != '\0'; text++)
-        if (((unsigned char)*text & 0xc0) != 0x80)
-            width++;
+    for (; *text != '\0'; width++) {
+        size_t length = table_character(text);
+        text += length ? length : 1;
+    }
     return width;
 }
 
@@ -187,8 +198,11 @@ static void print_cell(FILE *out, const char *text, size_t width, bool right, bo
 
     if (right)
         pad(out, fill);
-    for (; *text != '\0'; text++)
-        (void)putc((unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text, out);
+    while (*text != '\0') {
+        size_t length = table_character(text);
+        (void)fwrite(length ? text : "?", 1, length ? length : 1, out);
+        text += length ? length : 1;
+    }
     if (!right && !last)
         pad(out, fill);
     if (last)

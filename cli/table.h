@@ -34,7 +34,10 @@ void table_list(struct table *table, char *const *items, size_t count); /* "a, b
 void table_none(struct table *table);                                   /* "-" and null */
 
 size_t table_get_rows(const struct table *table);
-/* Without rows only the titles. Control characters of a cell are printed as '?'. */
+/* Bytes of the character at @text that a terminal may be shown; 0: a control character, also one of U+0080 to U+009F, or
+ * none of UTF-8. */
+size_t table_character(const char *text);
+/* Without rows only the titles. What table_character() does not take is printed as '?'. */
 void table_print(const struct table *table, FILE *out);
 struct json;
 void table_print_json(const struct table *table, struct json *json);

@@ -21,8 +21,10 @@ int sbxi_error(struct sbx_error *error, int err, const char *format, ...)
     if (vsnprintf(error->text, sizeof error->text, format, ap) < 0)
         error->text[0] = '\0';
     va_end(ap);
-    for (char *c = error->text; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+    for (unsigned char *c = (unsigned char *)error->text; *c; c++)
+        if (*c < 0x20 || *c == 0x7f)
             *c = '?';
+        else if (*c == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0) /* U+0080 to U+009F */
+            c[0] = c[1] = '?';
     return -err;
 }

@@ -145,6 +145,10 @@ int sbxi_report_failure(const sbx_plan *plan,
         advice = missing_advice(plan, event->detail);
     else if (step->op == SBXI_EXEC && event->err == EACCES && plan->landlock_abi)
         advice = "its permissions or Landlock forbid it: name what it and its libraries lie below";
+    else if (step->op == SBXI_OVERLAY && event->err == EINVAL && !event->detail[0] &&
+             !plan->privileged)
+        advice = "without root nothing may be mounted below a layer; name directories without "
+                 "mounts in them";
     if (step->op == SBXI_EXEC && event->detail[0])
         snprintf(text, sizeof text, "exec"); /* init names the file that it was about */
     else

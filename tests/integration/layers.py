@@ -75,6 +75,8 @@ def a_directory(c):
     own = c.uid or 0
     c.says("a directory is a root, its files keep their ids", f"{own} {own} x no", "--root", c.base,
            sh="stat -c '%u %g' /etc/passwd; cat /gone/file; echo; (echo >/etc/new) 2>/dev/null || echo no")
+    if c.uid:
+        c.refuses("not one with mounts in it", "nothing may be mounted below a layer", "--layer", "/", "--upper", "tmpfs", usr=False)
     c.says("[25] /tmp and /dev/shm", "1777 1777", "--root", c.base, sh="stat -c %a /tmp /dev/shm")
     c.says("[23] /sys is empty", "0", "--root", c.base, sh="ls -A /sys | wc -l")
     c.says("[22] /proc is masked", "0", "--root", c.base, sh="cat /proc/keys /proc/timer_list | wc -c")
@@ -333,12 +335,12 @@ def hostile_upper(c):
     (c.dir / "victim").mkdir()
     (c.dir / "victim/file").write_text("safe")
     script = ("ln -s ../../../../../../.. /home/up; ln -s /etc/passwd /home/abs; mkfifo /home/fifo; cp /bin/true /home/su; chmod 6755 /home/su;"
-              f"ln -s {c.dir}/victim /home/dir; printf x >\"/home/$(printf 'a\\033[31m\\n\\\\')\"; chmod 000 /home/fifo; mkdir -m 0 /home/none; rm -r /gone;"
+              f"ln -s {c.dir}/victim /home/dir; printf x >\"/home/$(printf 'a\\033[31m\\302\\233\\n\\\\')\"; chmod 000 /home/fifo; mkdir -m 0 /home/none; rm -r /gone;"
               "ln -s / /gone; python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"/home/sock\")'; truncate -s 1G /home/sparse")
     r = c.run("--root", c.base, "--upper", upper, sh=script)
     c.check("a hostile tree", r.returncode == 0, r.stderr)
     r = c.uds("layer", "diff", upper)
-    c.check("names are quoted", "a\\x1b[31m\\n\\\\" in r.stdout and "\033" not in r.stdout, r.stdout)
+    c.check("names are quoted", "a\\x1b[31m\\xc2\\x9b\\n\\\\" in r.stdout and "\033" not in r.stdout, r.stdout)
     target = c.dir / "hostile-layer"
     r = c.uds("layer", "commit", upper, target, "--json")
     dropped = {k: v["dropped"] for k, v in rows(r).items() if isinstance(v, dict)}

@@ -88,8 +88,12 @@ Test(table_print, keeps_control_characters_off_the_terminal)
 
     table_row(table);
     table_text(table, "a\x1b[31m\nb");
+    table_row(table);
+    table_text(table,
+               "\xc2\x9b"
+               "31m \x9b \xe2\x82 \xc2\xa0"); /* U+009B is CSI to some; bytes that are no UTF-8 */
     text = text_of(table);
-    cr_expect_str_eq(text, "NAME\na?[31m?b\n", "got %s", text);
+    cr_expect_str_eq(text, "NAME\na?[31m?b\n??31m ? ?? \xc2\xa0\n", "got %s", text);
     free(text);
     table_free(table);
 }

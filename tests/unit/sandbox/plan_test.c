@@ -10,6 +10,7 @@
 
 #include <sys/resource.h>
 
+#include "error.h"
 #include "guard.h"
 #include "plan.h"
 
@@ -213,4 +214,15 @@ Test(plan, asked_for_everything_takes_nothing_less)
         cr_skip_test("root has an id range");
     spec.assert_all = true;
     refuse(&spec, EPERM, "ids");
+}
+
+/* U+009B begins commands to some terminals, as ESC [ does. */
+Test(error, lets_no_control_characters_through)
+{
+    UDS_TEST_GUARD;
+    struct sbx_error error = {0};
+    sbxi_error(&error, EINVAL,
+               "a\x1b[1m \xc2\x9b"
+               "1m \xc2\xa9");
+    cr_expect_str_eq(error.text, "a?[1m ??1m \xc2\xa9");
 }
