@@ -241,7 +241,10 @@ static int handle(struct cgroup_options *o, int c, const char *name)
         o->parent = optarg;
         return CLI_OK;
     case OPT_DEGRADE:
-        return cli_add_degrade(&o->degrade, optarg);
+        return cli_add_degrade(&o->degrade,
+                               SBX_DEGRADE_CPU | SBX_DEGRADE_CPUSET | SBX_DEGRADE_MEMORY_HIGH |
+                                   SBX_DEGRADE_IO | SBX_DEGRADE_BUFFERED_WRITES,
+                               optarg);
     case OPT_INTERVAL:
         return parse_duration(optarg, &o->interval_ms) < 0 || o->interval_ms < 10
                    ? cli_usage("--interval: %s: not a duration of 10ms or more", optarg)

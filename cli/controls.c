@@ -16,18 +16,29 @@ int cli_set_limit(struct sbx_limits *limits, const char *option, const char *tex
     return CLI_OK;
 }
 
-int cli_add_degrade(uint32_t *bits, const char *list)
+static void name_omissions(uint32_t permitted, char *text, size_t size)
 {
-    char word[32];
+    size_t used = 0;
+
+    text[0] = '\0';
+    for (uint32_t bit = 1; bit != 0 && sbx_degrade_name(bit) != NULL; bit <<= 1)
+        if ((permitted & bit) && used < size)
+            used += (size_t)snprintf(text + used, size - used, "%s%s", used > 0 ? ", " : "",
+                                     sbx_degrade_name(bit));
+}
+
+int cli_add_degrade(uint32_t *bits, uint32_t permitted, const char *list)
+{
+    char word[32], all[256];
 
     for (const char *p = list; *p != '\0';) {
         size_t len = strcspn(p, ",");
         uint32_t bit;
         (void)snprintf(word, sizeof(word), "%.*s", (int)(len < sizeof(word) ? len : 0), p);
-        if (sbx_degrade_parse(word, &bit) < 0)
-            return cli_usage("--degrade %s: is not a list of cgroup, cpu, cpuset, memory-high, io, "
-                             "buffered-writes, id-range, landlock, stats",
-                             list);
+        if (sbx_degrade_parse(word, &bit) < 0 || !(bit & permitted)) {
+            name_omissions(permitted, all, sizeof(all));
+            return cli_usage("--degrade %s: is not a list of %s", list, all);
+        }
         *bits |= bit;
         p += len + (p[len] == ',');
     }

@@ -36,8 +36,8 @@
 /* --@option @text into @limits: CLI_OK, or CLI_USAGE after printing. */
 int cli_set_limit(struct sbx_limits *limits, const char *option, const char *text);
 
-/* A list of omissions, "cpu,io", into @bits: CLI_OK, or CLI_USAGE after printing. */
-int cli_add_degrade(uint32_t *bits, const char *list);
+/* A list of omissions, "cpu,io", all of them in @permitted, into @bits: CLI_OK, or CLI_USAGE after printing. */
+int cli_add_degrade(uint32_t *bits, uint32_t permitted, const char *list);
 
 /* "device": "8:0" */
 void cli_json_device(struct json *json, uint32_t major, uint32_t minor);

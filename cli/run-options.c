@@ -311,7 +311,7 @@ static int handle_value(struct run_options *o, int c, char **argv)
     case OPT_MASK:
         return run_push_text(&o->masks, optarg);
     case OPT_DEGRADE:
-        return cli_add_degrade(&o->spec.degrade, optarg);
+        return cli_add_degrade(&o->spec.degrade, UINT32_MAX, optarg);
     default:
         return cli_bad_option(c, argv);
     }

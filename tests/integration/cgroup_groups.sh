@@ -43,6 +43,7 @@ check "it has directories" [ -n "$(directories)" ]
 expect "twice" 1 "group $g: there is one already" c create "$g"
 expect "a bad name" 1 'a name is 1 to 48 letters' c create "a/b"
 expect "a bad limit" 2 '--memory 1: is not a number of bytes' c create "$g-x" --memory 1
+expect "an omission that leaves no group" 2 'is not a list of cpu, cpuset, memory-high, io, buffered-writes' c create "$g-x" --degrade cgroup
 expect "no such group" 1 'there is no such group' c set nope --pids 3
 expect "what a verb does not take" 2 '--kill: not an option of create' c create x --kill
 expect "no limits" 2 'which limits' c set "$g"

@@ -21,7 +21,7 @@ expect "usage" 121 'not an option' $r --bogus -- true
 expect "no command" 121 'no command' $r --
 expect "bad limit" 121 'memory lots' $r --memory lots -- true
 expect "bad rlimit" 121 'nofile' $r --rlimit files=3 -- true
-expect "bad omission" 121 'id-range' $r --degrade=everything -- true
+expect "bad omission" 121 'id-range, .*layer-ids' $r --degrade=everything -- true
 expect "fd that is not open" 121 'is not open' $r --fd a=77 -- true
 python3 - "$dir" <<'PY'
 import sys

@@ -12,7 +12,7 @@
  * Who has the sandbox asks it directly: sbx_exec(). Others of the same user ask through an admin socket, which a launcher
  * opens beside its record in the run directory: sbx_admin_new() there, sbx_exec_named() and sbx_list() here.
  *
- * One thread at a time for each object. Since 1.0.
+ * One thread at a time for each object. Since 0.2.
  */
 struct sbx_exec {
     const char *const *argv; /* NULL-terminated; argv[0] a path or searched in PATH inside */
