@@ -181,6 +181,30 @@ static void choose_main(struct sbxi_notify *n, pid_t *main_pid)
         *main_pid = n->mainpid;
 }
 
+/*
+ * close(2) of the last reference to a socket waits as long as its linger time says, and so may that of what has one in its
+ * queue; an exit does not. So ours is never the last: a child has them too, until it has seen us close ours.
+ */
+static void close_strangers(const int *fds, size_t n)
+{
+    int gate[2];
+    char never;
+    if (n == 0)
+        return;
+    bool gated = pipe2(gate, O_CLOEXEC) == 0;
+    if (gated && fork() == 0) {
+        close(gate[1]);
+        (void)!read(gate[0], &never, 1);
+        _exit(0);
+    }
+    for (size_t i = 0; i < n; i++)
+        close(fds[i]);
+    if (!gated)
+        return;
+    close(gate[0]);
+    close(gate[1]);
+}
+
 /* Takes those that stay open out of @m. */
 static void deal_with(struct received *m, pid_t *main_pid)
 {
@@ -210,8 +234,7 @@ static void deal_with_next(pid_t *main_pid)
     if (!receive(&message))
         return;
     deal_with(&message, main_pid);
-    while (message.nfds > 0)
-        close(message.fds[--message.nfds]);
+    close_strangers(message.fds, message.nfds);
 }
 
 static bool has_room(void)
@@ -230,8 +253,7 @@ void init_notify_serve(const struct pollfd fds[2], pid_t *main_pid)
             close(notify.channel); /* nobody listens; the control socket says when all is over */
             notify.channel = -1;
         }
-        if (notify.barrier >= 0)
-            close(notify.barrier);
+        close_strangers(&notify.barrier, notify.barrier >= 0);
         notify.barrier = -1;
     }
     if (!fds[0].revents)

@@ -96,6 +96,30 @@ print(os.read(r, 1))  # nobody has kept a copy
     check("but counted", report["notify"]["refused"] == 300, report["notify"])
 
 
+def lingering(scene):
+    """A socket whose last close waits: PID 1 must not be who does that."""
+    before = time.monotonic()
+    code, out, err, report = run(scene, """
+import socket, struct
+server = socket.create_server(("127.0.0.1", 0))
+full = socket.create_connection(server.getsockname())
+full.setblocking(False)
+full.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 60))
+try:
+    while True:
+        full.send(b"x" * 65536)
+except BlockingIOError:
+    pass
+fd = full.detach()
+tell("X_A=1", fd)
+os.close(fd)
+assert barrier()
+print("served", flush=True)
+""", "--notify")
+    took = time.monotonic() - before
+    check("what lingers holds up nobody", (code, out) == (0, "served\n") and took < 30, (code, out, err, took))
+
+
 def clocks(scene):
     if not SANITIZED:
         before = time.monotonic()
@@ -153,4 +177,4 @@ def apart(scene):
         check(f"refused: {words}", p.returncode == 121 and words in p.stderr, p.stderr)
 
 
-run_parts(Scene(), told, lines, refused, clocks, main_process, apart)
+run_parts(Scene(), told, lines, refused, lingering, clocks, main_process, apart)
