@@ -37,7 +37,7 @@ static const char *state_of(sbx_group *group, int processes)
     return sbx_group_is_frozen(group) ? "frozen" : processes > 0 ? "running" : "empty";
 }
 
-/* "cpu 50% memory 64M": what is limited; weights of 100 are what everybody has. */
+/* "cpu 50% memory 64M" */
 static void describe_limits(sbx_group *group, char *ret, size_t size)
 {
     struct sbx_limits limits;
@@ -49,9 +49,7 @@ static void describe_limits(sbx_group *group, char *ret, size_t size)
     if (sbx_group_get_limits(group, &limits) < 0)
         return;
     for (size_t i = 0; sbx_limits_get(&limits, i, &control, value, sizeof(value)); i++) {
-        bool usual = strcmp(value, "max") == 0 || strcmp(control, "cpuset") == 0 ||
-                     (strcmp(value, "100") == 0 && strstr(control, "weight") != NULL);
-        if (usual || len + 1 >= size)
+        if (cli_is_usual_limit(control, value) || len + 1 >= size)
             continue;
         int n = snprintf(ret + len, size - len, "%s%s %s", len > 0 ? " " : "", control, value);
         len = n < 0 || (size_t)n >= size - len ? size : len + (size_t)n;

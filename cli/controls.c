@@ -16,6 +16,12 @@ int cli_set_limit(struct sbx_limits *limits, const char *option, const char *tex
     return CLI_OK;
 }
 
+bool cli_is_usual_limit(const char *control, const char *value)
+{
+    return strcmp(value, "max") == 0 || strcmp(control, "cpuset") == 0 ||
+           (strcmp(value, "100") == 0 && strstr(control, "weight") != NULL);
+}
+
 static void name_omissions(uint32_t permitted, char *text, size_t size)
 {
     size_t used = 0;

@@ -36,6 +36,9 @@
 /* --@option @text into @limits: CLI_OK, or CLI_USAGE after printing. */
 int cli_set_limit(struct sbx_limits *limits, const char *option, const char *text);
 
+/* Is that what everybody has, so that it limits nothing? */
+bool cli_is_usual_limit(const char *control, const char *value);
+
 /* A list of omissions, "cpu,io", all of them in @permitted, into @bits: CLI_OK, or CLI_USAGE after printing. */
 int cli_add_degrade(uint32_t *bits, uint32_t permitted, const char *list);
 

@@ -170,18 +170,21 @@ static void say_namespaces(const struct sbx_report *report)
     (void)fputc('\n', stderr);
 }
 
-static void say_limits(const struct sbx_report *report, const struct sbx_limits *limits)
+static void say_limits(const struct run_options *o,
+                       const struct sbx_report *report,
+                       const struct sbx_limits *limits)
 {
-    char text[24];
+    char text[24], value[256];
+    const char *control;
     (void)fprintf(stderr, "  cgroup       %s%s%s\n", report->backend, report->cgroup[0] ? " " : "",
                   report->cgroup);
-    if (limits->cpu_percent && limits->cpu_percent != UINT32_MAX)
-        (void)fprintf(stderr, "  cpu          %u%% of one\n", limits->cpu_percent);
-    if (limits->memory_bytes && limits->memory_bytes != SBX_UNLIMITED)
-        (void)fprintf(stderr, "  memory       %s\n",
-                      format_bytes(limits->memory_bytes, text, sizeof text));
-    if (limits->pids && limits->pids != SBX_UNLIMITED)
-        (void)fprintf(stderr, "  pids         %llu\n", (unsigned long long)limits->pids);
+    for (size_t i = 0; sbx_limits_get(limits, i, &control, value, sizeof value); i++)
+        if (!cli_is_usual_limit(control, value) ||
+            (strcmp(control, "cpuset") == 0 && o->spec.limits.cpus[0]))
+            (void)fprintf(stderr, "  %-12s %s\n", control, value);
+    if (report->memory_is_rlimit)
+        (void)fprintf(stderr, "  memory       %s, by RLIMIT_DATA\n",
+                      format_bytes(o->spec.limits.memory_bytes, text, sizeof text));
 }
 
 static void say_report(const struct run_options *o,
@@ -197,7 +200,8 @@ static void say_report(const struct run_options *o,
                   : report->uid_count == 1 ? ", your own"
                                            : "");
     say_namespaces(report);
-    say_limits(report, limits);
+    say_limits(o, report, limits);
+    cli_say_net(&report->net, stderr);
     (void)fprintf(stderr, "  capabilities");
     for (unsigned bit = 0; bit < 64; bit++)
         if ((report->caps >> bit & 1) && sbx_cap_name(bit))

@@ -122,9 +122,8 @@ static const char *missing_advice(const sbx_plan *plan, const char *file)
     if (plan->jail)
         return "add it to the jail, or name an existing program";
     if (access(file, F_OK) == 0)
-        return "only the host has it there, a sandbox has its own /tmp, /run and /dev: name it in "
-               "a "
-               "jail, or put it elsewhere";
+        return "only the host has it there, and not the sandbox's root, which has its own /tmp and "
+               "/run and /dev: name it in a jail, or put it elsewhere";
     return "name an existing program";
 }
 

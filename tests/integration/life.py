@@ -94,7 +94,10 @@ def test_report(c):
     done = c.start("--report", "--timeout", "60s", "--", "true")
     _, err = done.communicate(timeout=60)
     c.check("a report for people", all(w in err for w in (
-        "namespaces", "pid ", "seccomp", "masked", "/proc/kcore", "left out", "capabilities none")), err)
+        "namespaces", "pid ", "seccomp", "masked", "/proc/kcore", "left out", "capabilities none", "net          none")), err)
+    if c.uid == 0:
+        _, err = c.start("--report", "--memory", "32M", "--cpu-weight", "200", "--cpuset", "0", "--", "true").communicate(timeout=60)
+        c.check("all limits are in it", all(w in err for w in ("memory       32M\n", "cpu-weight   200\n", "cpuset       0\n")) and "max" not in err, err)
     c.check("says what is left out", ("id-range" in err.split("left out")[1]) == (c.uid != 0), err)
     _, err = c.start("--assert", "--degrade", "id-range,cgroup", "--", "true").communicate(timeout=60)
     c.check("--assert permits no omission",
