@@ -144,8 +144,8 @@ int sbxi_report_failure(const sbx_plan *plan,
         advice = missing_advice(plan, event->detail);
     else if (step->op == SBXI_EXEC && event->err == EACCES && plan->landlock_abi)
         advice = "its permissions or Landlock forbid it: name what it and its libraries lie below";
-    else if (step->op == SBXI_OVERLAY && event->err == EINVAL && !event->detail[0] &&
-             !plan->privileged)
+    else if (step->op == SBXI_OVERLAY && !(step->flags & SBXI_F_OWNED) && event->err == EINVAL &&
+             !event->detail[0] && !plan->privileged) /* of the root: the work directory is ours */
         advice = "without root nothing may be mounted below a layer; name directories without "
                  "mounts in them";
     if (step->op == SBXI_EXEC && event->detail[0])
