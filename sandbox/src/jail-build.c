@@ -190,11 +190,11 @@ static int make_usual_links(const struct build *b)
 
 static int make_places(const struct build *b)
 {
-    static const char *const places[] = {"proc", "sys", "dev", "run", "tmp"};
+    static const char *const places[] = {"/proc", "/sys", "/dev", "/run", "/tmp"};
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
-        bool made = mkdirat(b->top, places[i], 0755) == 0;
+        bool made = mkdirat(b->top, places[i] + 1, 0755) == 0;
         if ((!made && errno != EEXIST) ||
-            (made && strcmp(places[i], "tmp") == 0 && fchmodat(b->top, "tmp", 01777, 0) < 0))
+            (made && strcmp(places[i], "/tmp") == 0 && fchmodat(b->top, "tmp", 01777, 0) < 0))
             return fail(b, -errno, places[i]);
     }
     return make_usual_links(b);

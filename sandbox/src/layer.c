@@ -59,11 +59,16 @@ static int open_directory(const char *path, uint32_t flags)
     return fd < 0 ? -errno : fd;
 }
 
-static int open_upper(struct job *job, uint32_t flags)
+/* The same of one that is open. */
+static int open_again(int dir, uint32_t flags)
 {
-    if (geteuid() != 0)
-        return fcntl(job->upper.dir, F_DUPFD_CLOEXEC, 3);
-    return sbxi_tree_open(job->upper.dir, "", SBXI_F_LAYER | SBXI_F_NODEV | flags, 0);
+    if (geteuid() == 0) {
+        int fd = sbxi_tree_open(dir, "", SBXI_F_LAYER | SBXI_F_NODEV | flags, 0);
+        if (fd != -EPERM)
+            return fd;
+    }
+    int fd = fcntl(dir, F_DUPFD_CLOEXEC, 3);
+    return fd < 0 ? -errno : fd;
 }
 
 static int open_below(struct job *job, struct sbx_error *error)
@@ -123,7 +128,7 @@ begin(struct job **ret, const struct sbx_layer *layer, bool alone, struct sbx_er
     r = sbxi_layer_hold(&job->hold, &job->upper, layer->run_dir, layer->live, alone, error);
     if (r < 0)
         return r;
-    job->from = open_upper(job, alone ? 0 : SBXI_F_RDONLY);
+    job->from = open_again(job->upper.dir, alone ? 0 : SBXI_F_RDONLY);
     if (job->from < 0)
         return sbxi_error(error, -job->from, "upper: %s: %s", layer->upper, strerror(-job->from));
     return 0;
@@ -197,6 +202,19 @@ clear_old(const struct job *job, const struct sbx_layer *layer, int to, struct s
     return sbxi_worker_run(&work, &job->ids, layer->upper, error);
 }
 
+/* What @name is in a directory that others may be able to write: ours, and no way to somewhere else; or -errno. */
+static int open_aside(int dir, const char *name)
+{
+    struct stat st;
+    _cleanup_close_ int fd = sbxi_openat2(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0,
+                                          RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return -errno;
+    if (st.st_uid != geteuid() || (st.st_mode & 022))
+        return -EPERM;
+    return sbxi_take_fd(&fd);
+}
+
 /* Made beside it under another name, and what a killed commit has left there is cleared first. */
 static int commit_new(struct job *job,
                       const struct sbx_layer *layer,
@@ -219,7 +237,12 @@ static int commit_new(struct job *job,
     bool old = mkdirat(dir, aside, 0700) < 0;
     if (old && errno != EEXIST)
         return sbxi_error(error, errno, "layer: %s: %s", target, strerror(errno));
-    _cleanup_close_ int to = open_directory(path, 0);
+    _cleanup_close_ int made = open_aside(dir, aside);
+    if (made < 0)
+        return sbxi_error(error, -made,
+                          "layer: %s: %s; remove it, it is not what a commit has left", path,
+                          strerror(-made));
+    _cleanup_close_ int to = open_again(made, 0);
     if (to < 0)
         return sbxi_error(error, -to, "layer: %s: %s", path, strerror(-to));
     map(job, to);
@@ -228,7 +251,7 @@ static int commit_new(struct job *job,
     if (old && r == 0) {
         job->ids.nmap--;
         close(to);
-        to = open_directory(path, 0);
+        to = open_again(made, 0);
         if (to < 0)
             return sbxi_error(error, -to, "layer: %s: %s", path, strerror(-to));
         map(job, to);
@@ -241,7 +264,7 @@ static int commit_new(struct job *job,
         return 0;
     sbxi_closep(&to);
     job->ids.nmap = 0;
-    to = open_directory(path, 0);
+    to = open_again(made, 0);
     map(job, to);
     if (to >= 0 && clear_old(job, layer, to, NULL) == 0)
         unlinkat(dir, aside, AT_REMOVEDIR);
@@ -254,7 +277,12 @@ static int commit_into(struct job *job,
                        uint32_t keep,
                        struct sbx_error *error)
 {
-    _cleanup_close_ int to = open_directory(target, 0);
+    _cleanup_close_ int dir = open(target, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (dir < 0)
+        return sbxi_error(error, errno, "layer: %s: %s", target,
+                          errno == ENOTDIR ? "it is no directory, or a link to one"
+                                           : strerror(errno));
+    _cleanup_close_ int to = open_again(dir, 0);
     if (to < 0)
         return sbxi_error(error, -to, "layer: %s: %s", target, strerror(-to));
     map(job, to);

@@ -345,6 +345,19 @@ def hostile_upper(c):
     r = c.uds("layer", "commit", upper, target, "--json")
     dropped = {k: v["dropped"] for k, v in rows(r).items() if isinstance(v, dict)}
     c.check("what is dropped is said", dropped == {"/home/su": "setuid", "/home/sock": "socket"}, f"{dropped} {r.stderr}")
+    lured, aside = c.dir / "lured", c.dir / ".lured.new"
+    for link, options, words in ((aside, (), "remove it"), (lured, ("--into",), "or a link to one")):
+        link.symlink_to(c.dir / "victim")
+        r = c.uds("layer", "commit", upper, lured, *options)
+        c.check(f"no link is followed to where it goes {options}", r.returncode == 1 and words in r.stderr
+                and os.listdir(c.dir / "victim") == ["file"], f"{r.stderr} {os.listdir(c.dir / 'victim')}")
+        link.unlink()
+    if not c.uid:
+        aside.mkdir()
+        os.chown(aside, NOBODY, NOBODY)
+        r = c.uds("layer", "commit", upper, lured)
+        c.check("nor is a stranger's directory taken", r.returncode == 1 and "remove it" in r.stderr and not lured.exists(), r.stderr)
+        aside.rmdir()
     c.check("a setuid bit is gone", os.lstat(target / "home/su").st_mode & 0o7777 == 0o755)
     c.check("links are copied as links", os.readlink(target / "home/up").startswith("../../") and (target / "gone").is_symlink())
     c.check("holes stay holes", os.lstat(target / "home/sparse").st_blocks < 1000 and os.lstat(target / "home/sparse").st_size == 1 << 30)
