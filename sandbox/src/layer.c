@@ -20,6 +20,7 @@
 #include "kernel.h"
 #include "layer-freeze.h"
 #include "layer-worker.h"
+#include "layers.h"
 #include "steps.h"
 #include "tree.h"
 #include "upper.h"
@@ -180,6 +181,15 @@ int sbx_layer_reset(const struct sbx_layer *layer, struct sbx_error *error)
 
 /* ---- copies ---- */
 
+static int check_target(const struct job *job, const char *target, struct sbx_error *error)
+{
+    struct stat st;
+    if (fstat(job->upper.dir, &st) == 0 && !sbxi_layers_contains(&st, target))
+        return 0;
+    return sbxi_error(error, ELOOP, "layer: %s: it lies in the upper directory; name another place",
+                      target);
+}
+
 static int split(const char *path, char parent[PATH_MAX], char name[NAME_MAX + 1])
 {
     size_t length = strlen(path);
@@ -297,6 +307,8 @@ int sbx_layer_commit(const struct sbx_layer *layer,
 {
     _cleanup_job_ struct job *job = NULL;
     int r = begin(&job, layer, false, error);
+    if (r == 0)
+        r = check_target(job, target, error);
     if (r < 0)
         return r;
     return into ? commit_into(job, layer, target, keep, error)
@@ -325,6 +337,8 @@ int sbx_layer_fork(const struct sbx_layer *layer, const char *target, struct sbx
     _cleanup_job_ struct job *job = NULL;
     struct sbxi_upper copy = SBXI_UPPER_INIT;
     int r = begin(&job, layer, false, error), to = -1;
+    if (r == 0)
+        r = check_target(job, target, error);
     if (r < 0)
         return r;
     r = sbxi_upper_open(&copy, target, true, error);

@@ -30,8 +30,7 @@ static bool is_same(const struct stat *a, const struct stat *b)
     return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-/* Is @outer above, or the same as, where @path is or will be? */
-static bool contains(const struct stat *outer, const char *path)
+bool sbxi_layers_contains(const struct stat *outer, const char *path)
 {
     char parent[PATH_MAX];
     struct stat st, above;
@@ -82,10 +81,10 @@ static int check_layer(const sbx_plan *plan,
     if (!S_ISDIR(st.st_mode))
         return sbxi_error(error, ENOTDIR, "sandbox %s: layer: %s: it is no directory", plan->name,
                           layer);
-    if (upper && *upper && contains(&st, upper))
+    if (upper && *upper && sbxi_layers_contains(&st, upper))
         return overlaps(plan, "upper", upper, layer, error);
     for (size_t i = 0; layers[i]; i++)
-        if (i != at && layers[i][0] == '/' && contains(&st, layers[i]))
+        if (i != at && layers[i][0] == '/' && sbxi_layers_contains(&st, layers[i]))
             return overlaps(plan, "layer", layers[i], layer, error);
     return 0;
 }

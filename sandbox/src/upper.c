@@ -47,6 +47,8 @@ static int fail(const struct sbxi_upper *upper, int r, struct sbx_error *error)
         advice = "; name what it leads to";
     } else if (r == -ENOENT)
         advice = "; make the directory that it shall be in";
+    else if (r == -EPERM)
+        advice = "; it must be yours";
     return sbxi_error(error, -r, "upper: %s: %s%s", upper->path, why, advice);
 }
 
@@ -223,6 +225,20 @@ static int prepare_work(struct sbxi_upper *upper, uint32_t first)
     return fd < 0 ? fd : give(fd, first);
 }
 
+/* Whoever has made it: from here on nobody else writes there, and nobody else has. */
+static int take_new(const struct sbxi_upper *upper, uint32_t first)
+{
+    struct stat st;
+    int r = give(upper->dir, first);
+    if (r == 0 && (fstat(upper->dir, &st) < 0 || fchmod(upper->dir, st.st_mode & 07755) < 0))
+        r = -errno;
+    if (r == 0 && first == SBXI_UPPER_OWN_IDS && st.st_uid != geteuid())
+        r = -EPERM;
+    if (r == 0 && (r = is_empty(upper->dir)) == 0)
+        r = -ENOTEMPTY;
+    return r < 0 ? r : 0;
+}
+
 int sbxi_upper_claim(struct sbxi_upper *upper, uint32_t first, struct sbx_error *error)
 {
     if (!upper->empty && !upper->has_ids)
@@ -237,7 +253,7 @@ int sbxi_upper_claim(struct sbxi_upper *upper, uint32_t first, struct sbx_error 
             first == SBXI_UPPER_OWN_IDS || upper->first == SBXI_UPPER_OWN_IDS
                 ? "belong to another user; start as that user, with --host-root as it was"
                 : "another sandbox has now; wait for its end");
-    int r = upper->empty ? give(upper->dir, first) : 0;
+    int r = !upper->has_ids ? take_new(upper, first) : upper->empty ? give(upper->dir, first) : 0;
     if (r == 0)
         r = prepare_work(upper, first);
     upper->first = first;

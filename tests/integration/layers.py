@@ -184,6 +184,15 @@ def refusals(c, upper):
     (c.dir / "open.uds").mkdir(mode=0o777)
     (c.dir / "open.uds").chmod(0o777)
     c.refuses("what is beside it is somebody else's too", "writable by nobody else", "--root", c.base, "--upper", c.dir / "open")
+    stranger = c.dir / "stranger"
+    stranger.mkdir()
+    stranger.chmod(0o777)
+    os.chown(stranger, *((0, 0) if c.uid else (NOBODY, NOBODY)))
+    if not c.uid:
+        c.says("one that a stranger has made is ours from now on", "755", "--root", c.base, "--upper", stranger, sh="stat -c %a /")
+        c.check("and not the stranger's", stranger.stat().st_uid not in (0, NOBODY) and stranger.stat().st_mode & 0o777 == 0o755)
+    elif ROOT:
+        c.refuses("one that a stranger has made", "Operation not permitted", "--root", c.base, "--upper", stranger)
 
 
 def ids(c):
@@ -352,6 +361,9 @@ def hostile_upper(c):
         c.check(f"no link is followed to where it goes {options}", r.returncode == 1 and words in r.stderr
                 and os.listdir(c.dir / "victim") == ["file"], f"{r.stderr} {os.listdir(c.dir / 'victim')}")
         link.unlink()
+    for verb in ("commit", "fork"):
+        r = c.uds("layer", verb, upper, upper / "in")
+        c.check(f"{verb} into itself", r.returncode == 1 and "it lies in the upper directory" in r.stderr and not (upper / "in.uds").exists(), r.stderr)
     if not c.uid:
         aside.mkdir()
         os.chown(aside, NOBODY, NOBODY)

@@ -17,8 +17,8 @@
  * link ever followed, a mount crossed, or a FIFO or device opened. Names in what is told are as they are, any bytes but NUL.
  *
  * Errors come as -errno with @error (may be NULL): -ENOENT no such upper directory, or none that a sandbox has used; -EBUSY in
- * use, and no cgroup to freeze, or somebody else is at work on it; -EXDEV, -ELOOP as of a start; -ELOOP deeper than 256
- * directories; -ECHILD the child died; -errno of the kernel, of the file that @error names.
+ * use, and no cgroup to freeze, or somebody else is at work on it; -EXDEV, -ELOOP as of a start; -ELOOP a target in the
+ * upper directory, or deeper than 256 directories; -ECHILD the child died; -errno of the kernel, of the file that @error names.
  * Blocking: until it is done. Threads: any, one at a time for one upper directory. Since 0.2, all of it.
  */
 
