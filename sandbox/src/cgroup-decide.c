@@ -116,7 +116,7 @@ int sbxi_cgroup_decide(const struct sbxi_cgroup_layout *layout,
     if (!layout->backend)
         r = sbxi_error(error, EOPNOTSUPP,
                        "cgroup: no cgroup hierarchy that contains us is mounted; mount cgroup2 on "
-                       "/sys/fs/cgroup, or permit --degrade=cgroup");
+                       "/sys/fs/cgroup, or permit a sandbox --degrade=cgroup");
     else if ((r = sbxi_cgroup_check_demand(layout, limits, degrade, degraded, error)) >= 0)
         r = check_access(layout, limits, error);
     return r >= 0 ? 1 : sbxi_cgroup_omit(r, limits, degrade, degraded);

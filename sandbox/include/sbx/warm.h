@@ -15,7 +15,7 @@
  * A waiting sandbox has its ids, cgroup, namespaces and root; its PID 1 sleeps and holds nothing of the launcher's. It ends
  * with its launcher like any other. It is used once: after a payload ran in it nobody else's ever will. What a root of the
  * host shows is what the host had mounted when it was made.
- * One thread at a time for each object. Since 1.0.
+ * One thread at a time for each object. Since 0.2.
  */
 
 /*
