@@ -108,6 +108,24 @@ static int exit_code(const struct exec_options *o, const struct sbx_result *resu
     }
 }
 
+enum {
+    TRIES = 4,
+    TRY_MS = 25 /* a launcher can be asked 20 ms after its command has begun */
+};
+
+/* One that was started just now is not to be found yet; whoever types its name wants it. */
+static int find_and_start(sbx_session **ret, const struct exec_options *o, struct sbx_error *error)
+{
+    int r = -ENOENT;
+    for (int i = 0; r == -ENOENT && i < TRIES; i++) {
+        if (i > 0)
+            (void)poll(NULL, 0, TRY_MS);
+        *error = (struct sbx_error){0};
+        r = sbx_exec_named(ret, o->run_dir, o->name, &o->exec, error);
+    }
+    return r;
+}
+
 static int act(const struct exec_options *o)
 {
     struct sbx_error error = {0};
@@ -119,7 +137,7 @@ static int act(const struct exec_options *o)
         cli_error("signals: %s", strerror(-signals));
         return RUN_REFUSED;
     }
-    int r = sbx_exec_named(&session, o->run_dir, o->name, &o->exec, &error);
+    int r = find_and_start(&session, o, &error);
     if (r < 0) {
         cli_error("%s", error.text[0] ? error.text : strerror(-r));
         (void)close(signals);
