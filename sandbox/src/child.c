@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <linux/capability.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
@@ -69,6 +70,19 @@ static void wait_for_go(void)
         _exit(1);
 }
 
+/*
+ * Who owns our program on the host finds it as /proc/PID/exe of whoever is it, if only for the moment that a script of
+ * "#!/proc/self/exe" takes until we are not dumpable. On a mount that is read-only nothing can be done to it.
+ */
+static int open_read_only(const char *path)
+{
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+    int tree = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (tree >= 0 && mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof attr) < 0)
+        return -1;
+    return tree;
+}
+
 int sbxi_raise_ambient(void)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
@@ -91,7 +105,7 @@ _Noreturn void sbxi_child_run(const struct sbxi_child *child)
     static char name[] = "uds-sandbox-init";
     char *const argv[] = {name, NULL}, *const *env = SBXI_NO_ENVIRONMENT;
     bool joined = join_cgroups(child);
-    int why = errno;
+    int why = errno, program = (int)child->nfds;
     place_descriptors(child);
     errno = why;
     if (!joined)
@@ -101,8 +115,10 @@ _Noreturn void sbxi_child_run(const struct sbxi_child *child)
         ((!SBXI_WITHOUT("groups") && syscall(SYS_setgroups, 0, NULL) < 0) ||
          syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setresuid, 0, 0, 0) < 0))
         FAIL("become root of the user namespace");
+    if (child->program_path && (program = open_read_only(child->program_path)) < 0)
+        FAIL("a read-only mount of uds-sandbox-init");
     if (child->ambient && sbxi_raise_ambient() < 0)
         FAIL("ambient capabilities");
-    syscall(SYS_execveat, (int)child->nfds, "", argv, env, AT_EMPTY_PATH);
+    syscall(SYS_execveat, program, "", argv, env, AT_EMPTY_PATH);
     FAIL("exec uds-sandbox-init");
 }

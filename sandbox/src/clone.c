@@ -4,6 +4,9 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
+
+#include <sys/stat.h>
 
 #include "blocked.h"
 #include "error.h"
@@ -40,6 +43,14 @@ static int clone_error(const sbx_plan *plan, int err, bool into_cgroup, struct s
                       advise(err, into_cgroup));
 }
 
+/* Has a process inside the host id that owns the program? bubblewrap's finds the launcher by where that is. */
+static bool is_within_reach(const sbx_plan *plan, int program)
+{
+    struct stat st;
+    return !plan->range && (plan->isolate & SBX_NS_MOUNT) && !sbxi_plan_is_bwrap(plan) &&
+           fstat(program, &st) == 0 && st.st_uid == geteuid();
+}
+
 int sbxi_clone(const sbx_plan *plan, sbx *s, struct sbxi_child child, struct sbx_error *error)
 {
     static const uint64_t flags[] = {CLONE_NEWUSER, CLONE_NEWNS,  CLONE_NEWPID,   CLONE_NEWNET,
@@ -50,6 +61,8 @@ int sbxi_clone(const sbx_plan *plan, sbx *s, struct sbxi_child child, struct sbx
         .pidfd = (uint64_t)(uintptr_t)&s->init_fd,
         .exit_signal = SIGCHLD,
     };
+    if (!is_within_reach(plan, child.program))
+        child.program_path = NULL;
     child.become_root = plan->range || plan->subids.count;
     child.ambient = plan->joined_user || (!plan->privileged && !child.become_root &&
                                           ((plan->isolate & SBX_NS_USER) || plan->njoins > 0));

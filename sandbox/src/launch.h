@@ -2,6 +2,7 @@
 #ifndef SBXI_LAUNCH_H
 #define SBXI_LAUNCH_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -16,6 +17,7 @@ struct launch {
     int control; /* the child's end */
     int notify;  /* PID 1's end; -1 = none */
     int blob, null, program;
+    char program_path[PATH_MAX];
     int *fds, *spare;         /* the child's 0, 1, 2, … */
     size_t nfds, ntrees;      /* the last @ntrees of @fds are ours to close */
     int tree[SBXI_MAX_TREES]; /* by slot: what is in it; -1 = not opened here. Borrowed from @fds */

@@ -79,8 +79,9 @@ struct sbxi_child {
     int *fds;   /* to become 0, 1, 2, … */
     int *spare; /* as many, scratch */
     size_t nfds;
-    int program;      /* O_PATH of uds-sandbox-init */
-    const int *joins; /* of cgroups to move into, first thing */
+    int program;              /* O_PATH of uds-sandbox-init */
+    const char *program_path; /* where it is; NULL: no process inside could change it */
+    const int *joins;         /* of cgroups to move into, first thing */
     size_t njoins;
     bool become_root; /* a range is mapped: be root inside */
     bool ambient;     /* one id is mapped: capabilities survive exec as ambient ones only */
@@ -89,7 +90,7 @@ _Noreturn void sbxi_child_run(const struct sbxi_child *child);
 /* An exec by a uid that is not 0 drops capabilities, except ambient ones: so all become that. System calls only. */
 int sbxi_raise_ambient(void);
 
-/* clone.c: fills s->init_pid and s->init_fd; of @child the last two members. */
+/* clone.c: fills s->init_pid and s->init_fd; of @child the last two members, and no path where none is needed. */
 int sbxi_clone(const sbx_plan *plan, sbx *s, struct sbxi_child child, struct sbx_error *error);
 
 /* join.c: clone3 with @args, in the plan's existing namespaces. -errno with @error for those, without for clone3. */

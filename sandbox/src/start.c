@@ -58,7 +58,7 @@ static int collect_fds(struct launch *launch, sbx *s, struct sbx_error *error)
     bool wanted = plan->stdio[0] < 0 || plan->stdio[1] < 0 || plan->stdio[2] < 0;
     if (wanted && (launch->null = open("/dev/null", O_RDWR | O_CLOEXEC)) < 0)
         return sbxi_error(error, errno, "sandbox %s: /dev/null: %s", plan->name, strerror(errno));
-    launch->program = sbxi_helper_open("uds-sandbox-init", NULL, error);
+    launch->program = sbxi_helper_open("uds-sandbox-init", launch->program_path, error);
     if (launch->program < 0)
         return launch->program;
     for (int i = 0; i < 3; i++)
@@ -97,6 +97,7 @@ static int clone_child(const struct launch *launch, sbx *s, struct sbx_error *er
         .spare = launch->spare,
         .nfds = launch->nfds,
         .program = launch->program,
+        .program_path = launch->program_path,
         .joins = launch->joins,
         .njoins = launch->njoins,
     };

@@ -6,6 +6,7 @@ when it is asked for: capabilities, system calls, Landlock, environment.
 Numbers in brackets name one property each, as in tests/checks.py.
 """
 import ctypes
+import errno
 import fcntl
 import hashlib
 import json
@@ -354,6 +355,21 @@ def test_programs(c):
     c.check("[15] it is what it was", before == after)
 
 
+def test_owner(c, *options):
+    """[15] Nor can who owns it change it by a process that is it, which one can be for a moment: not even root can."""
+    process = c.start(*options, command=["/bin/sh", "-c", "echo up; read x"], stdin=subprocess.PIPE)
+    process.stdout.readline()
+    children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    inits = [pid for pid in children if pathlib.Path(f"/proc/{pid}/comm").read_text() == "uds-sandbox-ini\n"]
+    try:
+        os.chmod(f"/proc/{inits[0]}/exe", 0o755)
+        said = "changed"
+    except OSError as e:
+        said = errno.errorcode[e.errno]
+    c.check("[15] its owner has no way to it either", said == "EROFS", (said, children))
+    process.communicate(timeout=30)
+
+
 def on_terminal(c, argv):
     """@argv with a controlling terminal. What it printed, and what lies in the terminal's input afterwards."""
     master, slave = os.openpty()
@@ -415,7 +431,10 @@ def main():
         if ROOT:
             run_all(Caller(base, 0), abstract)
             run_all(Caller(base, NOBODY), abstract)
-            test_programs(Caller(base, NOBODY, own=True))
+            own = Caller(base, NOBODY, own=True)
+            test_programs(own)
+            test_owner(own)
+            test_owner(Caller(base, 0, own=True), "--host-root")
         else:
             run_all(Caller(base, os.geteuid()), abstract)
     finally:
