@@ -13,7 +13,10 @@
 
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 
@@ -187,6 +190,22 @@ static int open_here(uint32_t groups)
 }
 
 /*
+ * Is @socket one of @netns? What goes through it as root changes cards: it is asked once more, of the kernel, before it is used.
+ * Who may not ask (EPERM) may not change anything there either.
+ */
+static bool is_of(int socket, int netns)
+{
+    struct stat is, should;
+    int fd = ioctl(socket, SIOCGSKNS);
+    if (fd < 0)
+        return errno == EPERM || errno == ENOTTY;
+    bool same = fstat(fd, &is) == 0 && fstat(netns, &should) == 0 && is.st_ino == should.st_ino &&
+                is.st_dev == should.st_dev;
+    close(fd);
+    return same;
+}
+
+/*
  * A process that enters cannot come back to a user namespace, nor a thread be asked to go: so a child does, which has our
  * table of descriptors and leaves the socket in it.
  */
@@ -215,5 +234,9 @@ int sbxi_netlink_socket(int userns, int netns, uint32_t groups)
     if (pid > 0 && read(pipe[0], &r, sizeof r) != (ssize_t)sizeof r)
         r = -ECHILD;
     close(pipe[0]);
+    if (r >= 0 && !is_of(r, netns)) {
+        close(r);
+        return -EXDEV;
+    }
     return r;
 }
