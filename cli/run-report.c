@@ -117,6 +117,8 @@ static void json_error(struct json *json, const struct sbx_error *error, int r)
     json_number(json, "value", (uint64_t)-r);
     json_key(json, "error");
     json_string(json, error->text[0] ? error->text : strerror(-r));
+    json_key(json, "exec"); /* everything else was there, only the command could not be executed */
+    json_bool(json, error->exec);
 }
 
 static void json_end_of(struct json *json, const struct sbx_result *result)

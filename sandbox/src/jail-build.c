@@ -74,6 +74,11 @@ static int copy_file(int from, const struct stat *st, int dir, const char *name)
 {
     static const char aside[] = ".uds-jail";
     const struct timespec times[2] = {st->st_atim, st->st_mtim};
+    struct stat there;
+    /* `uds jail build / su` would take the set-user-id bit from the host's own su. */
+    if (fstatat(dir, name, &there, AT_SYMLINK_NOFOLLOW) == 0 && there.st_ino == st->st_ino &&
+        there.st_dev == st->st_dev)
+        return -EEXIST;
     unlinkat(dir, aside, 0);
     _cleanup_close_ int to =
         openat(dir, aside, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);

@@ -101,6 +101,8 @@ check "closed stdio is not one of ours: $seen" [ "$seen" = /dev/null ]
 
 expect "json" 0 '"outcome": *"exited"' $r --json -- true
 check "json is a document" python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); assert d["stats"]["oom_kills"] == 0' "$dir/err"
+expect "json of what cannot be executed" 122 '"exec": true' $r --json -- /nonexistent/program
+expect "json of what is refused" 121 '"exec": false' $r --json --join uts=/dev/null -- true
 expect "stats" 0 '^memory .* at most' $r --stats -- true
 
 # A package that is replaced under a launcher: what steps mean has changed, and root's init must not guess.
