@@ -216,7 +216,8 @@ int sbx_jail_build(const char *directory, const char *const *binaries, struct sb
         return r;
     if (mkdir(directory, 0755) < 0 && errno != EEXIST)
         r = sbxi_error(error, errno, "jail: %s: %s", directory, strerror(errno));
-    _cleanup_close_ int top = r < 0 ? -1 : open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_close_ int top =
+        r < 0 ? -1 : open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (r == 0 && top < 0)
         r = sbxi_error(error, errno, "jail: %s: %s", directory, strerror(errno));
     b.top = top;

@@ -17,6 +17,8 @@
 #include <unistd.h>
 
 #include <linux/capability.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -67,6 +69,24 @@ static int add_families(scmp_filter_ctx filter, uint64_t caps)
         if (family != AF_UNIX && family != AF_INET && family != AF_INET6 && family != AF_NETLINK &&
             family != AF_ALG_ && family != AF_VSOCK_)
             r = refuse(filter, EAFNOSUPPORT, SCMP_SYS(socket), EQ32(0, family));
+    return r;
+}
+
+/*
+ * Data in a SYN passes the filter that seals a passed listener (decision 0009), which sees answers only; programs that would
+ * like it do without where the kernel has none, and that is what they are told.
+ */
+static int add_fastopen(scmp_filter_ctx filter)
+{
+    static const int options[] = {TCP_FASTOPEN_CONNECT, TCP_FASTOPEN_NO_COOKIE};
+    int r = refuse(filter, EOPNOTSUPP, SCMP_SYS(sendto), HAS(3, MSG_FASTOPEN, MSG_FASTOPEN));
+    if (r == 0)
+        r = refuse(filter, EOPNOTSUPP, SCMP_SYS(sendmsg), HAS(2, MSG_FASTOPEN, MSG_FASTOPEN));
+    if (r == 0)
+        r = refuse(filter, EOPNOTSUPP, SCMP_SYS(sendmmsg), HAS(3, MSG_FASTOPEN, MSG_FASTOPEN));
+    for (size_t i = 0; i < COUNT(options) && r == 0; i++)
+        r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOPROTOOPT), SCMP_SYS(setsockopt), 2,
+                             EQ32(1, IPPROTO_TCP), EQ32(2, options[i]));
     return r;
 }
 
@@ -121,6 +141,8 @@ static int add_arguments(scmp_filter_ctx filter, const struct sbxi_seccomp *aske
         r = refuse(filter, EPERM, guards[i].number, guards[i].compare);
     if (r == 0)
         r = add_families(filter, asked->caps);
+    if (r == 0)
+        r = add_fastopen(filter);
     return r == 0 && !(asked->caps & BIT(CAP_SYS_ADMIN)) ? add_namespaces(filter) : r;
 }
 

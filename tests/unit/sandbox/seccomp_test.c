@@ -88,6 +88,14 @@ Test(seccomp, looks_at_arguments)
     cr_assert_eq(ASK(f, SYS_mknodat, 0, 0, S_IFBLK | 0600), EPERM);
     cr_assert_eq(ASK(f, SYS_mknodat, 0, 0, S_IFCHR | 0600), EPERM);
     cr_assert_eq(ASK(f, SYS_socket, 38, 5), EPERM, "AF_ALG");
+    cr_assert_eq(ASK(f, SYS_sendto, 3, 0, 0, 0x20000000), EOPNOTSUPP, "MSG_FASTOPEN");
+    cr_assert_eq(ASK(f, SYS_sendmsg, 3, 0, 0x20004000), EOPNOTSUPP);
+    cr_assert_eq(ASK(f, SYS_sendmmsg, 3, 0, 1, 0x20000000), EOPNOTSUPP);
+    cr_assert_eq(ASK(f, SYS_sendto, 3, 0, 0, 0x4000), 0, "MSG_NOSIGNAL");
+    cr_assert_eq(ASK(f, SYS_setsockopt, 3, 6, 30), ENOPROTOOPT, "TCP_FASTOPEN_CONNECT");
+    cr_assert_eq(ASK(f, SYS_setsockopt, 3, 6, 34), ENOPROTOOPT, "TCP_FASTOPEN_NO_COOKIE");
+    cr_assert_eq(ASK(f, SYS_setsockopt, 3, 6, 1), 0, "TCP_NODELAY");
+    cr_assert_eq(ASK(f, SYS_setsockopt, 3, 1, 30), 0, "of another level");
     discard(f);
 }
 
