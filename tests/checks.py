@@ -132,6 +132,15 @@ def prepare():
         shutil.copy(program, base / "unsafe")
 
 
+def place():
+    """Where sandboxes see it, and on what has id-mapped mounts: a guest's / is an overlay."""
+    if not os.environ.get("UDS_VM"):
+        return "/var/tmp"
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/mnt"], check=True)
+    os.chmod("/mnt", 0o1777)
+    return "/mnt"
+
+
 def main():
     global base
     parser = argparse.ArgumentParser(description=__doc__)
@@ -143,7 +152,7 @@ def main():
     if options.table and not UNSAFE.exists():
         print("skip: built without UDS_UNSAFE_TESTING, nothing can be taken away (the release preset is)")
         return 77
-    base = pathlib.Path(tempfile.mkdtemp(prefix="sbx-checks-", dir="/var/tmp"))
+    base = pathlib.Path(tempfile.mkdtemp(prefix="sbx-checks-", dir=place()))
     prepare()
     uids = (0, NOBODY) if ROOT else (os.geteuid(),)
     order = list(tasks(options, uids))
