@@ -23,6 +23,7 @@ enum {
     NAME = 128,
     NAMES = 1024,
     ARGS = 16,
+    ERRNO_MAX = 4095, /* of the kernel; more would become another */
 };
 
 struct json {
@@ -88,6 +89,15 @@ static uint64_t read_number(struct json *j)
         fail(j, "a number is too large, or no whole one", "");
     j->at = end;
     return value;
+}
+
+/* One that is kept in less than it was written with must not become another by that. */
+static unsigned read_small(struct json *j, unsigned most)
+{
+    uint64_t value = read_number(j);
+    if (value > most)
+        fail(j, "a number is too large, or no whole one", "");
+    return value > most ? 0 : (unsigned)value;
 }
 
 /* As a loop's condition: enters the list or the map on the first call, leaves it on the last. */
@@ -204,7 +214,7 @@ static void read_arg(struct json *j, struct entry *e)
     bool entered = false;
     while (next_key(j, &entered, key)) {
         if (strcmp(key, "index") == 0)
-            arg.arg = (unsigned)read_number(j);
+            arg.arg = read_small(j, ARGS);
         else if (strcmp(key, "value") == 0)
             arg.datum_a = read_number(j);
         else if (strcmp(key, "valueTwo") == 0)
@@ -304,7 +314,7 @@ static void read_entry(struct json *j, struct entry *e, const struct sbxi_seccom
         else if (strcmp(key, "action") == 0)
             read_text(j, e->action, sizeof e->action);
         else if (strcmp(key, "errnoRet") == 0)
-            e->err = (uint16_t)read_number(j);
+            e->err = (uint16_t)read_small(j, ERRNO_MAX);
         else if (includes || strcmp(key, "excludes") == 0)
             e->applies &= read_conditions(j, asked, includes);
         else
@@ -360,7 +370,7 @@ int sbxi_policy_read_oci(struct sbxi_policy *policy,
         if (strcmp(key, "defaultAction") == 0)
             read_text(&j, otherwise, sizeof otherwise);
         else if (strcmp(key, "defaultErrnoRet") == 0)
-            err = (uint16_t)read_number(&j);
+            err = (uint16_t)read_small(&j, ERRNO_MAX);
         else if (strcmp(key, "syscalls") == 0)
             read_calls(&j, policy, asked);
         else

@@ -171,6 +171,15 @@ Test(seccomp_file, refuses_json_that_it_cannot_do)
         "an argument has no index from 0 to 5");
     refuse_policy(
         "{\"defaultAction\": \"SCMP_ACT_ALLOW\", \"syscalls\": [{\"names\": [\"read\"], \"action\":"
+        " \"SCMP_ACT_ERRNO\", \"args\": [{\"index\": 4294967296, \"value\": 0, \"op\": "
+        "\"SCMP_CMP_EQ\"}]}]}",
+        "a number is too large");
+    refuse_policy(
+        "{\"defaultAction\": \"SCMP_ACT_ALLOW\", \"syscalls\": [{\"names\": [\"read\"], \"action\":"
+        " \"SCMP_ACT_ERRNO\", \"errnoRet\": 65536}]}",
+        "a number is too large");
+    refuse_policy(
+        "{\"defaultAction\": \"SCMP_ACT_ALLOW\", \"syscalls\": [{\"names\": [\"read\"], \"action\":"
         " \"SCMP_ACT_ERRNO\", \"includes\": {\"maxKernel\": \"1\"}}]}",
         "a condition that is not known here: maxKernel");
     for (size_t i = strlen(deep); i < 4000; i++)
