@@ -52,29 +52,43 @@ static int clone_null(struct init *init, const struct sbxi_step *step)
     return tree;
 }
 
-static int mask(struct init *init, const struct sbxi_step *step)
+/* @tree (or what went wrong with it) over @target. Consumes both. */
+static int cover(struct init *init, int tree, int target, const struct statx *at)
 {
-    const char *path = init_a(init, step);
-    struct statx st;
-    int fd = init_resolve(init, path);
-    if (fd == -ENOENT || fd == -ENOTDIR || fd == -EACCES)
-        return 0; /* what is out of our reach is out of the payload's */
-    if (fd < 0)
-        return fd;
-    int tree = -1, r = statx(fd, "", AT_EMPTY_PATH, INIT_IDENTITY, &st) < 0 ? -errno : 0;
-    if (r == 0)
-        r = tree = S_ISDIR(st.stx_mode) ? clone_nothing(init) : clone_null(init, step);
-    if (r >= 0)
-        r = init_attach_at(init, tree, fd, &st);
+    int r = tree < 0 ? tree : init_attach_at(init, tree, target, at);
     if (tree >= 0)
         close(tree);
+    close(target);
+    return r;
+}
+
+/* Opens what is to be covered and says what it is. fd or -errno. */
+static int open_target(struct init *init, const char *path, struct statx *ret_at)
+{
+    int fd = init_resolve(init, path);
+    if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, INIT_IDENTITY, ret_at) == 0)
+        return fd;
+    int r = -errno;
     close(fd);
     return r;
 }
 
+static int mask(struct init *init, const struct sbxi_step *step)
+{
+    struct statx at;
+    int fd = open_target(init, init_a(init, step), &at);
+    if (fd == -ENOENT || fd == -ENOTDIR || fd == -EACCES)
+        return 0; /* what is out of our reach is out of the payload's */
+    if (fd < 0)
+        return fd;
+    return cover(init, S_ISDIR(at.stx_mode) ? clone_nothing(init) : clone_null(init, step), fd,
+                 &at);
+}
+
 static int make_readonly(struct init *init, const struct sbxi_step *step)
 {
-    int fd = init_resolve(init, init_a(init, step));
+    struct statx at;
+    int fd = open_target(init, init_a(init, step), &at);
     if (fd == -ENOENT)
         return 0;
     if (fd < 0)
@@ -85,16 +99,7 @@ static int make_readonly(struct init *init, const struct sbxi_step *step)
         close(fd);
         return 0;
     }
-    struct statx st;
-    int tree = sbxi_tree_open(fd, "", SBXI_F_RDONLY, 0), r = tree;
-    if (r >= 0)
-        r = statx(fd, "", AT_EMPTY_PATH, INIT_IDENTITY, &st) < 0 ? -errno : 0;
-    if (r >= 0)
-        r = init_attach_at(init, tree, fd, &st);
-    if (tree >= 0)
-        close(tree);
-    close(fd);
-    return r;
+    return cover(init, sbxi_tree_open(fd, "", SBXI_F_RDONLY, 0), fd, &at);
 }
 
 static int seal(struct init *init, const struct sbxi_step *step)
