@@ -312,8 +312,8 @@ sbx_cleaner *sbx_cleaner_forget(sbx_cleaner *cleaner);
 /*
  * Register, before it is made, a path that must be gone at the end (a socket file; a directory: removed deepest first, if empty).
  * @path: absolute; copied
- * Errors: -EINVAL not absolute, -ENAMETOOLONG, -ENOSPC too many, -EPIPE the cleaner died and cannot be started again, -ETIMEDOUT it
- * does not answer.   Blocking: until it has written it down.
+ * Errors: -EINVAL not absolute, -ENAMETOOLONG, -ENOSPC too many or no room for the record, -EPIPE the cleaner died and cannot be
+ * started again.   Blocking: a write to the record file, and a fork and exec if the cleaner has died.
  */
 int sbx_cleaner_add_path(sbx_cleaner *cleaner, const char *path);
 /* Forget it again, after it was removed; nothing happens if it is not registered. Errors: as above. */
