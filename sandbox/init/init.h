@@ -27,6 +27,7 @@ struct init {
     int error_fd;             /* payload's process: CLOEXEC pipe to PID 1, or to the launcher */
     unsigned umask;           /* the caller's */
     bool style_bwrap;
+    bool seen; /* by others who may own us: what makes us dumpable was done before */
     const struct sbxi_request *request; /* of a session: what is to be run, checked */
     bool session;                       /* started later: failures name the kind of step */
     char cwd[4096];                     /* where the payload starts, for PWD */
@@ -79,6 +80,9 @@ int init_overlay(struct init *init, const struct sbxi_step *step);
 /* All that can be read from @from into @to. */
 int init_copy(int from, int to);
 
+/* join.c: into namespaces that exist already. Returns in PID 1, when it has its ids; the process that calls it ends. */
+int init_join(struct init *init);
+
 /* userns.c: user namespaces after the first. */
 int init_act_userns(struct init *init, const struct sbxi_step *step);
 
@@ -97,6 +101,8 @@ int init_resolve(const struct init *init, const char *path);
 
 /* payload.c: the steps after SBXI_FORK. Ends in execve or returns -errno. */
 int init_act_payload(struct init *init, const struct sbxi_step *step);
+/* SBXI_OOM_SCORE, of who calls. */
+int init_act_oom_score(const struct init *init, const struct sbxi_step *step);
 /* Signal dispositions and mask as a program expects them at birth. */
 void init_reset_signals(void);
 /* Who started us is who we die with. */

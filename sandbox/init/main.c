@@ -151,6 +151,7 @@ _Noreturn void init_run_session(void)
         _exit(127);
     }
     style = init.blob->style;
+    init.seen = style & SBXI_S_SEEN;
     init_reset_signals();
     setsid();
     act_payload(&init, init.steps);
@@ -358,6 +359,8 @@ int main(int argc, char **argv)
         close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
     init.umask = umask(0);
     int r = map_blob(&init);
+    if (r >= 0 && (init.blob->style & SBXI_S_JOINS))
+        r = init_join(&init);
     if (r >= 0)
         r = take_trees(&init);
     if (r >= 0)

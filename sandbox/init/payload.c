@@ -73,7 +73,7 @@ static int set_limit(const struct sbxi_step *step)
 }
 
 /* /proc files of a non-dumpable process belong to the namespace's root, which a sandbox of one id does not have. */
-static int set_oom_score(const struct init *init, const struct sbxi_step *step)
+int init_act_oom_score(const struct init *init, const struct sbxi_step *step)
 {
     char text[24];
     int length = snprintf(text, sizeof text, "%d", (int)step->args[0]);
@@ -160,7 +160,7 @@ int init_act_payload(struct init *init, const struct sbxi_step *step)
     case SBXI_RLIMIT:
         return set_limit(step);
     case SBXI_OOM_SCORE:
-        return set_oom_score(init, step);
+        return init->seen ? 0 : init_act_oom_score(init, step);
     case SBXI_HOLD:
     case SBXI_LOCK_FILE:
         return 0; /* PID 1's */

@@ -28,19 +28,26 @@ static uint32_t copy_bytes(char *base, uint32_t *at, const void *bytes, size_t l
     return offset;
 }
 
+static uint32_t style_of(const sbx_plan *plan)
+{
+    uint32_t style = plan->style | (plan->isolate & SBX_NS_PID ? SBXI_S_PID1 : 0u);
+    for (size_t i = 0; i < plan->njoins; i++)
+        style |= SBXI_S_JOINS | (plan->joins[i].ns == SBX_NS_PID ? SBXI_S_SEEN : 0u);
+    return style;
+}
+
 static void fill_blob(const struct launch *launch, bool cgroup, char *base, uint32_t size)
 {
     const sbx_plan *plan = launch->plan;
     struct sbxi_blob *blob = (struct sbxi_blob *)(void *)base;
     struct sbxi_step *out = (struct sbxi_step *)(blob + 1);
     uint32_t at = (uint32_t)(sizeof *blob + plan->nsteps * sizeof *out);
-    *blob =
-        (struct sbxi_blob){.magic = SBXI_BLOB_MAGIC,
-                           .size = size,
-                           .npassed = (uint32_t)plan->npassed,
-                           .style = plan->style | (plan->isolate & SBX_NS_PID ? SBXI_S_PID1 : 0u),
-                           .uid = plan->uid,
-                           .gid = plan->gid};
+    *blob = (struct sbxi_blob){.magic = SBXI_BLOB_MAGIC,
+                               .size = size,
+                               .npassed = (uint32_t)plan->npassed,
+                               .style = style_of(plan),
+                               .uid = plan->uid,
+                               .gid = plan->gid};
     for (size_t i = 0; i < plan->nsteps; i++) {
         const struct sbxi_plan_step *step = &plan->steps[i];
         if (is_left_out(launch, step, cgroup))

@@ -13,9 +13,12 @@
 #include <unistd.h>
 
 #include <linux/capability.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "kernel.h"
 #include "running.h"
@@ -100,16 +103,54 @@ int sbxi_raise_ambient(void)
     return 0;
 }
 
+/*
+ * Outside of the namespaces that init will enter (init/join.c), there is no right to make a mount: so where its program is
+ * to be out of reach for its owner, it is a copy that nobody can write to.
+ */
+static int open_copy(int program)
+{
+    struct stat st;
+    int copy = memfd_create("uds-sandbox-init", MFD_CLOEXEC | MFD_ALLOW_SEALING | SBXI_MFD_EXEC);
+    if (copy < 0 && errno == EINVAL) /* a kernel that has none without */
+        copy = memfd_create("uds-sandbox-init", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (copy < 0 || fstat(program, &st) < 0)
+        return -1;
+    while (st.st_size > 0) {
+        ssize_t n = sendfile(copy, program, NULL, (size_t)st.st_size);
+        if (n <= 0)
+            return -1;
+        st.st_size -= n;
+    }
+    if (fcntl(copy, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+        return -1;
+    return copy;
+}
+
+static _Noreturn void
+become_joiner(const struct sbxi_child *child, char *const *argv, char *const *env)
+{
+    int program = (int)child->nfds;
+    if (child->program_path) {
+        int readable = open(child->program_path, O_RDONLY | O_CLOEXEC);
+        if (readable < 0 || (program = open_copy(readable)) < 0)
+            FAIL("a copy of uds-sandbox-init that nobody can write to");
+    }
+    syscall(SYS_execveat, program, "", argv, env, AT_EMPTY_PATH);
+    FAIL("exec uds-sandbox-init");
+}
+
 _Noreturn void sbxi_child_run(const struct sbxi_child *child)
 {
     static char name[] = "uds-sandbox-init";
     char *const argv[] = {name, NULL}, *const *env = SBXI_NO_ENVIRONMENT;
-    bool joined = join_cgroups(child);
+    bool joined = child->enters || join_cgroups(child);
     int why = errno, program = (int)child->nfds;
     place_descriptors(child);
     errno = why;
     if (!joined)
         FAIL("join the cgroup");
+    if (child->enters)
+        become_joiner(child, argv, env);
     wait_for_go();
     if (child->become_root &&
         ((!SBXI_WITHOUT("groups") && syscall(SYS_setgroups, 0, NULL) < 0) ||

@@ -64,8 +64,8 @@ int sbxi_clone(const sbx_plan *plan, sbx *s, struct sbxi_child child, struct sbx
     if (!is_within_reach(plan, child.program))
         child.program_path = NULL;
     child.become_root = plan->range || plan->subids.count;
-    child.ambient = plan->joined_user || (!plan->privileged && !child.become_root &&
-                                          ((plan->isolate & SBX_NS_USER) || plan->njoins > 0));
+    child.enters = plan->njoins > 0;
+    child.ambient = !plan->privileged && !child.become_root && (plan->isolate & SBX_NS_USER);
     /* The cgroup namespace is init's step, once it is in its cgroups; of bubblewrap's there are none. */
     size_t n = sizeof flags / sizeof flags[0] - (s->detached ? 0 : 1);
     for (size_t i = 0; i < n; i++)
@@ -75,8 +75,8 @@ int sbxi_clone(const sbx_plan *plan, sbx *s, struct sbxi_child child, struct sbx
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = (unsigned)group;
     }
-    if (plan->njoins > 0) {
-        int r = sbxi_join_clone(plan, &args, &child, &s->init_pid, &s->init_fd, error);
+    if (child.enters) {
+        int r = sbxi_join_clone(plan, s, &args, child, error);
         return r == 0 || error->err ? r : clone_error(plan, -r, group >= 0, error);
     }
     long pid = sbxi_clone3(&args);

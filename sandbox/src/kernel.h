@@ -33,6 +33,10 @@
 #endif
 
 enum {
+    SBXI_MFD_EXEC = 0x10 /* 6.3 */
+};
+
+enum {
     SBXI_LANDLOCK_NET_BIND = 1 << 0, /* ABI 4 */
     SBXI_LANDLOCK_NET_CONNECT = 1 << 1,
     SBXI_LANDLOCK_SCOPE_ABSTRACT = 1 << 0, /* ABI 6 */

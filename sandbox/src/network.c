@@ -37,10 +37,13 @@ int sbxi_network_start(sbx *s, const sbx_plan *plan, struct sbx_error *error)
 {
     s->report.net.kind = kind_of(plan);
     s->report.net.rate_bytes = plan->net.rate_bytes;
+    _cleanup_close_ int userns = sbxi_take_fd(&s->ns[0]), netns = sbxi_take_fd(&s->ns[1]);
     if (plan->net.kind != SBX_NET_VETH && plan->net.kind != SBX_NET_PASTA)
         return 0;
-    _cleanup_close_ int userns = open_namespace(s->init_pid, "user");
-    _cleanup_close_ int netns = open_namespace(s->init_pid, "net");
+    if (userns < 0 || netns < 0) {
+        userns = open_namespace(s->init_pid, "user");
+        netns = open_namespace(s->init_pid, "net");
+    }
     if (userns < 0 || netns < 0)
         return sbxi_error(error, userns < 0 ? -userns : -netns,
                           "sandbox %s: net: its namespaces cannot be opened: %s", plan->name,

@@ -56,7 +56,7 @@ struct sbx_plan {
     size_t npassed;
     uint32_t style;    /* enum sbxi_style; PID1 is decided when it starts */
     bool foreign_maps; /* of a user namespace: not ours to write */
-    struct sbx_join joins[9];
+    struct sbx_join joins[SBXI_MAX_JOINS];
     size_t njoins;
     struct sbx_net net;
     int netns; /* what @net names; owned, -1 = none */

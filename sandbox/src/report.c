@@ -15,12 +15,16 @@
 #include "error.h"
 #include "running.h"
 
-/* While the child waits: init is not dumpable, and a payload may be gone before we look. The cgroup's and the time's come later. */
+/*
+ * While the child waits: init is not dumpable, and a payload may be gone before we look. The cgroup's and the time's come
+ * later. One that has joined namespaces has told us.
+ */
 static void read_namespaces(struct sbx_report *report)
 {
     static const char *const files[] = {"user", "mnt", "pid",    "net",
                                         "ipc",  "uts", "cgroup", "time"};
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+    bool told = report->ns_inode[0];
+    for (size_t i = 0; !told && i < sizeof files / sizeof files[0]; i++) {
         char path[64];
         struct stat st;
         snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)report->init_pid, files[i]);

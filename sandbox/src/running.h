@@ -37,7 +37,8 @@ struct sbx {
     sbxi_cgroup *cgroup;         /* NULL: none */
     pid_t init_pid;              /* 0: none, or reaped */
     int init_fd, control, epoll; /* pidfd; our end; all of them in one fd to poll */
-    int terminal;                /* the master of the payload's, -1 = none, or taken */
+    int ns[2]; /* user and network namespace of a child that nobody may look into; -1: by /proc */
+    int terminal; /* the master of the payload's, -1 = none, or taken */
     struct sbxi_network network;
     int oom_event;      /* v1: somebody may have been killed for memory; -1 = none */
     bool oom;           /* somebody was: all go with it */
@@ -83,6 +84,7 @@ struct sbxi_child {
     const char *program_path; /* where it is; NULL: no process inside could change it */
     const int *joins;         /* of cgroups to move into, first thing */
     size_t njoins;
+    bool enters;      /* namespaces that exist already: what remains is init's to do */
     bool become_root; /* a range is mapped: be root inside */
     bool ambient;     /* one id is mapped: capabilities survive exec as ambient ones only */
 };
@@ -93,13 +95,13 @@ int sbxi_raise_ambient(void);
 /* clone.c: fills s->init_pid and s->init_fd; of @child the last two members, and no path where none is needed. */
 int sbxi_clone(const sbx_plan *plan, sbx *s, struct sbxi_child child, struct sbx_error *error);
 
-/* join.c: clone3 with @args, in the plan's existing namespaces. -errno with @error for those, without for clone3. */
+/* join.c: as @args say, in the plan's existing namespaces. Fills s->init_pid, s->init_fd and s->ns, and of s->report what
+ * namespaces the child has. -errno with @error for those, without for clone3. */
 struct clone_args;
 int sbxi_join_clone(const sbx_plan *plan,
+                    sbx *s,
                     const struct clone_args *args,
-                    const struct sbxi_child *child,
-                    pid_t *ret_pid,
-                    int *ret_pidfd,
+                    struct sbxi_child child,
                     struct sbx_error *error);
 
 /* report.c */

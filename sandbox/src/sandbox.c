@@ -319,6 +319,8 @@ sbx *sbx_free(sbx *s)
     sbxi_closep(&s->epoll);
     sbxi_closep(&s->oom_event);
     sbxi_closep(&s->terminal);
+    sbxi_closep(&s->ns[0]);
+    sbxi_closep(&s->ns[1]);
     sbxi_closep(&s->init_fd);
     sbxi_closep(&s->control);
     free(s);

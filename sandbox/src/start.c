@@ -41,7 +41,7 @@ enum {
 static int collect_fds(struct launch *launch, sbx *s, struct sbx_error *error)
 {
     const sbx_plan *plan = launch->plan;
-    size_t most = SBXI_FD_PASSED + plan->npassed + (size_t)plan->ntrees;
+    size_t most = SBXI_FD_PASSED + plan->npassed + (size_t)plan->ntrees + 1; /* a join's socket */
     int pair[2];
     launch->fds = calloc(most, sizeof *launch->fds);
     launch->spare = calloc(most, sizeof *launch->spare);
@@ -288,6 +288,7 @@ int sbx_start(sbx **ret, const sbx_plan *plan, sbx_cleaner *cleaner, struct sbx_
         return sbxi_error(error, ENOMEM, "sandbox %s: no memory", plan->name);
     words->err = 0;
     s->init_fd = s->control = s->epoll = s->oom_event = s->terminal = s->notify.channel = -1;
+    s->ns[0] = s->ns[1] = -1;
     s->network = (struct sbxi_network)SBXI_NETWORK_NONE;
     int r = start(plan, s, cleaner, words);
     if (r < 0) {

@@ -15,7 +15,11 @@
  * own, over which it is signalled and reports as the payload does, a blob with the steps of the payload's that confine it,
  * and what is to be run. The last comes from whoever asked for it and is read by the process itself, once it is confined.
  *
- * File descriptors of init: 0–2 stdio, 3 control, 4 blob, 5… those passed to the payload, then the opened trees.
+ * Where namespaces are joined, init is executed outside of them and enters them itself (init/join.c): struct sbxi_join
+ * comes to it, and struct sbxi_joined goes back, over one more SEQPACKET socket.
+ *
+ * File descriptors of init: 0–2 stdio, 3 control, 4 blob, 5… those passed to the payload, then the opened trees, then the
+ * socket of a join.
  */
 
 #include <stdint.h>
@@ -34,7 +38,9 @@ enum {
     SBXI_MAX_PASSED = 1024,
     SBXI_MAX_BLOB = 8 << 20,
     SBXI_MAX_REQUEST = 4 << 20,
-    SBXI_MAX_SESSIONS = 64
+    SBXI_MAX_SESSIONS = 64,
+    SBXI_MAX_JOINS = 9,
+    SBXI_MAX_CGROUPS = 16
 };
 /*
  * A digest of this file (CMakeLists.txt). A launcher that runs on while its package is replaced starts the init of another
@@ -161,6 +167,24 @@ enum sbxi_style {          /* bits */
     SBXI_S_DIRECT = 1u << 4,  /* no SBXI_FORK: this process becomes the payload */
     SBXI_S_OWNED = 1u << 5,
     SBXI_S_WAITS = 1u << 6, /* no SBXI_FORK: the first session becomes the payload */
+    SBXI_S_JOINS = 1u << 7, /* namespaces that exist already come first */
+    SBXI_S_SEEN = 1u << 8,  /* a pid namespace is one of them: others see us, who may own us */
+};
+
+/* With it come the namespaces, the cgroup to be born in, if there is one, and cgroup.procs of those to move into. */
+struct sbxi_join {
+    uint64_t flags; /* CLONE_NEW… of what PID 1 gets of its own, CLONE_INTO_CGROUP */
+    uint32_t njoins, nmoves;
+    int32_t kind[SBXI_MAX_JOINS]; /* CLONE_NEW… */
+    uint32_t become_root;         /* of the user namespace that PID 1 gets of its own */
+};
+
+/* Its first descriptor is PID 1's user namespace, the second its network namespace. */
+struct sbxi_joined {
+    int32_t helper;    /* a second one, for the launcher to wait for */
+    int32_t err;       /* what failed; 0 = nothing did, PID 1 or a helper speaks */
+    int32_t join;      /* which could not be entered; -1: clone3 failed */
+    uint64_t inode[8]; /* of PID 1's namespaces, in the order of enum sbx_ns; 0: unknown */
 };
 
 enum sbxi_event_type {
