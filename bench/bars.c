@@ -57,7 +57,7 @@
         .run_ns = START_RUN_NS, __VA_ARGS__                                                   \
     }
 
-const struct bar bars[] = {
+static const struct bar bars[] = {
     {.what = "blocking round trip / raw socketpair",
      .workload = "rtt",
      .ours = "libuds",
@@ -138,7 +138,7 @@ const struct bar bars[] = {
     START("bwrap --unshare-all / uds run", "bwrap", "uds-run", 1.6, 2.5, .at_least = true),
     START("runc / uds run, both with limits", "runc", "uds-run-limits", 8, 15, .at_least = true),
 };
-const size_t bars_count = sizeof(bars) / sizeof(bars[0]);
+static const size_t bars_count = sizeof(bars) / sizeof(bars[0]);
 
 static int
 add_bar(struct plan *plan, const struct options *options, const struct bar *bar, enum cpus cpus)

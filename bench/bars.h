@@ -25,9 +25,6 @@ struct bar {
     uint64_t run_ns, warm_ns;
 };
 
-extern const struct bar bars[];
-extern const size_t bars_count;
-
 enum bar_verdict {
     BAR_MISSED,
     BAR_OPEN,

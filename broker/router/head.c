@@ -123,7 +123,7 @@ int head_parse(const uds_msg *msg, uint32_t fields, struct head *ret, const char
     return 0;
 }
 
-void head_bytes(struct head_out *out, uint16_t tag, const void *data, size_t len)
+static void head_bytes(struct head_out *out, uint16_t tag, const void *data, size_t len)
 {
     if (out->overflow || len > UINT16_MAX || sizeof(out->data) - out->len < len + 4) {
         out->overflow = true;

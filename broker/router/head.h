@@ -47,7 +47,6 @@ static inline void head_begin(struct head_out *out)
     out->len = 0;
     out->overflow = false;
 }
-void head_bytes(struct head_out *out, uint16_t tag, const void *data, size_t len);
 /** head_string() - NULL and "" are left out. */
 void head_string(struct head_out *out, uint16_t tag, const char *text);
 void head_u32(struct head_out *out, uint16_t tag, uint32_t value);

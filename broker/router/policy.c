@@ -48,12 +48,6 @@ struct policy {
     uid_t owner;
 };
 
-const char *policy_verb_name(enum policy_verb verb)
-{
-    static const char *const names[] = {"publish", "subscribe", "call", "serve"};
-    return verb < POLICY_VERBS ? names[verb] : "?";
-}
-
 static int list_copy(struct pattern_list *list, size_t count, char **patterns)
 {
     if (count == 0)

@@ -46,7 +46,5 @@ void policy_fds(const struct policy *policy,
                 uint32_t *ret_receive);
 /** policy_serves() - is sandbox @name granted to serve @subject? */
 bool policy_serves(const struct policy *policy, const char *name, const char *subject);
-/** policy_label() - the words for a verb: "publish". */
-const char *policy_verb_name(enum policy_verb verb);
 
 #endif

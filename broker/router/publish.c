@@ -28,7 +28,8 @@
 #define PUBLISH_FIELDS (1u << UDS_FIELD_SUBJECT | 1u << UDS_FIELD_HEADER)
 #define RULE_FDS       "fd policy"
 
-void publish_refuse(
+/* Tell the sender of @msg (PUBLISH, REQUEST, REPLY or PART) that it does not go on. */
+static void publish_refuse(
     struct peer *peer, uds_msg *msg, uint32_t status, const char *detail, const char *rule)
 {
     uint64_t id = uds_msg_get_id(msg);

@@ -15,10 +15,7 @@ void publish_on_message(struct peer *peer, uds_msg *msg, const struct fdpolicy_c
 /** publish_own() - a message of the broker itself, sender "broker". */
 void publish_own(struct router *router, const char *subject, const void *body, size_t len);
 
-/** publish_refuse() - tell the sender of @msg (PUBLISH, REQUEST or REPLY) that it does not go on. */
-void publish_refuse(
-    struct peer *peer, uds_msg *msg, uint32_t status, const char *detail, const char *rule);
-/** publish_refuse_copy() - the same for a file that could not be copied: -errno of fdcopy.h. */
+/** publish_refuse_copy() - tell the sender of @msg that it does not go on, as a file could not be copied: -errno of fdcopy.h. */
 void publish_refuse_copy(struct peer *peer, uds_msg *msg, int error);
 /**
  * publish_check_fds() - may the fds of @msg go from @peer to @receiver?

@@ -71,7 +71,8 @@ struct sandbox *sandbox_free(struct sandbox *sandbox)
     return NULL;
 }
 
-bool sandbox_may_come(const struct sandbox *sandbox, uint64_t now_usec)
+/* Is it on its way to serve, or would it start if asked, so that a call may wait for it? */
+static bool sandbox_may_come(const struct sandbox *sandbox, uint64_t now_usec)
 {
     switch ((int)sandbox->info->state) {
     case UDS__SUPERVISOR__STATE__STARTING:

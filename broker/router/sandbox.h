@@ -34,8 +34,6 @@ int sandbox_set(struct router *router,
                 Uds__Supervisor__Sandbox **ret_before);
 struct sandbox *sandbox_free(struct sandbox *sandbox);
 
-/** sandbox_may_come() - is it on its way to serve, or would it start if asked, so that a call may wait for it? */
-bool sandbox_may_come(const struct sandbox *sandbox, uint64_t now_usec);
 /** sandbox_find_server() - the declared sandbox that is granted to serve @subject and may come; NULL if none. */
 struct sandbox *
 sandbox_find_server(const struct router *router, const char *subject, uint64_t now_usec);

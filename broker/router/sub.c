@@ -82,7 +82,8 @@ static int sub_link(struct peer *peer,
     return 0;
 }
 
-void sub_end(struct sub *sub)
+/* Out of the tree and freed. */
+static void sub_end(struct sub *sub)
 {
     struct peer *peer = sub->peer;
     call_sub_ended(sub);

@@ -41,8 +41,6 @@ struct sub {
 
 void sub_on_subscribe(struct peer *peer, uds_msg *msg);
 void sub_on_unsubscribe(struct peer *peer, uds_msg *msg);
-/** sub_end() - out of the tree and freed. */
-void sub_end(struct sub *sub);
 void sub_end_all(struct peer *peer);
 /** sub_may_have() - the policy's word about one subject, for subscriptions that a deny cuts into. */
 bool sub_may_have(struct sub *sub, const char *subject);

@@ -64,7 +64,7 @@ int image_fail_thumb(struct image_error *error, const struct image_info *info, i
     return image_fail(error, UDS_STATUS_INTERNAL, "thumbnail: %s", strerror(err));
 }
 
-void image_source_init(struct image_source *source, int fd)
+static void image_source_init(struct image_source *source, int fd)
 {
     source->fd = fd;
     source->offset = 0;

@@ -36,7 +36,6 @@ struct image_source {
     uint8_t buf[16384];
 };
 
-void image_source_init(struct image_source *source, int fd);
 /* Fills the buffer. Returns the bytes that are there, 0 at the end of the file, -errno. */
 int image_source_fill(struct image_source *source);
 /* Copies @size bytes out. 0, -ENODATA the file ends before, -errno. */

@@ -60,8 +60,6 @@ void sbxi_policy_guard(struct sbxi_policy *policy);
 int sbxi_policy_read(struct sbxi_policy *policy,
                      const struct sbxi_seccomp *asked,
                      struct sbx_error *error);
-/* "ENOSYS" → its number, 0 = there is no such. */
-int sbxi_errno_parse(const char *text, size_t length);
 
 /* seccomp-oci.c: the same from the JSON that container engines take. @text ends with a NUL. */
 int sbxi_policy_read_oci(struct sbxi_policy *policy,

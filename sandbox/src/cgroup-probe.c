@@ -259,8 +259,3 @@ int sbxi_cgroup_probe(struct sbxi_cgroup_layout *ret,
     *ret = layout;
     return 0;
 }
-
-const char *sbxi_cgroup_layout_name(const struct sbxi_cgroup_layout *layout)
-{
-    return layout->backend ? layout->backend->name : "none";
-}

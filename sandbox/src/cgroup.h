@@ -69,8 +69,6 @@ int sbxi_cgroup_probe(struct sbxi_cgroup_layout *ret,
                       const char *root,
                       const char *parent,
                       struct sbx_error *error);
-/* "v2", "hybrid", "v1", "none" */
-const char *sbxi_cgroup_layout_name(const struct sbxi_cgroup_layout *layout);
 
 /*
  * Could @limits be put in force: every control present, every directory writable? @degrade: omissions permitted;

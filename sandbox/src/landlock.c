@@ -49,7 +49,8 @@ const char *sbx_landlock_scope_name(uint32_t bit)
     return NULL;
 }
 
-int sbxi_landlock_abi(void)
+/* The version, or -errno. */
+static int landlock_abi(void)
 {
     int abi = sbxi_landlock_create_ruleset(NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     return abi < 0 ? -errno : abi;
@@ -107,7 +108,7 @@ int sbxi_landlock_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_
     bool any = spec->landlock_no_reopen || files || ports || asked->scope;
     if (!any && !can_trace(plan))
         return 0;
-    int r, abi = sbxi_landlock_abi();
+    int r, abi = landlock_abi();
     if ((r = check_root(plan, spec, error)) < 0 || (r = check_paths(plan, asked->ro, error)) < 0 ||
         (r = check_paths(plan, asked->rw, error)) < 0)
         return r;

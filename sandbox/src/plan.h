@@ -176,8 +176,7 @@ int sbxi_caps_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_erro
 /* "net_admin net_raw", "all", "none" */
 void sbxi_caps_describe(uint64_t caps, char *ret, size_t size);
 
-/* landlock.c: ABI version, or -errno. */
-int sbxi_landlock_abi(void);
+/* landlock.c */
 int sbxi_landlock_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error);
 void sbxi_plan_landlock(sbx_plan *plan, const struct sbx_spec *spec);
 void sbxi_landlock_describe(const struct sbxi_plan_step *step, char *ret, size_t size);

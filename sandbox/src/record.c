@@ -107,11 +107,6 @@ int sbxi_record_check(const struct sbxi_record *r)
     return path_is_plain(r->path) && name_fits(r->kind, r->path) ? 0 : -EBADMSG;
 }
 
-bool sbxi_record_same(const struct sbxi_record *a, const struct sbxi_record *b)
-{
-    return a->kind == b->kind && a->number == b->number && strcmp(a->path, b->path) == 0;
-}
-
 int sbxi_record_start_time(pid_t pid, uint64_t *ret)
 {
     char path[32], text[1024];

@@ -2,7 +2,6 @@
 #ifndef SBXI_RECORD_H
 #define SBXI_RECORD_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -44,7 +43,6 @@ void sbxi_record_set_number(struct sbxi_record *ret,
                             uint64_t start);
 /* 0, or -EBADMSG: not something that we would have written. */
 int sbxi_record_check(const struct sbxi_record *record);
-bool sbxi_record_same(const struct sbxi_record *a, const struct sbxi_record *b);
 /* Removes the record @name and the socket beside it, if there is one. 0 or -errno. */
 int sbxi_record_unlink(int records, const char *name);
 /* "12-abcdef00.record" → "12-abcdef00.sock". */

@@ -51,7 +51,8 @@ static int bad(const struct text *t, const char *format, ...)
                       t->asked->file, t->line, why);
 }
 
-int sbxi_errno_parse(const char *text, size_t length)
+/* "ENOSYS" → its number, 0 = there is no such. */
+static int parse_errno(const char *text, size_t length)
 {
     for (int number = 1; number < 134; number++) {
         const char *name = strerrorname_np(number);
@@ -89,7 +90,7 @@ static int set_base(struct text *t, char **words, size_t n)
 
 static int set_otherwise(struct text *t, char **words, size_t n)
 {
-    int err = n == 2 ? sbxi_errno_parse(words[1], strlen(words[1])) : 0;
+    int err = n == 2 ? parse_errno(words[1], strlen(words[1])) : 0;
     if (err)
         t->policy->otherwise = SCMP_ACT_ERRNO((uint16_t)err);
     else if (n == 2 && strcmp(words[1], "kill") == 0)
@@ -131,7 +132,7 @@ static int read_line(struct text *t, char **words, size_t n)
         return set_calls(t, words, n, SCMP_ACT_KILL_PROCESS);
     if (strcmp(words[0], "deny") != 0)
         return bad(t, "'%s' is not base, otherwise, allow, deny or kill", words[0]);
-    err = sbxi_errno_parse(words[n - 1], strlen(words[n - 1]));
+    err = parse_errno(words[n - 1], strlen(words[n - 1]));
     return set_calls(t, words, err ? n - 1 : n, SCMP_ACT_ERRNO((uint16_t)(err ? err : EPERM)));
 }
 

@@ -20,12 +20,12 @@ int sbxi_walk_open(int parent, const char *name)
     return fd < 0 ? -errno : fd;
 }
 
-bool sbxi_walk_is_whiteout(const struct stat *st)
+static bool is_whiteout(const struct stat *st)
 {
     return S_ISCHR(st->st_mode) && st->st_rdev == 0;
 }
 
-bool sbxi_walk_is_opaque(int dir)
+static bool is_opaque(int dir)
 {
     char value;
     return fgetxattr(dir, "user.overlay.opaque", &value, 1) == 1 && value == 'y';
@@ -65,7 +65,7 @@ static bool find_below(const struct level *level, const char *name, struct stat 
 {
     for (size_t i = 0; i < level->nbelow; i++)
         if (fstatat(level->below[i], name, ret, AT_SYMLINK_NOFOLLOW) == 0)
-            return !sbxi_walk_is_whiteout(ret);
+            return !is_whiteout(ret);
     return false;
 }
 
@@ -80,7 +80,7 @@ static int open_below(const struct level *level, const char *name, int *ret, siz
         if (fd < 0)
             return fd == -ENOTDIR || fd == -ELOOP || fd == -EXDEV ? 0 : fd;
         ret[(*ret_n)++] = fd;
-        if (sbxi_walk_is_opaque(fd))
+        if (is_opaque(fd))
             break;
     }
     return 0;
@@ -102,7 +102,7 @@ static int walk_directory(struct sbxi_walk *walk,
     if (fstat(dir, &entry->st) < 0)
         return -errno;
     next.dir = entry->dir = dir;
-    entry->opaque = sbxi_walk_is_opaque(dir);
+    entry->opaque = is_opaque(dir);
     int r = walk->enter(entry, walk->userdata);
     if (r != 0)
         return r < 0 ? r : 0;
@@ -129,7 +129,7 @@ walk_name(struct sbxi_walk *walk, const struct level *level, const char *name, s
     entry.name = walk->path + length + 1;
     if (fstatat(level->dir, name, &entry.st, AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT ? 0 : -errno;
-    entry.whiteout = sbxi_walk_is_whiteout(&entry.st);
+    entry.whiteout = is_whiteout(&entry.st);
     entry.below = find_below(level, name, &entry.below_st);
     int r = S_ISDIR(entry.st.st_mode) ? walk_directory(walk, level, &entry, length + more)
                                       : walk->enter(&entry, walk->userdata);

@@ -43,8 +43,6 @@ struct sbxi_walk {
 int sbxi_walk(struct sbxi_walk *walk, int top, const int *below, size_t nbelow);
 /* A directory below @parent: -errno or a descriptor to read it. */
 int sbxi_walk_open(int parent, const char *name);
-bool sbxi_walk_is_whiteout(const struct stat *st);
-bool sbxi_walk_is_opaque(int dir);
 
 /* Removes what is in @dir, however deep. -errno: something stayed. */
 int sbxi_walk_clear(int dir);

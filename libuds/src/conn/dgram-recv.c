@@ -277,7 +277,8 @@ static int dispatch(uds_dgram *dgram)
     return 0;
 }
 
-bool udsi_dgram_take_writable(uds_dgram *dgram)
+/* Is a send worth another try? Forgets that one waited. */
+static bool take_writable(uds_dgram *dgram)
 {
     struct pollfd pfd = {.fd = dgram->fd, .events = POLLOUT};
 
@@ -304,7 +305,7 @@ int uds_dgram_process(uds_dgram *dgram)
         r = refill(dgram); /* they wait for receive(), and poll(2) sleeps meanwhile */
     if (r == -EAGAIN || r > 0)
         r = 0;
-    if (dgram->refs > 1 && udsi_dgram_take_writable(dgram) && dgram->callbacks.on_writable)
+    if (dgram->refs > 1 && take_writable(dgram) && dgram->callbacks.on_writable)
         dgram->callbacks.on_writable(dgram, dgram->arg);
     if (r < 0 && dgram->refs > 1 && dgram->callbacks.on_error)
         dgram->callbacks.on_error(dgram, r, dgram->arg);

@@ -65,7 +65,4 @@ void udsi_inbox_clear(struct udsi_inbox *inbox);
 /* Tells the loop that poll must wait for something else. A callback: last. */
 void udsi_dgram_rearm(uds_dgram *dgram);
 
-/* Is a send worth another try? Forgets that one waited. */
-bool udsi_dgram_take_writable(uds_dgram *dgram);
-
 #endif

@@ -25,7 +25,6 @@
 #include "wire/frame.h"
 
 #define BYTES_MAX   20000
-#define VECTORS_MAX 300
 #define EXPECTS_MAX 4
 #define ANSWER_MAX  128
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <sys/resource.h>
@@ -33,6 +34,11 @@ static struct sbxi_record path(const char *text)
     return record;
 }
 
+static bool is_same(const struct sbxi_record *a, const struct sbxi_record *b)
+{
+    return a->kind == b->kind && a->number == b->number && strcmp(a->path, b->path) == 0;
+}
+
 Test(slots, a_file_holds_what_was_added_and_not_removed)
 {
     struct sbxi_slots slots = {.fd = temporary()};
@@ -43,10 +49,10 @@ Test(slots, a_file_holds_what_was_added_and_not_removed)
     read = at(slots.fd, 0);
     cr_assert_eq(read.kind, SBXI_RECORD_FREE);
     read = at(slots.fd, 1);
-    cr_assert(sbxi_record_same(&read, &b) && sbxi_record_check(&read) == 0);
+    cr_assert(is_same(&read, &b) && sbxi_record_check(&read) == 0);
     cr_assert_eq(sbxi_slots_add(&slots, &c, 1), 0, "an empty slot is used again");
     read = at(slots.fd, 0);
-    cr_assert(sbxi_record_same(&read, &c));
+    cr_assert(is_same(&read, &c));
     cr_assert_eq(sbxi_slots_remove(&slots, &a, 1), 0, "what is not there needs no removing");
     cr_assert_eq(slots.used, 2);
     sbxi_slots_deinit(&slots);
