@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define UNKNOWN_WORD "'%.64s' is unknown; allowed: %s"
+
 int schema_fail(struct reader *r, const struct node *node, const char *format, ...)
 {
     char what[512];
@@ -110,6 +112,16 @@ static const char *word_of_map(const void *of, size_t i)
 static const char *word_of_words(const void *of, size_t i)
 {
     return ((const struct schema_words *)of)->words[i].word;
+}
+
+struct bit_words {
+    size_t n;
+    const char *v[32];
+};
+
+static const char *word_of_bits(const void *of, size_t i)
+{
+    return ((const struct bit_words *)of)->v[i];
 }
 
 static const struct schema_field *find_field(const struct schema_map *map, const char *key)
@@ -269,11 +281,9 @@ int schema_read_u32(struct reader *r, const struct node *node, void *field, cons
     return result;
 }
 
-static int find_word(struct reader *r,
-                     const struct node *node,
-                     const struct schema_words *words,
-                     uint32_t *ret)
+int schema_read_choice(struct reader *r, const struct node *node, void *field, const void *arg)
 {
+    const struct schema_words *words = arg;
     char known[384];
     int result = want_scalar(r, node, "a word");
 
@@ -281,33 +291,47 @@ static int find_word(struct reader *r,
         return result;
     for (size_t i = 0; i < words->n; i++)
         if (strcmp(words->words[i].word, node->text) == 0) {
-            *ret = words->words[i].value;
+            *(int *)field = (int)words->words[i].value;
             return 0;
         }
     list_words(known, sizeof(known), word_of_words, words, words->n);
-    return schema_fail(r, node, "'%.64s' is unknown; allowed: %s", node->text, known);
+    return schema_fail(r, node, UNKNOWN_WORD, node->text, known);
 }
 
-int schema_read_choice(struct reader *r, const struct node *node, void *field, const void *arg)
+static int
+read_bit(struct reader *r, const struct node *node, schema_bit_name name, uint32_t *ret_bit)
 {
-    uint32_t value;
-    int result = find_word(r, node, arg, &value);
+    struct bit_words words = {.n = 0};
+    char known[384];
+    int result = want_scalar(r, node, "a word");
 
-    if (result == 0)
-        *(int *)field = (int)value;
-    return result;
+    if (result < 0)
+        return result;
+    for (unsigned i = 0; i < 32; i++) {
+        const char *word = name(UINT32_C(1) << i);
+
+        if (word && strcmp(word, node->text) == 0) {
+            *ret_bit = UINT32_C(1) << i;
+            return 0;
+        }
+        if (word)
+            words.v[words.n++] = word;
+    }
+    list_words(known, sizeof(known), word_of_bits, &words, words.n);
+    return schema_fail(r, node, UNKNOWN_WORD, node->text, known);
 }
 
 int schema_read_bits(struct reader *r, const struct node *node, void *field, const void *arg)
 {
+    schema_bit_name name = *(const schema_bit_name *)arg;
     uint32_t bits = 0;
 
     if (node->kind != NODE_LIST)
         return schema_fail(r, node, "is %s; must be a list of words: [a, b]", kind_name(node));
     for (size_t i = 0; i < node->n; i++) {
         size_t mark = schema_enter(r, "[%zu]", i);
-        uint32_t bit;
-        int result = find_word(r, node->items[i], arg, &bit);
+        uint32_t bit = 0;
+        int result = read_bit(r, node->items[i], name, &bit);
 
         schema_leave(r, mark);
         if (result < 0)

@@ -30,11 +30,11 @@ struct reader {
 };
 
 /* Read @node into *@field. @arg is what the table says. 0 or -errno by schema_fail(). */
-typedef int (*schema_read)(struct reader *r, const struct node *node, void *field, const void *arg);
+typedef int schema_reader(struct reader *r, const struct node *node, void *field, const void *arg);
 
 struct schema_field {
     const char *key;
-    schema_read read;
+    schema_reader *read;
     size_t offset; /* of the field in the struct */
     const void *arg;
     bool required;
@@ -58,36 +58,15 @@ __attribute__((format(printf, 2, 3))) size_t
 schema_enter(struct reader *r, const char *format, ...);
 void schema_leave(struct reader *r, size_t mark);
 
-/* Readers. What each wants as @arg is behind its name. */
-int schema_read_map(struct reader *r,
-                    const struct node *node,
-                    void *field,
-                    const void *arg); /* struct schema_map; field: the struct */
-int schema_read_text(struct reader *r,
-                     const struct node *node,
-                     void *field,
-                     const void *arg); /* NULL or const schema_text_check *; field: char * */
-int schema_read_texts(struct reader *r,
-                      const struct node *node,
-                      void *field,
-                      const void *arg); /* struct schema_texts; field: struct texts */
-int schema_read_bool(struct reader *r, const struct node *node, void *field, const void *arg);
-int schema_read_number(struct reader *r,
-                       const struct node *node,
-                       void *field,
-                       const void *arg); /* struct schema_range; field: uint64_t */
-int schema_read_u32(struct reader *r,
-                    const struct node *node,
-                    void *field,
-                    const void *arg); /* struct schema_range; field: uint32_t */
-int schema_read_choice(struct reader *r,
-                       const struct node *node,
-                       void *field,
-                       const void *arg); /* struct schema_words; field: int (an enum) */
-int schema_read_bits(struct reader *r,
-                     const struct node *node,
-                     void *field,
-                     const void *arg); /* struct schema_words; field: uint32_t */
+/* Readers: what each wants as @arg, and of what type its field is. */
+schema_reader schema_read_map;    /* struct schema_map; the struct */
+schema_reader schema_read_text;   /* NULL or const schema_text_check *; char * */
+schema_reader schema_read_texts;  /* struct schema_texts; struct texts */
+schema_reader schema_read_bool;   /* NULL; bool */
+schema_reader schema_read_number; /* struct schema_range; uint64_t */
+schema_reader schema_read_u32;    /* struct schema_range; uint32_t */
+schema_reader schema_read_choice; /* struct schema_words; int (an enum) */
+schema_reader schema_read_bits;   /* const schema_bit_name *; uint32_t */
 
 /* Returns NULL when @text is fine, else what is wrong and what is allowed. */
 typedef const char *(*schema_text_check)(const char *text);
@@ -96,6 +75,9 @@ struct schema_texts {
     schema_text_check check; /* NULL = anything */
     bool not_empty;
 };
+
+/* The word for one bit, NULL = there is none. What knows the bits knows their words, so no table here repeats them. */
+typedef const char *(*schema_bit_name)(uint32_t bit);
 
 struct schema_range {
     uint64_t min, max;

@@ -88,9 +88,7 @@ static const char *check_path(const char *text)
 }
 
 static const struct schema_texts paths = {check_path, false};
-static const struct schema_word scope_words[] = {{"abstract-sockets", SBX_LANDLOCK_ABSTRACT},
-                                                 {"signals", SBX_LANDLOCK_SIGNAL}};
-static const struct schema_words scopes = {scope_words, COUNT(scope_words)};
+static const schema_bit_name scopes = sbx_landlock_scope_name;
 static const struct schema_field landlock_fields[] = {
     {"ro", schema_read_texts, offsetof(struct stack_confine, ro), &paths, false},
     {"rw", schema_read_texts, offsetof(struct stack_confine, rw), &paths, false},

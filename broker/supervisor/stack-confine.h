@@ -29,12 +29,7 @@ struct stack_confine {
 };
 
 /* Readers of the three keys; field: struct stack_confine. */
-int stack_read_capabilities(struct reader *r,
-                            const struct node *node,
-                            void *field,
-                            const void *arg);
-int stack_read_seccomp(struct reader *r, const struct node *node, void *field, const void *arg);
-int stack_read_landlock(struct reader *r, const struct node *node, void *field, const void *arg);
+schema_reader stack_read_capabilities, stack_read_seccomp, stack_read_landlock;
 
 void stack_confine_clear(struct stack_confine *confine);
 /* @spec borrows from @confine. */
