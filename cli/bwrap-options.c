@@ -2,6 +2,7 @@
 /* Reads bubblewrap's options. What they mean together is bwrap-rules.c's. */
 #include <errno.h>
 #include <limits.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,102 +11,18 @@
 #include "input.h"
 #include "value.h"
 
-enum option {
-    ARGS = 1,
-    ARGV0,
-    LEVEL_PREFIX,
-    UNSHARE_ALL,
-    UNSHARE_USER,
-    UNSHARE_USER_TRY,
-    UNSHARE_IPC,
-    UNSHARE_PID,
-    UNSHARE_NET,
-    UNSHARE_UTS,
-    UNSHARE_CGROUP,
-    UNSHARE_CGROUP_TRY,
-    SHARE_NET,
-    CHDIR,
-    DISABLE_USERNS,
-    ASSERT_USERNS_DISABLED,
-    LABEL,
-    LOCK_FILE,
-    SYNC_FD,
-    BLOCK_FD,
-    USERNS_BLOCK_FD,
-    INFO_FD,
-    JSON_STATUS_FD,
-    SECCOMP,
-    ADD_SECCOMP_FD,
-    USERNS,
-    USERNS2,
-    PIDNS,
-    CLEARENV,
-    SETENV,
-    UNSETENV,
-    SET_UID,
-    SET_GID,
-    HOSTNAME,
-    NEW_SESSION,
-    DIE_WITH_PARENT,
-    AS_PID_1,
-    CAP_ADD,
-    CAP_DROP,
-};
+struct entry;
 
-static const struct entry {
+typedef enum bwrap_parsed
+taker(struct bwrap_options *o, const struct entry *entry, const char *const *values);
+
+struct entry {
     const char *name;
-    enum option option;
     int values;
-} entries[] = {
-    {"args", ARGS, 1},
-    {"argv0", ARGV0, 1},
-    {"level-prefix", LEVEL_PREFIX, 0},
-    {"unshare-all", UNSHARE_ALL, 0},
-    {"unshare-user", UNSHARE_USER, 0},
-    {"unshare-user-try", UNSHARE_USER_TRY, 0},
-    {"unshare-ipc", UNSHARE_IPC, 0},
-    {"unshare-pid", UNSHARE_PID, 0},
-    {"unshare-net", UNSHARE_NET, 0},
-    {"unshare-uts", UNSHARE_UTS, 0},
-    {"unshare-cgroup", UNSHARE_CGROUP, 0},
-    {"unshare-cgroup-try", UNSHARE_CGROUP_TRY, 0},
-    {"share-net", SHARE_NET, 0},
-    {"chdir", CHDIR, 1},
-    {"disable-userns", DISABLE_USERNS, 0},
-    {"assert-userns-disabled", ASSERT_USERNS_DISABLED, 0},
-    {"exec-label", LABEL, 1},
-    {"file-label", LABEL, 1},
-    {"lock-file", LOCK_FILE, 1},
-    {"sync-fd", SYNC_FD, 1},
-    {"block-fd", BLOCK_FD, 1},
-    {"userns-block-fd", USERNS_BLOCK_FD, 1},
-    {"info-fd", INFO_FD, 1},
-    {"json-status-fd", JSON_STATUS_FD, 1},
-    {"seccomp", SECCOMP, 1},
-    {"add-seccomp-fd", ADD_SECCOMP_FD, 1},
-    {"userns", USERNS, 1},
-    {"userns2", USERNS2, 1},
-    {"pidns", PIDNS, 1},
-    {"clearenv", CLEARENV, 0},
-    {"setenv", SETENV, 2},
-    {"unsetenv", UNSETENV, 1},
-    {"uid", SET_UID, 1},
-    {"gid", SET_GID, 1},
-    {"hostname", HOSTNAME, 1},
-    {"new-session", NEW_SESSION, 0},
-    {"die-with-parent", DIE_WITH_PARENT, 0},
-    {"as-pid-1", AS_PID_1, 0},
-    {"cap-add", CAP_ADD, 1},
-    {"cap-drop", CAP_DROP, 1},
+    taker *take;
+    size_t at; /* what most of them set: offset of the field in struct bwrap_options */
+    uint32_t bits;
 };
-
-static const struct entry *find(const char *name)
-{
-    for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++)
-        if (strcmp(entries[i].name, name) == 0)
-            return &entries[i];
-    return NULL;
-}
 
 static bool own(struct bwrap_options *o, void *memory)
 {
@@ -116,10 +33,12 @@ static enum bwrap_parsed
 parse(struct bwrap_options *o, int *at, int argc, const char **argv, bool in_file);
 
 /* Options, separated by NUL; a command may not be among them. */
-static enum bwrap_parsed parse_file(struct bwrap_options *o, const char *text)
+static enum bwrap_parsed
+take_args(struct bwrap_options *o, const struct entry *entry, const char *const *v)
 {
+    (void)entry;
     size_t length, count = 0;
-    int at = 0, fd = mount_option_fd(&o->mounts, text);
+    int at = 0, fd = mount_option_fd(&o->mounts, v[0]);
     if (fd < 0)
         return bwrap_bad("%s", o->mounts.problem);
     char *data = input_read(fd, &length);
@@ -150,176 +69,240 @@ static enum bwrap_parsed add_filter(struct bwrap_options *o, int fd)
     return BWRAP_RUN;
 }
 
-static void only_last(const char *name, bool given)
+/* ---- what several options do, each with its own field ---- */
+
+static void *field_of(struct bwrap_options *o, const struct entry *entry)
+{
+    return (char *)o + entry->at;
+}
+
+static void only_last(const struct entry *entry, bool given)
 {
     if (given)
-        bwrap_say(4, "Only the last --%s option will take effect", name);
+        bwrap_say(4, "Only the last --%s option will take effect", entry->name);
 }
 
 static enum bwrap_parsed
-set_fd(struct bwrap_options *o, const char *name, const char *text, int *ret)
+take_flag(struct bwrap_options *o, const struct entry *entry, const char *const *v)
 {
-    only_last(name, *ret >= 0);
-    *ret = mount_option_fd(&o->mounts, text);
-    return *ret < 0 ? bwrap_bad("%s", o->mounts.problem) : BWRAP_RUN;
-}
-
-static enum bwrap_parsed
-set_seccomp(struct bwrap_options *o, const struct entry *entry, const char *text)
-{
-    int fd = -1;
-    if (entry->option == SECCOMP && o->stacked)
-        return bwrap_bad("--seccomp cannot be combined with --add-seccomp-fd");
-    if (entry->option == ADD_SECCOMP_FD && o->seccomp >= 0)
-        return bwrap_bad("--add-seccomp-fd cannot be combined with --seccomp");
-    if (entry->option == SECCOMP) /* the last one counts, so it is read at the end */
-        return set_fd(o, entry->name, text, &o->seccomp);
-    o->stacked = true;
-    enum bwrap_parsed r = set_fd(o, entry->name, text, &fd);
-    return r == BWRAP_RUN ? add_filter(o, fd) : r;
-}
-
-static enum bwrap_parsed set_id(const char *name, const char *text, uint32_t *ret)
-{
-    unsigned long value;
-    only_last(name, *ret != UINT32_MAX);
-    if (parse_number(text, 0, INT_MAX, &value) < 0)
-        return bwrap_bad("Invalid %s: %s", name, text);
-    *ret = (uint32_t)value;
+    (void)v;
+    *(bool *)field_of(o, entry) = true;
     return BWRAP_RUN;
 }
 
-static enum bwrap_parsed set_cap(struct bwrap_options *o, const char *text, bool add)
+static enum bwrap_parsed
+take_text(struct bwrap_options *o, const struct entry *entry, const char *const *v)
+{
+    const char **text = field_of(o, entry);
+    only_last(entry, *text != NULL);
+    *text = v[0];
+    return BWRAP_RUN;
+}
+
+static enum bwrap_parsed
+take_fd(struct bwrap_options *o, const struct entry *entry, const char *const *v)
+{
+    int *fd = field_of(o, entry);
+    only_last(entry, *fd >= 0);
+    *fd = mount_option_fd(&o->mounts, v[0]);
+    return *fd < 0 ? bwrap_bad("%s", o->mounts.problem) : BWRAP_RUN;
+}
+
+static enum bwrap_parsed
+take_id(struct bwrap_options *o, const struct entry *entry, const char *const *v)
+{
+    uint32_t *id = field_of(o, entry);
+    unsigned long value;
+    only_last(entry, *id != UINT32_MAX);
+    if (parse_number(v[0], 0, INT_MAX, &value) < 0)
+        return bwrap_bad("Invalid %s: %s", entry->name, v[0]);
+    *id = (uint32_t)value;
+    return BWRAP_RUN;
+}
+
+static enum bwrap_parsed
+take_unshare(struct bwrap_options *o, const struct entry *entry, const char *const *v)
+{
+    (void)v;
+    o->spec.isolate |= entry->bits;
+    return BWRAP_RUN;
+}
+
+/* ---- what one option does ---- */
+
+static enum bwrap_parsed
+take_unshare_all(struct bwrap_options *o, const struct entry *entry, const char *const *v)
+{
+    o->unshare_user_try = o->unshare_cgroup_try = true;
+    return take_unshare(o, entry, v);
+}
+
+static enum bwrap_parsed
+take_share(struct bwrap_options *o, const struct entry *entry, const char *const *v)
+{
+    (void)v;
+    o->spec.isolate &= ~entry->bits;
+    return BWRAP_RUN;
+}
+
+static enum bwrap_parsed
+take_argv0(struct bwrap_options *o, const struct entry *entry, const char *const *v)
+{
+    if (o->spec.argv0 != NULL)
+        return bwrap_bad("--argv0 used multiple times");
+    return take_text(o, entry, v);
+}
+
+static enum bwrap_parsed
+take_level_prefix(struct bwrap_options *o, const struct entry *entry, const char *const *v)
+{
+    (void)o, (void)entry, (void)v;
+    bwrap_set_level_prefix();
+    return BWRAP_RUN;
+}
+
+static enum bwrap_parsed
+take_label(struct bwrap_options *o, const struct entry *entry, const char *const *v)
+{
+    (void)o, (void)entry, (void)v;
+    return bwrap_bad("labeling not supported on this system");
+}
+
+static enum bwrap_parsed
+take_lock(struct bwrap_options *o, const struct entry *entry, const char *const *v)
+{
+    (void)entry;
+    return list_push_text(&o->locks, v[0]) ? BWRAP_RUN : bwrap_bad("out of memory");
+}
+
+/* The last one counts, so it is read at the end. */
+static enum bwrap_parsed
+take_seccomp(struct bwrap_options *o, const struct entry *entry, const char *const *v)
+{
+    if (o->stacked)
+        return bwrap_bad("--seccomp cannot be combined with --add-seccomp-fd");
+    return take_fd(o, entry, v);
+}
+
+static enum bwrap_parsed
+take_add_seccomp(struct bwrap_options *o, const struct entry *entry, const char *const *v)
+{
+    (void)entry;
+    if (o->seccomp >= 0)
+        return bwrap_bad("--add-seccomp-fd cannot be combined with --seccomp");
+    o->stacked = true;
+    int fd = mount_option_fd(&o->mounts, v[0]);
+    if (fd < 0)
+        return bwrap_bad("%s", o->mounts.problem);
+    return add_filter(o, fd);
+}
+
+static enum bwrap_parsed
+take_clearenv(struct bwrap_options *o, const struct entry *entry, const char *const *v)
+{
+    (void)o, (void)entry, (void)v;
+    return clearenv() == 0 ? BWRAP_RUN : bwrap_bad("environment: %s", strerror(errno));
+}
+
+static enum bwrap_parsed
+take_setenv(struct bwrap_options *o, const struct entry *entry, const char *const *v)
+{
+    (void)o, (void)entry;
+    return setenv(v[0], v[1], 1) == 0 ? BWRAP_RUN
+                                      : bwrap_bad("environment: %s: %s", v[0], strerror(errno));
+}
+
+static enum bwrap_parsed
+take_unsetenv(struct bwrap_options *o, const struct entry *entry, const char *const *v)
+{
+    (void)o, (void)entry;
+    return unsetenv(v[0]) == 0 ? BWRAP_RUN
+                               : bwrap_bad("environment: %s: %s", v[0], strerror(errno));
+}
+
+static enum bwrap_parsed parse_caps(const char *text, uint64_t *ret_mask)
 {
     unsigned bit = 0;
     bool all = strcasecmp(text, "ALL") == 0;
     if (!all && sbx_cap_parse(text, &bit) < 0)
         return bwrap_bad("unknown cap: %s", text);
-    uint64_t mask = all ? UINT64_MAX : UINT64_C(1) << bit;
-    o->caps_given = true;
-    o->spec.caps = add ? o->spec.caps | mask : o->spec.caps & ~mask;
+    *ret_mask = all ? UINT64_MAX : UINT64_C(1) << bit;
     return BWRAP_RUN;
 }
 
-static void set_text(const char *name, const char *text, const char **ret)
+static enum bwrap_parsed
+take_cap_add(struct bwrap_options *o, const struct entry *entry, const char *const *v)
 {
-    only_last(name, *ret != NULL);
-    *ret = text;
-}
-
-static enum bwrap_parsed set_env(enum option option, const char *const *v)
-{
-    int r = option == CLEARENV ? clearenv()
-            : option == SETENV ? setenv(v[0], v[1], 1)
-                               : unsetenv(v[0]);
-    return r == 0 ? BWRAP_RUN : bwrap_bad("environment: %s: %s", v[0], strerror(errno));
-}
-
-static void unshare_all(struct bwrap_options *o)
-{
-    o->spec.isolate |= SBX_NS_IPC | SBX_NS_PID | SBX_NS_NET | SBX_NS_UTS;
-    o->unshare_user_try = o->unshare_cgroup_try = true;
+    (void)entry;
+    uint64_t mask = 0;
+    enum bwrap_parsed r = parse_caps(v[0], &mask);
+    o->caps_given = true;
+    o->spec.caps |= mask;
+    return r;
 }
 
 static enum bwrap_parsed
-handle(struct bwrap_options *o, const struct entry *entry, const char *const *v)
+take_cap_drop(struct bwrap_options *o, const struct entry *entry, const char *const *v)
 {
-    static const uint32_t spaces[] = {[UNSHARE_IPC] = SBX_NS_IPC,
-                                      [UNSHARE_PID] = SBX_NS_PID,
-                                      [UNSHARE_NET] = SBX_NS_NET,
-                                      [UNSHARE_UTS] = SBX_NS_UTS,
-                                      [UNSHARE_CGROUP] = SBX_NS_CGROUP};
-    struct sbx_spec *spec = &o->spec;
-    switch (entry->option) {
-    case ARGS:
-        return parse_file(o, v[0]);
-    case ARGV0:
-        if (spec->argv0 != NULL)
-            return bwrap_bad("--argv0 used multiple times");
-        spec->argv0 = v[0];
-        return BWRAP_RUN;
-    case LEVEL_PREFIX:
-        bwrap_set_level_prefix();
-        return BWRAP_RUN;
-    case UNSHARE_ALL:
-        unshare_all(o);
-        return BWRAP_RUN;
-    case UNSHARE_USER:
-        o->unshare_user = true;
-        return BWRAP_RUN;
-    case UNSHARE_USER_TRY:
-        o->unshare_user_try = true;
-        return BWRAP_RUN;
-    case UNSHARE_IPC:
-    case UNSHARE_PID:
-    case UNSHARE_NET:
-    case UNSHARE_UTS:
-    case UNSHARE_CGROUP:
-        spec->isolate |= spaces[entry->option];
-        return BWRAP_RUN;
-    case UNSHARE_CGROUP_TRY:
-        o->unshare_cgroup_try = true;
-        return BWRAP_RUN;
-    case SHARE_NET:
-        spec->isolate &= ~(uint32_t)SBX_NS_NET;
-        return BWRAP_RUN;
-    case CHDIR:
-        set_text(entry->name, v[0], &spec->chdir);
-        return BWRAP_RUN;
-    case DISABLE_USERNS:
-        spec->disable_userns = true;
-        return BWRAP_RUN;
-    case ASSERT_USERNS_DISABLED:
-        spec->assert_userns_disabled = true;
-        return BWRAP_RUN;
-    case LABEL:
-        return bwrap_bad("labeling not supported on this system");
-    case LOCK_FILE:
-        return list_push_text(&o->locks, v[0]) ? BWRAP_RUN : bwrap_bad("out of memory");
-    case SYNC_FD:
-        return set_fd(o, entry->name, v[0], &spec->sync_fd);
-    case BLOCK_FD:
-        return set_fd(o, entry->name, v[0], &spec->block_fd);
-    case USERNS_BLOCK_FD:
-        return set_fd(o, entry->name, v[0], &o->userns_block);
-    case INFO_FD:
-        return set_fd(o, entry->name, v[0], &o->info);
-    case JSON_STATUS_FD:
-        return set_fd(o, entry->name, v[0], &o->status);
-    case SECCOMP:
-    case ADD_SECCOMP_FD:
-        return set_seccomp(o, entry, v[0]);
-    case USERNS:
-        return set_fd(o, entry->name, v[0], &o->userns);
-    case USERNS2:
-        return set_fd(o, entry->name, v[0], &spec->userns2);
-    case PIDNS:
-        return set_fd(o, entry->name, v[0], &o->pidns);
-    case CLEARENV:
-    case SETENV:
-    case UNSETENV:
-        return set_env(entry->option, v);
-    case SET_UID:
-        return set_id(entry->name, v[0], &spec->uid);
-    case SET_GID:
-        return set_id(entry->name, v[0], &spec->gid);
-    case HOSTNAME:
-        set_text(entry->name, v[0], &spec->hostname);
-        return BWRAP_RUN;
-    case NEW_SESSION:
-        spec->new_session = true;
-        return BWRAP_RUN;
-    case DIE_WITH_PARENT:
-        spec->die_with_parent = true;
-        return BWRAP_RUN;
-    case AS_PID_1:
-        spec->as_pid1 = true;
-        return BWRAP_RUN;
-    case CAP_ADD:
-    case CAP_DROP:
-        return set_cap(o, v[0], entry->option == CAP_ADD);
-    }
-    return BWRAP_BAD;
+    (void)entry;
+    uint64_t mask = 0;
+    enum bwrap_parsed r = parse_caps(v[0], &mask);
+    o->caps_given = true;
+    o->spec.caps &= ~mask;
+    return r;
+}
+
+#define AT(field) offsetof(struct bwrap_options, field)
+
+static const struct entry entries[] = {
+    {"args", 1, take_args, 0, 0},
+    {"argv0", 1, take_argv0, AT(spec.argv0), 0},
+    {"level-prefix", 0, take_level_prefix, 0, 0},
+    {"unshare-all", 0, take_unshare_all, 0, SBX_NS_IPC | SBX_NS_PID | SBX_NS_NET | SBX_NS_UTS},
+    {"unshare-user", 0, take_flag, AT(unshare_user), 0},
+    {"unshare-user-try", 0, take_flag, AT(unshare_user_try), 0},
+    {"unshare-ipc", 0, take_unshare, 0, SBX_NS_IPC},
+    {"unshare-pid", 0, take_unshare, 0, SBX_NS_PID},
+    {"unshare-net", 0, take_unshare, 0, SBX_NS_NET},
+    {"unshare-uts", 0, take_unshare, 0, SBX_NS_UTS},
+    {"unshare-cgroup", 0, take_unshare, 0, SBX_NS_CGROUP},
+    {"unshare-cgroup-try", 0, take_flag, AT(unshare_cgroup_try), 0},
+    {"share-net", 0, take_share, 0, SBX_NS_NET},
+    {"chdir", 1, take_text, AT(spec.chdir), 0},
+    {"disable-userns", 0, take_flag, AT(spec.disable_userns), 0},
+    {"assert-userns-disabled", 0, take_flag, AT(spec.assert_userns_disabled), 0},
+    {"exec-label", 1, take_label, 0, 0},
+    {"file-label", 1, take_label, 0, 0},
+    {"lock-file", 1, take_lock, 0, 0},
+    {"sync-fd", 1, take_fd, AT(spec.sync_fd), 0},
+    {"block-fd", 1, take_fd, AT(spec.block_fd), 0},
+    {"userns-block-fd", 1, take_fd, AT(userns_block), 0},
+    {"info-fd", 1, take_fd, AT(info), 0},
+    {"json-status-fd", 1, take_fd, AT(status), 0},
+    {"seccomp", 1, take_seccomp, AT(seccomp), 0},
+    {"add-seccomp-fd", 1, take_add_seccomp, 0, 0},
+    {"userns", 1, take_fd, AT(userns), 0},
+    {"userns2", 1, take_fd, AT(spec.userns2), 0},
+    {"pidns", 1, take_fd, AT(pidns), 0},
+    {"clearenv", 0, take_clearenv, 0, 0},
+    {"setenv", 2, take_setenv, 0, 0},
+    {"unsetenv", 1, take_unsetenv, 0, 0},
+    {"uid", 1, take_id, AT(spec.uid), 0},
+    {"gid", 1, take_id, AT(spec.gid), 0},
+    {"hostname", 1, take_text, AT(spec.hostname), 0},
+    {"new-session", 0, take_flag, AT(spec.new_session), 0},
+    {"die-with-parent", 0, take_flag, AT(spec.die_with_parent), 0},
+    {"as-pid-1", 0, take_flag, AT(spec.as_pid1), 0},
+    {"cap-add", 1, take_cap_add, 0, 0},
+    {"cap-drop", 1, take_cap_drop, 0, 0},
+};
+
+static const struct entry *find(const char *name)
+{
+    for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++)
+        if (strcmp(entries[i].name, name) == 0)
+            return &entries[i];
+    return NULL;
 }
 
 /* One option, its values behind it; *@at moves on. */
@@ -335,11 +318,11 @@ parse_option(struct bwrap_options *o, int *at, int argc, const char **argv, bool
         return bwrap_bad("Unknown option %s", argv[*at]);
     if (argc - *at <= values)
         return bwrap_bad("--%s takes %s", name, takes[values]);
-    if (in_file && entry && entry->option == ARGS)
+    if (in_file && entry && entry->take == take_args)
         return bwrap_bad("--args not supported in arguments file");
     const char *const *v = argv + *at + 1;
     *at += values + 1;
-    enum bwrap_parsed r = entry ? handle(o, entry, v) : BWRAP_RUN;
+    enum bwrap_parsed r = entry ? entry->take(o, entry, v) : BWRAP_RUN;
     if (r != BWRAP_RUN)
         return r;
     return mount_option(&o->mounts, name, entry ? NULL : v) ? BWRAP_RUN
