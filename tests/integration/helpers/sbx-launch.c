@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <sbx/sandbox.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,26 +35,6 @@ struct options {
     int repeat, at_once;
     bool dry_run;
     int report, stop_ms, signal;
-};
-
-static const struct option names[] = {
-    {"jail", 1, NULL, 'j'},      {"env", 1, NULL, 'e'},
-    {"mask", 1, NULL, 'k'},      {"bind", 1, NULL, 'b'},
-    {"bind-rw", 1, NULL, 'B'},   {"fd", 1, NULL, 'f'},
-    {"env-fd", 1, NULL, 'F'},    {"isolate", 1, NULL, 'i'},
-    {"degrade", 1, NULL, 'd'},   {"memory", 1, NULL, 'm'},
-    {"pids", 1, NULL, 'p'},      {"cpu", 1, NULL, 'c'},
-    {"timeout", 1, NULL, 't'},   {"chdir", 1, NULL, 'C'},
-    {"uid", 1, NULL, 'u'},       {"gid", 1, NULL, 'g'},
-    {"landlock", 0, NULL, 'l'},  {"no-seccomp", 0, NULL, 's'},
-    {"host-root", 0, NULL, 'h'}, {"assert", 0, NULL, 'a'},
-    {"dry-run", 0, NULL, 'n'},   {"report", 1, NULL, 'R'},
-    {"name", 1, NULL, 'N'},      {"rlimit", 1, NULL, 'r'},
-    {"stop", 1, NULL, 'S'},      {"hostname", 1, NULL, 'H'},
-    {"signal", 1, NULL, 'G'},    {"repeat", 1, NULL, 'P'},
-    {"at-once", 1, NULL, 'O'},   {"run-dir", 1, NULL, 'U'},
-    {"filter", 1, NULL, 'Q'},    {"disable-userns", 0, NULL, 'D'},
-    {NULL, 0, NULL, 0},
 };
 
 static void fail(const char *what, const char *why)
@@ -83,136 +64,207 @@ static char *cut(char *text, char at)
     return right + 1;
 }
 
-/* A BPF program as it is loaded. */
-static void read_filter(struct options *o, const char *path)
+/* ---- the options: one row each says where a value goes ---- */
+
+#define TAKER(name) static void name(struct options *o, void *field, char *value)
+
+TAKER(set_true)
 {
+    (void)o, (void)value;
+    *(bool *)field = true;
+}
+
+TAKER(set_text)
+{
+    (void)o;
+    *(const char **)field = value;
+}
+
+TAKER(set_int)
+{
+    (void)o;
+    *(int *)field = atoi(value);
+}
+
+TAKER(set_id)
+{
+    (void)o;
+    *(uint32_t *)field = (uint32_t)atoi(value);
+}
+
+TAKER(set_count)
+{
+    (void)o;
+    *(uint64_t *)field = strtoull(value, NULL, 0);
+}
+
+TAKER(set_bytes)
+{
+    (void)o;
+    if (sbx_parse_bytes(value, field) < 0)
+        fail(value, "bytes");
+}
+
+TAKER(set_percent)
+{
+    (void)o;
+    if (sbx_parse_percent(value, field) < 0)
+        fail(value, "percent");
+}
+
+TAKER(set_isolate)
+{
+    (void)field;
+    o->spec.isolate = bits(value, sbx_ns_parse);
+}
+
+TAKER(set_degrade)
+{
+    (void)field;
+    o->spec.degrade = bits(value, sbx_degrade_parse);
+}
+
+TAKER(no_seccomp)
+{
+    (void)field, (void)value;
+    o->spec.seccomp = SBX_SECCOMP_NONE;
+}
+
+TAKER(add_jail)
+{
+    (void)field;
+    o->jail[o->njail++] = value;
+    o->spec.jail = o->jail;
+    o->spec.root = SBX_ROOT_JAIL;
+}
+
+TAKER(add_env)
+{
+    (void)field;
+    o->env[o->nenv++] = value;
+    o->spec.env = o->env;
+}
+
+TAKER(add_mask)
+{
+    (void)field;
+    o->masks[o->nmasks++] = value;
+    o->spec.masks = o->masks;
+}
+
+static void add_bind(struct options *o, char *value, bool writable)
+{
+    char *right = cut(value, ':');
+    o->binds[o->spec.nbinds++] = (struct sbx_bind){value, right, writable, false};
+    o->spec.binds = o->binds;
+}
+
+TAKER(add_ro_bind)
+{
+    (void)field;
+    add_bind(o, value, false);
+}
+
+TAKER(add_rw_bind)
+{
+    (void)field;
+    add_bind(o, value, true);
+}
+
+TAKER(add_fd)
+{
+    (void)field;
+    char *right = cut(value, '=');
+    o->fds[o->spec.nfds++] = (struct sbx_named_fd){value, atoi(right)};
+    o->spec.fds = o->fds;
+}
+
+TAKER(add_env_fd)
+{
+    (void)field;
+    char *right = cut(value, '=');
+    o->env_fds[o->spec.nenv_fds++] = (struct sbx_named_fd){value, atoi(right)};
+    o->spec.env_fds = o->env_fds;
+}
+
+TAKER(add_rlimit)
+{
+    (void)field;
+    unsigned long long most = strtoull(cut(value, '='), NULL, 0);
+    o->limits[o->spec.nrlimits++] = (struct sbx_rlimit){atoi(value), most, most};
+    o->spec.rlimits = o->limits;
+}
+
+/* A BPF program as it is loaded. */
+TAKER(read_filter)
+{
+    (void)field;
     static char code[8 * 4096];
-    FILE *file = fopen(path, "re");
+    FILE *file = fopen(value, "re");
     size_t length = file ? fread(code, 1, sizeof code, file) : 0;
     if (!length)
-        fail(path, "no filter");
+        fail(value, "no filter");
     fclose(file);
     o->filter = (struct sbx_filter){code, length};
     o->spec.filters = &o->filter;
     o->spec.nfilters = 1;
 }
 
-static void take_option(struct options *o, int option, char *value)
+#define AT(field) offsetof(struct options, field)
+
+static const struct entry {
+    const char *name;
+    int values;
+    void (*take)(struct options *o, void *field, char *value);
+    size_t at;
+} entries[] = {
+    {"jail", 1, add_jail, 0},
+    {"env", 1, add_env, 0},
+    {"mask", 1, add_mask, 0},
+    {"bind", 1, add_ro_bind, 0},
+    {"bind-rw", 1, add_rw_bind, 0},
+    {"fd", 1, add_fd, 0},
+    {"env-fd", 1, add_env_fd, 0},
+    {"isolate", 1, set_isolate, 0},
+    {"degrade", 1, set_degrade, 0},
+    {"memory", 1, set_bytes, AT(spec.limits.memory_bytes)},
+    {"pids", 1, set_count, AT(spec.limits.pids)},
+    {"cpu", 1, set_percent, AT(spec.limits.cpu_percent)},
+    {"timeout", 1, set_int, AT(spec.timeout_ms)},
+    {"chdir", 1, set_text, AT(spec.chdir)},
+    {"uid", 1, set_id, AT(spec.uid)},
+    {"gid", 1, set_id, AT(spec.gid)},
+    {"landlock", 0, set_true, AT(spec.landlock_no_reopen)},
+    {"no-seccomp", 0, no_seccomp, 0},
+    {"host-root", 0, set_true, AT(spec.host_root)},
+    {"assert", 0, set_true, AT(spec.assert_all)},
+    {"dry-run", 0, set_true, AT(dry_run)},
+    {"report", 1, set_int, AT(report)},
+    {"name", 1, set_text, AT(spec.name)},
+    {"rlimit", 1, add_rlimit, 0},
+    {"stop", 1, set_int, AT(stop_ms)},
+    {"hostname", 1, set_text, AT(spec.hostname)},
+    {"signal", 1, set_int, AT(signal)},
+    {"repeat", 1, set_int, AT(repeat)},
+    {"at-once", 1, set_int, AT(at_once)},
+    {"run-dir", 1, set_text, AT(run_dir)},
+    {"filter", 1, read_filter, 0},
+    {"disable-userns", 0, set_true, AT(spec.disable_userns)},
+};
+
+static void read_options(struct options *o, int argc, char **argv)
 {
-    struct sbx_spec *s = &o->spec;
-    char *right;
-    switch (option) {
-    case 'j':
-        o->jail[o->njail++] = value;
-        s->jail = o->jail;
-        s->root = SBX_ROOT_JAIL;
-        break;
-    case 'e':
-        o->env[o->nenv++] = value;
-        s->env = o->env;
-        break;
-    case 'k':
-        o->masks[o->nmasks++] = value;
-        s->masks = o->masks;
-        break;
-    case 'b':
-    case 'B':
-        right = cut(value, ':');
-        o->binds[s->nbinds++] = (struct sbx_bind){value, right, option == 'B', false};
-        s->binds = o->binds;
-        break;
-    case 'f':
-        right = cut(value, '=');
-        o->fds[s->nfds++] = (struct sbx_named_fd){value, atoi(right)};
-        s->fds = o->fds;
-        break;
-    case 'F':
-        right = cut(value, '=');
-        o->env_fds[s->nenv_fds++] = (struct sbx_named_fd){value, atoi(right)};
-        s->env_fds = o->env_fds;
-        break;
-    case 'r':
-        right = cut(value, '=');
-        o->limits[s->nrlimits++] =
-            (struct sbx_rlimit){atoi(value), strtoull(right, NULL, 0), strtoull(right, NULL, 0)};
-        s->rlimits = o->limits;
-        break;
-    case 'i':
-        s->isolate = bits(value, sbx_ns_parse);
-        break;
-    case 'd':
-        s->degrade = bits(value, sbx_degrade_parse);
-        break;
-    case 'm':
-        if (sbx_parse_bytes(value, &s->limits.memory_bytes) < 0)
-            fail(value, "bytes");
-        break;
-    case 'c':
-        if (sbx_parse_percent(value, &s->limits.cpu_percent) < 0)
-            fail(value, "percent");
-        break;
-    case 'p':
-        s->limits.pids = strtoull(value, NULL, 0);
-        break;
-    case 't':
-        s->timeout_ms = atoi(value);
-        break;
-    case 'C':
-        s->chdir = value;
-        break;
-    case 'u':
-        s->uid = (uid_t)atoi(value);
-        break;
-    case 'g':
-        s->gid = (gid_t)atoi(value);
-        break;
-    case 'l':
-        s->landlock_no_reopen = true;
-        break;
-    case 's':
-        s->seccomp = SBX_SECCOMP_NONE;
-        break;
-    case 'h':
-        s->host_root = true;
-        break;
-    case 'a':
-        s->assert_all = true;
-        break;
-    case 'n':
-        o->dry_run = true;
-        break;
-    case 'R':
-        o->report = atoi(value);
-        break;
-    case 'N':
-        s->name = value;
-        break;
-    case 'H':
-        s->hostname = value;
-        break;
-    case 'S':
-        o->stop_ms = atoi(value);
-        break;
-    case 'G':
-        o->signal = atoi(value);
-        break;
-    case 'P':
-        o->repeat = atoi(value);
-        break;
-    case 'O':
-        o->at_once = atoi(value);
-        break;
-    case 'U':
-        o->run_dir = value;
-        break;
-    case 'D':
-        s->disable_userns = true;
-        break;
-    case 'Q':
-        read_filter(o, value);
-        break;
-    default:
-        exit(125);
+    enum {
+        COUNT = sizeof entries / sizeof entries[0]
+    };
+    struct option names[COUNT + 1] = {0};
+    int index = 0;
+    for (size_t i = 0; i < COUNT; i++)
+        names[i] = (struct option){entries[i].name, entries[i].values, NULL, 0};
+    for (int c; (c = getopt_long(argc, argv, "+", names, &index)) >= 0;) {
+        if (c == '?')
+            exit(125);
+        entries[index].take(o, (char *)o + entries[index].at, optarg);
     }
 }
 
@@ -347,9 +399,7 @@ static int run(struct options *o)
 int main(int argc, char **argv)
 {
     static struct options o = {.spec = SBX_SPEC_INIT, .report = -1, .stop_ms = -1, .at_once = 1};
-    int option;
-    while ((option = getopt_long(argc, argv, "+", names, NULL)) >= 0)
-        take_option(&o, option, optarg);
+    read_options(&o, argc, argv);
     for (int i = 0; i < 3; i++)
         o.spec.stdio[i] = i;
     if (o.report < 0)
