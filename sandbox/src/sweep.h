@@ -35,4 +35,7 @@ int sbxi_sweep_check_file(int fd);
 /* Opens @path as run directory: a directory, ours, not writable by others. fd, -EPERM, -errno. */
 int sbxi_sweep_open_dir(const char *path);
 
+/* sweep-path.c: one path of a record. 1 removed, 0 gone already or somebody else's by now, -EPERM not ours, -errno. */
+int sbxi_sweep_path(const struct sbxi_sweep *sweep, const char *path);
+
 #endif
