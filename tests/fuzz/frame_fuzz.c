@@ -39,7 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct udsi_limits limits = {.max_body = 1000, .max_fds = 16};
     uint8_t again[UDSI_HEADER_SIZE];
-    struct udsi_header header;
+    struct udsi_header header, quick;
 
     if (size < UDSI_HEADER_SIZE)
         return 0;
@@ -51,6 +51,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (memcmp(again, data, sizeof(again)) != 0)
             abort();
     }
+    /* The short way says nothing else, of what it says anything of. */
+    if (udsi_header_is_common(data, &limits, &quick) &&
+        (udsi_header_decode(data, &limits, &header) != UDSI_RULE_NONE ||
+         quick.type != header.type || quick.flags != header.flags ||
+         quick.head_length != header.head_length || quick.fd_count != header.fd_count ||
+         quick.body_length != header.body_length || quick.id != header.id))
+        abort();
     check_head(data + UDSI_HEADER_SIZE, size - UDSI_HEADER_SIZE);
     return 0;
 }

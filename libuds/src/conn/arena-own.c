@@ -21,12 +21,6 @@
 #include "socket/memfd.h"
 
 /*
- * Bodies from here on can gain by an arena, one copy on each side included; whether they do is found out (pace.h). Below, the
- * copies are short and the rest is the same: send, wake, receive.
- */
-#define BODY_MIN (32u << 10)
-
-/*
  * An arena is made when so many times its size has travelled inside frames for want of a slot. Measured on the same machine:
  * to make, map twice and unmap costs 0.9 to 1.1 ms for each MiB, and 1 MiB that travels by arena saves 0.12 ms.
  */
@@ -41,7 +35,7 @@ static bool is_over_record(const uds_conn *conn, size_t len)
 
 static bool is_worth(const uds_conn *conn, size_t len)
 {
-    return len >= BODY_MIN || is_over_record(conn, len);
+    return len >= UDSI_ARENA_BODY_MIN || is_over_record(conn, len);
 }
 
 static uint64_t limit_of(const uds_conn *conn)
@@ -214,7 +208,7 @@ static void pay_rent(uds_conn *conn, size_t len)
     (void)make_arena(conn, slot_size, count);
 }
 
-/* What is known about ways for bodies of @len bytes, at least BODY_MIN. */
+/* What is known about ways for bodies of @len bytes, at least UDSI_ARENA_BODY_MIN. */
 static struct udsi_pace *pace_of(struct udsi_arenas *arenas, size_t len)
 {
     return &arenas->paces[udsi_slots_rank(udsi_slots_class(len))];
@@ -307,7 +301,8 @@ static void count_body(uds_conn *conn, size_t len, bool in_arena)
 
 void udsi_arena_count(uds_conn *conn, const uds_msg *msg, bool in_arena)
 {
-    if (msg && msg->body_len >= BODY_MIN && !msg->is_placed && conn->arenas && may_use(conn))
+    if (msg && msg->body_len >= UDSI_ARENA_BODY_MIN && !msg->is_placed && conn->arenas &&
+        may_use(conn))
         count_body(conn, msg->body_len, in_arena);
 }
 

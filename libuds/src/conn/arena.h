@@ -32,7 +32,13 @@
 
 struct udsi_out;
 
-#define UDSI_ARENAS_MAX 16 /* live at a time, each way; the peer may not announce more */
+/*
+ * Bodies from here on can gain by an arena, one copy on each side included; whether they do is found out (pace.h). Below, the
+ * copies are short and the rest is the same: send, wake, receive.
+ */
+#define UDSI_ARENA_BODY_MIN (32u << 10)
+
+#define UDSI_ARENAS_MAX     16 /* live at a time, each way; the peer may not announce more */
 
 /* One of ours. I1 (out | held) is a subset of all. I2 region NULL: from a former image, only waits for what is out. */
 struct udsi_own_arena {

@@ -24,60 +24,30 @@
 #define HEAD_ROOM \
     96 /* foreseen for a message that is being filled: a subject, a method, a timeout */
 
-/*
- * All fields but the numbers of fds. In two steps, each short enough for plain stores: a literal, or one step, becomes a
- * "rep stos" (gcc 12), which costs more than all the rest of a message's making.
- */
-static inline void clear(uds_msg *msg)
-{
-    const size_t half = offsetof(uds_msg, body_len);
-
-    memset(msg, 0, half);
-    memset((uint8_t *)msg + half, 0, offsetof(uds_msg, inline_fds) - half);
-}
-
-static inline int make(uds_msg **ret, uint8_t type, uint64_t id, size_t head_cap, size_t body_cap)
-{
-    size_t room, size;
-    uds_msg *msg;
-
-    if (head_cap > UDS_HEAD_MAX || __builtin_add_overflow(head_cap, body_cap, &room) ||
-        __builtin_add_overflow(room, sizeof(*msg), &size))
-        return -EINVAL;
-    msg = udsi_block_alloc(size);
-    if (!msg)
-        return -ENOMEM;
-    clear(msg);
-    msg->refs = 1;
-    msg->type = type;
-    msg->id = id;
-    msg->block = size;
-    msg->head_cap = (uint16_t)head_cap;
-    msg->body_cap = body_cap;
-    msg->fds_cap = UDSI_MSG_INLINE_FDS;
-    msg->head = msg->inline_room;
-    msg->body = msg->inline_room + head_cap;
-    msg->fds = msg->inline_fds;
-    *ret = msg;
-    return 0;
-}
-
 int udsi_msg_alloc(uds_msg **ret, uint8_t type, uint64_t id, size_t head_cap, size_t body_cap)
 {
-    return make(ret, type, id, head_cap, body_cap);
+    size_t size;
+    uds_msg *msg;
+
+    if (head_cap > UDS_HEAD_MAX || __builtin_add_overflow(head_cap + sizeof(*msg), body_cap, &size))
+        return -EINVAL;
+    msg = udsi_msg_make(type, id, head_cap, body_cap);
+    if (!msg)
+        return -ENOMEM;
+    *ret = msg;
+    return 0;
 }
 
 int uds_msg_new(uds_msg **ret, enum uds_msg_type type, uint64_t id, const void *body, size_t len)
 {
     uds_msg *msg;
-    int r;
 
     if ((unsigned)type > UINT8_MAX || !udsi_msg_is_free_type((uint8_t)type) || (!body && len > 0) ||
         len > UINT32_MAX - UDS_HEAD_MAX)
         return -EINVAL;
-    r = make(&msg, (uint8_t)type, id, HEAD_ROOM, len);
-    if (r < 0)
-        return r;
+    msg = udsi_msg_make((uint8_t)type, id, HEAD_ROOM, len);
+    if (!msg)
+        return -ENOMEM;
     if (len > 0)
         memcpy(msg->body, body, len);
     msg->body_len = len;
@@ -186,21 +156,24 @@ __attribute__((noinline)) static void drop_rest(uds_msg *msg)
     drop_lease(msg);
 }
 
-uds_msg *uds_msg_unref(uds_msg *msg)
+/* The last reference has gone. */
+static inline void destroy(uds_msg *msg)
 {
-    void (*release)(void *arg);
-    void *arg;
+    void (*release)(void *arg) = msg->release;
+    void *arg = msg->release_arg;
 
-    if (!msg || --msg->refs > 0)
-        return NULL;
     if (msg->nfds > 0 || msg->fds != msg->inline_fds || msg->owns_head || msg->owns_body ||
         msg->lease)
         drop_rest(msg);
-    release = msg->release;
-    arg = msg->release_arg;
     udsi_block_free(msg, msg->block);
     if (release)
         release(arg);
+}
+
+uds_msg *uds_msg_unref(uds_msg *msg)
+{
+    if (msg && --msg->refs == 0)
+        destroy(msg);
     return NULL;
 }
 
@@ -219,13 +192,19 @@ size_t uds_msg_get_size(const uds_msg *msg)
     return UDSI_HEADER_SIZE + (size_t)msg->head_len + msg->body_len;
 }
 
+/* Out of an arena of the peer's, if it is still there. */
+__attribute__((noinline)) static const void *peek_leased(const uds_msg *msg)
+{
+    if (msg->lease->at != msg->body)
+        udsi_lease_copy_out(msg->lease, msg->body, msg->body_len);
+    return msg->body;
+}
+
 const void *uds_msg_peek_body(const uds_msg *msg, size_t *ret_len)
 {
     if (ret_len)
         *ret_len = msg->body_len;
-    if (msg->lease && msg->lease->at != msg->body)
-        udsi_lease_copy_out(msg->lease, msg->body, msg->body_len);
-    return msg->body;
+    return msg->lease ? peek_leased(msg) : msg->body;
 }
 
 const void *uds_msg_peek_body_shared(const uds_msg *msg, size_t *ret_len)

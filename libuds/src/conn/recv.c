@@ -144,32 +144,32 @@ static int refuse_stray_batch(struct udsi_receiver *rx)
 }
 
 /* A whole header is in the buffer: make the message that the frame will fill. */
-static int begin_frame(struct udsi_receiver *rx)
+static inline int begin_frame(struct udsi_receiver *rx)
 {
-    uint64_t position = rx->received - (rx->end - rx->start);
-    _cleanup_msg_ uds_msg *msg = NULL;
+    size_t have = rx->end - rx->start;
     struct udsi_header *header = &rx->header;
     enum udsi_rule rule = udsi_header_decode(rx->data + rx->start, &rx->limits, header);
-    size_t body_cap;
-    int r;
+    size_t head_len = header->head_length, body_len = header->body_length;
+    uds_msg *msg;
 
     if (rule != UDSI_RULE_NONE)
         return broken(rx, rule);
-    if (rx->records &&
-        rx->end - rx->start != UDSI_HEADER_SIZE + (size_t)header->head_length + header->body_length)
+    if (rx->records && have != UDSI_HEADER_SIZE + head_len + body_len)
         return broken(rx, UDSI_RULE_RECORD);
-    body_cap = header->body_length <= BODY_INLINE ? header->body_length : 0;
-    r = udsi_msg_alloc(&msg, header->type, header->id, header->head_length, body_cap);
-    if (r < 0)
-        return r;
+    msg = udsi_msg_make(header->type, header->id, head_len, body_len <= BODY_INLINE ? body_len : 0);
+    if (!msg)
+        return -ENOMEM;
     if (header->fd_count > 0 || rx->nbatches > 0) {
-        r = claim_batch(rx, position, header->fd_count, msg);
-        if (r < 0)
+        int r = claim_batch(rx, rx->received - have, header->fd_count, msg);
+
+        if (r < 0) {
+            (void)uds_msg_unref(msg);
             return r;
+        }
     }
     msg->in_arena = header->flags & UDSI_FLAG_ARENA;
     rx->start += UDSI_HEADER_SIZE;
-    rx->partial = UDSI_TAKE(msg);
+    rx->partial = msg;
     return 0;
 }
 
@@ -184,23 +184,6 @@ static int grow_body(struct udsi_receiver *rx)
     if (cap > rx->header.body_length)
         cap = rx->header.body_length;
     return udsi_msg_grow_body(msg, cap);
-}
-
-/* The usual: all that is missing of a frame is in the buffer, and fits the block of its message. */
-static bool fill_at_once(struct udsi_receiver *rx)
-{
-    uds_msg *msg = rx->partial;
-    size_t head_len = rx->header.head_length, body_len = rx->header.body_length;
-
-    if (msg->head_len > 0 || msg->body_len > 0 || body_len > msg->body_cap ||
-        rx->end - rx->start < head_len + body_len || msg->body != msg->head + head_len)
-        return false;
-    /* The body stands behind the head in the block as it does in the frame. */
-    memcpy(msg->inline_room, rx->data + rx->start, head_len + body_len);
-    msg->head_len = (uint16_t)head_len;
-    msg->body_len = body_len;
-    rx->start += head_len + body_len;
-    return true;
 }
 
 /* Moves what the buffer has into the message. 1 the message is whole, 0 not yet, -ENOMEM. */
@@ -259,10 +242,52 @@ static void settle(struct udsi_receiver *rx)
     release_buffer(rx);
 }
 
+/* @n bytes of the buffer have found their message. */
+static inline void consume(struct udsi_receiver *rx, size_t n)
+{
+    rx->start += n;
+    if (rx->start == rx->end) {
+        rx->start = rx->end = 0;
+        release_buffer(rx);
+    }
+}
+
+uds_msg *udsi_receiver_take(struct udsi_receiver *rx)
+{
+    size_t have = rx->end - rx->start, len;
+    const uint8_t *bytes = rx->data + rx->start;
+    struct udsi_header header;
+    uds_msg *msg;
+
+    if (have < UDSI_HEADER_SIZE || rx->partial || rx->nbatches > 0 || rx->records ||
+        !udsi_header_is_common(bytes, &rx->limits, &header) || header.fd_count > 0)
+        return NULL;
+    len = (size_t)header.head_length + header.body_length;
+    if (len > have - UDSI_HEADER_SIZE || header.body_length > BODY_INLINE ||
+        (header.head_length > 0 &&
+         !udsi_head_is_valid(bytes + UDSI_HEADER_SIZE, header.head_length)))
+        return NULL;
+    msg = udsi_msg_make(header.type, header.id, header.head_length, header.body_length);
+    if (!msg)
+        return NULL;
+    /* The body stands behind the head in the block as it does in the frame. */
+    memcpy(msg->inline_room, bytes + UDSI_HEADER_SIZE, len);
+    msg->head_len = header.head_length;
+    msg->body_len = header.body_length;
+    msg->sealed = true;
+    consume(rx, UDSI_HEADER_SIZE + len);
+    return msg;
+}
+
 int udsi_receiver_next(struct udsi_receiver *rx, uds_msg **ret)
 {
+    uds_msg *whole = udsi_receiver_take(rx);
     int r;
 
+    if (whole) {
+        *ret = whole;
+        return 1;
+    }
     if (!rx->partial) {
         if (rx->end - rx->start < UDSI_HEADER_SIZE)
             return rx->records && rx->end > rx->start ? broken(rx, UDSI_RULE_RECORD) : 0;
@@ -270,11 +295,8 @@ int udsi_receiver_next(struct udsi_receiver *rx, uds_msg **ret)
         if (r < 0)
             return r;
     }
-    r = fill_at_once(rx) ? 1 : fill_from_buffer(rx);
-    if (rx->start == rx->end) {
-        rx->start = rx->end = 0;
-        release_buffer(rx);
-    }
+    r = fill_from_buffer(rx);
+    consume(rx, 0);
     if (r <= 0)
         return r;
     if (rx->partial->head_len > 0 && !udsi_head_is_valid(rx->partial->head, rx->partial->head_len))

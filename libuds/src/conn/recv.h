@@ -63,6 +63,9 @@ struct udsi_receiver {
 
 void udsi_receiver_clear(struct udsi_receiver *rx);
 
+/* The next message, if all of it is in the buffer, and is like most: without fds, and none of the library's own. Otherwise NULL. */
+uds_msg *udsi_receiver_take(struct udsi_receiver *rx);
+
 /* Takes the next whole frame out of what was received. 1 and the message, 0 more bytes are needed, -EPROTO, -ENOMEM. */
 int udsi_receiver_next(struct udsi_receiver *rx, uds_msg **ret);
 

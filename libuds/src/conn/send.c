@@ -255,8 +255,32 @@ static int queue_frame(uds_conn *conn,
     return 0;
 }
 
+/* Without descriptors and too small for an arena: there is little that could stand against it. */
+static inline bool is_plain(const uds_conn *conn, const uds_msg *msg)
+{
+    return conn->state == UDSI_CONN_OPEN && conn->send_error == 0 && !conn->said_finish &&
+           conn->record_max == 0 && msg->nfds == 0 && !msg->lease &&
+           msg->body_len < UDSI_ARENA_BODY_MIN && msg->body_len <= conn->peer_max_body;
+}
+
+static inline int queue_plain(uds_conn *conn, uds_msg *msg)
+{
+    bool was_empty = conn->out.count == 0;
+    int r = check_room(conn, uds_msg_get_size(msg), 0);
+
+    if (r == 0)
+        r = udsi_sendq_push_plain(&conn->out, msg);
+    if (r < 0)
+        return r;
+    msg->sealed = true;
+    after_queueing(conn, was_empty);
+    return 0;
+}
+
 int uds_conn_send(uds_conn *conn, uds_msg *msg)
 {
+    if (is_plain(conn, msg))
+        return queue_plain(conn, msg);
     return queue_frame(conn, msg->type, msg->id, NULL, msg->head_len, msg, true);
 }
 

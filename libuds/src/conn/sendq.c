@@ -42,16 +42,6 @@ struct gather {
     uint8_t scratch[SCRATCH_SIZE];
 };
 
-struct udsi_out *udsi_sendq_at(const struct udsi_sendq *queue, size_t index)
-{
-    return &queue->ring[(queue->first + index) & (queue->cap - 1)];
-}
-
-size_t udsi_out_size(const struct udsi_out *out)
-{
-    return UDSI_HEADER_SIZE + (size_t)out->head_len + out->body_len;
-}
-
 const uint8_t *udsi_out_head(const struct udsi_out *out)
 {
     if (out->own_head)
@@ -67,7 +57,7 @@ const uint8_t *udsi_out_body(const struct udsi_out *out)
 }
 
 /* All fds of a frame are on their way, or the frame is dropped. */
-static void unpin(struct udsi_sendq *queue, struct udsi_out *out)
+static inline void unpin(struct udsi_sendq *queue, struct udsi_out *out)
 {
     if (out->nfds == 0)
         return;
@@ -77,15 +67,16 @@ static void unpin(struct udsi_sendq *queue, struct udsi_out *out)
 }
 
 /* A frame is not in the queue any more, but for its payload. */
-static void discount(struct udsi_sendq *queue, struct udsi_out *out)
+static inline void discount(struct udsi_sendq *queue, struct udsi_out *out)
 {
     unpin(queue, out);
     queue->bytes -= udsi_out_size(out);
-    udsi_block_free(out->own_head, out->head_len + (out->in_arena ? out->body_len : 0));
+    if (out->own_head)
+        udsi_block_free(out->own_head, out->head_len + (out->in_arena ? out->body_len : 0));
 }
 
 /* Takes the first frame out of the ring, then lets its payload go. */
-static void pop(struct udsi_sendq *queue)
+static inline void pop(struct udsi_sendq *queue)
 {
     struct udsi_out *out = udsi_sendq_at(queue, 0);
     uds_msg *payload = out->payload;
@@ -136,29 +127,43 @@ static inline int grow_ring(struct udsi_sendq *queue)
     return set_ring(queue, queue->cap ? queue->cap * 2 : RING_INITIAL);
 }
 
-static void put_header(struct udsi_out *out, uint8_t type, uint64_t id)
+/* Appends what @out says, which has no header yet; there is room in the ring. */
+static inline void
+append(struct udsi_sendq *queue, uint8_t type, uint64_t id, const struct udsi_out *out)
 {
+    struct udsi_out *at = udsi_sendq_at(queue, queue->count++);
+
+    at->head_len = out->head_len;
+    at->nfds = out->nfds;
+    at->in_arena = out->in_arena;
+    at->own_head = out->own_head;
+    at->payload = out->payload;
+    at->body_len = out->body_len;
+    at->last = false;
     udsi_header_encode(&(struct udsi_header){.type = type,
                                              .flags = out->in_arena ? UDSI_FLAG_ARENA : 0,
                                              .head_length = out->head_len,
                                              .fd_count = out->nfds,
                                              .body_length = (uint32_t)out->body_len,
                                              .id = id},
-                       out->header);
-}
-
-/* Appends what @out says, which has no header yet; there is room in the ring. */
-static void append(struct udsi_sendq *queue, uint8_t type, uint64_t id, const struct udsi_out *out)
-{
-    struct udsi_out *at = udsi_sendq_at(queue, queue->count++);
-
-    *at = *out;
-    put_header(at, type, id);
-    (void)uds_msg_ref(out->payload);
+                       at->header);
+    if (out->payload)
+        out->payload->refs++;
     if (out->nfds > 0)
         out->payload->pins++;
     queue->bytes += udsi_out_size(out);
     queue->fds += out->nfds;
+}
+
+int udsi_sendq_push_plain(struct udsi_sendq *queue, uds_msg *msg)
+{
+    int r = grow_ring(queue);
+
+    if (r == 0)
+        append(queue, msg->type, msg->id,
+               &(struct udsi_out){
+                   .head_len = msg->head_len, .payload = msg, .body_len = msg->body_len});
+    return r;
 }
 
 int udsi_sendq_push(struct udsi_sendq *queue,
@@ -270,48 +275,31 @@ void udsi_sendq_sift(struct udsi_sendq *queue,
     queue->count = kept;
 }
 
-/* Appends @len bytes, by copy or by name, after the first @skip of them. The caller has checked that there is room. */
-static void
-gather_piece(struct gather *gather, const uint8_t *data, size_t len, size_t *skip, bool copy)
+/* Appends @len bytes that lie at @data and stay there until they are sent; what lies behind the last ones is one with them. */
+static void add_piece(struct gather *gather, const void *data, size_t len)
 {
+    struct iovec *last = gather->niov > 0 ? &gather->iov[gather->niov - 1] : NULL;
     union {
         const void *in;
         void *out;
-    } base = {.in = NULL};
-    struct iovec *last = gather->niov > 0 ? &gather->iov[gather->niov - 1] : NULL;
+    } base = {.in = data};
 
-    if (*skip >= len) {
-        *skip -= len;
-        return;
-    }
-    data += *skip;
-    len -= *skip;
-    *skip = 0;
     gather->total += len;
-    if (copy) {
-        uint8_t *to = gather->scratch + gather->used;
-
-        memcpy(to, data, len);
-        gather->used += len;
-        if (last && (uint8_t *)last->iov_base + last->iov_len == to) {
-            last->iov_len += len;
-            return;
-        }
-        base.out = to;
-    } else {
-        base.in = data;
-    }
-    gather->iov[gather->niov++] = (struct iovec){.iov_base = base.out, .iov_len = len};
+    if (last && (uint8_t *)last->iov_base + last->iov_len == data)
+        last->iov_len += len;
+    else
+        gather->iov[gather->niov++] = (struct iovec){.iov_base = base.out, .iov_len = len};
 }
 
 /* Appends a frame from byte @skip on. False if it must wait for the next sendmsg. */
-static bool gather_frame(struct gather *gather, const struct udsi_out *out, size_t skip)
+static inline bool gather_frame(struct gather *gather, const struct udsi_out *out, size_t skip)
 {
     size_t front = UDSI_HEADER_SIZE + (size_t)out->head_len;
     bool copy_body = out->body_len <= COPY_MAX;
-    size_t room = front + (copy_body ? out->body_len : 0);
+    size_t copied = front + (copy_body ? out->body_len : 0);
+    uint8_t *to = gather->scratch + gather->used;
 
-    if (gather->niov + 2 > IOV_COUNT || gather->used + room > sizeof(gather->scratch))
+    if (gather->niov + 2 > IOV_COUNT || gather->used + copied > sizeof(gather->scratch))
         return false;
     if (out->nfds > 0) {
         if (gather->total > 0)
@@ -319,23 +307,28 @@ static bool gather_frame(struct gather *gather, const struct udsi_out *out, size
         gather->fds = out->payload->fds;
         gather->nfds = out->nfds;
     }
-    gather_piece(gather, out->header, UDSI_HEADER_SIZE, &skip, true);
+    memcpy(to, out->header, UDSI_HEADER_SIZE);
     if (out->head_len > 0)
-        gather_piece(gather, udsi_out_head(out), out->head_len, &skip, true);
-    if (out->body_len > 0)
-        gather_piece(gather, udsi_out_body(out), out->body_len, &skip, copy_body);
+        memcpy(to + UDSI_HEADER_SIZE, udsi_out_head(out), out->head_len);
+    if (copy_body && out->body_len > 0)
+        memcpy(to + front, udsi_out_body(out), out->body_len);
+    gather->used += copied;
+    if (skip < copied)
+        add_piece(gather, to + skip, copied - skip);
+    if (!copy_body) {
+        skip = skip > copied ? skip - copied : 0;
+        add_piece(gather, udsi_out_body(out) + skip, out->body_len - skip);
+    }
     return true;
 }
 
 static void gather_all(struct gather *gather, const struct udsi_sendq *queue)
 {
-    size_t none = 0;
-
     gather->niov = gather->total = gather->used = gather->nfds = 0;
     gather->fds = NULL;
     if (queue->hello_sent < queue->hello_len) {
-        gather_piece(gather, queue->hello + queue->hello_sent,
-                     (size_t)queue->hello_len - queue->hello_sent, &none, true);
+        add_piece(gather, queue->hello + queue->hello_sent,
+                  (size_t)queue->hello_len - queue->hello_sent);
         if (queue->records)
             return;
     }

@@ -58,6 +58,9 @@ int udsi_sendq_push(struct udsi_sendq *queue,
                     uds_msg *payload,
                     bool with_fds);
 
+/* The same for a message with its own head and without fds. */
+int udsi_sendq_push_plain(struct udsi_sendq *queue, uds_msg *msg);
+
 /*
  * The same for a body that lies in an arena: @ref stands for it. @payload gives the head, if @head is NULL, and the fds, and
  * is kept for those alone.
@@ -119,8 +122,16 @@ void udsi_sendq_sift(struct udsi_sendq *queue,
                      void *arg);
 
 /* Frame number @index from the front, index < count. */
-struct udsi_out *udsi_sendq_at(const struct udsi_sendq *queue, size_t index);
-size_t udsi_out_size(const struct udsi_out *out);
+static inline struct udsi_out *udsi_sendq_at(const struct udsi_sendq *queue, size_t index)
+{
+    return &queue->ring[(queue->first + index) & (queue->cap - 1)];
+}
+
+static inline size_t udsi_out_size(const struct udsi_out *out)
+{
+    return UDSI_HEADER_SIZE + (size_t)out->head_len + out->body_len;
+}
+
 const uint8_t *udsi_out_head(const struct udsi_out *out);
 const uint8_t *udsi_out_body(const struct udsi_out *out);
 

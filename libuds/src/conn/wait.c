@@ -55,6 +55,26 @@ __attribute__((always_inline)) static inline void receive_bytes(uds_conn *conn)
     udsi_conn_received(conn, r);
 }
 
+/*
+ * A message that is in the buffer, while nothing else is due: of many that come at once it is all but the first. NULL: there is
+ * none, or receive() has more to do.
+ */
+static inline uds_msg *take_buffered(uds_conn *conn)
+{
+    uds_msg *msg;
+
+    if (conn->in.start == conn->in.end || conn->state != UDSI_CONN_OPEN || conn->ready ||
+        !udsi_conn_may_read(conn) || conn->ring || conn->peer_finished || conn->refused.first ||
+        conn->beat.answers || udsi_conn_owes_releases(conn))
+        return NULL;
+    msg = udsi_receiver_take(&conn->in);
+    if (msg) {
+        conn->drained = false;
+        conn->more = true; /* the buffer may hold another, which does not wake poll */
+    }
+    return msg;
+}
+
 /* Who wants a message, and does what if none is here. */
 enum patience {
     RETURNS, /* comes again when his loop says so */
@@ -80,8 +100,16 @@ receive(uds_conn *conn, uds_msg **ret, enum patience patience)
     conn->more = conn->drained = false;
     if (conn->ring)
         udsi_ringlink_wake(conn, patience != RETURNS);
-    if (patience == WAITS)
+    if (patience == WAITS) {
+        uds_msg *msg;
+
         receive_bytes(conn);
+        msg = take_buffered(conn);
+        if (msg) {
+            *ret = msg;
+            return 1;
+        }
+    }
     r = udsi_conn_next(conn, &budget, ret);
     if (conn->ring)
         udsi_ringlink_wake(conn, false);
@@ -103,7 +131,7 @@ receive(uds_conn *conn, uds_msg **ret, enum patience patience)
     return r;
 }
 
-int uds_conn_receive(uds_conn *conn, uds_msg **ret)
+__attribute__((noinline)) static int receive_now(uds_conn *conn, uds_msg **ret)
 {
     int r;
 
@@ -111,6 +139,17 @@ int uds_conn_receive(uds_conn *conn, uds_msg **ret)
     r = receive(conn, ret, RETURNS);
     udsi_conn_release(conn);
     return r;
+}
+
+/* Apart from the rest, which needs more of the stack, and of registers, than taking what is there. */
+int uds_conn_receive(uds_conn *conn, uds_msg **ret)
+{
+    uds_msg *msg = take_buffered(conn);
+
+    if (!msg)
+        return receive_now(conn, ret);
+    *ret = msg;
+    return 1;
 }
 
 /* A deadline that was given as a relative time. */
@@ -162,7 +201,7 @@ __attribute__((noinline)) static int wait_for_bytes(uds_conn *conn, uint64_t dea
 }
 
 __attribute__((always_inline)) static inline int
-receive_wait(uds_conn *conn, uds_msg **ret, int timeout_ms)
+receive_until(uds_conn *conn, uds_msg **ret, int timeout_ms)
 {
     uint64_t deadline = deadline_after(timeout_ms);
     bool empty = !udsi_receiver_in_frame(&conn->in), late = false;
@@ -190,14 +229,25 @@ receive_wait(uds_conn *conn, uds_msg **ret, int timeout_ms)
     }
 }
 
-int uds_conn_receive_wait(uds_conn *conn, uds_msg **ret, int timeout_ms)
+__attribute__((noinline)) static int receive_wait(uds_conn *conn, uds_msg **ret, int timeout_ms)
 {
     int r;
 
     udsi_conn_hold(conn);
-    r = receive_wait(conn, ret, timeout_ms);
+    r = receive_until(conn, ret, timeout_ms);
     udsi_conn_release(conn);
     return r;
+}
+
+/* As uds_conn_receive(). */
+int uds_conn_receive_wait(uds_conn *conn, uds_msg **ret, int timeout_ms)
+{
+    uds_msg *msg = take_buffered(conn);
+
+    if (!msg)
+        return receive_wait(conn, ret, timeout_ms);
+    *ret = msg;
+    return 0;
 }
 
 /* Handshake and room in the queue need what the peer sends; one message is kept for the next receive. */

@@ -2,8 +2,11 @@
 #ifndef UDSI_WIRE_FRAME_H
 #define UDSI_WIRE_FRAME_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <uds/msg.h>
 
 #include "wire/cursor.h"
 
@@ -124,6 +127,35 @@ static inline void udsi_header_encode(const struct udsi_header *header,
 enum udsi_rule udsi_header_decode(const uint8_t bytes[UDSI_HEADER_SIZE],
                                   const struct udsi_limits *limits,
                                   struct udsi_header *ret);
+
+/* Types of frames that mean something to the application, whatever features are in use: MESSAGE, REQUEST to CANCEL, SUBSCRIBE to NOTICE. */
+#define UDSI_COMMON_TYPES UINT64_C(0x3f00070100)
+
+/*
+ * The same for headers as most are: of such a type, without flags. True: it keeps all rules, and @ret is what it says; false:
+ * udsi_header_decode() knows more. Inline, because so it is a handful of comparisons.
+ */
+static inline bool udsi_header_is_common(const uint8_t bytes[UDSI_HEADER_SIZE],
+                                         const struct udsi_limits *limits,
+                                         struct udsi_header *ret)
+{
+    struct udsi_reader reader = {.at = bytes, .left = UDSI_HEADER_SIZE};
+    uint8_t magic = udsi_read_u8(&reader);
+    uint8_t version = udsi_read_u8(&reader);
+    uint32_t reserved;
+
+    ret->type = udsi_read_u8(&reader);
+    ret->flags = udsi_read_u8(&reader);
+    ret->body_length = udsi_read_u32(&reader);
+    ret->head_length = udsi_read_u16(&reader);
+    ret->fd_count = udsi_read_u16(&reader);
+    reserved = udsi_read_u32(&reader);
+    ret->id = udsi_read_u64(&reader);
+    return magic == UDSI_FRAME_MAGIC && version == UDSI_FRAME_VERSION && ret->flags == 0 &&
+           reserved == 0 && ret->type < 64 && (UDSI_COMMON_TYPES >> ret->type & 1) != 0 &&
+           ret->head_length <= UDS_HEAD_MAX && ret->body_length <= limits->max_body &&
+           ret->fd_count <= limits->max_fds;
+}
 
 /* "P-7: a body is no longer than the receiver's MAX_BODY"; static string, "" for a number that is not in use. */
 const char *udsi_rule_text(enum udsi_rule rule);

@@ -9,6 +9,7 @@
 #include <uds/conn.h>
 #include <uds/msg.h>
 
+#include "conn/msg.h"
 #include "guard.h"
 #include "wire/frame.h"
 
@@ -127,6 +128,40 @@ Test(frame_decode, knows_the_types_of_a_feature_while_it_is_in_use)
         with.features = ~known[i].feature;
         cr_assert_eq(udsi_header_decode(bytes, &with, &header), UDSI_RULE_TYPE);
     }
+}
+
+static bool agree(const struct udsi_header *a, const struct udsi_header *b)
+{
+    return a->type == b->type && a->flags == b->flags && a->head_length == b->head_length &&
+           a->fd_count == b->fd_count && a->body_length == b->body_length && a->id == b->id;
+}
+
+/* The short way may know less than the long one, but nothing else; and what it lets pass is the application's. */
+Test(frame_is_common, says_so_only_of_what_decodes_alike)
+{
+    UDS_TEST_GUARD;
+    unsigned common = 0;
+
+    for (size_t at = 0; at < UDSI_HEADER_SIZE; at++)
+        for (unsigned value = 0; value < 256; value++) {
+            struct udsi_header quick, header;
+            uint8_t bytes[UDSI_HEADER_SIZE];
+            enum udsi_rule rule;
+
+            make_good(bytes);
+            bytes[at] = (uint8_t)value;
+            rule = udsi_header_decode(bytes, &limits, &header);
+            if (at != 2) /* of types it knows but those of the library itself */
+                cr_assert_eq(udsi_header_is_common(bytes, &limits, &quick), rule == UDSI_RULE_NONE,
+                             "byte %zu, value %u", at, value);
+            if (!udsi_header_is_common(bytes, &limits, &quick))
+                continue;
+            common++;
+            cr_assert(rule == UDSI_RULE_NONE && agree(&quick, &header), "byte %zu, value %u", at,
+                      value);
+            cr_assert(udsi_msg_is_free_type(header.type));
+        }
+    cr_assert_gt(common, 8 * 256);
 }
 
 Test(frame_decode, leaves_the_output_alone_on_failure)
