@@ -33,12 +33,16 @@ enum {
 };
 
 /* A fork of the owner that did not call sbx_cleaner_forget() keeps the control socket open, so its end alone does not
- * tell; the owner's pidfd does. -1: the owner is gone already, which the getppid() after it tells. */
+ * tell; the owner's pidfd does. Who made the socket is the owner, while it is our parent: an owner that died before we
+ * came here has left us to PID 1 or a subreaper, whose end would be waited for in vain. -1: the owner is gone. */
 static int open_owner(void)
 {
-    pid_t owner = getppid();
-    int fd = (int)syscall(SYS_pidfd_open, owner, 0);
-    if (fd >= 0 && getppid() == owner)
+    struct ucred maker;
+    socklen_t size = sizeof maker;
+    if (getsockopt(SBXI_CONTROL_FD, SOL_SOCKET, SO_PEERCRED, &maker, &size) < 0)
+        return -1;
+    int fd = (int)syscall(SYS_pidfd_open, maker.pid, 0);
+    if (fd >= 0 && getppid() == maker.pid)
         return fd;
     if (fd >= 0)
         close(fd);

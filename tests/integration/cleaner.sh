@@ -95,6 +95,34 @@ kill -INT "$cleaner" "$launcher"
 wait "$launcher"
 check "nothing is left" within 2 nothing_left
 
+echo "the owner dies before its cleaner comes up"
+# The cleaner is a child of PID 1 then, for whose end it must not wait, nor for that of a fork which kept the control socket.
+python3 - "$UDS_BIN/uds-cleaner" "$run" <<'PY' || fail "the cleaner waits for somebody else than its owner"
+import os, select, socket, sys
+cleaner, run = sys.argv[1:]
+life, mine = os.pipe()
+end, stderr = os.pipe()
+if os.fork() == 0: # the owner
+    record = os.open(f"{run}/records/1-orphan.record", os.O_CREAT | os.O_RDWR, 0o600)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    owner = os.pidfd_open(os.getpid())
+    if os.fork() == 0:
+        os.dup2(stderr, 2)
+        select.select([owner], [], [])
+        os.dup2(theirs.fileno(), 103)
+        os.dup2(record, 4)
+        os.dup2(103, 3)
+        os.execv(cleaner, [cleaner, run, "1-orphan.record"])
+    os.close(stderr)
+    if os.fork() == 0: # it keeps the control socket
+        os.close(mine)
+        os.read(life, 1)
+    os._exit(0)
+os.close(stderr)
+done = select.select([end], [], [], 30)[0] and os.read(end, 100) == b""
+sys.exit(not done or os.path.exists(f"{run}/records/1-orphan.record"))
+PY
+
 echo "hostile records"
 victim=$dir/victim
 touch "$victim"
