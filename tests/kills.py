@@ -56,6 +56,13 @@ def state(pid):
         return ""
 
 
+def send(pid, number):
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass # it has gone by itself
+
+
 class Case:
     """One launch, its victims, and what is left of it."""
 
@@ -92,6 +99,7 @@ class Case:
     def gone(self, seconds):
         until = time.monotonic() + seconds * PATIENCE
         while (left := self.left()) and time.monotonic() < until:
+            self.go_on()
             time.sleep(0.01)
         return left
 
@@ -123,17 +131,18 @@ class Case:
                 return
             time.sleep(0.001)
 
+    def go_on(self):
+        """Again and again: a cleaner in the place of a killed one comes to the same boundary, maybe after the launcher's end."""
+        for pid, _ in list(self.ours()):
+            send(pid, signal.SIGCONT)
+
     def let_go(self):
         try:
             self.process.stdin.close()
         except BrokenPipeError:
             pass
         self.process.stdin = None
-        for pid, _ in list(self.ours()):
-            try:
-                os.kill(pid, signal.SIGCONT)
-            except ProcessLookupError:
-                pass
+        self.go_on()
 
     def sweep(self):
         """The launcher is dead, its cleaner at work: killed there, and the next one goes on."""
@@ -147,7 +156,7 @@ class Case:
         self.await_stop()
         for pid, name in list(self.ours()):
             if name == "uds-cleaner":
-                os.kill(pid, signal.SIGKILL)
+                send(pid, signal.SIGKILL)
         return self.aftermath({"launcher": self.process.pid})
 
     def run(self):
@@ -164,7 +173,7 @@ class Case:
             time.sleep(self.delay)
         pids = self.pids()
         for role in sorted(self.victims & set(pids)):
-            os.kill(pids[role], signal.SIGKILL)
+            send(pids[role], signal.SIGKILL)
         until = time.monotonic() + 5 * PATIENCE
         while any(state(pids[role]) not in ("", "Z") for role in self.victims & set(pids)) and time.monotonic() < until:
             time.sleep(0.001)
@@ -195,10 +204,7 @@ class Case:
 
     def end(self):
         for pid, _ in list(self.ours()):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+            send(pid, signal.SIGKILL)
         self.process.communicate()
 
 
@@ -262,11 +268,8 @@ def long_lived(uid, long, chance):
         time.sleep(chance.uniform(0, 0.02 * PATIENCE))
         found = [pid for pid in children(process.pid) if program(pid) in ("uds-cleaner", "uds-sandbox-init")]
         if found:
-            try:
-                os.kill(chance.choice(found), signal.SIGKILL)
-                killed += 1
-            except ProcessLookupError:
-                pass
+            send(chance.choice(found), signal.SIGKILL)
+            killed += 1
     process.communicate()
     with os.fdopen(read) as f:
         report = dict(line.split(" ", 1) for line in f.read().splitlines())
