@@ -85,10 +85,10 @@ static int attach_warm(struct link *link)
 static int start(struct launcher *launcher, sbx **ret)
 {
     static const char *const argv[] = {PROGRAM, NULL};
-    struct sbx_exec what = SBX_EXEC_INIT;
+    struct sbx_adoption what = SBX_ADOPTION_INIT;
 
-    what.argv = argv;
-    return launcher->pool ? sbx_pool_start(ret, launcher->pool, &what, NULL, &launcher->error)
+    what.exec.argv = argv;
+    return launcher->pool ? sbx_pool_start(ret, launcher->pool, &what, &launcher->error)
                           : sbx_start(ret, launcher->plan, launcher->cleaner, &launcher->error);
 }
 
@@ -179,5 +179,6 @@ LAUNCHER(medium_sandbox,
          attach_all);
 LAUNCHER(medium_sandbox_warm,
          "sandbox-warm",
-         "the same from a pool of one that waits; that it is filled again is not timed",
+         "the same from a pool of one that waits; that it is filled again and the used one's "
+         "cgroups go is not timed",
          attach_warm);

@@ -171,12 +171,14 @@ int init_exec(struct init *init, const struct sbxi_step *step)
     const struct sbxi_request *request = init->request;
     char *const nothing[] = {NULL};
     char *const known[] = {listen_pid, watchdog_pid, init->style_bwrap ? pwd : NULL, NULL};
+    /* What it was passed is told by its own environment. */
+    char *const about_passed[] = {request && request->npassed ? listen_pid : NULL, NULL};
     char **argv = request ? unpack(init_request_argv(request), request->argc, nothing)
                           : unpack(init_a(init, step), step->args[0], nothing);
     char **env = unpack(init_b(init, step), step->args[1], known);
     if (request && env)
-        env = merge(unpack(init_request_env(request), request->envc, nothing), request->envc, env,
-                    step->args[1]);
+        env = merge(unpack(init_request_env(request), request->envc, about_passed), request->envc,
+                    env, step->args[1]);
     if (!argv || !env || !argv[0])
         return -ENOMEM;
     const char *file = argv[0];

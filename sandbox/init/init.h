@@ -30,10 +30,24 @@ struct init {
     bool seen; /* by others who may own us: what makes us dumpable was done before */
     const struct sbxi_request *request; /* of a session: what is to be run, checked */
     bool session;                       /* started later: failures name the kind of step */
+    int passed;                         /* of a session: where what it is passed begins */
     char cwd[4096];                     /* where the payload starts, for PWD */
     uint64_t cgroup_ns, time_ns;        /* inodes, 0 = not ours */
     char detail[224];                   /* of the step that failed */
 };
+
+/* parcel.c: the descriptors of SBXI_START; none of another command, or where some were lost. */
+struct parcel {
+    int fds[SBXI_SESSION_MOST];
+    size_t n;
+};
+/* As recvmsg(2). */
+ssize_t init_receive(int sock, struct sbxi_command *command, struct parcel *parcel, int flags);
+void init_parcel_close(struct parcel *parcel);
+/* In the process of a session. 0 or -errno. */
+int init_parcel_lay_out(const struct parcel *parcel);
+/* SBXI_AWAIT. Returns when it is known what to run. */
+int init_act_await(struct init *init);
 
 static inline const char *init_a(const struct init *init, const struct sbxi_step *step)
 {
@@ -117,15 +131,15 @@ _Noreturn void init_run_session(void);
 
 /* session.c: processes that are started later. */
 
-/* Takes @fds (of SBXI_START). */
-void init_session_start(int fds[SBXI_SESSION_FDS]);
+/* Takes what is in @parcel. */
+void init_session_start(struct parcel *parcel);
 /* What to poll, from @fds[0]; how many. */
 size_t init_session_poll(struct pollfd *fds);
 void init_session_obey(const struct pollfd *fds, size_t n);
 /* Somebody was reaped. */
 void init_session_reaped(pid_t pid, int status);
-/* SBXI_REQUEST: reads it, and goes to its directory. */
-int init_act_request(struct init *init, const struct sbxi_step *step);
+/* What is to be run, out of @fd; goes to its directory. */
+int init_read_request(struct init *init, int fd);
 const char *init_request_argv(const struct sbxi_request *request);
 const char *init_request_env(const struct sbxi_request *request);
 
@@ -158,11 +172,6 @@ int init_act_caps(struct init *init, const struct sbxi_step *step);
 
 /* landlock.c */
 int init_act_landlock(struct init *init, const struct sbxi_step *step);
-
-/* session.c: as above, but its end is the sandbox's. Its pid; 0: none, and it was said why. */
-pid_t init_session_first(int fds[SBXI_SESSION_FDS]);
-/* watch.c: until a payload is asked for. */
-pid_t init_await_payload(void);
 
 /* exec.c */
 int init_exec(struct init *init, const struct sbxi_step *step);

@@ -248,10 +248,9 @@ start_payload(struct init *init, const struct sbxi_step *step, int signals, cons
 {
     struct sbxi_event event = {0};
     int pipe[2], r = 0;
-    bool waits = style & SBXI_S_WAITS;
     pid_t payload = -1;
     if (pipe2(pipe, O_CLOEXEC) == 0)
-        payload = waits ? 1 : fork();
+        payload = fork();
     if (payload < 0) {
         fill_failure(&event, init, step->index, -errno);
         init_send(&event);
@@ -275,9 +274,9 @@ start_payload(struct init *init, const struct sbxi_step *step, int signals, cons
         event.cgroup_ns = init->cgroup_ns;
         event.time_ns = init->time_ns;
         init_send(&event);
-        init_watch(waits ? init_await_payload() : payload, 5, style);
+        init_watch(payload, 5, style);
     }
-    if (!(style & SBXI_S_PID1) && !waits)
+    if (!(style & SBXI_S_PID1))
         init_end_children(payload);
     init_send(&event);
     _exit(1);

@@ -108,22 +108,41 @@ static int close_all(int first, unsigned last)
     return SBXI_WITHOUT("close") ? 0 : close_range((unsigned)first, last, 0);
 }
 
-/* Passed descriptors lie at 5… and get their numbers; the error descriptor goes above them, everything else closes. */
+/* How many are passed, the numbers they are to have, and the first as it lies now. */
+static int list_passed(const struct init *init,
+                       const struct sbxi_step *step,
+                       int32_t number[SBXI_MAX_PASSED],
+                       int *ret_first)
+{
+    const struct sbxi_request *request = init->request;
+    *ret_first = request ? init->passed : SBXI_FD_PASSED;
+    if (!request) {
+        memcpy(number, init_a(init, step), step->a_length);
+        return (int)step->args[0];
+    }
+    for (uint32_t i = 0; i < request->npassed; i++)
+        number[i] = 3 + (int32_t)i;
+    return (int)request->npassed;
+}
+
+/* Passed descriptors get their numbers; the error descriptor goes above them, everything else closes. */
 static int arrange_fds(struct init *init, const struct sbxi_step *step)
 {
     static int32_t number[SBXI_MAX_PASSED];
     static int moved[SBXI_MAX_PASSED];
-    int count = (int)step->args[0], above = SBXI_FD_PASSED + count;
-    memcpy(number, init_a(init, step), step->a_length);
+    int first, count = list_passed(init, step, number, &first), above = first + count;
     if (count > 0 && number[count - 1] >= above)
         above = number[count - 1] + 1;
-    int error_fd = fcntl(init->error_fd, F_DUPFD_CLOEXEC, above);
-    if (error_fd < 0)
+    int error_fd = init->error_fd;
+    if (count == 0 && fcntl(error_fd, F_SETFD, FD_CLOEXEC) < 0)
         return -errno;
-    close(init->error_fd);
+    if (count > 0 && (error_fd = fcntl(init->error_fd, F_DUPFD_CLOEXEC, above)) < 0)
+        return -errno;
+    if (count > 0)
+        close(init->error_fd);
     init->error_fd = error_fd;
     for (int i = 0; i < count; i++)
-        if ((moved[i] = fcntl(SBXI_FD_PASSED + i, F_DUPFD_CLOEXEC, above)) < 0)
+        if ((moved[i] = fcntl(first + i, F_DUPFD_CLOEXEC, above)) < 0)
             return -errno;
     int from = 3;
     for (int i = 0; i < count; i++) {
@@ -181,7 +200,10 @@ int init_act_payload(struct init *init, const struct sbxi_step *step)
     case SBXI_CHDIR:
         return init_change_directory(init, init_a(init, step));
     case SBXI_REQUEST:
-        return init_act_request(init, step);
+        init->passed = init->tree[step->slot] + 1;
+        return init_read_request(init, init->tree[step->slot]);
+    case SBXI_AWAIT:
+        return init_act_await(init);
     case SBXI_TERMINAL:
         return init_act_terminal(init, step);
     case SBXI_LANDLOCK:

@@ -26,61 +26,34 @@ static struct session {
     int fd;    /* -1: nobody listens any more */
 } sessions[SBXI_MAX_SESSIONS];
 
-static void close_all(int fds[SBXI_SESSION_FDS])
-{
-    for (int i = 0; i < SBXI_SESSION_FDS; i++)
-        close(fds[i]);
-}
-
 static void refuse(int fd, int err)
 {
     const struct sbxi_event event = {.type = SBXI_FAILED, .step = SBXI_FORK, .err = err};
     send(fd, &event, sizeof event, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-/* As a payload's lie: 0 to 2, control, blob, and the request behind them. Ours are closed. */
-static _Noreturn void become_session(const int fds[SBXI_SESSION_FDS])
+static _Noreturn void become_session(const struct parcel *parcel)
 {
-    static const int place[SBXI_SESSION_FDS] = {
-        SBXI_FD_CONTROL, SBXI_FD_BLOB, SBXI_FD_PASSED, 0, 1, 2,
-    };
-    int moved[SBXI_SESSION_FDS];
-    for (int i = 0; i < SBXI_SESSION_FDS; i++)
-        if ((moved[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, SBXI_FD_PASSED + 1)) < 0)
-            _exit(127);
-    for (int i = 0; i < SBXI_SESSION_FDS; i++)
-        if (dup2(moved[i], place[i]) < 0)
-            _exit(127);
-    close_range(SBXI_FD_PASSED + 1, ~0U, 0);
+    if (init_parcel_lay_out(parcel) < 0)
+        _exit(127);
     init_run_session();
 }
 
-void init_session_start(int fds[SBXI_SESSION_FDS])
+void init_session_start(struct parcel *parcel)
 {
     size_t i = 0;
     while (i < SBXI_MAX_SESSIONS && sessions[i].pid)
         i++;
     pid_t pid = i < SBXI_MAX_SESSIONS ? fork() : -1;
     if (pid == 0)
-        become_session(fds);
+        become_session(parcel);
     if (pid < 0) {
-        refuse(fds[SBXI_SESSION_CONTROL], i < SBXI_MAX_SESSIONS ? errno : EMFILE);
+        refuse(parcel->fds[SBXI_SESSION_CONTROL], i < SBXI_MAX_SESSIONS ? errno : EMFILE);
     } else {
-        sessions[i] = (struct session){pid, fds[SBXI_SESSION_CONTROL]};
-        fds[SBXI_SESSION_CONTROL] = -1;
+        sessions[i] = (struct session){pid, parcel->fds[SBXI_SESSION_CONTROL]};
+        parcel->fds[SBXI_SESSION_CONTROL] = -1;
     }
-    close_all(fds);
-}
-
-pid_t init_session_first(int fds[SBXI_SESSION_FDS])
-{
-    pid_t pid = fork();
-    if (pid == 0)
-        become_session(fds);
-    if (pid < 0)
-        refuse(fds[SBXI_SESSION_CONTROL], errno);
-    close_all(fds); /* who asked sees its end of the control socket close: at the execve */
-    return pid < 0 ? 0 : pid;
+    init_parcel_close(parcel);
 }
 
 size_t init_session_poll(struct pollfd *fds)
@@ -164,16 +137,16 @@ static bool is_whole(const struct sbxi_request *r, size_t size)
 {
     uint64_t length = (uint64_t)sizeof *r + r->directory_length + r->argv_length + r->env_length;
     return r->magic == SBXI_REQUEST_MAGIC && length == size && r->size == size && r->argc > 0 &&
+           r->npassed <= SBXI_MAX_NAMED &&
            is_block((const char *)(r + 1), r->directory_length, 1) &&
            is_block(init_request_argv(r), r->argv_length, r->argc) &&
            is_block(init_request_env(r), r->env_length, r->envc);
 }
 
 /* Copied before it is looked at: who sent it can still write to it. */
-int init_act_request(struct init *init, const struct sbxi_step *step)
+int init_read_request(struct init *init, int fd)
 {
     struct sbxi_request head;
-    int fd = init->tree[step->slot];
     if (pread(fd, &head, sizeof head, 0) != (ssize_t)sizeof head || head.size < sizeof head ||
         head.size > SBXI_MAX_REQUEST)
         return -EBADMSG;
@@ -184,6 +157,8 @@ int init_act_request(struct init *init, const struct sbxi_step *step)
         return -EBADMSG;
     init->request = request;
     const char *directory = (const char *)(request + 1);
+    if (directory[0] && init->root < 0)
+        init->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     int r = directory[0] ? init_change_directory(init, directory) : 0;
     return r < 0 ? init_fail(init, -r, "%s", directory) : 0;
 }

@@ -104,54 +104,12 @@ void init_pass_on(pid_t payload, int signo)
         kill(payload, signo);
 }
 
-/* A command, and the descriptors of a session if they are all there; else they close. */
-static ssize_t receive(struct sbxi_command *command, int fds[SBXI_SESSION_FDS], bool *ret_fds)
-{
-    _Alignas(struct cmsghdr) char space[CMSG_SPACE(SBXI_SESSION_FDS * sizeof(int))];
-    struct iovec iov = {command, sizeof *command};
-    struct msghdr message = {.msg_iov = &iov,
-                             .msg_iovlen = 1,
-                             .msg_control = space,
-                             .msg_controllen = CMSG_LEN(SBXI_SESSION_FDS * sizeof(int))};
-    ssize_t n = recvmsg(SBXI_FD_CONTROL, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    struct cmsghdr *cmsg = n < 0 ? NULL : CMSG_FIRSTHDR(&message);
-    *ret_fds = false;
-    if (!cmsg || cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
-        return n;
-    size_t count = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    memcpy(fds, CMSG_DATA(cmsg), count * sizeof(int));
-    *ret_fds =
-        count == SBXI_SESSION_FDS && n == (ssize_t)sizeof *command && command->type == SBXI_START;
-    for (size_t i = 0; !*ret_fds && i < count; i++)
-        close(fds[i]);
-    return n;
-}
-
-pid_t init_await_payload(void)
-{
-    struct pollfd control = {.fd = SBXI_FD_CONTROL, .events = POLLIN};
-    for (;;) {
-        struct sbxi_command command;
-        int fds[SBXI_SESSION_FDS];
-        bool have_fds;
-        if (poll(&control, 1, -1) < 0)
-            continue;
-        ssize_t n = receive(&command, fds, &have_fds);
-        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-            _exit(0);
-        pid_t pid = have_fds ? init_session_first(fds) : 0;
-        if (pid > 0)
-            return pid;
-    }
-}
-
 /* False: nobody is there any more, which only bubblewrap's outlive. */
 static bool obey(pid_t payload)
 {
     struct sbxi_command command;
-    int fds[SBXI_SESSION_FDS];
-    bool have_fds;
-    ssize_t n = receive(&command, fds, &have_fds);
+    struct parcel parcel;
+    ssize_t n = init_receive(SBXI_FD_CONTROL, &command, &parcel, MSG_DONTWAIT);
     bool gone = n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
     if (gone && (SBXI_WITHOUT("die") || ((style & SBXI_S_BWRAP) && !(style & SBXI_S_DIE))))
         return false;
@@ -160,8 +118,8 @@ static bool obey(pid_t payload)
             init_end_children(payload);
         _exit(0);
     }
-    if (have_fds)
-        init_session_start(fds);
+    if (parcel.n > 0)
+        init_session_start(&parcel);
     else if (n == (ssize_t)sizeof command && command.type == SBXI_SIGNAL && command.value < NSIG &&
              !SBXI_WITHOUT("signals"))
         init_pass_on(payload, (int)command.value);

@@ -196,13 +196,13 @@ static int find(int records, struct search *search, struct sbx_error *error)
 
 static int request_exec(int records,
                         const struct search *search,
-                        int fds[SBXI_ADMIN_FDS],
+                        const struct sbxi_parcel *parcel,
                         struct sbx_error *error)
 {
     const struct sbxi_admin_request request = {.op = SBXI_ADMIN_EXEC, .value = search->found};
     struct sbxi_admin_answer answer = {0};
     _cleanup_close_ int fd = call(records, search->socket, EXEC_S);
-    int r = fd < 0 ? fd : ask(fd, &request, fds, SBXI_ADMIN_FDS, &answer);
+    int r = fd < 0 ? fd : ask(fd, &request, parcel->fds, parcel->n, &answer);
     if (r == 0 && answer.err > 0 && answer.err < 4096)
         r = -answer.err;
     if (r < 0 && answer.text[0])
@@ -223,7 +223,7 @@ int sbx_exec_named(sbx_session **ret,
                    struct sbx_error *error)
 {
     struct search search = {.name = name};
-    int fds[SBXI_ADMIN_FDS];
+    struct sbxi_parcel parcel;
     sbx_session *session = NULL;
     char *end;
     long long pid = strtoll(name, &end, 10);
@@ -233,11 +233,11 @@ int sbx_exec_named(sbx_session **ret,
         return records;
     int r = find(records, &search, error);
     if (r == 0)
-        r = sbxi_session_new(&session, fds, exec, name, error);
+        r = sbxi_session_new(&session, &parcel, exec, name, error);
     if (r < 0)
         return r;
-    r = request_exec(records, &search, fds, error);
-    sbxi_session_close_fds(fds);
+    r = request_exec(records, &search, &parcel, error);
+    sbxi_parcel_close(&parcel);
     if (r < 0)
         sbx_session_free(session);
     else

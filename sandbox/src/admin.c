@@ -31,7 +31,8 @@
 
 enum {
     MAX_PEERS = 16,
-    MAX_EVENTS = 8
+    MAX_EVENTS = 8,
+    MOST = SBXI_SESSION_MOST - 1 /* descriptors: the last is ours to add */
 };
 
 struct sbx_admin {
@@ -196,7 +197,7 @@ static void list(const sbx_admin *admin, int64_t index, struct sbxi_admin_answer
         answer->err = ENOENT;
         return;
     }
-    snprintf(listed->name, sizeof listed->name, "%s", s->plan ? s->plan->name : "");
+    snprintf(listed->name, sizeof listed->name, "%s", s->name);
     snprintf(listed->backend, sizeof listed->backend, "%s", s->report.backend);
     snprintf(listed->cgroup, sizeof listed->cgroup, "%s", s->report.cgroup);
     listed->init_pid = s->init_pid;
@@ -205,53 +206,55 @@ static void list(const sbx_admin *admin, int64_t index, struct sbxi_admin_answer
     listed->running_ms = sbxi_now_ms() - s->admin_since;
 }
 
-static void
-start(sbx_admin *admin, int64_t pid, const int *fds, size_t nfds, struct sbxi_admin_answer *answer)
+static void start(sbx_admin *admin,
+                  int64_t pid,
+                  const struct sbxi_parcel *parcel,
+                  struct sbxi_admin_answer *answer)
 {
     struct sbx_error error = {0};
     sbx *s = admin->sandboxes;
     while (s && (s->init_pid != pid || s->finished))
         s = s->admin_next;
-    int r = !s ? -ESRCH : nfds != SBXI_ADMIN_FDS ? -EBADMSG : sbxi_session_start(s, fds, &error);
+    int r = !s ? -ESRCH : sbxi_session_start(s, parcel, &error);
     answer->err = -r;
     snprintf(answer->text, sizeof answer->text, "%.199s", error.text);
 }
 
-static size_t take_fds(struct msghdr *message, int fds[SBXI_ADMIN_FDS])
+static void take_fds(struct msghdr *message, struct sbxi_parcel *ret)
 {
     struct cmsghdr *cmsg = CMSG_FIRSTHDR(message);
+    ret->n = 0;
     if (!cmsg || cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
-        return 0;
-    size_t n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof *fds;
-    memcpy(fds, CMSG_DATA(cmsg), n * sizeof *fds);
-    return n;
+        return;
+    ret->n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof *ret->fds;
+    memcpy(ret->fds, CMSG_DATA(cmsg), ret->n * sizeof *ret->fds);
 }
 
 static void answer(sbx_admin *admin, int peer)
 {
     struct sbxi_admin_request request;
     struct sbxi_admin_answer reply = {0};
-    int fds[SBXI_ADMIN_FDS];
-    _Alignas(struct cmsghdr) char space[CMSG_SPACE(sizeof fds)];
+    struct sbxi_parcel parcel = {.n = 0};
+    _Alignas(struct cmsghdr) char space[CMSG_SPACE(MOST * sizeof(int))];
     struct iovec iov = {&request, sizeof request};
     /* Not the space, which alignment makes room for one more in. */
     struct msghdr message = {.msg_iov = &iov,
                              .msg_iovlen = 1,
                              .msg_control = space,
-                             .msg_controllen = CMSG_LEN(sizeof fds)};
+                             .msg_controllen = CMSG_LEN(MOST * sizeof(int))};
     ssize_t n = recvmsg(peer, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    size_t nfds = n > 0 ? take_fds(&message, fds) : 0;
+    if (n >= 0)
+        take_fds(&message, &parcel);
     bool whole = n == (ssize_t)sizeof request && !(message.msg_flags & (MSG_TRUNC | MSG_CTRUNC));
     if (whole && request.op == SBXI_ADMIN_LIST)
         list(admin, request.value, &reply);
-    else if (whole && request.op == SBXI_ADMIN_EXEC)
-        start(admin, request.value, fds, nfds, &reply);
+    else if (whole && request.op == SBXI_ADMIN_EXEC && parcel.n >= SBXI_SESSION_PASSED)
+        start(admin, request.value, &parcel, &reply);
     else
         whole = false;
-    for (size_t i = 0; i < nfds; i++)
-        close(fds[i]);
+    sbxi_parcel_close(&parcel);
     if (!whole || sbxi_send_fds(peer, &reply, sizeof reply, NULL, 0) < 0)
         drop(admin, peer);
 }

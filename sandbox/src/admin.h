@@ -9,7 +9,7 @@
 
 /*
  * On the admin socket (SEQPACKET): a request, its answer, in turn. Fixed in size; of what is to be run only descriptors
- * pass, SBXI_ADMIN_EXEC with the session's but for the blob, which the launcher adds.
+ * pass: SBXI_ADMIN_EXEC comes with a parcel, to which the launcher adds the blob.
  */
 enum sbxi_admin_op {
     SBXI_ADMIN_LIST = 1, /* the sandbox at @value, in any order; ENOENT after the last */
@@ -28,22 +28,21 @@ struct sbxi_admin_answer {
     struct sbx_listed listed; /* LIST */
 };
 
-enum { /* the descriptors of SBXI_ADMIN_EXEC, in their order */
-    SBXI_ADMIN_CONTROL,
-    SBXI_ADMIN_REQUEST,
-    SBXI_ADMIN_STDIO,
-    SBXI_ADMIN_FDS = SBXI_ADMIN_STDIO + 3
+/* The descriptors that a session is asked for with, in the order of enum sbxi_session_fd. */
+struct sbxi_parcel {
+    int fds[SBXI_SESSION_MOST];
+    size_t n;
 };
 
-/* session.c: asks the init of @s; nothing of @fds is taken. */
-int sbxi_session_start(sbx *s, const int fds[SBXI_ADMIN_FDS], struct sbx_error *error);
-/* A session that nobody was asked for yet, and the descriptors to ask with, the caller's to close. */
+/* session.c: asks the init of @s; nothing of @parcel is taken. */
+int sbxi_session_start(sbx *s, const struct sbxi_parcel *parcel, struct sbx_error *error);
+/* A session that nobody was asked for yet, and what to ask with, the caller's to close. */
 int sbxi_session_new(sbx_session **ret,
-                     int ret_fds[SBXI_ADMIN_FDS],
+                     struct sbxi_parcel *ret_parcel,
                      const struct sbx_exec *exec,
                      const char *name,
                      struct sbx_error *error);
-void sbxi_session_close_fds(int fds[SBXI_ADMIN_FDS]);
+void sbxi_parcel_close(struct sbxi_parcel *parcel);
 
 /* fds.c: a record with descriptors. 0, -errno. */
 int sbxi_send_fds(int sock, const void *record, size_t size, const int *fds, size_t nfds);

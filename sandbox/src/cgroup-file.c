@@ -39,9 +39,9 @@ int sbxi_control_read(int dirfd, const char *file, char *ret, size_t size)
         ssize_t n = read(fd, ret + len, size - 1 - len);
         if (n < 0)
             return -errno;
-        if (n == 0)
-            break;
         len += (size_t)n;
+        if (n == 0 || len < size / 2) /* short of that: the end, for no line is so long */
+            break;
     }
     ret[len] = '\0';
     return 0;
@@ -76,13 +76,24 @@ void sbxi_control_get(int dirfd, const char *file, uint64_t *ret)
         *ret = value;
 }
 
-void sbxi_control_get_key(int dirfd, const char *file, const char *key, uint64_t *ret)
+void sbxi_control_get_keys(int dirfd,
+                           const char *file,
+                           const struct sbxi_counter *counters,
+                           size_t n)
 {
     char text[4096];
     uint64_t value;
-    if (sbxi_control_read(dirfd, file, text, sizeof text) >= 0 &&
-        sbxi_control_key(text, key, &value) >= 0)
-        *ret = value;
+    if (sbxi_control_read(dirfd, file, text, sizeof text) < 0)
+        return;
+    for (size_t i = 0; i < n; i++)
+        if (sbxi_control_key(text, counters[i].key, &value) >= 0)
+            *counters[i].value = value;
+}
+
+void sbxi_control_get_key(int dirfd, const char *file, const char *key, uint64_t *ret)
+{
+    const struct sbxi_counter counter = {key, ret};
+    sbxi_control_get_keys(dirfd, file, &counter, 1);
 }
 
 int sbxi_control_key(const char *text, const char *key, uint64_t *ret)

@@ -153,6 +153,15 @@ int sbxi_control_put_u64(const struct sbxi_hierarchy *h,
                          struct sbx_error *error);
 /* *@ret becomes the file's number, or the number after @key in it; it stays where there is none. */
 void sbxi_control_get(int dirfd, const char *file, uint64_t *ret);
+struct sbxi_counter {
+    const char *key;
+    uint64_t *value;
+};
+/* All of them out of one look at the file, which the kernel makes up anew each time. */
+void sbxi_control_get_keys(int dirfd,
+                           const char *file,
+                           const struct sbxi_counter *counters,
+                           size_t n);
 void sbxi_control_get_key(int dirfd, const char *file, const char *key, uint64_t *ret);
 /* The number after "@key " at the start of a line of @text. -ENOENT. */
 int sbxi_control_key(const char *text, const char *key, uint64_t *ret);

@@ -28,9 +28,10 @@ static void cpuacct_stats(int fd, struct sbx_stats *stats)
 static void cpu_stats(int fd, struct sbx_stats *stats)
 {
     uint64_t throttled_ns = 0;
-    sbxi_control_get_key(fd, "cpu.stat", "nr_periods", &stats->periods);
-    sbxi_control_get_key(fd, "cpu.stat", "nr_throttled", &stats->periods_throttled);
-    sbxi_control_get_key(fd, "cpu.stat", "throttled_time", &throttled_ns);
+    const struct sbxi_counter counters[] = {{"nr_periods", &stats->periods},
+                                            {"nr_throttled", &stats->periods_throttled},
+                                            {"throttled_time", &throttled_ns}};
+    sbxi_control_get_keys(fd, "cpu.stat", counters, sizeof counters / sizeof counters[0]);
     stats->throttled_usec = throttled_ns / 1000;
 }
 

@@ -41,35 +41,26 @@ static void io_stats(int fd, struct sbx_stats *stats)
 
 static void cpu_stats(int fd, struct sbx_stats *stats)
 {
-    const struct {
-        const char *key;
-        uint64_t *value;
-    } keys[] = {{"usage_usec", &stats->cpu_usec},
-                {"user_usec", &stats->cpu_user_usec},
-                {"system_usec", &stats->cpu_system_usec},
-                {"nr_periods", &stats->periods},
-                {"nr_throttled", &stats->periods_throttled},
-                {"throttled_usec", &stats->throttled_usec}};
-    char text[2048];
-    if (sbxi_control_read(fd, "cpu.stat", text, sizeof text) < 0)
-        return;
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
-        uint64_t value;
-        if (sbxi_control_key(text, keys[i].key, &value) >= 0)
-            *keys[i].value = value;
-    }
+    const struct sbxi_counter counters[] = {{"usage_usec", &stats->cpu_usec},
+                                            {"user_usec", &stats->cpu_user_usec},
+                                            {"system_usec", &stats->cpu_system_usec},
+                                            {"nr_periods", &stats->periods},
+                                            {"nr_throttled", &stats->periods_throttled},
+                                            {"throttled_usec", &stats->throttled_usec}};
+    sbxi_control_get_keys(fd, "cpu.stat", counters, sizeof counters / sizeof counters[0]);
 }
 
 void sbxi_cgroup_v2_stats(const struct sbxi_hierarchy *h, int fd, struct sbx_stats *stats)
 {
+    const struct sbxi_counter events[] = {{"high", &stats->memory_high_hits},
+                                          {"max", &stats->memory_limit_hits},
+                                          {"oom_kill", &stats->oom_kills}};
     (void)h;
     cpu_stats(fd, stats);
     sbxi_control_get(fd, "memory.current", &stats->memory_bytes);
     sbxi_control_get(fd, "memory.peak", &stats->memory_peak_bytes);
     sbxi_control_get(fd, "memory.swap.current", &stats->swap_bytes);
-    sbxi_control_get_key(fd, "memory.events", "high", &stats->memory_high_hits);
-    sbxi_control_get_key(fd, "memory.events", "max", &stats->memory_limit_hits);
-    sbxi_control_get_key(fd, "memory.events", "oom_kill", &stats->oom_kills);
+    sbxi_control_get_keys(fd, "memory.events", events, sizeof events / sizeof events[0]);
     sbxi_control_get(fd, "pids.current", &stats->pids);
     sbxi_control_get(fd, "pids.peak", &stats->pids_peak);
     sbxi_control_get_key(fd, "pids.events", "max", &stats->pids_refused);

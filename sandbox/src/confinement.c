@@ -20,6 +20,7 @@ static bool is_for_all(const struct sbxi_plan_step *step, bool cgroup)
     case SBXI_DROP_BOUNDS: /* init's own are gone */
     case SBXI_HOLD:
     case SBXI_LOCK_FILE:
+    case SBXI_AWAIT:
     case SBXI_TERMINAL:
     case SBXI_FDS:
     case SBXI_EXEC:

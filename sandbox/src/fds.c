@@ -10,7 +10,7 @@
 #include "admin.h"
 
 enum {
-    MAX_FDS = 16
+    MAX_FDS = 253 /* the kernel's */
 };
 
 int sbxi_send_fds(int sock, const void *record, size_t size, const int *fds, size_t nfds)

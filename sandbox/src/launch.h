@@ -16,6 +16,7 @@ struct launch {
     const sbx_plan *plan;
     int control; /* the child's end */
     int notify;  /* PID 1's end; -1 = none */
+    int adopt;   /* the payload's end; -1 = none */
     int blob, null, program;
     char program_path[PATH_MAX];
     int *fds, *spare;         /* the child's 0, 1, 2, … */

@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 
 #include "cleanup.h"
+#include "environment.h"
 #include "error.h"
 #include "without.h"
 
@@ -182,30 +183,29 @@ sbxi_plan_add_blocks(sbx_plan *plan, enum sbxi_op op, struct sbxi_block *a, stru
     return step;
 }
 
+static struct sbxi_passed passed_of(const struct sbx_spec *spec)
+{
+    return (struct sbxi_passed){
+        .fds = spec->fds, .nfds = spec->nfds, .env_fds = spec->env_fds, .nenv_fds = spec->nenv_fds};
+}
+
 /* A variable that we set: of two in an environment the first counts, and theirs would come first. */
 static bool is_ours(const struct sbx_spec *spec, const char *entry)
 {
-    static const char *const listen[] = {"LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID"};
     static const char *const notify[] = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"};
+    const struct sbxi_passed passed = passed_of(spec);
     size_t length = strcspn(entry, "=");
     if (spec->bwrap && length == 3 && strncmp(entry, "PWD", 3) == 0)
         return true;
-    for (size_t i = 0; i < spec->nenv_fds; i++)
-        if (strlen(spec->env_fds[i].name) == length &&
-            strncmp(entry, spec->env_fds[i].name, length) == 0)
-            return true;
     for (size_t i = 0; spec->notify && i < sizeof notify / sizeof notify[0]; i++)
         if (strlen(notify[i]) == length && strncmp(entry, notify[i], length) == 0)
             return true;
-    for (size_t i = 0; spec->nfds && i < sizeof listen / sizeof listen[0]; i++)
-        if (strlen(listen[i]) == length && strncmp(entry, listen[i], length) == 0)
-            return true;
-    return false;
+    return sbxi_passed_names(&passed, entry);
 }
 
 static void add_environment(sbx_plan *plan, struct sbxi_block *block, const struct sbx_spec *spec)
 {
-    char number[32];
+    const struct sbxi_passed passed = passed_of(spec);
     bool path = spec->bwrap;
     const char *const *given =
         SBXI_WITHOUT("environment") ? (const char *const *)environ : spec->env;
@@ -221,27 +221,8 @@ static void add_environment(sbx_plan *plan, struct sbxi_block *block, const stru
     plan->own_env = block->count;
     if (spec->bwrap)
         sbxi_block_add(block, "PWD=", ""); /* known when it is there */
-    for (size_t i = 0; i < spec->nenv_fds; i++) {
-        char key[256];
-        snprintf(key, sizeof key, "%s=", spec->env_fds[i].name);
-        snprintf(number, sizeof number, "fd:%zu", 3 + spec->nfds + i);
-        sbxi_block_add(block, key, number);
-    }
     sbxi_plan_notify_environment(plan, block);
-    if (!spec->nfds)
-        return;
-    struct sbxi_block names = {0};
-    for (size_t i = 0; i < spec->nfds; i++) {
-        sbxi_block_add(&names, i ? ":" : "", spec->fds[i].name);
-        if (!names.failed && i + 1 < spec->nfds)
-            names.length--; /* the next one goes over this NUL */
-    }
-    snprintf(number, sizeof number, "%zu", spec->nfds);
-    sbxi_block_add(block, "LISTEN_FDS=", number);
-    sbxi_block_add(block, "LISTEN_FDNAMES=", names.failed ? "" : names.bytes);
-    sbxi_block_add(block, "LISTEN_PID=", ""); /* known when it is forked */
-    block->failed |= names.failed;
-    free(names.bytes);
+    sbxi_passed_add(&passed, block);
 }
 
 static void add_exec(sbx_plan *plan, const struct sbx_spec *spec)
@@ -262,10 +243,32 @@ static void add_fds(sbx_plan *plan)
         ->args[0] = plan->npassed;
 }
 
+/*
+ * The later it waits the less is left to do. The usual filters, and Landlock where it is not about paths, are in nobody's way
+ * who makes a terminal and puts descriptors in order.
+ */
+static bool waits_last(const sbx_plan *plan, const struct sbx_spec *spec)
+{
+    return spec->waits && plan->seccomp == SBX_SECCOMP_DEFAULT && spec->nfilters == 0 &&
+           !spec->landlock.ro && !spec->landlock.rw;
+}
+
+/* Here the payload's process of a sandbox that waits does so; a terminal it gets if who adopts it asks for one. */
+static void add_await(sbx_plan *plan)
+{
+    sbxi_plan_add(plan, SBXI_AWAIT, NULL, NULL);
+    sbxi_plan_add(plan, SBXI_TERMINAL, NULL, NULL);
+    add_fds(plan);
+}
+
 static int finish_payload(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
 {
-    add_fds(plan);
+    bool last = waits_last(plan, spec);
+    if (!spec->waits)
+        add_fds(plan);
     int r = SBXI_WITHOUT("seccomp-last") ? 0 : sbxi_plan_filters(plan, spec, error);
+    if (last)
+        add_await(plan);
     add_exec(plan, spec);
     return r;
 }
@@ -302,6 +305,8 @@ static int add_payload(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_e
     sbxi_plan_add(plan, SBXI_CHDIR, spec->chdir ? spec->chdir : "/", NULL);
     if (spec->terminal && (r = sbxi_plan_terminal(plan, spec->terminal_like, error)) < 0)
         return r;
+    if (spec->waits && !waits_last(plan, spec))
+        add_await(plan);
     sbxi_plan_landlock(plan, spec);
     return finish_payload(plan, spec, error);
 }

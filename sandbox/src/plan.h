@@ -70,6 +70,8 @@ struct sbx_plan {
     struct sbxi_plan_step spare; /* where steps go after memory ran out */
 };
 
+/* spec.c: can a sandbox be called so? */
+int sbxi_name_check(const char *name, struct sbx_error *error);
 /* spec.c: is it possible as a whole. Fills the scalars of @plan. */
 int sbxi_spec_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error);
 

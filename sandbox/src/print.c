@@ -73,6 +73,7 @@ static const struct words {
     [SBXI_CHDIR] = {"change directory to", "", "name a directory that exists inside"},
     [SBXI_FIND_CWD] = {"change directory to the first there is of", "", ""},
     [SBXI_REQUEST] = {"enter the directory", "", "name a directory that exists inside"},
+    [SBXI_AWAIT] = {"wait for what to run", "", ""},
     [SBXI_TERMINAL] = {"make a terminal", "", "there is no /dev/ptmx inside: add --dev /dev"},
     [SBXI_PARENT_DEATH] = {"die with the parent", "", ""},
     [SBXI_LANDLOCK] = {"Landlock", "", "name a path that exists inside"},

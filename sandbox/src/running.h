@@ -11,6 +11,7 @@
 #include "network.h"
 #include "notify.h"
 #include "plan.h"
+#include "remains.h"
 #include "steps.h"
 
 /*
@@ -29,6 +30,7 @@ enum sbxi_end {
 };
 
 struct sbx {
+    char name[64];
     sbx_plan *plan; /* referenced: what confines sessions; NULL: no init to ask */
     sbx_cleaner *cleaner, *own_cleaner; /* own: nobody gave us one */
     sbx_admin *admin;                   /* where it can be found; NULL = nowhere */
@@ -43,12 +45,15 @@ struct sbx {
     int oom_event;      /* v1: somebody may have been killed for memory; -1 = none */
     bool oom;           /* somebody was: all go with it */
     uint64_t oom_until; /* ms: till then look whether it was somebody of ours; 0 = no need */
-    bool waiting;       /* for sbx_adopt() */
-    bool detached;      /* what outlives the payload, or us, lives on */
-    bool direct;        /* no init: the child is the payload */
-    bool own_pids;      /* a pid namespace: who kills PID 1 kills them all */
+    bool waiting;  /* for sbx_adopt(): the payload's process listens at the other end of @adopt */
+    int adopt;     /* -1 = nobody waits */
+    bool detached; /* what outlives the payload, or us, lives on */
+    bool direct;   /* no init: the child is the payload */
+    bool own_pids; /* a pid namespace: who kills PID 1 kills them all */
     bool ids_taken;
-    bool ended; /* @last is the payload's end */
+    struct sbxi_remains *remains; /* where what is left of it goes; NULL: nowhere, it is removed */
+    int mounts;                   /* for those: its mount namespace, or -1 */
+    bool ended;                   /* @last is the payload's end */
     bool finished;
     enum sbxi_end end;
     uint64_t timeout_at, kill_at; /* ms, monotonic; 0 = never */

@@ -79,6 +79,28 @@ static void let_go(sbx *s)
     s->init_pid = 0;
 }
 
+/* Nobody lives in it any more. What is left is known to the cleaner. */
+static void remove_all(sbx *s)
+{
+    struct sbxi_corpse corpse = {.cgroup = s->cgroup,
+                                 .ids = s->ids_taken,
+                                 .first = s->report.uid_first,
+                                 .mounts = s->mounts};
+    if (s->remains) {
+        sbxi_remains_put(s->remains, corpse);
+    } else {
+        if (!SBXI_WITHOUT("removal"))
+            sbxi_cgroup_free(s->cgroup);
+        SBXI_BOUNDARY("launcher");
+        if (s->ids_taken)
+            sbx_cleaner_release_ids(s->cleaner, s->report.uid_first);
+        sbxi_closep(&s->mounts);
+    }
+    s->cgroup = NULL;
+    s->ids_taken = false;
+    s->mounts = -1;
+}
+
 void sbxi_teardown(sbx *s)
 {
     SBXI_BOUNDARY("launcher");
@@ -97,11 +119,7 @@ void sbxi_teardown(sbx *s)
         s->stats.memory_peak_bytes = s->last.peak_kib * 1024;
     }
     s->result.stats = s->stats;
-    s->cgroup = SBXI_WITHOUT("removal") ? NULL : sbxi_cgroup_free(s->cgroup);
-    SBXI_BOUNDARY("launcher");
-    if (s->ids_taken)
-        sbx_cleaner_release_ids(s->cleaner, s->report.uid_first);
-    s->ids_taken = false;
+    remove_all(s);
     SBXI_BOUNDARY("launcher");
     s->own_cleaner = sbx_cleaner_free(s->own_cleaner);
     s->cleaner = NULL;
@@ -323,6 +341,8 @@ sbx *sbx_free(sbx *s)
     sbxi_closep(&s->ns[1]);
     sbxi_closep(&s->init_fd);
     sbxi_closep(&s->control);
+    sbxi_closep(&s->adopt);
+    s->remains = sbxi_remains_unref(s->remains);
     free(s);
     return NULL;
 }

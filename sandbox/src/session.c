@@ -14,6 +14,7 @@
 
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 
 #include <uds/fdset.h>
@@ -21,6 +22,7 @@
 #include "admin.h"
 #include "cleanup.h"
 #include "confinement.h"
+#include "environment.h"
 #include "error.h"
 #include "running.h"
 
@@ -32,18 +34,6 @@ struct sbx_session {
 };
 
 /* ---- what is to be run ---- */
-
-static void add_all(struct sbxi_block *block, const char *const *strings)
-{
-    for (; strings && *strings; strings++)
-        sbxi_block_add(block, "", *strings);
-}
-
-static int write_all(int fd, const void *bytes, size_t length)
-{
-    ssize_t n = length ? write(fd, bytes, length) : 0;
-    return n == (ssize_t)length ? 0 : n < 0 ? -errno : -ENOSPC;
-}
 
 static int write_blocks(int fd,
                         struct sbxi_request *request,
@@ -63,18 +53,34 @@ static int write_blocks(int fd,
     request->argv_length = (uint32_t)argv->length;
     request->envc = (uint32_t)env->count;
     request->env_length = (uint32_t)env->length;
-    int r = write_all(fd, request, sizeof *request);
-    if (r == 0)
-        r = write_all(fd, directory, request->directory_length);
-    if (r == 0)
-        r = write_all(fd, argv->bytes, argv->length);
-    return r < 0 ? r : write_all(fd, env->bytes, env->length);
+    const struct iovec parts[] = {{request, sizeof *request},
+                                  {(void *)(uintptr_t)directory, request->directory_length},
+                                  {argv->bytes, argv->length},
+                                  {env->bytes, env->length}};
+    ssize_t n = writev(fd, parts, 4);
+    return n == (ssize_t)size ? 0 : n < 0 ? -errno : -ENOSPC;
+}
+
+static struct sbxi_passed passed_of(const struct sbx_exec *exec)
+{
+    return (struct sbxi_passed){
+        .fds = exec->fds, .nfds = exec->nfds, .env_fds = exec->env_fds, .nenv_fds = exec->nenv_fds};
+}
+
+static void add_environment(struct sbxi_block *env, const struct sbx_exec *exec)
+{
+    const struct sbxi_passed passed = passed_of(exec);
+    for (const char *const *e = exec->env; e && *e; e++)
+        if (!sbxi_passed_names(&passed, *e))
+            sbxi_block_add(env, "", *e);
+    sbxi_passed_add(&passed, env);
 }
 
 /* A memfd, or -errno. */
 static int write_request(const struct sbx_exec *exec)
 {
-    struct sbxi_request request = {.has_terminal = exec->terminal};
+    struct sbxi_request request = {.has_terminal = exec->terminal,
+                                   .npassed = (uint32_t)(exec->nfds + exec->nenv_fds)};
     struct sbxi_block argv = {0}, env = {0};
     int r = exec->terminal ? sbxi_terminal_read(&request.terminal, exec->terminal_like) : 0;
     if (r < 0)
@@ -83,8 +89,9 @@ static int write_request(const struct sbx_exec *exec)
     r = uds_memfd_create("request", &fd);
     if (r < 0)
         return r;
-    add_all(&argv, exec->argv);
-    add_all(&env, exec->env);
+    for (const char *const *a = exec->argv; *a; a++)
+        sbxi_block_add(&argv, "", *a);
+    add_environment(&env, exec);
     r = write_blocks(fd, &request, &argv, &env, exec->chdir ? exec->chdir : "");
     free(argv.bytes);
     free(env.bytes);
@@ -102,35 +109,48 @@ static int check(const struct sbx_exec *exec, const char *name, struct sbx_error
         if (exec->stdio[i] >= 0 && fcntl(exec->stdio[i], F_GETFD) < 0)
             return sbxi_error(error, EBADF, "sandbox %s: exec: descriptor %d is not open", name,
                               exec->stdio[i]);
+    const struct sbxi_passed passed = passed_of(exec);
+    return sbxi_passed_check(&passed, name, error);
+}
+
+void sbxi_parcel_close(struct sbxi_parcel *parcel)
+{
+    while (parcel->n > 0)
+        sbxi_closep(&parcel->fds[--parcel->n]);
+}
+
+static int put(struct sbxi_parcel *parcel, int fd)
+{
+    if (fd < 0)
+        return fd == -1 ? -errno : fd;
+    parcel->fds[parcel->n++] = fd;
     return 0;
 }
 
-void sbxi_session_close_fds(int fds[SBXI_ADMIN_FDS])
+/* Copies, so that all are ours to close. In the order of enum sbxi_session_fd. */
+static int fill(struct sbxi_parcel *parcel, int control, const struct sbx_exec *exec)
 {
-    for (int i = 0; i < SBXI_ADMIN_FDS; i++)
-        sbxi_closep(&fds[i]);
-}
-
-/* Copies, so that all are ours to close. */
-static int copy_stdio(int fds[SBXI_ADMIN_FDS], const struct sbx_exec *exec)
-{
-    for (int i = 0; i < 3; i++) {
-        int fd = exec->terminal || exec->stdio[i] < 0 ? open("/dev/null", O_RDWR | O_CLOEXEC)
-                                                      : fcntl(exec->stdio[i], F_DUPFD_CLOEXEC, 3);
-        if (fd < 0)
-            return -errno;
-        fds[SBXI_ADMIN_STDIO + i] = fd;
-    }
-    return 0;
+    const struct sbxi_passed passed = passed_of(exec);
+    const struct sbx_named_fd *fd;
+    int r = put(parcel, control);
+    if (r == 0)
+        r = put(parcel, write_request(exec));
+    for (int i = 0; i < 3 && r == 0; i++)
+        r = put(parcel, exec->terminal || exec->stdio[i] < 0
+                            ? open("/dev/null", O_RDWR | O_CLOEXEC)
+                            : fcntl(exec->stdio[i], F_DUPFD_CLOEXEC, 3));
+    for (size_t i = 0; r == 0 && (fd = sbxi_passed_get(&passed, i)); i++)
+        r = put(parcel, fcntl(fd->fd, F_DUPFD_CLOEXEC, 3));
+    return r;
 }
 
 int sbxi_session_new(sbx_session **ret,
-                     int ret_fds[SBXI_ADMIN_FDS],
+                     struct sbxi_parcel *ret_parcel,
                      const struct sbx_exec *exec,
                      const char *name,
                      struct sbx_error *error)
 {
-    int pair[2], fds[SBXI_ADMIN_FDS] = {-1, -1, -1, -1, -1};
+    int pair[2];
     int r = check(exec, name, error);
     if (r < 0)
         return r;
@@ -139,29 +159,26 @@ int sbxi_session_new(sbx_session **ret,
         return sbxi_error(error, ENOMEM, "sandbox %s: exec: no memory", name);
     session->control = session->terminal = -1;
     snprintf(session->name, sizeof session->name, "%s", name);
+    ret_parcel->n = 0;
     r = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0 ? -errno : 0;
     if (r == 0) {
         session->control = pair[0];
-        fds[SBXI_ADMIN_CONTROL] = pair[1];
-        r = copy_stdio(fds, exec);
+        r = fill(ret_parcel, pair[1], exec);
     }
-    if (r == 0 && (r = write_request(exec)) >= 0)
-        fds[SBXI_ADMIN_REQUEST] = r;
     if (r < 0) {
-        sbxi_session_close_fds(fds);
+        sbxi_parcel_close(ret_parcel);
         sbx_session_free(session);
         return sbxi_error(error, -r, "sandbox %s: exec: %s", name,
                           r == -E2BIG ? "more than 4 MiB of arguments and environment"
                                       : strerror(-r));
     }
-    memcpy(ret_fds, fds, sizeof fds);
     *ret = session;
     return 0;
 }
 
 /* ---- asking ---- */
 
-int sbxi_session_start(sbx *s, const int fds[SBXI_ADMIN_FDS], struct sbx_error *error)
+int sbxi_session_start(sbx *s, const struct sbxi_parcel *parcel, struct sbx_error *error)
 {
     const struct sbxi_command command = {.type = SBXI_START};
     if (s->finished || s->ended)
@@ -179,10 +196,9 @@ int sbxi_session_start(sbx *s, const int fds[SBXI_ADMIN_FDS], struct sbx_error *
     _cleanup_close_ int blob = sbxi_confinement_write(s->plan, s->cgroup != NULL);
     int r = blob;
     if (r >= 0) {
-        const int all[SBXI_SESSION_FDS] = {fds[SBXI_ADMIN_CONTROL],   blob,
-                                           fds[SBXI_ADMIN_REQUEST],   fds[SBXI_ADMIN_STDIO],
-                                           fds[SBXI_ADMIN_STDIO + 1], fds[SBXI_ADMIN_STDIO + 2]};
-        r = sbxi_send_fds(s->control, &command, sizeof command, all, SBXI_SESSION_FDS);
+        struct sbxi_parcel all = *parcel;
+        all.fds[all.n++] = blob;
+        r = sbxi_send_fds(s->control, &command, sizeof command, all.fds, all.n);
     }
     return r < 0 ? sbxi_error(error, -r, "sandbox %s: exec: its init: %s", s->plan->name,
                               strerror(-r))
@@ -192,12 +208,12 @@ int sbxi_session_start(sbx *s, const int fds[SBXI_ADMIN_FDS], struct sbx_error *
 int sbx_exec(sbx_session **ret, sbx *s, const struct sbx_exec *exec, struct sbx_error *error)
 {
     sbx_session *session;
-    int fds[SBXI_ADMIN_FDS];
-    int r = sbxi_session_new(&session, fds, exec, s->plan ? s->plan->name : "", error);
+    struct sbxi_parcel parcel;
+    int r = sbxi_session_new(&session, &parcel, exec, s->plan ? s->plan->name : "", error);
     if (r < 0)
         return r;
-    r = sbxi_session_start(s, fds, error);
-    sbxi_session_close_fds(fds);
+    r = sbxi_session_start(s, &parcel, error);
+    sbxi_parcel_close(&parcel);
     if (r < 0)
         sbx_session_free(session);
     else

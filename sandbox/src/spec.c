@@ -15,22 +15,31 @@
 #include <sys/random.h>
 
 #include "cleanup.h"
+#include "environment.h"
 #include "error.h"
 #include "layers.h"
 #include "plan.h"
 #include "without.h"
 
-static int check_name(sbx_plan *plan, const char *name, struct sbx_error *error)
+int sbxi_name_check(const char *name, struct sbx_error *error)
 {
     static const char valid[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+    if (!*name || strlen(name) > 48 || name[strspn(name, valid)])
+        return sbxi_error(error, EINVAL, "sandbox: name: use 1 to 48 of letters, digits, _ and -");
+    return 0;
+}
+
+static int check_name(sbx_plan *plan, const char *name, struct sbx_error *error)
+{
     uint32_t number = 0;
     if (!name) {
         if (getrandom(&number, sizeof number, 0) != (ssize_t)sizeof number)
             return sbxi_error(error, EIO, "sandbox: name: no random number");
         return asprintf(&plan->name, "run-%08x", number) < 0 ? -ENOMEM : 0;
     }
-    if (!*name || strlen(name) > 48 || name[strspn(name, valid)])
-        return sbxi_error(error, EINVAL, "sandbox: name: use 1 to 48 of letters, digits, _ and -");
+    int r = sbxi_name_check(name, error);
+    if (r < 0)
+        return r;
     plan->name = strdup(name);
     return plan->name ? 0 : -ENOMEM;
 }
@@ -70,20 +79,39 @@ static int check_root(const sbx_plan *plan, const struct sbx_spec *spec, struct 
     return r < 0 ? r : sbxi_mounts_check(plan, spec, error);
 }
 
-static int check_fds(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
+const struct sbx_named_fd *sbxi_passed_get(const struct sbxi_passed *passed, size_t i)
 {
-    if (spec->nfds + spec->nenv_fds > SBXI_MAX_NAMED)
-        return sbxi_error(error, E2BIG, "sandbox %s: fds: at most %d can be passed", plan->name,
+    return i < passed->nfds                      ? &passed->fds[i]
+           : i < passed->nfds + passed->nenv_fds ? &passed->env_fds[i - passed->nfds]
+                                                 : NULL;
+}
+
+int sbxi_passed_check(const struct sbxi_passed *passed, const char *name, struct sbx_error *error)
+{
+    const struct sbx_named_fd *fd;
+    if (passed->nfds > SBXI_MAX_NAMED || passed->nenv_fds > SBXI_MAX_NAMED - passed->nfds)
+        return sbxi_error(error, E2BIG, "sandbox %s: fds: at most %d can be passed", name,
                           SBXI_MAX_NAMED);
-    for (size_t i = 0; i < spec->nfds + spec->nenv_fds; i++) {
-        const struct sbx_named_fd *fd =
-            i < spec->nfds ? &spec->fds[i] : &spec->env_fds[i - spec->nfds];
+    for (size_t i = 0; (fd = sbxi_passed_get(passed, i)); i++) {
         if (!fd->name || !*fd->name || fd->name[strcspn(fd->name, ":=\n")])
             return sbxi_error(error, EINVAL,
-                              "sandbox %s: fd: its name must be without : and =", plan->name);
+                              "sandbox %s: fd: its name must be without : and =", name);
         if (fcntl(fd->fd, F_GETFD) < 0)
-            return sbxi_error(error, EBADF, "sandbox %s: fd: %s: descriptor %d is not open",
-                              plan->name, fd->name, fd->fd);
+            return sbxi_error(error, EBADF, "sandbox %s: fd: %s: descriptor %d is not open", name,
+                              fd->name, fd->fd);
+    }
+    return 0;
+}
+
+static int check_fds(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
+{
+    const struct sbxi_passed passed = {
+        .fds = spec->fds, .nfds = spec->nfds, .env_fds = spec->env_fds, .nenv_fds = spec->nenv_fds};
+    const struct sbx_named_fd *fd;
+    int r = sbxi_passed_check(&passed, plan->name, error);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; (fd = sbxi_passed_get(&passed, i)); i++) {
         plan->targets[plan->npassed] = 3 + (int32_t)plan->npassed;
         plan->passed[plan->npassed++] = fd->fd;
     }
@@ -116,13 +144,12 @@ static int check_limits(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_
     if (spec->limits.memory_bytes && spec->limits.memory_bytes < SBX_MEMORY_MIN)
         return sbxi_error(error, EINVAL, "sandbox %s: memory: a process needs at least 1M",
                           plan->name);
-    if (spec->waits &&
-        (spec->nfds || spec->nenv_fds || spec->terminal || spec->notify || spec->bwrap))
-        return sbxi_error(
-            error, EINVAL,
-            "sandbox %s: waits: descriptors by name, a terminal and NOTIFY_SOCKET are "
-            "the payload's, which is not there yet; leave them out",
-            plan->name);
+    if (spec->waits && (spec->nfds || spec->nenv_fds || spec->terminal || spec->bwrap ||
+                        plan->stdio[0] >= 0 || plan->stdio[1] >= 0 || plan->stdio[2] >= 0))
+        return sbxi_error(error, EINVAL,
+                          "sandbox %s: waits: descriptors and a terminal are the payload's, which "
+                          "is not there yet; leave them to who starts it",
+                          plan->name);
     if (spec->waits)
         plan->style |= SBXI_S_WAITS;
     if (spec->no_cgroup && sbx_limits_get(&spec->limits, 0, &control, value, sizeof value))

@@ -37,6 +37,17 @@ enum {
     SETUP_TIMEOUT_MS = 30000
 };
 
+/* What is to be run comes to the payload's process by its descriptor 0. */
+static int open_adopt(struct launch *launch, sbx *s)
+{
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return -errno;
+    s->adopt = pair[0];
+    launch->fds[0] = launch->adopt = pair[1];
+    return 0;
+}
+
 /* The child's descriptors in the order of their numbers, trees behind them. */
 static int collect_fds(struct launch *launch, sbx *s, struct sbx_error *error)
 {
@@ -63,6 +74,8 @@ static int collect_fds(struct launch *launch, sbx *s, struct sbx_error *error)
         return launch->program;
     for (int i = 0; i < 3; i++)
         launch->fds[i] = plan->stdio[i] < 0 ? launch->null : plan->stdio[i];
+    if (s->waiting && (r = open_adopt(launch, s)) < 0)
+        return r;
     launch->fds[SBXI_FD_CONTROL] = launch->control;
     memcpy(launch->fds + SBXI_FD_PASSED, plan->passed, plan->npassed * sizeof *launch->fds);
     launch->nfds = SBXI_FD_PASSED + plan->npassed;
@@ -81,6 +94,7 @@ static void end_launch(struct launch *launch)
     while (launch->njoins > 0)
         close(launch->joins[--launch->njoins]);
     sbxi_closep(&launch->control);
+    sbxi_closep(&launch->adopt);
     sbxi_closep(&launch->notify);
     sbxi_closep(&launch->blob);
     sbxi_closep(&launch->null);
@@ -232,7 +246,8 @@ static int watch(sbx *s)
         return -errno;
     if (s->notify.channel >= 0 && epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->notify.channel, &event) < 0)
         return -errno;
-    sbxi_notified_begin(&s->notify, sbxi_now_ms());
+    if (!s->waiting)
+        sbxi_notified_begin(&s->notify, sbxi_now_ms());
     if (s->cgroup && s->memory_limit)
         s->oom_event = sbxi_cgroup_open_oom_event(s->cgroup);
     if (s->oom_event >= 0 && epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->oom_event, &event) < 0)
@@ -244,6 +259,7 @@ static int start(const sbx_plan *plan, sbx *s, sbx_cleaner *cleaner, struct sbx_
 {
     struct launch launch = {.plan = plan,
                             .control = -1,
+                            .adopt = -1,
                             .notify = -1,
                             .blob = -1,
                             .null = -1,
@@ -257,6 +273,7 @@ static int start(const sbx_plan *plan, sbx *s, sbx_cleaner *cleaner, struct sbx_
     s->own_pids = plan->isolate & SBX_NS_PID;
     s->detached = sbxi_plan_is_bwrap(plan);
     s->plan = s->detached ? NULL : sbxi_plan_ref(plan);
+    snprintf(s->name, sizeof s->name, "%s", plan->name);
     s->direct = plan->style & SBXI_S_DIRECT;
     s->memory_limit = plan->limits.memory_bytes;
     s->report.degraded = plan->degraded;
@@ -289,6 +306,7 @@ int sbx_start(sbx **ret, const sbx_plan *plan, sbx_cleaner *cleaner, struct sbx_
     words->err = 0;
     s->init_fd = s->control = s->epoll = s->oom_event = s->terminal = s->notify.channel = -1;
     s->ns[0] = s->ns[1] = -1;
+    s->adopt = s->mounts = -1;
     s->network = (struct sbxi_network)SBXI_NETWORK_NONE;
     int r = start(plan, s, cleaner, words);
     if (r < 0) {

@@ -104,6 +104,7 @@ enum sbxi_op {
     SBXI_FIND_CWD,     /* the first of args[0] directories in a that is there, or / */
     SBXI_TERMINAL, /* a terminal of its own as 0 to 2; a = struct sbxi_terminal; of a session if it asks for one */
     SBXI_REQUEST, /* of a session: what the descriptor in slot says of it, a struct sbxi_request */
+    SBXI_AWAIT, /* until SBXI_START comes to descriptor 0, with all but the blob; from here on it is a session */
     SBXI_PARENT_DEATH, /* who started us is who we die with */
     SBXI_LANDLOCK, /* args: rights on files, on TCP ports, scopes that are taken away; a = rules that give back, b = their paths */
     SBXI_FDS, /* a = args[0] numbers (int32_t, ascending) that the passed ones get; all others close */
@@ -166,7 +167,7 @@ enum sbxi_style {          /* bits */
     SBXI_S_DIE = 1u << 3,     /* with BWRAP: dies with the launcher */
     SBXI_S_DIRECT = 1u << 4,  /* no SBXI_FORK: this process becomes the payload */
     SBXI_S_OWNED = 1u << 5,
-    SBXI_S_WAITS = 1u << 6, /* no SBXI_FORK: the first session becomes the payload */
+    SBXI_S_WAITS = 1u << 6, /* the payload's process waits for what it is to run: SBXI_AWAIT */
     SBXI_S_JOINS = 1u << 7, /* namespaces that exist already come first */
     SBXI_S_SEEN = 1u << 8,  /* a pid namespace is one of them: others see us, who may own us */
 };
@@ -216,20 +217,22 @@ struct sbxi_terminal {
 /* Followed by the directory (empty: as the payload's), then argv and the environment as blocks of strings. */
 struct sbxi_request {
     uint32_t magic, size;
+    uint32_t npassed;          /* descriptors, to be 3, 4, … */
     uint32_t directory_length; /* with its NUL */
     uint32_t argc, argv_length;
     uint32_t envc, env_length;
     uint32_t has_terminal;
     struct sbxi_terminal terminal;
 };
-#define SBXI_REQUEST_MAGIC 0x31717273u /* "srq1" */
+#define SBXI_REQUEST_MAGIC 0x32717273u /* "srq2" */
 
 enum sbxi_session_fd { /* the descriptors of SBXI_START, in their order */
     SBXI_SESSION_CONTROL,
-    SBXI_SESSION_BLOB,
     SBXI_SESSION_REQUEST,
     SBXI_SESSION_STDIO,
-    SBXI_SESSION_FDS = SBXI_SESSION_STDIO + 3
+    SBXI_SESSION_PASSED = SBXI_SESSION_STDIO + 3, /* none, or up to SBXI_MAX_NAMED */
+    SBXI_SESSION_MOST =
+        SBXI_SESSION_PASSED + SBXI_MAX_NAMED + 1 /* the last of all: the blob, to PID 1 */
 };
 
 enum sbxi_command_type {

@@ -2,6 +2,7 @@
 /* Waiting sandboxes, and a pool of them. A payload that is adopted is a session whose end is the sandbox's. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sbx/warm.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include "clock.h"
 #include "error.h"
 #include "running.h"
+#include "waiting.h"
 
 enum {
     EXEC_TIMEOUT_MS = 30000,
@@ -22,6 +24,7 @@ struct sbx_pool {
     sbx_plan *plan;
     sbx_cleaner *cleaner;
     size_t size, n;
+    struct sbxi_remains *remains;
     sbx **waiting; /* @n of @size; the one that was made last is at the end */
 };
 
@@ -33,40 +36,71 @@ static int await_exec(sbx *s, sbx_session *session, struct sbx_error *error)
         struct pollfd fd = {.fd = sbx_session_get_fd(session), .events = POLLIN};
         struct sbxi_event event;
         uint64_t now = sbxi_now_ms();
-        int r = now >= until ? -ETIMEDOUT : sbxi_event_receive(fd.fd, &event, &s->terminal);
+        if (now >= until)
+            return -ETIMEDOUT;
+        if (poll(&fd, 1, (int)(until - now)) < 0 && errno != EINTR)
+            return -errno;
+        int r = sbxi_event_receive(fd.fd, &event, &s->terminal);
         if (r == -EPIPE)
             return 0;
         if (r == 1 && event.type == SBXI_FAILED) {
-            sbxi_step_failed(error, s->plan->name, &event);
+            sbxi_step_failed(error, s->name, &event);
             return -event.err;
         }
         if (r < 0)
-            return sbxi_error(error, -r, "sandbox %s: adopt: its payload: %s", s->plan->name,
+            return sbxi_error(error, -r, "sandbox %s: adopt: its payload: %s", s->name,
                               strerror(-r));
-        if (r == 0 && poll(&fd, 1, (int)(until - now)) < 0 && errno != EINTR)
-            return -errno;
     }
 }
 
-static int adopt(sbx *s, const struct sbx_exec *what, struct sbx_error *error)
+/* What is known of it only now, all of it before the payload's first instruction. */
+static int settle(sbx *s, const struct sbx_adoption *what, struct sbx_error *error)
 {
-    sbx_session *session;
-    int fds[SBXI_ADMIN_FDS];
-    int r = sbxi_session_new(&session, fds, what, s->plan->name, error);
-    if (r < 0)
-        return r;
-    s->waiting = false;
-    r = sbxi_session_start(s, fds, error);
-    sbxi_session_close_fds(fds);
-    if (r == 0)
-        r = await_exec(s, session, error);
-    sbx_session_free(session);
-    if (r == 0 && s->timeout_ms >= 0)
-        s->timeout_at = sbxi_now_ms() + (uint64_t)s->timeout_ms;
+    const char *hostname = what->hostname ? what->hostname : what->name;
+    int r = what->name ? sbxi_name_check(what->name, error) : 0;
+    if (r == 0 && what->limits)
+        r = sbx_set_limits(s, what->limits, error);
+    if (r == 0 && hostname && (what->hostname || (s->plan->isolate & SBX_NS_UTS)))
+        r = sbxi_hostname_set(s, hostname, error);
+    if (r == 0 && what->name)
+        snprintf(s->name, sizeof s->name, "%s", what->name);
     return r;
 }
 
-int sbx_adopt(sbx *s, const struct sbx_exec *what, struct sbx_error *error)
+int sbxi_adopt(sbx *s, const struct sbxi_parcel *parcel, struct sbx_error *error)
+{
+    const struct sbxi_command command = {.type = SBXI_START};
+    s->waiting = false;
+    if (s->frozen)
+        return sbxi_error(error, EBUSY, "sandbox %s: adopt: it is frozen; thaw it first", s->name);
+    int r = sbxi_send_fds(s->adopt, &command, sizeof command, parcel->fds, parcel->n);
+    sbxi_closep(&s->adopt);
+    uint64_t now = sbxi_now_ms();
+    if (s->timeout_ms >= 0)
+        s->timeout_at = now + (uint64_t)s->timeout_ms;
+    sbxi_notified_begin(&s->notify, now);
+    return r;
+}
+
+static int adopt(sbx *s, const struct sbx_adoption *what, struct sbx_error *error)
+{
+    struct sbxi_parcel parcel;
+    sbx_session *session;
+    int r = settle(s, what, error);
+    if (r < 0)
+        return r;
+    r = sbxi_session_new(&session, &parcel, &what->exec, s->name, error);
+    if (r < 0)
+        return r;
+    r = sbxi_adopt(s, &parcel, error);
+    sbxi_parcel_close(&parcel);
+    if (r == 0)
+        r = await_exec(s, session, error);
+    sbx_session_free(session);
+    return r;
+}
+
+int sbx_adopt(sbx *s, const struct sbx_adoption *what, struct sbx_error *error)
 {
     struct sbx_error none = {0};
     struct sbx_error *words = error ? error : &none;
@@ -79,7 +113,7 @@ int sbx_adopt(sbx *s, const struct sbx_exec *what, struct sbx_error *error)
     if (r == 0)
         return 0;
     if (!words->err)
-        sbxi_error(words, -r, "sandbox %s: adopt: %s", s->plan->name, strerror(-r));
+        sbxi_error(words, -r, "sandbox %s: adopt: %s", s->name, strerror(-r));
     sbxi_teardown(s);
     s->result.outcome = SBX_SETUP_FAILED;
     s->result.value = (uint64_t)-r;
@@ -100,13 +134,18 @@ int sbx_pool_new(
                           MAX_POOL);
     sbx_pool *pool = calloc(1, sizeof *pool);
     sbx **waiting = calloc(size, sizeof(sbx *));
-    if (!pool || !waiting) {
+    struct sbxi_remains *remains = sbxi_remains_new(cleaner);
+    if (!pool || !waiting || !remains) {
         free(pool);
         free(waiting);
+        free(remains);
         return sbxi_error(error, ENOMEM, "sandbox %s: pool: no memory", plan->name);
     }
-    *pool = (sbx_pool){
-        .plan = sbxi_plan_ref(plan), .cleaner = cleaner, .size = size, .waiting = waiting};
+    *pool = (sbx_pool){.plan = sbxi_plan_ref(plan),
+                       .cleaner = cleaner,
+                       .size = size,
+                       .remains = remains,
+                       .waiting = waiting};
     *ret = pool;
     return 0;
 }
@@ -129,15 +168,31 @@ static void drop_dead(sbx_pool *pool)
     pool->n = n;
 }
 
+/*
+ * The end of a mount namespace waits for all CPUs, in the last of its processes that exits or, if that is later, in who
+ * closes it: we do, with the rest. An upper directory is to be free when its sandbox has ended, so not of those.
+ */
+static void hold_mounts(sbx *s)
+{
+    char path[64];
+    for (size_t i = 0; i < s->plan->nsteps; i++)
+        if (s->plan->steps[i].op == SBXI_UPPER)
+            return;
+    snprintf(path, sizeof path, "/proc/%d/ns/mnt", (int)s->init_pid);
+    if (s->plan->isolate & SBX_NS_MOUNT)
+        s->mounts = open(path, O_RDONLY | O_CLOEXEC);
+}
+
 int sbx_pool_fill(sbx_pool *pool, struct sbx_error *error)
 {
+    sbxi_remains_clear(pool->remains);
     drop_dead(pool);
     if (pool->n == pool->size)
         return 0;
     int r = sbx_start(&pool->waiting[pool->n], pool->plan, pool->cleaner, error);
     if (r < 0)
         return r;
-    pool->n++;
+    hold_mounts(pool->waiting[pool->n++]);
     return pool->n < pool->size;
 }
 
@@ -148,8 +203,7 @@ size_t sbx_pool_count(const sbx_pool *pool)
 
 int sbx_pool_start(sbx **ret,
                    sbx_pool *pool,
-                   const struct sbx_exec *what,
-                   const struct sbx_limits *limits,
+                   const struct sbx_adoption *what,
                    struct sbx_error *error)
 {
     sbx *s = NULL;
@@ -159,14 +213,13 @@ int sbx_pool_start(sbx **ret,
             s = sbx_free(s);
     }
     int r = s ? 0 : sbx_start(&s, pool->plan, pool->cleaner, error);
-    if (r == 0 && limits)
-        r = sbx_set_limits(s, limits, error);
     if (r == 0)
         r = sbx_adopt(s, what, error);
     if (r < 0) {
         sbx_free(s);
         return r;
     }
+    s->remains = sbxi_remains_ref(pool->remains);
     *ret = s;
     return 0;
 }
@@ -177,6 +230,8 @@ sbx_pool *sbx_pool_free(sbx_pool *pool)
         return NULL;
     while (pool->n > 0)
         sbx_free(pool->waiting[--pool->n]);
+    sbxi_remains_close(pool->remains);
+    sbxi_remains_unref(pool->remains);
     sbx_plan_free(pool->plan);
     free(pool->waiting);
     free(pool);

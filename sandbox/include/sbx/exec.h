@@ -20,6 +20,11 @@ struct sbx_exec {
     const char *const *env;
     const char *chdir; /* inside; NULL = where the payload started */
     int stdio[3];      /* borrowed; -1 = /dev/null */
+    /* passed as 3, 4, … with LISTEN_FDS, LISTEN_FDNAMES, LISTEN_PID; borrowed */
+    const struct sbx_named_fd *fds;
+    size_t nfds;
+    const struct sbx_named_fd *env_fds; /* after those: environment variables that will be "fd:N" */
+    size_t nenv_fds;
     bool terminal;     /* instead of @stdio a terminal of its own: sbx_session_take_terminal() */
     int terminal_like; /* of the size and the modes of this one; borrowed, -1 = 24 lines of 80 */
 };
@@ -35,7 +40,7 @@ typedef struct sbx_session sbx_session;
  * Ownership: the caller frees @ret; what @exec names is borrowed until it returns.
  * Errors: -EINVAL no command, or a directory that is no absolute path; -ESRCH the sandbox has ended; -EBUSY it is frozen;
  * -EOPNOTSUPP it was made as bubblewrap makes one; -E2BIG arguments of more than 4 MiB; -EAGAIN its init does not listen;
- * -ENOTTY @terminal_like is no terminal; -ENOMEM, -EMFILE; each with @error.   Blocking: no.
+ * -ENOTTY @terminal_like is no terminal; as of sbx_plan_new() for @fds; -ENOMEM, -EMFILE; each with @error.   Blocking: no.
  */
 int sbx_exec(sbx_session **ret, sbx *s, const struct sbx_exec *exec, struct sbx_error *error);
 /*

@@ -12,21 +12,36 @@
  *
  *   sbx_pool_new() ──▶ pool ── sbx_pool_fill() … (when there is time) ── sbx_pool_start() ──▶ an ordinary sandbox
  *
- * A waiting sandbox has its ids, cgroup, namespaces and root; its PID 1 sleeps and holds nothing of the launcher's. It ends
- * with its launcher like any other. It is used once: after a payload ran in it nobody else's ever will. What a root of the
- * host shows is what the host had mounted when it was made.
+ * A waiting sandbox has its ids, cgroup, namespaces and root; its PID 1 sleeps and holds nothing of the launcher's, and so
+ * does the process that is to be the payload, which has the payload's ids, capabilities and filters already. It ends with its
+ * launcher like any other. It is used once: after a payload ran in it nobody else's ever will. What a root of the host shows
+ * is what the host had mounted when it was made.
  * One thread at a time for each object. Since 0.2.
  */
 
+/* What a waiting sandbox is told when it gets its payload; all else is as its spec has it. */
+struct sbx_adoption {
+    struct sbx_exec exec; /* the spec's environment and directory hold where this says nothing */
+    /* [a-zA-Z0-9_-]{1,48}, for listings and messages; its cgroup keeps the name that it has. NULL = the spec's */
+    const char *name;
+    /* NULL = @name if that is given and it has a uts namespace, else as it is. Another one costs a fork. */
+    const char *hostname;
+    const struct sbx_limits *limits; /* changed before the payload runs; NULL = the spec's */
+};
+#define SBX_ADOPTION_INIT      \
+    {                          \
+        .exec = SBX_EXEC_INIT, \
+    }
+
 /*
- * Start the payload of a waiting sandbox. Returns when its execve has succeeded, or failed. The spec's timeout begins now;
- * limits are changed before, by sbx_set_limits().
- * @what: as for sbx_exec(); the spec's environment and directory are its own, unless @what says otherwise
+ * Start the payload of a waiting sandbox. Returns when its execve has succeeded, or failed. The spec's timeout, and the time
+ * that it has for READY=1, begin now. What @what says is in force before the payload's first instruction.
  * On failure the sandbox has ended; sbx_free() it.
- * Errors: as of sbx_exec(); -EINVAL it does not wait; -ENOENT, -EACCES, … the program cannot be executed (@error->exec);
- * -ETIMEDOUT.   Blocking: yes, a millisecond or so, bounded by a time-out.
+ * Errors: as of sbx_exec() and sbx_set_limits(); -EINVAL it does not wait, or a name that cannot be one; of
+ * sethostname(2); -ENOENT, -EACCES, … the program cannot be executed (@error->exec); -ETIMEDOUT.
+ * Blocking: yes, a millisecond or so, bounded by a time-out.
  */
-int sbx_adopt(sbx *s, const struct sbx_exec *what, struct sbx_error *error);
+int sbx_adopt(sbx *s, const struct sbx_adoption *what, struct sbx_error *error);
 
 typedef struct sbx_pool sbx_pool;
 
@@ -40,7 +55,8 @@ typedef struct sbx_pool sbx_pool;
 int sbx_pool_new(
     sbx_pool **ret, sbx_plan *plan, sbx_cleaner *cleaner, size_t size, struct sbx_error *error);
 /*
- * Makes one that is missing. Returns 1 if more are, 0 if it is full. To be called when there is time, again while it is 1.
+ * Removes what is left of those that have ended (see sbx_pool_start()), and makes one that is missing. Returns 1 if more are,
+ * 0 if it is full. To be called when there is time, after a start and after an end, again while it is 1.
  * Those that have died are thrown away and count as missing.
  * Errors: as of sbx_start().   Blocking: as sbx_start().
  */
@@ -49,14 +65,14 @@ int sbx_pool_fill(sbx_pool *pool, struct sbx_error *error);
 size_t sbx_pool_count(const sbx_pool *pool);
 /*
  * Start what @what says in one that waits, or, if none does, in one that is made now. The pool has one less then.
- * @limits: changed before the payload runs; NULL = as the plan has them
- * Ownership: the caller frees @ret.   Errors: as of sbx_start(), sbx_set_limits() and sbx_adopt(); the pool is as it was, but
- * for the one that was taken.   Blocking: as sbx_adopt(), or as sbx_start() too.
+ * When it has ended none of its processes lives. Its empty cgroups and its ids, of which the cleaner knows, are given back
+ * at the next sbx_pool_fill() or at sbx_pool_free(); those of sixteen wait at most.
+ * Ownership: the caller frees @ret.   Errors: as of sbx_start() and sbx_adopt(); the pool is as it was, but for the one
+ * that was taken.   Blocking: as sbx_adopt(), or as sbx_start() too.
  */
 int sbx_pool_start(sbx **ret,
                    sbx_pool *pool,
-                   const struct sbx_exec *what,
-                   const struct sbx_limits *limits,
+                   const struct sbx_adoption *what,
                    struct sbx_error *error);
 /* Ends those that wait. What has come out of it lives on. Returns NULL. NULL is fine. Blocking: as sbx_free() of each. */
 sbx_pool *sbx_pool_free(sbx_pool *pool);

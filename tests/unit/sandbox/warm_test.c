@@ -39,12 +39,12 @@ static sbx_plan *plan_of(const struct sbx_spec *spec)
     return plan;
 }
 
-static struct sbx_exec shell(const char *script)
+static struct sbx_adoption shell(const char *script)
 {
     static const char *argv[] = {"/bin/sh", "-c", NULL, NULL};
-    struct sbx_exec what = SBX_EXEC_INIT;
+    struct sbx_adoption what = SBX_ADOPTION_INIT;
     argv[2] = script;
-    what.argv = argv;
+    what.exec.argv = argv;
     return what;
 }
 
@@ -63,15 +63,15 @@ Test(warm, a_waiting_one_becomes_an_ordinary_sandbox)
     UDS_TEST_GUARD;
     struct sbx_spec spec = make_spec();
     struct sbx_error error = {0};
-    struct sbx_exec what = shell("echo $GREETING $$ $(wc -l </proc/1/comm); pwd; exit 7");
+    struct sbx_adoption what = shell("echo $GREETING $$ $(wc -l </proc/1/comm); pwd; exit 7");
     sbx_plan *plan = plan_of(&spec);
     char text[256];
     int pipe[2];
     sbx *s = NULL;
     cr_assert_eq(sbx_start(&s, plan, NULL, &error), 0, "%s", error.text);
     cr_assert_eq(pipe2(pipe, O_CLOEXEC), 0);
-    what.stdio[1] = pipe[1];
-    what.chdir = "/usr";
+    what.exec.stdio[1] = pipe[1];
+    what.exec.chdir = "/usr";
     cr_assert_eq(sbx_adopt(s, &what, &error), 0, "%s", error.text);
     close(pipe[1]);
     struct sbx_result result = end_of(s, pipe[0], text, sizeof text);
@@ -83,47 +83,192 @@ Test(warm, a_waiting_one_becomes_an_ordinary_sandbox)
     sbx_plan_free(plan);
 }
 
+/* Where it waits depends on what confines it. */
+enum confinement {
+    USUAL,
+    BY_PATHS,
+    WITHOUT_FILTERS,
+    CONFINEMENTS
+};
+
+static struct sbx_spec make_confined(enum confinement which)
+{
+    static const char *const ro[] = {"/", NULL}, *const rw[] = {"/dev", NULL};
+    struct sbx_spec spec = make_spec();
+    if (which == BY_PATHS) {
+        spec.landlock.ro = ro;
+        spec.landlock.rw = rw;
+        spec.degrade |= SBX_DEGRADE_LANDLOCK;
+    }
+    if (which == WITHOUT_FILTERS)
+        spec.seccomp = SBX_SECCOMP_NONE;
+    return spec;
+}
+
+/* What @script says of itself, started warm or cold. */
+static void run_confined(enum confinement which, bool warm, const char *script, char text[4096])
+{
+    struct sbx_error error = {0};
+    struct sbx_spec spec = make_confined(which);
+    struct sbx_adoption what = shell(script);
+    int pipe[2];
+    sbx *s = NULL;
+    cr_assert_eq(pipe2(pipe, O_CLOEXEC), 0);
+    spec.waits = warm;
+    if (!warm) {
+        spec.argv = what.exec.argv;
+        spec.stdio[1] = pipe[1];
+    }
+    what.exec.stdio[1] = pipe[1];
+    sbx_plan *plan = plan_of(&spec);
+    cr_assert_eq(sbx_start(&s, plan, NULL, &error), 0, "%s", error.text);
+    if (warm)
+        cr_assert_eq(sbx_adopt(s, &what, &error), 0, "%s", error.text);
+    close(pipe[1]);
+    end_of(s, pipe[0], text, 4096);
+    close(pipe[0]);
+    sbx_free(s);
+    sbx_plan_free(plan);
+}
+
 Test(warm, its_payload_is_confined_as_one_that_was_started_cold)
 {
     UDS_TEST_GUARD;
     static const char script[] =
-        "grep -E '^(Cap...|NoNewPrivs|Seccomp|Uid|Gid|Groups):' /proc/self/status; cat "
-        "/proc/self/oom_score_adj; "
-        "ulimit -c; umask; ls /proc/self/fd; cat /proc/self/cgroup | grep -c uds-; id";
+        "grep -E '^(Cap...|NoNewPrivs|Seccomp|Seccomp_filters|Uid|Gid|Groups|Sig...):' "
+        "/proc/self/status; cat /proc/self/oom_score_adj /proc/self/limits; "
+        "umask; ls /proc/self/fd; cut -d' ' -f5,6 /proc/self/stat; "
+        "cat /proc/self/cgroup | grep -c uds-; id; hostname; env; : >/tmp/x && echo writes";
+    static char cold[4096], warm[4096];
+    for (enum confinement which = USUAL; which < CONFINEMENTS; which++) {
+        run_confined(which, false, script, cold);
+        run_confined(which, true, script, warm);
+        /* Host ids differ from start to start, what is seen inside does not. */
+        cr_assert_str_eq(cold, warm, "%d", which);
+        cr_assert(strstr(warm, which == WITHOUT_FILTERS ? "Seccomp:\t0" : "Seccomp:\t2"), "%s",
+                  warm);
+        cr_assert(strstr(warm, "hello"), "%s", warm);
+    }
+}
+
+Test(warm, takes_descriptors_by_name)
+{
+    UDS_TEST_GUARD;
+    static const char *const env[] = {"LISTEN_FDS=7", "OTHER=1", NULL};
     struct sbx_error error = {0};
-    char texts[2][2048];
-    for (int warm = 0; warm < 2; warm++) {
-        struct sbx_spec spec = make_spec();
-        struct sbx_exec what = shell(script);
+    struct sbx_adoption what =
+        shell("echo $LISTEN_FDS $LISTEN_FDNAMES $((LISTEN_PID - $$)) $LINK $OTHER >&3; "
+              "head -c 6 <&4 >&3; ls /proc/$$/fd | tr '\\n' ' ' >&3");
+    what.exec.env = env;
+    for (enum confinement which = USUAL; which < CONFINEMENTS; which++) {
+        struct sbx_spec spec = make_confined(which);
+        char text[256];
+        int out[2], in[2];
+        sbx *s = NULL;
+        cr_assert_eq(pipe2(out, O_CLOEXEC), 0);
+        cr_assert_eq(pipe2(in, O_CLOEXEC), 0);
+        cr_assert_eq(write(in[1], "heard\n", 6), 6);
+        const struct sbx_named_fd fds[] = {{"out", out[1]}, {"in", in[0]}}, link = {"LINK", in[1]};
+        what.exec.fds = fds;
+        what.exec.nfds = 2;
+        what.exec.env_fds = &link;
+        what.exec.nenv_fds = 1;
+        sbx_plan *plan = plan_of(&spec);
+        cr_assert_eq(sbx_start(&s, plan, NULL, &error), 0, "%s", error.text);
+        cr_assert_eq(sbx_adopt(s, &what, &error), 0, "%s", error.text);
+        end_of(s, out[0], text, sizeof text);
+        cr_assert_str_eq(text, "2 out:in 0 fd:5 1\nheard\n0 1 2 3 4 5 ", "%d", which);
+        sbx_free(s);
+        sbx_plan_free(plan);
+        for (int i = 0; i < 2; i++) {
+            close(out[i]);
+            close(in[i]);
+        }
+    }
+}
+
+Test(warm, takes_a_name)
+{
+    UDS_TEST_GUARD;
+    struct sbx_error error = {0};
+    struct sbx_spec spec = make_spec();
+    struct sbx_adoption what = shell("hostname");
+    char text[256];
+    sbx_plan *plan = plan_of(&spec);
+    for (int own = 0; own < 2; own++) {
         int pipe[2];
         sbx *s = NULL;
         cr_assert_eq(pipe2(pipe, O_CLOEXEC), 0);
-        spec.waits = warm;
-        if (!warm) {
-            spec.argv = what.argv;
-            spec.stdio[1] = pipe[1];
-        }
-        what.stdio[1] = pipe[1];
-        sbx_plan *plan = plan_of(&spec);
+        what.exec.stdio[1] = pipe[1];
+        what.name = "somebody";
+        what.hostname = own ? "somewhere" : NULL;
         cr_assert_eq(sbx_start(&s, plan, NULL, &error), 0, "%s", error.text);
-        if (warm)
-            cr_assert_eq(sbx_adopt(s, &what, &error), 0, "%s", error.text);
+        cr_assert_eq(sbx_adopt(s, &what, &error), 0, "%s", error.text);
+        cr_assert_str_eq(s->name, "somebody");
         close(pipe[1]);
-        end_of(s, pipe[0], texts[warm], sizeof texts[warm]);
+        end_of(s, pipe[0], text, sizeof text);
+        cr_assert_str_eq(text, own ? "somewhere\n" : "somebody\n");
         close(pipe[0]);
+        sbx_free(s);
+    }
+    sbx *s = NULL;
+    what.name = "not/one";
+    cr_assert_eq(sbx_start(&s, plan, NULL, &error), 0, "%s", error.text);
+    cr_assert_eq(sbx_adopt(s, &what, &error), -EINVAL);
+    cr_assert(strstr(error.text, "name"), "%s", error.text);
+    sbx_free(s);
+    sbx_plan_free(plan);
+}
+
+/* Readiness, and the time for it, are the payload's. */
+Test(warm, has_a_notify_socket)
+{
+    UDS_TEST_GUARD;
+    struct sbx_error error = {0};
+    struct sbx_spec spec = make_spec();
+    struct sbx_adoption what = shell("exec sleep 100");
+    struct sbx_result result = {0};
+    sbx *s = NULL;
+    spec.notify = true;
+    spec.ready_ms = 100;
+    sbx_plan *plan = plan_of(&spec);
+    cr_assert_eq(sbx_start(&s, plan, NULL, &error), 0, "%s", error.text);
+    cr_assert_eq(sbx_get_timeout(s), -1, "nobody is there who could be late");
+    cr_assert_eq(sbx_adopt(s, &what, &error), 0, "%s", error.text);
+    cr_assert_eq(sbx_wait(s, &result), 1);
+    cr_assert_eq(result.outcome, SBX_NOT_READY);
+    sbx_free(s);
+    sbx_plan_free(plan);
+}
+
+Test(warm, has_a_terminal_of_its_own_if_it_is_asked_for)
+{
+    UDS_TEST_GUARD;
+    struct sbx_error error = {0};
+    struct sbx_adoption what = shell("tty");
+    char text[256];
+    what.exec.terminal = true;
+    for (enum confinement which = USUAL; which < CONFINEMENTS; which++) {
+        struct sbx_spec spec = make_confined(which);
+        sbx_plan *plan = plan_of(&spec);
+        sbx *s = NULL;
+        cr_assert_eq(sbx_start(&s, plan, NULL, &error), 0, "%s", error.text);
+        cr_assert_eq(sbx_adopt(s, &what, &error), 0, "%s", error.text);
+        int terminal = sbx_take_terminal(s);
+        cr_assert_geq(terminal, 0);
+        end_of(s, terminal, text, sizeof text);
+        cr_assert(strstr(text, "/dev/pts/0"), "%s", text);
+        close(terminal);
         sbx_free(s);
         sbx_plan_free(plan);
     }
-    /* Host ids differ from start to start, what is seen inside does not. */
-    cr_assert_str_eq(texts[0], texts[1]);
-    cr_assert(strstr(texts[1], "Seccomp:\t2"), "%s", texts[1]);
 }
 
 Test(warm, what_cannot_be_run_ends_it_and_says_so)
 {
     UDS_TEST_GUARD;
     struct sbx_spec spec = make_spec();
-    struct sbx_exec what = shell("true");
+    struct sbx_adoption what = shell("true");
     const char *argv[] = {"/nowhere", NULL};
     struct sbx_error error = {0};
     struct sbx_result result = {0};
@@ -131,8 +276,8 @@ Test(warm, what_cannot_be_run_ends_it_and_says_so)
     sbx_plan *plan = plan_of(&spec);
     sbx *s = NULL;
     cr_assert_eq(sbx_start(&s, plan, NULL, &error), 0, "%s", error.text);
-    cr_assert_eq(sbx_exec(&session, s, &what, &error), -EBUSY);
-    what.argv = argv;
+    cr_assert_eq(sbx_exec(&session, s, &what.exec, &error), -EBUSY);
+    what.exec.argv = argv;
     cr_assert_eq(sbx_adopt(s, &what, &error), -ENOENT);
     cr_assert(error.exec && strstr(error.text, "/nowhere"), "%s", error.text);
     cr_assert_eq(sbx_adopt(s, &what, &error), -ESRCH, "a used one is used up");
@@ -147,7 +292,7 @@ Test(warm, its_timeout_begins_with_the_payload)
 {
     UDS_TEST_GUARD;
     struct sbx_spec spec = make_spec();
-    struct sbx_exec what = shell("exec sleep 100");
+    struct sbx_adoption what = shell("exec sleep 100");
     struct sbx_error error = {0};
     struct sbx_result result = {0};
     sbx *s = NULL;
@@ -179,7 +324,7 @@ Test(pool, hands_each_out_once_and_goes_cold_when_it_is_empty)
 {
     UDS_TEST_GUARD;
     struct sbx_spec spec = make_spec();
-    struct sbx_exec what = shell("true");
+    struct sbx_adoption what = shell("true");
     struct sbx_error error = {0};
     struct sbx_result result = {0};
     sbx_cleaner *cleaner;
@@ -196,7 +341,7 @@ Test(pool, hands_each_out_once_and_goes_cold_when_it_is_empty)
     for (int i = 0; i < 4; i++) {
         struct sbx_report report;
         sbx *s = NULL;
-        cr_assert_eq(sbx_pool_start(&s, pool, &what, NULL, &error), 0, "%s", error.text);
+        cr_assert_eq(sbx_pool_start(&s, pool, &what, &error), 0, "%s", error.text);
         sbx_get_report(s, &report);
         seen[i] = report.init_pid;
         for (int k = 0; k < i; k++)
@@ -214,7 +359,7 @@ Test(pool, one_that_was_killed_while_it_waited_costs_a_cold_start)
 {
     UDS_TEST_GUARD;
     struct sbx_spec spec = make_spec();
-    struct sbx_exec what = shell("true");
+    struct sbx_adoption what = shell("true");
     struct sbx_error error = {0};
     struct sbx_result result = {0};
     sbx_cleaner *cleaner;
@@ -238,7 +383,7 @@ Test(pool, one_that_was_killed_while_it_waited_costs_a_cold_start)
             cr_assert_eq(kill((pid_t)pid, SIGKILL), 0);
             cr_assert_eq(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
         }
-    cr_assert_eq(sbx_pool_start(&s, pool, &what, NULL, &error), 0, "%s", error.text);
+    cr_assert_eq(sbx_pool_start(&s, pool, &what, &error), 0, "%s", error.text);
     cr_assert_eq(sbx_wait(s, &result), 1);
     cr_assert_eq(result.outcome, SBX_EXITED);
     sbx_free(s);
@@ -253,7 +398,7 @@ Test(pool, changes_limits_before_the_payload_runs)
 {
     UDS_TEST_GUARD;
     struct sbx_spec spec = make_spec();
-    struct sbx_exec what = shell("true");
+    struct sbx_adoption what = shell("true");
     struct sbx_limits limits = {.pids = 12}, now = {0};
     struct sbx_error error = {0};
     struct sbx_report report;
@@ -264,7 +409,8 @@ Test(pool, changes_limits_before_the_payload_runs)
     cr_assert_eq(sbx_cleaner_new(&cleaner, NULL, &error), 0, "%s", error.text);
     cr_assert_eq(sbx_pool_new(&pool, plan, cleaner, 1, &error), 0, "%s", error.text);
     cr_assert_eq(sbx_pool_fill(pool, &error), 0, "%s", error.text);
-    int r = sbx_pool_start(&s, pool, &what, &limits, &error);
+    what.limits = &limits;
+    int r = sbx_pool_start(&s, pool, &what, &error);
     if (r == 0) {
         sbx_get_report(s, &report);
         cr_assert_eq(sbx_get_limits(s, &now), 0);

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+#include "remains.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+
+struct sbxi_remains *sbxi_remains_new(sbx_cleaner *cleaner)
+{
+    struct sbxi_remains *remains = calloc(1, sizeof *remains);
+    if (remains)
+        *remains = (struct sbxi_remains){.refs = 1, .is_open = true, .cleaner = cleaner};
+    return remains;
+}
+
+struct sbxi_remains *sbxi_remains_ref(struct sbxi_remains *remains)
+{
+    remains->refs++;
+    return remains;
+}
+
+struct sbxi_remains *sbxi_remains_unref(struct sbxi_remains *remains)
+{
+    if (remains && --remains->refs == 0)
+        free(remains);
+    return NULL;
+}
+
+static void remove_one(const struct sbxi_remains *remains, struct sbxi_corpse *corpse)
+{
+    sbxi_closep(&corpse->mounts);
+    sbxi_cgroup_free(corpse->cgroup);
+    if (corpse->ids)
+        sbx_cleaner_release_ids(remains->cleaner, corpse->first);
+}
+
+void sbxi_remains_put(struct sbxi_remains *remains, struct sbxi_corpse corpse)
+{
+    const size_t most = sizeof remains->corpses / sizeof remains->corpses[0];
+    if (!remains->is_open) {
+        remove_one(remains, &corpse);
+        return;
+    }
+    if (remains->n == most) {
+        remove_one(remains, &remains->corpses[0]);
+        remains->n--;
+        memmove(remains->corpses, remains->corpses + 1, remains->n * sizeof corpse);
+    }
+    remains->corpses[remains->n++] = corpse;
+}
+
+void sbxi_remains_clear(struct sbxi_remains *remains)
+{
+    while (remains->n > 0)
+        remove_one(remains, &remains->corpses[--remains->n]);
+}
+
+void sbxi_remains_close(struct sbxi_remains *remains)
+{
+    sbxi_remains_clear(remains);
+    remains->is_open = false;
+}
