@@ -2,7 +2,6 @@
 /* `uds cgroup ls`: all groups as a table, or all about one. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "cgroup.h"
 #include "controls.h"
@@ -99,10 +98,8 @@ static int list(const struct cgroup_options *o)
     size_t n;
     int r = sbx_group_list(o->run_dir, &entries, &n, &error);
 
-    if (r < 0) {
-        cli_error("%s", error.text[0] ? error.text : strerror(-r));
-        return CLI_FAILED;
-    }
+    if (r < 0)
+        return cli_fail(&error, r, CLI_FAILED);
     struct table *table = table_new(columns, sizeof(columns) / sizeof(columns[0]));
     for (size_t i = 0; i < n; i++) {
         sbx_group *group;

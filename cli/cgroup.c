@@ -4,13 +4,13 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "controls.h"
 #include "run.h"
+#include "subverb.h"
 #include "value.h"
 #include "verbs.h"
 
@@ -61,18 +61,12 @@ const struct verb verb_cgroup = {
     .run = run,
 };
 
-static int say(const struct sbx_error *error, int r)
-{
-    cli_error("%s", error->text[0] ? error->text : strerror(-r));
-    return CLI_FAILED;
-}
-
 int cgroup_open(sbx_group **ret, const struct cgroup_options *o)
 {
     struct sbx_error error = {0};
     int r = sbx_group_open(ret, o->run_dir, o->name, &error);
 
-    return r < 0 ? say(&error, r) : CLI_OK;
+    return r < 0 ? cli_fail(&error, r, CLI_FAILED) : CLI_OK;
 }
 
 static int create(const struct cgroup_options *o)
@@ -84,7 +78,7 @@ static int create(const struct cgroup_options *o)
                           &error);
 
     if (r < 0)
-        return say(&error, r);
+        return cli_fail(&error, r, CLI_FAILED);
     for (uint32_t bit = 1; bit && bit <= degraded; bit <<= 1)
         if (degraded & bit)
             cli_error("%s: made without %s", o->name, sbx_degrade_name(bit));
@@ -105,7 +99,7 @@ act(const struct cgroup_options *o,
         return code;
     int r = what(group, o, &error);
     if (r < 0)
-        code = say(&error, r);
+        code = cli_fail(&error, r, CLI_FAILED);
     (void)sbx_group_free(group);
     return code;
 }
@@ -161,7 +155,7 @@ static int delete_group(const struct cgroup_options *o)
     struct sbx_error error = {0};
     int r = sbx_group_delete_name(o->run_dir, o->name, o->kill, &error);
 
-    return r < 0 ? say(&error, r) : CLI_OK;
+    return r < 0 ? cli_fail(&error, r, CLI_FAILED) : CLI_OK;
 }
 
 /* We become the command, so that terminal, signals and exit code are its own. */
@@ -177,7 +171,7 @@ static int exec_command(const struct cgroup_options *o)
     int r = sbx_group_join(group, &error);
     (void)sbx_group_free(group);
     if (r < 0) {
-        (void)say(&error, r);
+        (void)cli_fail(&error, r, CLI_FAILED);
         return RUN_REFUSED;
     }
     (void)execvp(o->command[0], o->command);
@@ -195,44 +189,34 @@ enum cgroup_option {
     OPT_RUN_DIR,
 };
 
-/* Which of the options a verb takes; who takes limits takes them all. */
 static const struct sub {
-    const char *name;
+    struct subverb word;
     int (*run)(const struct cgroup_options *o);
-    bool limits, command, needs_name;
-    int options[3];
+    bool needs_name;
 } subs[] = {
-    {"create", create, true, false, true, {OPT_PARENT, OPT_DEGRADE, 0}},
-    {"set", set, true, false, true, {0}},
-    {"exec", exec_command, false, true, true, {0}},
-    {"watch", cgroup_watch, false, false, true, {OPT_INTERVAL, OPT_COUNT, OPT_JSON}},
-    {"ls", cgroup_ls, false, false, false, {OPT_JSON, 0, 0}},
-    {"freeze", freeze, false, false, true, {0}},
-    {"thaw", thaw, false, false, true, {0}},
-    {"kill", kill_all, false, false, true, {0}},
-    {"delete", delete_group, false, false, true, {OPT_KILL, 0, 0}},
+    {{"create", false, {OPT_RUN_DIR, CLI_OPT_LIMIT, OPT_PARENT, OPT_DEGRADE}}, create, true},
+    {{"set", false, {OPT_RUN_DIR, CLI_OPT_LIMIT}}, set, true},
+    {{"exec", true, {OPT_RUN_DIR}}, exec_command, true},
+    {{"watch", false, {OPT_RUN_DIR, OPT_INTERVAL, OPT_COUNT, OPT_JSON}}, cgroup_watch, true},
+    {{"ls", false, {OPT_RUN_DIR, OPT_JSON}}, cgroup_ls, false},
+    {{"freeze", false, {OPT_RUN_DIR}}, freeze, true},
+    {{"thaw", false, {OPT_RUN_DIR}}, thaw, true},
+    {{"kill", false, {OPT_RUN_DIR}}, kill_all, true},
+    {{"delete", false, {OPT_RUN_DIR, OPT_KILL}}, delete_group, true},
 };
 
 static const struct sub *find_sub(const char *name)
 {
     for (size_t i = 0; i < sizeof(subs) / sizeof(subs[0]); i++)
-        if (strcmp(subs[i].name, name) == 0)
+        if (strcmp(subs[i].word.name, name) == 0)
             return &subs[i];
     return NULL;
 }
 
-static bool takes(const struct sub *sub, int c)
+static int take(void *into, int c, const char *name)
 {
-    if (c == CLI_OPT_LIMIT)
-        return sub->limits;
-    for (size_t i = 0; i < 3; i++)
-        if (sub->options[i] == c)
-            return true;
-    return c == OPT_RUN_DIR;
-}
+    struct cgroup_options *o = into;
 
-static int handle(struct cgroup_options *o, int c, const char *name)
-{
     switch (c) {
     case CLI_OPT_LIMIT:
         o->named_limits = true;
@@ -265,43 +249,32 @@ static int handle(struct cgroup_options *o, int c, const char *name)
     }
 }
 
-static int
-parse(struct cgroup_options *o, const struct sub *sub, int argc, char **argv, bool *ret_help)
-{
-    static const struct option options[] = {CLI_LIMIT_OPTIONS,
-                                            {"parent", required_argument, NULL, OPT_PARENT},
-                                            {"degrade", required_argument, NULL, OPT_DEGRADE},
-                                            {"interval", required_argument, NULL, OPT_INTERVAL},
-                                            {"count", required_argument, NULL, OPT_COUNT},
-                                            {"kill", no_argument, NULL, OPT_KILL},
-                                            {"json", no_argument, NULL, OPT_JSON},
-                                            {"run-dir", required_argument, NULL, OPT_RUN_DIR},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
-    int c, index = 0;
+static const struct option options[] = {CLI_LIMIT_OPTIONS,
+                                        {"parent", required_argument, NULL, OPT_PARENT},
+                                        {"degrade", required_argument, NULL, OPT_DEGRADE},
+                                        {"interval", required_argument, NULL, OPT_INTERVAL},
+                                        {"count", required_argument, NULL, OPT_COUNT},
+                                        {"kill", no_argument, NULL, OPT_KILL},
+                                        {"json", no_argument, NULL, OPT_JSON},
+                                        {"run-dir", required_argument, NULL, OPT_RUN_DIR},
+                                        {"help", no_argument, NULL, 'h'},
+                                        {NULL, 0, NULL, 0}};
 
-    /* exec: options end at the group's name, what follows is the command's. */
-    while ((c = getopt_long(argc, argv, sub->command ? "+:h" : ":h", options, &index)) != -1) {
-        if (c == 'h') {
-            *ret_help = true;
-            return CLI_OK;
-        }
-        if (c == '?' || c == ':')
-            return cli_bad_option(c, argv);
-        if (!takes(sub, c))
-            return cli_usage("--%s: not an option of %s", options[index].name, sub->name);
-        int code = handle(o, c, options[index].name);
-        if (code != CLI_OK)
-            return code;
-    }
+static int parse(struct cgroup_options *o, const struct sub *sub, int argc, char **argv)
+{
+    static const struct subverb_options all = {&verb_cgroup, options, take};
+    int code = subverb_parse(&sub->word, &all, argc, argv, o);
+
+    if (code != CLI_OK)
+        return code;
     if (optind < argc)
         o->name = argv[optind++];
     else if (sub->needs_name)
-        return cli_usage("%s: of which group", sub->name);
-    if (sub->command && optind < argc && strcmp(argv[optind], "--") == 0)
+        return cli_usage("%s: of which group", sub->word.name);
+    if (sub->word.command && optind < argc && strcmp(argv[optind], "--") == 0)
         optind++;
     o->command = argv + optind;
-    if (!sub->command && optind < argc)
+    if (!sub->word.command && optind < argc)
         return cli_usage("%s: one name is enough", argv[optind]);
     return CLI_OK;
 }
@@ -317,8 +290,8 @@ static int run(int argc, char **argv)
     if (sub == NULL)
         return cli_usage("%s: create, set, exec, watch, ls, freeze, thaw, kill or delete",
                          argc > 1 ? argv[1] : "nothing");
-    int code = parse(&o, sub, argc - 1, argv + 1, &help);
-    if (help)
-        return cli_help(&verb_cgroup);
-    return code == CLI_OK ? sub->run(&o) : code;
+    int code = parse(&o, sub, argc - 1, argv + 1);
+    if (code == CLI_OK)
+        code = sub->run(&o);
+    return code == SUBVERB_HELP ? CLI_OK : code;
 }

@@ -14,11 +14,6 @@
 #include "value.h"
 #include "verbs.h"
 
-static int no_memory(void)
-{
-    return cli_usage("out of memory");
-}
-
 static int bad(const char *option, const char *value, const char *why)
 {
     return cli_usage("--%s %s: %s", option, value, why);
@@ -68,7 +63,8 @@ static int add_filter(struct run_options *o, const char *option, const char *tex
             option, text,
             "holds no BPF program: instructions of 8 bytes, as seccomp_export_bpf(3) writes them");
     filter.code = code;
-    return list_push(&o->confine.filters, &filter, sizeof filter) ? CLI_OK : no_memory();
+    return list_push(&o->confine.filters, &filter, sizeof filter) ? CLI_OK
+                                                                  : cli_no_memory(RUN_REFUSED);
 }
 
 static int add_port(struct run_list *ports, bool *limit, const char *option, const char *text)
@@ -80,7 +76,7 @@ static int add_port(struct run_list *ports, bool *limit, const char *option, con
     if (parse_number(text, strcmp(option, "landlock-bind") != 0, 65535, &number) < 0)
         return bad(option, text, "is not a TCP port or none");
     uint16_t port = (uint16_t)number;
-    return list_push(ports, &port, sizeof port) ? CLI_OK : no_memory();
+    return list_push(ports, &port, sizeof port) ? CLI_OK : cli_no_memory(RUN_REFUSED);
 }
 
 static int add_scopes(struct run_options *o, const char *option, const char *list)

@@ -9,11 +9,6 @@
 
 #include "verbs.h"
 
-static int no_memory(void)
-{
-    return cli_usage("out of memory");
-}
-
 /* @name NULL: all. */
 static void remove_env(struct run_options *o, const char *name, size_t length)
 {
@@ -83,7 +78,7 @@ static int set(struct run_options *o, const char *key, const char *value)
     if (value == NULL || key[0] == '\0' || strchr(key, '='))
         return cli_usage("--setenv %s: needs a name and a value, as two words", key);
     if (asprintf(&text, "%s=%s", key, value) < 0 || (text = run_own(o, text)) == NULL)
-        return no_memory();
+        return cli_no_memory(RUN_REFUSED);
     return keep(o, text);
 }
 

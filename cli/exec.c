@@ -139,9 +139,8 @@ static int act(const struct exec_options *o)
     }
     int r = find_and_start(&session, o, &error);
     if (r < 0) {
-        cli_error("%s", error.text[0] ? error.text : strerror(-r));
         (void)close(signals);
-        return RUN_REFUSED;
+        return cli_fail(&error, r, RUN_REFUSED);
     }
     const struct attended attended = {.thing = session,
                                       .fd = sbx_session_get_fd(session),
@@ -166,10 +165,8 @@ static int add_env(struct exec_options *o, const char *key, const char *value)
     if (value == NULL || key[0] == '\0' || strchr(key, '='))
         return cli_usage("--setenv %s: needs a name and a value, as two words", key);
     if (asprintf(&text, "%s=%s", key, value) < 0 || !list_own(&o->owned, text) ||
-        !list_push(&o->env, &text, sizeof text)) {
-        cli_error("out of memory");
-        return RUN_REFUSED;
-    }
+        !list_push(&o->env, &text, sizeof text))
+        return cli_no_memory(RUN_REFUSED);
     return CLI_OK;
 }
 

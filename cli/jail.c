@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* `uds jail`: what a jail holds, and a copy of it for chroot(8). */
-#include <errno.h>
 #include <getopt.h>
 #include <limits.h>
 #include <sbx/sandbox.h>
@@ -13,6 +12,8 @@
 
 #include "json.h"
 #include "list.h"
+#include "path.h"
+#include "subverb.h"
 #include "table.h"
 #include "verbs.h"
 
@@ -53,12 +54,6 @@ struct jail_options {
     struct run_list files, owned; /* const char *; to free */
 };
 
-static int no_memory(void)
-{
-    cli_error("out of memory");
-    return CLI_FAILED;
-}
-
 /* As a shell would find it, in places that nobody but root fills. */
 static char *find_program(const char *name)
 {
@@ -73,32 +68,17 @@ static char *find_program(const char *name)
     return NULL;
 }
 
-static char *absolute(const char *path)
-{
-    char cwd[PATH_MAX], *whole = NULL;
-    if (getcwd(cwd, sizeof cwd) == NULL ||
-        asprintf(&whole, "%s/%s", strcmp(cwd, "/") == 0 ? "" : cwd, path) < 0)
-        return NULL;
-    return whole;
-}
-
 static int add_file(struct jail_options *o, const char *name)
 {
     if (name[0] != '/' && name[0] != '@') {
-        char *path = strchr(name, '/') ? absolute(name) : find_program(name);
+        char *path = strchr(name, '/') ? path_absolute(name) : find_program(name);
         if (path == NULL)
             return cli_usage("%s: no such program", name);
         if (!list_own(&o->owned, path))
-            return no_memory();
+            return cli_no_memory(CLI_FAILED);
         name = path;
     }
-    return list_push_text(&o->files, name) ? CLI_OK : no_memory();
-}
-
-static int say(const struct sbx_error *error, int r)
-{
-    cli_error("%s", error->text[0] ? error->text : strerror(-r));
-    return CLI_FAILED;
+    return list_push_text(&o->files, name) ? CLI_OK : cli_no_memory(CLI_FAILED);
 }
 
 static const char *kind_name(mode_t mode)
@@ -133,7 +113,7 @@ static int list(struct jail_options *o)
     char **paths;
     int r = sbx_jail_list(o->files.items, &paths, &error);
     if (r < 0)
-        return say(&error, r);
+        return cli_fail(&error, r, CLI_FAILED);
     struct table *table = table_new(columns, sizeof columns / sizeof columns[0]);
     for (size_t i = 0; paths[i]; i++) {
         add_row(table, paths[i]);
@@ -153,33 +133,33 @@ static int list(struct jail_options *o)
 static int build(struct jail_options *o, const char *directory)
 {
     struct sbx_error error = {0};
-    char *path = directory[0] == '/' ? strdup(directory) : absolute(directory);
+    char *path = path_absolute(directory);
     if (path == NULL)
-        return no_memory();
+        return cli_no_memory(CLI_FAILED);
     int r = sbx_jail_build(path, o->files.items, &error);
     free(path);
-    return r < 0 ? say(&error, r) : CLI_OK;
+    return r < 0 ? cli_fail(&error, r, CLI_FAILED) : CLI_OK;
 }
 
-static int parse(struct jail_options *o, bool builds, int argc, char **argv, bool *ret_help)
+static int take_json(void *into, int c, const char *name)
+{
+    struct jail_options *o = into;
+    (void)c, (void)name;
+    o->json = true;
+    return CLI_OK;
+}
+
+static int parse(struct jail_options *o, bool builds, int argc, char **argv)
 {
     static const struct option options[] = {
         {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
-    int c;
-    while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-        if (c == 'h') {
-            *ret_help = true;
-            return CLI_OK;
-        }
-        if (c != 'j')
-            return cli_bad_option(c, argv);
-        if (builds)
-            return cli_usage("--json: not an option of build");
-        o->json = true;
-    }
+    static const struct subverb words[] = {{"list", false, {'j'}}, {"build", false, {0}}};
+    static const struct subverb_options all = {&verb_jail, options, take_json};
+    int code = subverb_parse(&words[builds], &all, argc, argv, o);
+    if (code != CLI_OK)
+        return code;
     if (argc - optind < 1 + builds)
         return cli_usage("%s: name %s", argv[0], builds ? "a directory and programs" : "programs");
-    int code = CLI_OK;
     for (int i = optind + builds; code == CLI_OK && i < argc; i++)
         code = add_file(o, argv[i]);
     return code;
@@ -195,12 +175,10 @@ static int run(int argc, char **argv)
         return cli_help(&verb_jail);
     if (!builds && strcmp(sub, "list") != 0)
         return cli_usage("%s: list or build", sub);
-    int code = parse(&o, builds, argc - 1, argv + 1, &help);
-    if (help)
-        code = cli_help(&verb_jail);
-    else if (code == CLI_OK)
+    int code = parse(&o, builds, argc - 1, argv + 1);
+    if (code == CLI_OK)
         code = builds ? build(&o, argv[1 + optind]) : list(&o);
     list_free_owned(&o.owned);
     free(o.files.items);
-    return code;
+    return code == SUBVERB_HELP ? CLI_OK : code;
 }

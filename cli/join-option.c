@@ -56,5 +56,5 @@ int run_add_join(struct run_options *o, const char *text)
                                        : "");
     struct sbx_join join = {.ns = (enum sbx_ns)bit, .fd = fd};
     o->spec.isolate &= ~bit;
-    return list_push(&o->joins, &join, sizeof join) ? CLI_OK : cli_usage("out of memory");
+    return list_push(&o->joins, &join, sizeof join) ? CLI_OK : cli_no_memory(RUN_REFUSED);
 }

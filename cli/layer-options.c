@@ -10,12 +10,6 @@
 
 #include "verbs.h"
 
-static int no_memory(void)
-{
-    cli_error("out of memory");
-    return RUN_REFUSED;
-}
-
 /* Absolute and without links, by who the caller is. */
 static int resolve(struct run_options *o, const char *option, const char *path, const char **ret)
 {
@@ -23,7 +17,7 @@ static int resolve(struct run_options *o, const char *option, const char *path, 
     if (real == NULL)
         return cli_usage("--%s %s: %s", option, path, strerror(errno));
     *ret = run_own(o, real);
-    return *ret ? CLI_OK : no_memory();
+    return *ret ? CLI_OK : cli_no_memory(RUN_REFUSED);
 }
 
 int run_set_base(struct run_options *o, const char *directory)
@@ -61,9 +55,9 @@ static int set_upper(struct run_options *o, const char *text)
         return r;
     if (asprintf(&whole, "%s/%.*s", strcmp(real, "/") == 0 ? "" : real, (int)(end - slash),
                  text + slash) < 0)
-        return no_memory();
+        return cli_no_memory(RUN_REFUSED);
     o->upper = run_own(o, whole);
-    return o->upper ? CLI_OK : no_memory();
+    return o->upper ? CLI_OK : cli_no_memory(RUN_REFUSED);
 }
 
 int run_layer_option(struct run_options *o, const char *name, const char *value)

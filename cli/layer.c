@@ -2,17 +2,17 @@
 /* `uds layer`: what sandboxes have written into an upper directory. See sbx/layer.h. */
 #include <errno.h>
 #include <getopt.h>
-#include <limits.h>
 #include <sbx/layer.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <sys/stat.h>
 
 #include "json.h"
 #include "list.h"
+#include "path.h"
+#include "subverb.h"
 #include "table.h"
 #include "verbs.h"
 
@@ -45,10 +45,10 @@ const struct verb verb_layer = {
         "exit codes: 0 done; 1 it could not be done; 2 wrong usage.\n"
         "\n"
         "examples:\n"
-        "  uds run --layer /srv/debian --upper /srv/work -- sh -c 'apt-get -y install hello'\n"
+        "  uds run --layer /srv/debian --upper /srv/work --uid 0 -- rm -r /usr/share/doc\n"
         "  uds layer diff /srv/work\n"
-        "  uds layer commit /srv/work /srv/hello\n"
-        "  uds run --layer /srv/debian --layer /srv/hello -- hello\n"
+        "  uds layer commit /srv/work /srv/small\n"
+        "  uds run --layer /srv/debian --layer /srv/small -- ls /usr/share\n"
         "  uds layer reset /srv/work\n",
     .run = run,
 };
@@ -200,12 +200,9 @@ static void print(const struct layer_options *o)
     (void)table_free(table);
 }
 
-static int say(const struct sbx_error *error, int r)
+static int end(const struct sbx_error *error, int r)
 {
-    if (r == 0)
-        return CLI_OK;
-    cli_error("%s", error->text[0] ? error->text : strerror(-r));
-    return CLI_FAILED;
+    return r == 0 ? CLI_OK : cli_fail(error, r, CLI_FAILED);
 }
 
 static int diff(struct layer_options *o)
@@ -215,7 +212,7 @@ static int diff(struct layer_options *o)
     int r = sbx_layer_diff(&o->layer, &error);
     if (r == 0)
         print(o);
-    return say(&error, r);
+    return end(&error, r);
 }
 
 static int commit(struct layer_options *o)
@@ -225,41 +222,32 @@ static int commit(struct layer_options *o)
     int r = sbx_layer_commit(&o->layer, o->target, o->into, o->keep, &error);
     if (r == 0 && (o->json || o->entries.count > 0))
         print(o);
-    return say(&error, r);
+    return end(&error, r);
 }
 
 static int fork_upper(struct layer_options *o)
 {
     struct sbx_error error = {0};
     o->layer.fn = NULL;
-    return say(&error, sbx_layer_fork(&o->layer, o->target, &error));
+    return end(&error, sbx_layer_fork(&o->layer, o->target, &error));
 }
 
 static int reset(struct layer_options *o)
 {
     struct sbx_error error = {0};
-    return say(&error, sbx_layer_reset(&o->layer, &error));
+    return end(&error, sbx_layer_reset(&o->layer, &error));
 }
 
 static const struct sub {
-    const char *name;
+    struct subverb word;
     int (*run)(struct layer_options *o);
     int names;
-    int options[5];
 } subs[] = {
-    {"diff", diff, 1, {OPT_LIVE, OPT_JSON, 0}},
-    {"commit", commit, 2, {OPT_LIVE, OPT_JSON, OPT_INTO, OPT_KEEP, 0}},
-    {"fork", fork_upper, 2, {OPT_LIVE, 0}},
-    {"reset", reset, 1, {0}},
+    {{"diff", false, {OPT_RUN_DIR, OPT_LIVE, OPT_JSON}}, diff, 1},
+    {{"commit", false, {OPT_RUN_DIR, OPT_LIVE, OPT_JSON, OPT_INTO, OPT_KEEP}}, commit, 2},
+    {{"fork", false, {OPT_RUN_DIR, OPT_LIVE}}, fork_upper, 2},
+    {{"reset", false, {OPT_RUN_DIR}}, reset, 1},
 };
-
-static bool takes(const struct sub *sub, int c)
-{
-    for (size_t i = 0; sub->options[i]; i++)
-        if (sub->options[i] == c)
-            return true;
-    return c == OPT_RUN_DIR;
-}
 
 static int add_keep(struct layer_options *o, const char *list)
 {
@@ -275,8 +263,10 @@ static int add_keep(struct layer_options *o, const char *list)
     return CLI_OK;
 }
 
-static int handle(struct layer_options *o, int c)
+static int take(void *into, int c, const char *name)
 {
+    struct layer_options *o = into;
+    (void)name;
     switch (c) {
     case OPT_INTO:
         o->into = true;
@@ -295,55 +285,30 @@ static int handle(struct layer_options *o, int c)
     }
 }
 
-/* The last component is left as it is: it may not be there yet, and a link there is refused. */
-static char *absolute(const char *path)
-{
-    char cwd[PATH_MAX], *whole = NULL;
-    if (path[0] == '/')
-        return strdup(path);
-    if (getcwd(cwd, sizeof cwd) == NULL ||
-        asprintf(&whole, "%s/%s", strcmp(cwd, "/") == 0 ? "" : cwd, path) < 0)
-        return NULL;
-    return whole;
-}
+static const struct option options[] = {{"into", no_argument, NULL, OPT_INTO},
+                                        {"keep", required_argument, NULL, OPT_KEEP},
+                                        {"live", no_argument, NULL, OPT_LIVE},
+                                        {"json", no_argument, NULL, OPT_JSON},
+                                        {"run-dir", required_argument, NULL, OPT_RUN_DIR},
+                                        {"help", no_argument, NULL, 'h'},
+                                        {NULL, 0, NULL, 0}};
 
-static int
-parse(struct layer_options *o, const struct sub *sub, int argc, char **argv, bool *ret_help)
+static int parse(struct layer_options *o, const struct sub *sub, int argc, char **argv)
 {
-    static const struct option options[] = {{"into", no_argument, NULL, OPT_INTO},
-                                            {"keep", required_argument, NULL, OPT_KEEP},
-                                            {"live", no_argument, NULL, OPT_LIVE},
-                                            {"json", no_argument, NULL, OPT_JSON},
-                                            {"run-dir", required_argument, NULL, OPT_RUN_DIR},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
-    int c, index = 0;
-    while ((c = getopt_long(argc, argv, ":h", options, &index)) != -1) {
-        if (c == 'h') {
-            *ret_help = true;
-            return CLI_OK;
-        }
-        if (c == '?' || c == ':')
-            return cli_bad_option(c, argv);
-        if (!takes(sub, c))
-            return cli_usage("--%s: not an option of %s", options[index].name, sub->name);
-        int code = handle(o, c);
-        if (code != CLI_OK)
-            return code;
-    }
+    static const struct subverb_options all = {&verb_layer, options, take};
+    int code = subverb_parse(&sub->word, &all, argc, argv, o);
+    if (code != CLI_OK)
+        return code;
     if (argc - optind != sub->names)
-        return cli_usage("%s: name %s", sub->name,
+        return cli_usage("%s: name %s", sub->word.name,
                          sub->names == 1 ? "one upper directory"
                                          : "an upper directory and a target");
-    o->upper = absolute(argv[optind]);
-    o->target = sub->names > 1 ? absolute(argv[optind + 1]) : NULL;
+    o->upper = path_absolute(argv[optind]);
+    o->target = sub->names > 1 ? path_absolute(argv[optind + 1]) : NULL;
     o->layer.upper = o->upper;
     o->layer.userdata = o;
-    if (o->upper == NULL || (sub->names > 1 && o->target == NULL)) {
-        cli_error("out of memory");
-        return CLI_FAILED;
-    }
-    return CLI_OK;
+    bool whole = o->upper && (sub->names == 1 || o->target);
+    return whole ? CLI_OK : cli_no_memory(CLI_FAILED);
 }
 
 static int run(int argc, char **argv)
@@ -352,16 +317,14 @@ static int run(int argc, char **argv)
     bool help = argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
     const struct sub *sub = NULL;
     for (size_t i = 0; argc > 1 && i < sizeof subs / sizeof subs[0]; i++)
-        if (strcmp(subs[i].name, argv[1]) == 0)
+        if (strcmp(subs[i].word.name, argv[1]) == 0)
             sub = &subs[i];
     if (help)
         return cli_help(&verb_layer);
     if (sub == NULL)
         return cli_usage("%s: diff, commit, fork or reset", argc > 1 ? argv[1] : "nothing");
-    int code = parse(&o, sub, argc - 1, argv + 1, &help);
-    if (help)
-        code = cli_help(&verb_layer);
-    else if (code == CLI_OK)
+    int code = parse(&o, sub, argc - 1, argv + 1);
+    if (code == CLI_OK)
         code = sub->run(&o);
     struct sbx_layer_entry *entries = o.entries.items;
     for (size_t i = 0; i < o.entries.count; i++)
@@ -369,5 +332,5 @@ static int run(int argc, char **argv)
     free(o.entries.items);
     free(o.upper);
     free(o.target);
-    return code;
+    return code == SUBVERB_HELP ? CLI_OK : code;
 }

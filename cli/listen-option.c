@@ -26,12 +26,14 @@ int run_add_listen(struct run_options *o, const char *text)
     char *name = run_own(o, strndup(text, (size_t)(equals - text)));
     struct run_listen listen = {.address = equals + 1};
     listen.fd = name ? open("/dev/null", O_RDWR | O_CLOEXEC) : -1;
+    if (name == NULL)
+        return cli_no_memory(RUN_REFUSED);
     if (listen.fd < 0)
-        return cli_usage("--listen %s: %s", text, name ? strerror(errno) : "out of memory");
+        return cli_usage("--listen %s: %s", text, strerror(errno));
     struct sbx_named_fd fd = {.name = name, .fd = listen.fd};
     if (list_push(&o->listens, &listen, sizeof listen) && list_push(&o->fds, &fd, sizeof fd))
         return CLI_OK;
-    return cli_usage("out of memory");
+    return cli_no_memory(RUN_REFUSED);
 }
 
 /* Only the kernel knows what port 0 has become. */

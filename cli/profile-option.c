@@ -21,12 +21,6 @@ enum {
     MOST_BYTES = 4 << 20
 };
 
-static int no_memory(void)
-{
-    cli_error("out of memory");
-    return RUN_REFUSED;
-}
-
 /* In the child. Beside uds, or where it is installed; never by PATH. */
 static _Noreturn void be_broker(const char *file, const char *name, int out)
 {
@@ -99,7 +93,7 @@ static int split(struct run_options *o, char *text, size_t length, char ***ret_a
         n += text[i] == '\0';
     char **argv = calloc(n + 1, sizeof *argv);
     if (!list_own(&o->owned, argv))
-        return no_memory();
+        return cli_no_memory(RUN_REFUSED);
     argv[0] = text + length; /* "" */
     size_t i = 1;
     for (char *p = text; p < text + length; p += strlen(p) + 1)
@@ -115,9 +109,10 @@ int run_load_profile(struct run_options *o, const char *value, char ***ret_argv,
     char *text, *file = hash ? strndup(value, (size_t)(hash - value)) : strdup(value);
     size_t length;
     if (!list_own(&o->owned, file))
-        return no_memory();
+        return cli_no_memory(RUN_REFUSED);
     int r = run_broker(file, hash ? hash + 1 : "", &text, &length);
     if (r != CLI_OK)
         return r;
-    return list_own(&o->owned, text) ? split(o, text, length, ret_argv, ret_argc) : no_memory();
+    return list_own(&o->owned, text) ? split(o, text, length, ret_argv, ret_argc)
+                                     : cli_no_memory(RUN_REFUSED);
 }

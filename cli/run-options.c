@@ -144,15 +144,9 @@ static const struct {
     {"locks", RLIMIT_LOCKS},   {"msgqueue", RLIMIT_MSGQUEUE},
 };
 
-static int no_memory(void)
-{
-    cli_error("out of memory");
-    return RUN_REFUSED;
-}
-
 static int push(struct run_list *list, const void *item, size_t size)
 {
-    return list_push(list, item, size) ? CLI_OK : no_memory();
+    return list_push(list, item, size) ? CLI_OK : cli_no_memory(RUN_REFUSED);
 }
 
 int run_push_text(struct run_list *list, const char *text)
@@ -243,7 +237,7 @@ static int add_fd(struct run_options *o, const char *text)
         return bad("fd", text, "is not open here; open it in the shell, as in `uds run … 5<file`");
     char *name = run_own(o, strndup(text, (size_t)(equals - text)));
     if (name == NULL)
-        return no_memory();
+        return cli_no_memory(RUN_REFUSED);
     struct sbx_named_fd fd = {.name = name, .fd = (int)number};
     return push(&o->fds, &fd, sizeof fd);
 }
@@ -287,7 +281,7 @@ static int add_jail(struct run_options *o, const char *path)
     if (whole == NULL)
         return bad("jail", path, strerror(errno));
     whole = run_own(o, whole);
-    return whole ? run_push_text(&o->jail, whole) : no_memory();
+    return whole ? run_push_text(&o->jail, whole) : cli_no_memory(RUN_REFUSED);
 }
 
 /* Options that need more than a store. */

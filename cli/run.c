@@ -5,7 +5,6 @@
  */
 #include "run.h"
 
-#include <errno.h>
 #include <sbx/exec.h>
 #include <signal.h>
 #include <string.h>
@@ -93,16 +92,10 @@ const struct verb verb_run = {
     .run = run,
 };
 
-static int refuse(const struct sbx_error *error, int r)
-{
-    cli_error("%s", error->text[0] ? error->text : strerror(-r));
-    return RUN_REFUSED;
-}
-
 /* It never ran. */
 static int refuse_start(const struct run_options *o, const struct sbx_error *error, int r)
 {
-    int code = refuse(error, r);
+    int code = cli_fail(error, r, RUN_REFUSED);
     run_report_refused(o, error, r);
     return error->exec ? RUN_EXEC_FAILED : code;
 }
@@ -226,7 +219,7 @@ static int exit_code(const struct run_options *o, const struct sbx_result *resul
         return 128 + SIGKILL;
     case SBX_SETUP_FAILED:
     default:
-        return refuse(&result->error, -(int)result->value);
+        return cli_fail(&result->error, -(int)result->value, RUN_REFUSED);
     }
 }
 
@@ -270,7 +263,7 @@ static int act(struct run_options *o, const sbx_plan *plan)
     sbx *s = NULL;
     int signals = attend_open_signals();
     if (signals < 0)
-        return refuse(&error, signals);
+        return cli_fail(&error, signals, RUN_REFUSED);
     int code, r = life_begin(&o->life, signals);
     if (r == 0)
         r = sbx_cleaner_new(&cleaner, o->run_dir, &error);

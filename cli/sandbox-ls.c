@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* `uds sandbox ls`: what runs, as its launchers tell. */
-#include <errno.h>
 #include <sbx/exec.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "json.h"
 #include "sandbox.h"
@@ -39,7 +36,7 @@ int sandbox_ls(const char *run_dir, bool as_json)
     struct table *table = table_new(columns, sizeof columns / sizeof columns[0]);
     int r = sbx_list(run_dir, add_row, table, &error);
     if (r < 0) {
-        cli_error("%s", error.text[0] ? error.text : strerror(-r));
+        (void)cli_fail(&error, r, CLI_FAILED);
     } else if (as_json) {
         table_print_json(table, &json);
         json_end(&json);

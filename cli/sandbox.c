@@ -47,10 +47,8 @@ static int gc(const char *run_dir, bool as_json)
 {
     struct sbx_error error = {0};
     int removed = sbx_gc(run_dir, stderr, &error);
-    if (removed < 0) {
-        cli_error("%s", error.text[0] ? error.text : strerror(-removed));
-        return CLI_FAILED;
-    }
+    if (removed < 0)
+        return cli_fail(&error, removed, CLI_FAILED);
     if (as_json) {
         struct json json = {.out = stdout};
         json_open(&json, '{');

@@ -21,12 +21,6 @@ enum {
     MOST_BYTES = 1 << 20 /* of all secrets of a sandbox */
 };
 
-static int no_memory(void)
-{
-    cli_error("out of memory");
-    return RUN_REFUSED;
-}
-
 static bool is_name(const char *name, size_t length)
 {
     static const char valid[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
@@ -49,12 +43,14 @@ int run_add_secret(struct run_options *o, const char *text)
         return cli_usage(
             "--secret %s: is not open here; open it in the shell, as in `uds run … 5<file`", text);
     if (asprintf(&target, PLACE "/%.*s", (int)(equals - text), text) < 0)
-        return no_memory();
+        return cli_no_memory(RUN_REFUSED);
     secret.type = SBX_MOUNT_FILE;
     secret.target = run_own(o, target);
     secret.fd = (int)fd;
     secret.mode = 0400;
-    return secret.target && list_push(&o->secrets, &secret, sizeof secret) ? CLI_OK : no_memory();
+    return secret.target && list_push(&o->secrets, &secret, sizeof secret)
+               ? CLI_OK
+               : cli_no_memory(RUN_REFUSED);
 }
 
 int run_end_secrets(struct run_options *o)
@@ -71,5 +67,7 @@ int run_end_secrets(struct run_options *o)
     bool pushed = list_push(&o->mounts.mounts, &place, sizeof place);
     for (size_t i = 0; pushed && i < o->secrets.count; i++)
         pushed = list_push(&o->mounts.mounts, &secrets[i], sizeof secrets[i]);
-    return pushed && list_push(&o->mounts.mounts, &sealed, sizeof sealed) ? CLI_OK : no_memory();
+    return pushed && list_push(&o->mounts.mounts, &sealed, sizeof sealed)
+               ? CLI_OK
+               : cli_no_memory(RUN_REFUSED);
 }

@@ -3,6 +3,7 @@
 #include "verbs.h"
 
 #include <getopt.h>
+#include <sbx/sandbox.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -50,6 +51,18 @@ int cli_usage(const char *format, ...)
     va_end(args);
     (void)fprintf(stderr, ": see uds %s --help\n", verb_name);
     return CLI_USAGE;
+}
+
+int cli_fail(const struct sbx_error *error, int r, int code)
+{
+    cli_error("%s", error->text[0] ? error->text : strerror(-r));
+    return code;
+}
+
+int cli_no_memory(int code)
+{
+    cli_error("out of memory");
+    return code;
 }
 
 int cli_bad_option(int c, char *const *argv)

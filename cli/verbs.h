@@ -9,6 +9,8 @@
  * goes wrong with cli_error() — one line: what failed: on which thing: why: what to do — and returns an exit code.
  */
 
+struct sbx_error;
+
 enum cli_exit {
     CLI_OK = 0,
     CLI_FAILED = 1,      /* something on this side: a file, an option's value that cannot be used */
@@ -47,6 +49,10 @@ int cli_help(const struct verb *verb);
 void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The same and a pointer to --help. Returns CLI_USAGE, so that a verb can `return cli_usage(…)`. */
 int cli_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* What the sandbox library said, or the name of -errno @r. Returns @code. */
+int cli_fail(const struct sbx_error *error, int r, int code);
+/* Returns @code. */
+int cli_no_memory(int code);
 /*
  * getopt_long() returned '?' or ':' (begin the short options with ':'; main() has set opterr to 0, so that it prints
  * nothing by itself): says which option of @argv. Returns CLI_USAGE.
