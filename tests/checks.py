@@ -121,6 +121,16 @@ def product_is_clean(results):
             results[("product", program)] = ("fail", "")
 
 
+def knobs_spare_the_host(results):
+    """Where mounts would reach the host, none is made: this program says so, and ends."""
+    for options, without in (["--host-root"], "private"), ([], "private,ns-user"):
+        r = subprocess.run([UNSAFE / "uds", "run", *options, "--dry-run", "--", "true"], capture_output=True, text=True, check=False,
+                           env={**os.environ, "UDS_WITHOUT": without})
+        if r.returncode != 64 or "the host would be mounted over" not in r.stderr:
+            print(f"FAILED UDS_WITHOUT={without} {options}: {r.returncode} {r.stderr}")
+            results[("knobs", without)] = ("fail", "")
+
+
 def prepare():
     for directory in ("bin", "open", "unsafe"):
         (base / directory).mkdir()
@@ -163,6 +173,8 @@ def main():
     finally:
         shutil.rmtree(base)
     product_is_clean(results)
+    if options.table and ROOT:
+        knobs_spare_the_host(results)
     lines = table(results, options)
     if options.table:
         print("\n".join(lines))

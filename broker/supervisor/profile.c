@@ -16,14 +16,13 @@ static void word(FILE *out, const char *text)
 __attribute__((format(printf, 3, 4))) static void
 option(FILE *out, const char *name, const char *format, ...)
 {
-    char text[512];
     va_list args;
 
-    va_start(args, format);
-    (void)vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
     word(out, name);
-    word(out, text);
+    va_start(args, format);
+    (void)vfprintf(out, format, args);
+    va_end(args);
+    (void)fputc('\0', out);
 }
 
 static void option_text(FILE *out, const char *name, const char *text)

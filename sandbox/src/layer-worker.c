@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -103,10 +104,37 @@ static int confine(const struct sbxi_work *w)
     return 0;
 }
 
+static int by_number(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
+
+/* A tree's names and links could lead whoever walks it anywhere: so it holds what it walks, and nothing else of ours. */
+static bool shed(const struct sbxi_work *w)
+{
+    int *keep = calloc(w->nbelow + 3, sizeof *keep), from = 0;
+    size_t n = 0;
+    if (!keep)
+        return false;
+    for (size_t i = 0; i < w->nbelow; i++)
+        keep[n++] = w->below[i];
+    keep[n++] = channel;
+    keep[n++] = w->from;
+    keep[n++] = w->to;
+    qsort(keep, n, sizeof *keep, by_number);
+    for (size_t i = 0; i < n; from = keep[i++] + 1)
+        if (keep[i] > from && close_range((unsigned)from, (unsigned)keep[i] - 1, 0) < 0)
+            return false;
+    free(keep);
+    return close_range((unsigned)from, ~0U, 0) == 0;
+}
+
 static _Noreturn void be_child(const struct sbxi_work *w, pid_t parent)
 {
     char path[PATH_MAX] = "/", go;
     signal(SIGPIPE, SIG_IGN);
+    if (!shed(w))
+        _exit(1);
     int r = prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent ||
                     unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0
                 ? -errno

@@ -60,17 +60,48 @@ static void expect(struct json *j, char c)
         fail(j, "is no JSON", (char[]){c, '\0'});
 }
 
-/* Names have no escapes; in a comment they are only passed over. What is longer than @size is cut. */
+/* The four digits of \u, as a character of ours: what is none of ASCII is in no name that we know, so any will do for it. */
+static char read_code(struct json *j)
+{
+    unsigned code = 0;
+    for (int i = 0; i < 4; i++) {
+        const char *digits = "0123456789abcdef0123456789ABCDEF", *found = strchr(digits, j->at[1]);
+        if (!j->at[1] || !found) {
+            fail(j, "is no JSON", "\\u");
+            return '?';
+        }
+        code = code * 16 + (unsigned)(found - digits) % 16;
+        j->at++;
+    }
+    if (code == 0)
+        fail(j, "a text with a zero in it", "");
+    return code < 0x80 ? (char)code : '?';
+}
+
+/* At the backslash; ends at the last character of it. */
+static char read_escape(struct json *j)
+{
+    static const char escapes[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
+    const char *found = *++j->at ? strchr(escapes, *j->at) : NULL;
+    if (*j->at == 'u')
+        return read_code(j);
+    if (!found)
+        fail(j, "is no JSON", "\\");
+    return found ? meant[found - escapes] : '?';
+}
+
+/* What is longer than @size is cut: no name that we know is. */
 static void read_text(struct json *j, char *ret, size_t size)
 {
     size_t n = 0;
     *ret = '\0';
     expect(j, '"');
     for (; !j->bad && *j->at && *j->at != '"'; j->at++) {
-        if (*j->at == '\\' && j->at[1])
-            j->at++;
+        char c = *j->at == '\\' ? read_escape(j) : *j->at;
         if (n + 1 < size)
-            ret[n++] = *j->at;
+            ret[n++] = c;
+        if (j->bad)
+            break;
     }
     ret[n] = '\0';
     expect(j, '"');

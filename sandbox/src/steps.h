@@ -43,7 +43,7 @@ enum {
     SBXI_MAX_CGROUPS = 16
 };
 /*
- * A digest of this file (CMakeLists.txt). A launcher that runs on while its package is replaced starts the init of another
+ * A digest of this file and of the others that both include (CMakeLists.txt). A launcher that runs on while its package is replaced starts the init of another
  * build: were one operation's number another's, root's init would do to the host what was meant for the new root.
  */
 #define SBXI_BLOB_MAGIC SBXI_STEPS_DIGEST

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* For tests alone: defences that are one step of a plan, or one word of a spec. See without.h. */
 
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "plan.h"
 #include "without.h"
@@ -56,6 +58,12 @@ void sbxi_without_plan(struct sbx_plan *plan)
     if (!(plan->isolate & SBX_NS_USER)) {
         plan->range = false;
         plan->style &= ~(uint32_t)SBXI_S_OWNED;
+    }
+    /* Mounts of a namespace that is not below the host's user namespace reach the host: that is no test, that is an accident. */
+    if (sbxi_without("private") && !(plan->isolate & SBX_NS_USER) && !plan->joined_user) {
+        fputs("UDS_WITHOUT=private: not without a user namespace: the host would be mounted over\n",
+              stderr);
+        _exit(64);
     }
     if (sbxi_without("limit-memory"))
         plan->limits.memory_bytes = 0;

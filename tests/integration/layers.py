@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -289,6 +290,12 @@ def profile(c):
     c.check("a profile, and its command", r.stdout == "a = b\n0\n", f"{r.stdout} {r.stderr}")
     r = c.uds("run", *own, "--profile", f"{stack}#a", *(() if c.uid else ("--uid", 0)), "--setenv", "GREET", "other", "--", "/bin/sh", "-c", "echo $GREET; echo x >/home/x && echo wrote")
     c.check("options that follow override it", r.stdout == "other\nwrote\n", f"{r.stdout} {r.stderr}")
+    long = "L" * 600
+    wide = c.dir / "wide.yaml"
+    wide.write_text(f"sandboxes:\n  a: {{command: [/usr/bin/env], degrade: [cgroup], env: {{{long}: long}}}}\n")
+    wide.chmod(0o644)
+    r = c.uds("run", "--run-dir", c.dir / "run", "--profile", wide)
+    c.check("a long name is all there", f"{long}=long" in r.stdout.splitlines(), f"{r.stdout} {r.stderr}")
     for what, words, name in (("several entries", "name one by FILE#NAME", ""), ("no such entry", "no sandbox of that name", "#c")):
         r = c.uds("run", *own, "--profile", f"{stack}{name}", "--", "true")
         c.check(what, r.returncode == 121 and words in r.stderr, r.stderr)
@@ -336,6 +343,32 @@ def verbs(c, upper, above):
     c.check("reset", r.returncode == 0 and os.listdir(c.dir / "forked") == [], r.stderr)
     r = c.uds("layer", "diff", c.base)
     c.check("a directory that no sandbox has used", r.returncode == 1 and "no sandbox has used it" in r.stderr, r.stderr)
+
+
+def state(pid):
+    return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def nothing_of_ours(c):
+    """Who walks a hostile tree holds no descriptor of who asked. Stopped, that one reads nothing, and the child waits."""
+    upper = c.dir / "many"
+    r = c.run("--root", c.base, "--upper", upper, sh="i=0; while [ $i -lt 2000 ]; do : >/home/$i; i=$((i+1)); done")
+    c.check("many files", r.returncode == 0, r.stderr)
+    marker, end = os.pipe()
+    p = subprocess.Popen([c.bin / "uds", "layer", "diff", upper], stdout=subprocess.PIPE, pass_fds=[marker], preexec_fn=c.become)
+    children = []
+    while p.poll() is None and not children:
+        children = pathlib.Path(f"/proc/{p.pid}/task/{p.pid}/children").read_text().split()
+    p.send_signal(signal.SIGSTOP)
+    while children and state(children[0]) not in "SZ":
+        pass
+    held = {os.readlink(f"/proc/{pid}/fd/{fd}") for pid in children for fd in os.listdir(f"/proc/{pid}/fd")}
+    c.check("no descriptor of ours", held and os.readlink(f"/proc/self/fd/{marker}") not in held
+            and os.readlink(f"/proc/self/fd/{p.stdout.fileno()}") not in held, held)
+    p.send_signal(signal.SIGCONT)
+    c.check("it ends", len(p.communicate(timeout=60)[0].splitlines()) >= 2000)
+    os.close(marker)
+    os.close(end)
 
 
 def hostile_upper(c):
@@ -456,6 +489,8 @@ def everything(c):
     upper, above = layers(c)
     verbs(c, upper, above)
     hostile_upper(c)
+    if ROOT:
+        nothing_of_ours(c)
     jail(c)
     secrets(c)
     profile(c)

@@ -188,3 +188,21 @@ Test(seccomp_file, refuses_json_that_it_cannot_do)
     refuse_policy("{\"a", "is no JSON");
     refuse_policy("{", "is no JSON");
 }
+
+/* A name that was passed over is a call that is not refused. */
+Test(seccomp_file, reads_escapes_in_names)
+{
+    UDS_TEST_GUARD;
+    struct sbxi_filter f[2];
+    accept_policy("{\"default\\u0041ction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":"
+                  "[\"\\u0070trace\",\"k\\u0065yctl\"],\"action\":\"SCMP_ACT_ERRNO\",\"comment\":"
+                  "\"\\u00e4 \\\"\\n\\\\\"}]}",
+                  f);
+    cr_assert_eq(ASK(f, SYS_ptrace, 0), EPERM);
+    cr_assert_eq(ASK(f, SYS_keyctl, 0), EPERM);
+    cr_assert_eq(ASK(f, SYS_bpf, 0), 0);
+    discard(f);
+    refuse_policy("{\"defaultAction\":\"SCMP_ACT_\\u00ALLOW\"}", "is no JSON: \\u");
+    refuse_policy("{\"defaultAction\":\"SCMP_ACT_\\ALLOW\"}", "is no JSON: \\");
+    refuse_policy("{\"defaultAction\":\"SCMP_ACT_ALLOW\\u0000X\"}", "a zero");
+}
