@@ -124,6 +124,7 @@ int init_act_caps(struct init *init, const struct sbxi_step *step)
 {
     switch (step->op) {
     case SBXI_DROP_BOUNDS:
+        init->bounded = true;
         return init_lock_bounds();
     case SBXI_BOUNDS:
         return keep_bounds(step->args[0]);

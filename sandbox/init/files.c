@@ -140,10 +140,13 @@ static int make_file(struct init *init, const struct sbxi_step *step)
     return r;
 }
 
-static int make_symlink(struct init *init, const char *path, const char *target)
+static int make_symlink(struct init *init, const struct sbxi_step *step)
 {
-    const char *name;
+    const char *name, *path = init_a(init, step), *target = init_b(init, step);
     char there[4096];
+    int fresh = init_fresh(init, step, &name);
+    if (fresh >= 0)
+        return symlinkat(target, fresh, name) < 0 ? -errno : 0;
     int r = init_make_parents(init, path, 0755);
     if (r < 0)
         return r;
@@ -187,7 +190,7 @@ int init_act_file(struct init *init, const struct sbxi_step *step)
     case SBXI_FILE:
         return make_file(init, step);
     case SBXI_SYMLINK:
-        return make_symlink(init, init_a(init, step), init_b(init, step));
+        return make_symlink(init, step);
     default:
         return change_mode(init, step);
     }

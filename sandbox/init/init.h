@@ -22,12 +22,16 @@ struct init {
     int proc;                 /* the host's /proc, O_PATH; -1: there is none */
     int null;                 /* the null device where it covers something; -1: nowhere yet */
     int nothing;              /* an empty directory where it covers one; -1: nowhere yet */
+    int cover[2];             /* one more of each, attached nowhere yet; -1: none */
+    int fresh;                /* what was attached last, at @fresh_path; -1: none */
+    const char *fresh_path;
     int scratch;              /* a tmpfs that goes with the old root; -1: not made yet */
     unsigned scratched;       /* names used in it */
     int error_fd;             /* payload's process: CLOEXEC pipe to PID 1, or to the launcher */
     unsigned umask;           /* the caller's */
     bool style_bwrap;
     bool seen; /* by others who may own us: what makes us dumpable was done before */
+    bool bounded;                       /* no exec gives a capability */
     const struct sbxi_request *request; /* of a session: what is to be run, checked */
     bool session;                       /* started later: failures name the kind of step */
     int passed;                         /* of a session: where what it is passed begins */
@@ -85,6 +89,15 @@ int init_new_tmpfs(struct init *init, uint64_t mode, uint64_t size, unsigned att
 /* The last thing that the kernel had to say of @fs becomes the failure's detail. */
 void init_keep_words(struct init *init, int fs);
 
+/* fresh.c: what lies directly in the file system that was attached last. */
+
+/* Takes @fd, which may be -1; borrows @path. */
+void init_set_fresh(struct init *init, const char *path, int fd);
+/* The descriptor of that file system, borrowed, if @step's path lies there; -1 = it has to be walked to. */
+int init_fresh(const struct init *init, const struct sbxi_step *step, const char **ret_name);
+int init_make_fresh(int fresh, const char *name, bool directory);
+int init_attach_fresh(int tree, int fresh, const char *name);
+
 /* sources.c: the steps that make trees of descriptors. */
 int init_act_source(struct init *init, const struct sbxi_step *step);
 /* Makes init->scratch, once. */
@@ -119,6 +132,7 @@ int init_act_payload(struct init *init, const struct sbxi_step *step);
 int init_act_oom_score(const struct init *init, const struct sbxi_step *step);
 /* Signal dispositions and mask as a program expects them at birth. */
 void init_reset_signals(void);
+void init_unblock_signals(void);
 /* Who started us is who we die with. */
 int init_die_with_parent(void);
 

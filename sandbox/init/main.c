@@ -123,8 +123,8 @@ run_payload(struct init *init, const struct sbxi_step *step, int error_fd, const
     if (style & SBXI_S_BWRAP) {
         sigprocmask(SIG_SETMASK, mask, NULL);
     } else {
-        if (!SBXI_WITHOUT("signals"))
-            init_reset_signals();
+        if (!SBXI_WITHOUT("signals")) /* PID 1's dispositions are the usual ones already */
+            init_unblock_signals();
         if (!SBXI_WITHOUT("session"))
             setsid();
     }
@@ -139,6 +139,8 @@ _Noreturn void init_run_session(void)
                         .root = -1,
                         .proc = -1,
                         .null = -1,
+                        .fresh = -1,
+                        .cover = {-1, -1},
                         .scratch = -1,
                         .session = true};
     int r = map_blob(&init);
@@ -152,7 +154,7 @@ _Noreturn void init_run_session(void)
     }
     style = init.blob->style;
     init.seen = style & SBXI_S_SEEN;
-    init_reset_signals();
+    init_unblock_signals();
     setsid();
     act_payload(&init, init.steps);
 }
@@ -182,7 +184,7 @@ static int shed(struct init *init)
     for (size_t i = 0; i < SBXI_MAX_TREES; i++)
         init->tree[i] = -1;
     int r = init_get_caps(&have);
-    if (r >= 0 && (have & 1u << CAP_SETPCAP) && !(more & 1u << CAP_SETPCAP))
+    if (r >= 0 && !init->bounded && (have & 1u << CAP_SETPCAP) && !(more & 1u << CAP_SETPCAP))
         r = bwrap ? init_drop_bounds() : init_lock_bounds();
     if (r >= 0)
         r = init_set_caps(have & (more | 1u << CAP_KILL));
@@ -343,8 +345,14 @@ static int run_launcher(char **argv)
 
 int main(int argc, char **argv)
 {
-    static struct init init = {
-        .error_fd = -1, .root = -1, .proc = -1, .null = -1, .nothing = -1, .scratch = -1};
+    static struct init init = {.error_fd = -1,
+                               .root = -1,
+                               .proc = -1,
+                               .null = -1,
+                               .nothing = -1,
+                               .cover = {-1, -1},
+                               .fresh = -1,
+                               .scratch = -1};
     struct sbxi_event event;
     sigset_t mask;
     uint32_t index = SBXI_STEP_CHILD;

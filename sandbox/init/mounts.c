@@ -52,6 +52,7 @@ int init_attach_at(struct init *init, int tree, int target, const struct statx *
     int covers = is_root(init, st);
     if (move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
         return -errno;
+    init_set_fresh(init, NULL, -1);
     if (covers <= 0)
         return covers;
     int root = fcntl(tree, F_DUPFD_CLOEXEC, 3);
@@ -63,13 +64,19 @@ int init_attach_at(struct init *init, int tree, int target, const struct statx *
     return 0;
 }
 
-/* Attach @tree at @path, which is made where it is missing. Does not consume @tree. */
-static int attach(struct init *init, int tree, const char *path)
+/* Attach @tree where @step says, which is made where it is missing. Does not consume @tree. */
+static int attach(struct init *init, int tree, const struct sbxi_step *step)
 {
+    const char *name, *path = init_a(init, step);
     struct statx at;
     struct stat st;
     if (fstat(tree, &st) < 0)
         return -errno;
+    int fresh = init_fresh(init, step, &name);
+    if (fresh >= 0) {
+        int made = init_make_fresh(fresh, name, S_ISDIR(st.st_mode));
+        return made < 0 ? made : init_attach_fresh(tree, fresh, name);
+    }
     int target = init_resolve(init, path);
     if (target == -ENOENT) {
         int r = init_make_parents(init, path, 0755);
@@ -142,12 +149,15 @@ int init_new_tmpfs(struct init *init, uint64_t mode, uint64_t size, unsigned att
     return init_new_fs(init, "tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | attributes);
 }
 
-static int attach_and_close(struct init *init, int tree, const char *path)
+static int attach_and_close(struct init *init, int tree, const struct sbxi_step *step)
 {
     if (tree < 0)
         return tree;
-    int r = attach(init, tree, path);
-    close(tree);
+    int r = attach(init, tree, step);
+    if (r >= 0 && !(step->flags & SBXI_F_BELOW))
+        init_set_fresh(init, init_a(init, step), tree);
+    else
+        close(tree);
     return r;
 }
 
@@ -155,7 +165,7 @@ static int mount_devpts(struct init *init, const struct sbxi_step *step)
 {
     const struct option options[] = {{"ptmxmode", "0666"}, {"mode", "0620"}, {NULL, NULL}};
     int fd = init_new_fs(init, "devpts", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
-    return attach_and_close(init, fd, init_a(init, step));
+    return attach_and_close(init, fd, step);
 }
 
 static int mount_mqueue(struct init *init, const struct sbxi_step *step)
@@ -163,7 +173,7 @@ static int mount_mqueue(struct init *init, const struct sbxi_step *step)
     const struct option none = {NULL, NULL};
     int fd = init_new_fs(init, "mqueue", &none,
                          MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-    return attach_and_close(init, fd, init_a(init, step));
+    return attach_and_close(init, fd, step);
 }
 
 /* The old root stays where it is, under and out of sight of the new one. */
@@ -248,9 +258,12 @@ static int mount_tmpfs(struct init *init, const struct sbxi_step *step)
         return r;
     }
     if (step->slot < 0)
-        return attach_and_close(init, fd, init_a(init, step));
+        return attach_and_close(init, fd, step);
     init->tree[step->slot] = fd; /* to be sealed when it is filled */
-    return attach(init, fd, init_a(init, step));
+    r = attach(init, fd, step);
+    if (r >= 0)
+        init_set_fresh(init, init_a(init, step), fcntl(fd, F_DUPFD_CLOEXEC, 3));
+    return r;
 }
 
 static int loopback_up(void)
@@ -304,10 +317,9 @@ static int attach_slot(struct init *init, const struct sbxi_step *step)
     int *tree = &init->tree[step->slot];
     if (*tree < 0)
         return 0; /* optional, and not there */
-    int r = attach(init, *tree, init_a(init, step));
-    close(*tree);
+    int fd = *tree;
     *tree = -1;
-    return r;
+    return attach_and_close(init, fd, step);
 }
 
 static int uncover(const char *path)
@@ -381,6 +393,8 @@ int init_act_mount(struct init *init, const struct sbxi_step *step)
         return init_act_cover(init, step);
     case SBXI_ENTER:
         return enter(init, step);
+    case SBXI_DROP_BOUNDS:
+        return init_act_caps(init, step);
     default:
         return init_act_userns(init, step);
     }

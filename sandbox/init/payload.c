@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The payload's process between fork and execve. It gives up what it has in an order in which each step is still
- * allowed: limits and the bounding set while it has capabilities, then ids, capabilities, no_new_privs, Landlock,
- * descriptors, and seccomp last, so that the filter need not allow any of it.
+ * allowed: limits while it has capabilities (the bounding set went with PID 1's), then ids, capabilities, no_new_privs,
+ * Landlock, descriptors, and seccomp last, so that the filter need not allow any of it.
  */
 
 #include <errno.h>
@@ -24,9 +24,14 @@
 
 void init_reset_signals(void)
 {
-    sigset_t none;
     for (int signo = 1; signo < NSIG; signo++)
         signal(signo, SIG_DFL); /* KILL and STOP refuse, which is fine */
+    init_unblock_signals();
+}
+
+void init_unblock_signals(void)
+{
+    sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -183,7 +188,6 @@ int init_act_payload(struct init *init, const struct sbxi_step *step)
     case SBXI_HOLD:
     case SBXI_LOCK_FILE:
         return 0; /* PID 1's */
-    case SBXI_DROP_BOUNDS:
     case SBXI_BOUNDS:
     case SBXI_CAPS:
     case SBXI_NO_CAPS:

@@ -8,6 +8,7 @@
 
 #include <sys/stat.h>
 
+#include "birth.h"
 #include "blocked.h"
 #include "error.h"
 #include "kernel.h"
@@ -78,6 +79,14 @@ int sbxi_clone(const sbx_plan *plan, sbx *s, struct sbxi_child child, struct sbx
     if (child.enters) {
         int r = sbxi_join_clone(plan, s, &args, child, error);
         return r == 0 || error->err ? r : clone_error(plan, -r, group >= 0, error);
+    }
+    /* In its cgroup a child that shares our memory would take us with it when the limit is reached. */
+    if (!s->cgroup && sbxi_birth_can_share()) {
+        long r = sbxi_birth_clone(&s->birth, &args, &child);
+        if (r < 0)
+            return clone_error(plan, (int)-r, false, error);
+        s->init_pid = (pid_t)r;
+        return 0;
     }
     long pid = sbxi_clone3(&args);
     if (pid < 0)

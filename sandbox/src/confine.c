@@ -7,10 +7,15 @@
 #include "plan.h"
 #include "ready.h"
 
-void sbxi_plan_identity(sbx_plan *plan)
+/* Once, for PID 1 and all that it starts; where some are given, each payload drops its own. */
+void sbxi_plan_bounds(sbx_plan *plan)
 {
     if (!plan->caps && (plan->privileged || plan->joined_user || (plan->isolate & SBX_NS_USER)))
         sbxi_plan_add(plan, SBXI_DROP_BOUNDS, NULL, NULL);
+}
+
+void sbxi_plan_identity(sbx_plan *plan)
+{
     if (plan->own_ids) {
         struct sbxi_plan_step *ids = sbxi_plan_add(plan, SBXI_IDS, NULL, NULL);
         ids->args[0] = plan->uid;

@@ -17,7 +17,6 @@ static bool is_for_all(const struct sbxi_plan_step *step, bool cgroup)
     if (step->slot >= 0 || ((step->flags & SBXI_F_NO_CGROUP) && cgroup))
         return false;
     switch (step->op) {
-    case SBXI_DROP_BOUNDS: /* init's own are gone */
     case SBXI_HOLD:
     case SBXI_LOCK_FILE:
     case SBXI_AWAIT:

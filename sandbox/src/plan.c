@@ -81,9 +81,11 @@ struct sbxi_plan_step *sbxi_plan_add_tree(sbx_plan *plan, enum sbxi_op op, const
     return step;
 }
 
-void sbxi_plan_attach(sbx_plan *plan, int32_t slot, const char *target)
+struct sbxi_plan_step *sbxi_plan_attach(sbx_plan *plan, int32_t slot, const char *target)
 {
-    sbxi_plan_add(plan, SBXI_ATTACH, target, NULL)->slot = slot;
+    struct sbxi_plan_step *step = sbxi_plan_add(plan, SBXI_ATTACH, target, NULL);
+    step->slot = slot;
+    return step;
 }
 
 int32_t sbxi_plan_give(sbx_plan *plan, int fd)
@@ -291,6 +293,7 @@ static int add_payload(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_e
         return finish_payload(plan, spec, error);
     }
     add_userns(plan, spec);
+    sbxi_plan_bounds(plan);
     sbxi_plan_add(plan, SBXI_FORK, NULL, NULL);
     if (spec->upper && *spec->upper)
         sbxi_plan_add(plan, SBXI_HOLD, NULL, NULL)->slot = plan->upper_lock;

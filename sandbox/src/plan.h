@@ -80,7 +80,7 @@ struct sbxi_plan_step *sbxi_plan_add(sbx_plan *plan, enum sbxi_op op, const char
 /* The slot that a step fills is a fresh one. */
 struct sbxi_plan_step *sbxi_plan_add_tree(sbx_plan *plan, enum sbxi_op op, const char *a);
 /* SBXI_ATTACH of what an earlier step opened. */
-void sbxi_plan_attach(sbx_plan *plan, int32_t slot, const char *target);
+struct sbxi_plan_step *sbxi_plan_attach(sbx_plan *plan, int32_t slot, const char *target);
 
 struct sbxi_plan_step *
 sbxi_plan_tmpfs(sbx_plan *plan, const char *path, unsigned mode, uint64_t size, uint32_t flags);
@@ -184,6 +184,7 @@ void sbxi_plan_landlock(sbx_plan *plan, const struct sbx_spec *spec);
 void sbxi_landlock_describe(const struct sbxi_plan_step *step, char *ret, size_t size);
 
 /* confine.c: ids, capabilities and no_new_privs; seccomp, which is last. */
+void sbxi_plan_bounds(sbx_plan *plan);
 void sbxi_plan_identity(sbx_plan *plan);
 int sbxi_plan_filters(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error);
 

@@ -2,6 +2,7 @@
 /* What a sandbox got, how it ended, and why it could not start, in the terms of the public header. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,21 +16,19 @@
 #include "error.h"
 #include "running.h"
 
-/*
- * While the child waits: init is not dumpable, and a payload may be gone before we look. The cgroup's and the time's come
- * later. One that has joined namespaces has told us.
- */
-static void read_namespaces(struct sbx_report *report)
+/* One that has joined namespaces has told us. */
+void sbxi_report_namespaces(struct sbx_report *report)
 {
     static const char *const files[] = {"user", "mnt", "pid",    "net",
                                         "ipc",  "uts", "cgroup", "time"};
-    bool told = report->ns_inode[0];
-    for (size_t i = 0; !told && i < sizeof files / sizeof files[0]; i++) {
-        char path[64];
-        struct stat st;
-        snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)report->init_pid, files[i]);
-        report->ns_inode[i] = stat(path, &st) == 0 ? (uint64_t)st.st_ino : 0;
-    }
+    char path[32];
+    struct stat st;
+    if (report->ns_inode[0])
+        return;
+    snprintf(path, sizeof path, "/proc/%d/ns", (int)report->init_pid);
+    _cleanup_close_ int directory = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        report->ns_inode[i] = fstatat(directory, files[i], &st, 0) == 0 ? (uint64_t)st.st_ino : 0;
 }
 
 /* The host's id of @inside in a user namespace that somebody else has mapped; -1: it has none. */
@@ -79,7 +78,6 @@ void sbxi_report_fill(sbx *s, const sbx_plan *plan)
     report->seccomp = plan->seccomp;
     report->filters = plan->filters;
     report->landlock_abi = plan->landlock_abi;
-    read_namespaces(report);
 }
 
 static bool joins_pids(const sbx_plan *plan)

@@ -125,7 +125,7 @@ static void add_filled(sbx_plan *plan, sbx_plan *jail, struct slots *slots, enum
     add_own(plan, slots, root);
     sbxi_plan_append(plan, &slots->dev);
     if (plan->isolate & SBX_NS_IPC)
-        sbxi_plan_add(plan, SBXI_MQUEUE, "/dev/mqueue", NULL);
+        sbxi_plan_add(plan, SBXI_MQUEUE, "/dev/mqueue", NULL)->flags = SBXI_F_BELOW;
     sbxi_plan_append(plan, &slots->proc);
     sbxi_plan_append(plan, jail);
 }

@@ -37,6 +37,7 @@ struct sbx {
     struct sbx *admin_next;
     uint64_t admin_since;        /* ms */
     sbxi_cgroup *cgroup;         /* NULL: none */
+    struct sbxi_birth *birth;    /* NULL: it runs a program, or has memory of its own */
     pid_t init_pid;              /* 0: none, or reaped */
     int init_fd, control, epoll; /* pidfd; our end; all of them in one fd to poll */
     int ns[2]; /* user and network namespace of a child that nobody may look into; -1: by /proc */
@@ -94,7 +95,7 @@ struct sbxi_child {
     bool ambient;     /* one id is mapped: capabilities survive exec as ambient ones only */
 };
 _Noreturn void sbxi_child_run(const struct sbxi_child *child);
-/* An exec by a uid that is not 0 drops capabilities, except ambient ones: so all become that. System calls only. */
+/* An exec by a uid that is not 0 drops capabilities, except ambient ones: so all become that. 0 or -errno, which is not set. */
 int sbxi_raise_ambient(void);
 
 /* clone.c: fills s->init_pid and s->init_fd; of @child the last two members, and no path where none is needed. */
@@ -111,6 +112,8 @@ int sbxi_join_clone(const sbx_plan *plan,
 
 /* report.c */
 void sbxi_report_fill(sbx *s, const sbx_plan *plan);
+/* While the process is in them, and before await_running(): the cgroup's and the time's come with its answer. */
+void sbxi_report_namespaces(struct sbx_report *report);
 /* The words of a failed start. */
 int sbxi_report_failure(const sbx_plan *plan,
                         const struct sbxi_event *event,

@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 
 #include "admin.h"
+#include "birth.h"
 #include "cleanup.h"
 #include "clock.h"
 #include "error.h"
@@ -332,6 +333,8 @@ sbx *sbx_free(sbx *s)
     sbxi_admin_forget(s);
     if (!s->finished)
         sbxi_teardown(s);
+    if (!s->init_pid) /* else it could not be killed: what it runs on stays */
+        s->birth = sbxi_birth_over(s->birth);
     sbxi_closep(&s->notify.channel);
     s->plan = sbx_plan_free(s->plan);
     sbxi_closep(&s->epoll);

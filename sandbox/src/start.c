@@ -22,6 +22,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "birth.h"
 #include "cleaner.h"
 #include "cleanup.h"
 #include "clock.h"
@@ -132,6 +133,10 @@ static int admit_child(const struct launch *launch, sbx *s, struct sbx_error *er
     if ((r = sbxi_launch_map_layers(launch, s, error)) < 0)
         return r;
     sbxi_report_fill(s, plan);
+    /* init is not dumpable: only who has CAP_SYS_PTRACE sees its namespaces later, and may look while it works. */
+    bool later = plan->privileged && !plan->on_born;
+    if (!later)
+        sbxi_report_namespaces(&s->report);
     if ((r = sbxi_network_start(s, plan, error)) < 0)
         return r;
     SBXI_BOUNDARY("launcher");
@@ -139,7 +144,11 @@ static int admit_child(const struct launch *launch, sbx *s, struct sbx_error *er
         return sbxi_error(error, -r,
                           "sandbox %s: told of its birth, our caller will not have it: %s",
                           plan->name, strerror(-r));
-    return send(s->control, "", 1, MSG_NOSIGNAL) == 1 ? 0 : -errno;
+    if (send(s->control, "", 1, MSG_NOSIGNAL) != 1)
+        return -errno;
+    if (later)
+        sbxi_report_namespaces(&s->report);
+    return 0;
 }
 
 /* The child has said how it went, or died without a word. */
@@ -292,6 +301,8 @@ static int start(const sbx_plan *plan, sbx *s, sbx_cleaner *cleaner, struct sbx_
     SBXI_BOUNDARY("launcher");
     if (r == 0)
         r = await_running(plan, s, error);
+    if (r == 0)
+        s->birth = sbxi_birth_over(s->birth);
     SBXI_BOUNDARY("launcher");
     return r == 0 ? watch(s) : r;
 }

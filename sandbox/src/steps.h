@@ -88,12 +88,12 @@ enum sbxi_op {
     SBXI_SWITCH_IDS, /* args: uid, gid; of a user namespace that was joined. OPTIONAL: its root; if it has
                           none, these if args[2], or who we are */
     SBXI_WAIT,       /* until the descriptor in slot can be read */
-    SBXI_FORK,       /* ── from here on in the payload's process ── */
-    SBXI_HOLD,       /* PID 1 keeps the descriptor in slot open */
+    SBXI_DROP_BOUNDS, /* capability bounding set empty, securebits locked */
+    SBXI_FORK,        /* ── from here on in the payload's process ── */
+    SBXI_HOLD,        /* PID 1 keeps the descriptor in slot open */
     SBXI_LOCK_FILE,   /* PID 1 locks a */
     SBXI_RLIMIT,      /* args: resource, soft, hard */
     SBXI_OOM_SCORE,   /* args[0]: the kernel takes the payload before PID 1 */
-    SBXI_DROP_BOUNDS, /* capability bounding set empty, securebits locked */
     SBXI_BOUNDS,      /* capability bounding set becomes args[0] */
     SBXI_CAPS,        /* every capability set becomes args[0] */
     SBXI_IDS,         /* args: uid, gid, 1 = capabilities stay, for the next */
@@ -121,7 +121,7 @@ enum sbxi_upper_part {
     SBXI_UPPER_WORK,
 };
 
-enum { /* flags of SBXI_OPEN, SBXI_ATTACH, SBXI_MASK, SBXI_READONLY */
+enum { /* flags */
     SBXI_F_RDONLY = 1u << 0,
     SBXI_F_NODEV = 1u << 1,
     SBXI_F_OPTIONAL = 1u << 2,  /* a missing source, target or right is no failure */
@@ -134,6 +134,10 @@ enum { /* flags of SBXI_OPEN, SBXI_ATTACH, SBXI_MASK, SBXI_READONLY */
     SBXI_F_LAYER =
         1u << 9, /* without the mounts below; with the sandbox's ids, where it has a range */
     SBXI_F_CHROOT = 1u << 10, /* of SBXI_PIVOT, SBXI_ENTER: by chroot(2) */
+    SBXI_F_BELOW =
+        1u
+        << 11, /* a lies directly in the file system that a step without this flag attached last */
+    SBXI_F_DIRECTORY = 1u << 12, /* of SBXI_MASK: a is one, if it is there */
 };
 
 struct sbxi_step {

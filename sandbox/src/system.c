@@ -30,10 +30,27 @@ static const char *const links[][2] = {
 };
 
 /* What the OCI runtimes hide of /proc, and what they leave to be read only. */
-static const char *const masked[] = {
-    "acpi",       "asound",      "kcore",       "keys",       "kmsg",     "latency_stats",
-    "timer_list", "timer_stats", "sched_debug", "scsi",       "kallsyms", "kpagecount",
-    "kpageflags", "kpagecgroup", "vmallocinfo", "interrupts", "pressure", NULL,
+static const struct mask {
+    const char *name;
+    uint32_t flags;
+} masked[] = {
+    {"acpi", SBXI_F_DIRECTORY},
+    {"asound", SBXI_F_DIRECTORY},
+    {"pressure", SBXI_F_DIRECTORY},
+    {"scsi", SBXI_F_DIRECTORY},
+    {"interrupts", 0},
+    {"kallsyms", 0},
+    {"kcore", 0},
+    {"keys", 0},
+    {"kmsg", 0},
+    {"kpagecgroup", 0},
+    {"kpagecount", 0},
+    {"kpageflags", 0},
+    {"latency_stats", 0},
+    {"sched_debug", 0},
+    {"timer_list", 0},
+    {"timer_stats", 0},
+    {"vmallocinfo", 0},
 };
 static const char *const readonly[] = {"bus", "fs", "irq", "sys", "sysrq-trigger", NULL};
 static const char *const covered[] = {"sys", "sysrq-trigger", "irq", "bus", NULL};
@@ -52,7 +69,8 @@ static void add_devices(sbx_plan *plan, sbx_plan *later, const char *target)
             sbxi_plan_add_tree(plan, SBXI_OPEN, join(path, "/dev", devices[i].name));
         step->flags = SBXI_F_CHAR | SBXI_F_RDONLY; /* can be written, not chmod'ed */
         step->args[0] = makedev(devices[i].major, devices[i].minor);
-        sbxi_plan_attach(later, step->slot, join(path, target, devices[i].name));
+        sbxi_plan_attach(later, step->slot, join(path, target, devices[i].name))->flags =
+            SBXI_F_BELOW;
     }
 }
 
@@ -77,10 +95,12 @@ sbxi_plan_dev(sbx_plan *plan, sbx_plan *later, const char *target, const struct 
     sbxi_plan_tmpfs(later, target, 0755, spec->bwrap ? 0 : 1 << 20, 0)->slot = slot;
     add_devices(plan, later, target);
     for (size_t i = 0; i < sizeof links / sizeof links[0]; i++)
-        sbxi_plan_add(later, SBXI_SYMLINK, join(path, target, links[i][0]), links[i][1]);
-    sbxi_plan_add(later, SBXI_DEVPTS, join(path, target, "pts"), NULL);
+        sbxi_plan_add(later, SBXI_SYMLINK, join(path, target, links[i][0]), links[i][1])->flags =
+            SBXI_F_BELOW;
+    sbxi_plan_add(later, SBXI_DEVPTS, join(path, target, "pts"), NULL)->flags = SBXI_F_BELOW;
     if (!spec->bwrap) {
-        sbxi_plan_tmpfs(later, join(path, target, "shm"), 01777, plan->limits.memory_bytes, 0);
+        sbxi_plan_tmpfs(later, join(path, target, "shm"), 01777, plan->limits.memory_bytes,
+                        SBXI_F_BELOW);
         return slot;
     }
     sbxi_plan_add(later, SBXI_SYMLINK, join(path, target, "core"), "/proc/kcore");
@@ -97,8 +117,11 @@ static void add_masks(sbx_plan *plan, sbx_plan *later, const char *target)
     int32_t slot = step->slot;
     step->flags = SBXI_F_CHAR | SBXI_F_RDONLY;
     step->args[0] = makedev(1, 3);
-    for (const char *const *name = masked; *name; name++)
-        sbxi_plan_add(later, SBXI_MASK, join(path, target, *name), NULL)->slot = slot;
+    for (size_t i = 0; i < sizeof masked / sizeof masked[0]; i++) {
+        step = sbxi_plan_add(later, SBXI_MASK, join(path, target, masked[i].name), NULL);
+        step->slot = slot;
+        step->flags = SBXI_F_BELOW | masked[i].flags;
+    }
 }
 
 void sbxi_plan_proc(sbx_plan *plan,
@@ -119,5 +142,5 @@ void sbxi_plan_proc(sbx_plan *plan,
         add_masks(plan, later, target);
     for (const char *const *name = spec->bwrap ? covered : readonly; *name; name++)
         sbxi_plan_add(later, SBXI_READONLY, join(path, target, *name), NULL)->flags =
-            spec->bwrap ? SBXI_F_WRITABLE : 0;
+            spec->bwrap ? (uint32_t)SBXI_F_WRITABLE : (uint32_t)SBXI_F_BELOW;
 }

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <sys/prctl.h>
+
 #include "guard.h"
 #include "plan.h"
 
@@ -229,5 +231,33 @@ Test(start, without_a_cgroup_on_request)
     cr_assert_eq(result.outcome, SBX_EXITED);
     cr_assert(!result.stats.known);
     sbx_free(s);
+    sbx_plan_free(plan);
+}
+
+/* A child that has our memory for a while changes its ids: whose memory is that then? (birth.h) */
+Test(start, the_launcher_stays_as_dumpable_as_it_was, .timeout = 30)
+{
+    UDS_TEST_GUARD;
+    char name[48];
+    make_name(name, "memory");
+    struct sbx_spec spec = make_spec(name);
+    struct sbx_error error = {0};
+    struct sbx_result result;
+    sbx_plan *plan;
+    spec.no_cgroup = true;
+    cr_assert_eq(sbx_plan_new(&plan, &spec, &error), 0, "%s", error.text);
+    for (int dumpable = 1; dumpable >= 0; dumpable--) {
+        sbx *several[3];
+        prctl(PR_SET_DUMPABLE, dumpable, 0, 0, 0);
+        for (size_t i = 0; i < 3; i++)
+            cr_assert_eq(sbx_start(&several[i], plan, NULL, &error), 0, "%s", error.text);
+        cr_assert_eq(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), dumpable);
+        for (size_t i = 0; i < 3; i++) {
+            cr_assert_eq(sbx_wait(several[i], &result), 1);
+            cr_assert_eq(result.outcome, SBX_EXITED);
+            sbx_free(several[i]);
+        }
+    }
+    prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
     sbx_plan_free(plan);
 }

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SBXI_RAW_H
+#define SBXI_RAW_H
+
+/*
+ * System calls that touch no memory but what they are told to: no errno, no thread's state. For a process that shares its
+ * memory with a thread that runs on (birth.h). Each gives what the kernel does: -errno on failure.
+ */
+
+#include <errno.h>
+#include <unistd.h>
+
+#include <sys/syscall.h>
+
+#if defined(__x86_64__)
+#define SBXI_RAW 1
+static inline long sbxi_raw(long number, long a, long b, long c, long d, long e)
+{
+    register long r10 __asm__("r10") = d;
+    register long r8 __asm__("r8") = e;
+    register long r9 __asm__("r9") = 0;
+    long ret;
+    __asm__ volatile("syscall"
+                     : "=a"(ret)
+                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                     : "rcx", "r11", "memory");
+    return ret;
+}
+#elif defined(__aarch64__)
+#define SBXI_RAW 1
+static inline long sbxi_raw(long number, long a, long b, long c, long d, long e)
+{
+    register long x8 __asm__("x8") = number;
+    register long x0 __asm__("x0") = a;
+    register long x1 __asm__("x1") = b;
+    register long x2 __asm__("x2") = c;
+    register long x3 __asm__("x3") = d;
+    register long x4 __asm__("x4") = e;
+    register long x5 __asm__("x5") = 0;
+    __asm__ volatile("svc #0"
+                     : "+r"(x0)
+                     : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
+                     : "memory");
+    return x0;
+}
+#else
+#define SBXI_RAW 0 /* the C library's: such a process has a copy of its own */
+static inline long sbxi_raw(long number, long a, long b, long c, long d, long e)
+{
+    long r = syscall(number, a, b, c, d, e, 0L);
+    return r < 0 ? -errno : r;
+}
+#endif
+
+#endif
