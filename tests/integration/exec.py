@@ -4,72 +4,17 @@
 what happens, its end and the sandbox's, who may ask, and that nothing of it stays.
 """
 import array
-import json
 import os
 import pathlib
-import re
-import select
-import shutil
 import signal
 import socket
 import struct
 import subprocess
 import sys
-import tempfile
-import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
-import terminal  # noqa: E402: the driver of a terminal
-
-BIN = pathlib.Path(os.environ["UDS_BIN"])
-NOBODY = 65534
-ROOT = os.geteuid() == 0
-PATIENCE = terminal.PATIENCE
-failures = []
-
-
-def check(name, condition, detail=""):
-    if not condition:
-        failures.append(name)
-        print(f"FAILED {name}: {str(detail)[-600:]!r}", flush=True)
-
-
-def within(predicate):
-    until = time.monotonic() + PATIENCE
-    while not predicate():
-        if time.monotonic() > until:
-            return False
-        select.select([], [], [], 0.01)
-    return True
-
-
-class Caller(terminal.Caller):
-    def env(self, **more):
-        return {"PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": str(self.dir), **more}
-
-    def words(self, verb, *words):
-        run_dir = [] if verb == "version" else ["--run-dir", str(self.dir / "run")]
-        return [self.uds, verb, *run_dir, *map(str, words)]
-
-    def start(self, *words, verb="run", **more):
-        more = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": self.env(), **more}
-        return subprocess.Popen(self.words(verb, *words), preexec_fn=self.become, text=True, **more)
-
-    def exec(self, *words, **more):
-        """To its end."""
-        more = {"stdin": subprocess.DEVNULL, "env": self.env(), **more}
-        if "input" in more:
-            del more["stdin"]
-        return subprocess.run(self.words("exec", *words), preexec_fn=self.become, capture_output=True, text=True,
-                              timeout=60, **more)
-
-    def list(self):
-        done = subprocess.run([self.uds, "sandbox", "ls", "--json", "--run-dir", self.dir / "run"], preexec_fn=self.become,
-                              capture_output=True, text=True, env=self.env(), timeout=60)
-        return json.loads(done.stdout)
-
-    def check(self, name, condition, detail=""):
-        check(f"{self.who}: {name}", condition, detail)
+sys.path.insert(0, os.environ["UDS_SOURCE"] + "/tests/support")
+from callers import PATIENCE, ROOT, check, main, within  # noqa: E402
+from ptys import Terminal  # noqa: E402
 
 
 class Sandbox:
@@ -309,7 +254,7 @@ def test_reused(c):
 
 def test_terminal(c):
     s = Sandbox(c, "tty")
-    t = terminal.Terminal(c, c.words("exec", "-t", "--setenv", "PS1", "inner$ ", "tty", "--", "bash", "--norc", "--noediting"))
+    t = Terminal(c, c.words("exec", "-t", "--setenv", "PS1", "inner$ ", "tty", "--", "bash", "--norc", "--noediting"))
     t.expect("inner$ ")
     t.type("tty; stty size; echo $TERM\n")
     said = t.expect("inner$ ").split()
@@ -378,31 +323,6 @@ def test_limits(c):
     _, err = s.process.communicate(timeout=60)
     c.check("its memory counts", s.process.returncode == 120 and "OOM" in err and hog.returncode == 137,
             (s.process.returncode, err, hog))
-
-
-def main(tests):
-    base = pathlib.Path(tempfile.mkdtemp(prefix="uds-exec-", dir="/var/tmp"))
-    os.chmod(base, 0o755)
-    (base / "bin").mkdir()
-    for program in ("uds", "uds-broker", "uds-router", "uds-sandbox-init", "uds-cleaner"):
-        shutil.copy(BIN / program, base / "bin")
-    try:
-        callers = [Caller(base, uid) for uid in ((0, NOBODY) if ROOT else (os.geteuid(),))]
-        wanted = sys.argv[1:]
-        for c in callers:
-            for name, test in list(tests.items()):
-                if name.startswith("test_") and (not wanted or name in wanted):
-                    start = time.monotonic()
-                    try:
-                        test(c)
-                    except (terminal.GaveUp, subprocess.TimeoutExpired, RuntimeError) as e:
-                        c.check(name, False, e)
-                    if wanted:
-                        print(f"{c.who} {name} {time.monotonic() - start:.2f} s")
-    finally:
-        shutil.rmtree(base)
-    print(f"{len(failures)} failures")
-    return 1 if failures else 0
 
 
 if __name__ == "__main__":

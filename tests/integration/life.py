@@ -5,18 +5,14 @@ by exit code on stderr and by record on --json-status-fd; what the caller's sign
 """
 import json
 import os
-import pathlib
 import select
 import signal
 import subprocess
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
-import terminal  # noqa: E402
-from exec import Caller, check, failures, main, within  # noqa: E402
-
-PATIENCE = terminal.PATIENCE
+sys.path.insert(0, os.environ["UDS_SOURCE"] + "/tests/support")
+from callers import PATIENCE, check, main, within  # noqa: E402
 
 
 def told(c, *words, **more):

@@ -3,116 +3,20 @@
 """`uds run` at a terminal, driven through a pty as a person would, as root and as nobody: keys, job control, sizes,
 modes, suspension, hang-up; with a terminal of the sandbox's own (--pty) and without.
 """
-import errno
-import fcntl
 import os
-import pathlib
-import pty
 import select
-import shutil
 import signal
-import struct
 import subprocess
 import sys
-import tempfile
-import termios
 import time
 
-BIN = pathlib.Path(os.environ["UDS_BIN"])
-NOBODY = 65534
-ROOT = os.geteuid() == 0
-PATIENCE = 100 if os.environ.get("UDS_VM") else 10
-failures = []
+sys.path.insert(0, os.environ["UDS_SOURCE"] + "/tests/support")
+import callers  # noqa: E402
+from callers import PATIENCE  # noqa: E402
+from ptys import Terminal  # noqa: E402
 
 
-def check(name, condition, detail=""):
-    if not condition:
-        failures.append(name)
-        print(f"FAILED {name}: {str(detail)[-600:]!r}", flush=True)
-
-
-class GaveUp(Exception):
-    """What should be printed is not; what comes after it would only wait."""
-
-
-class Terminal:
-    """A command at a terminal of its own; what it printed so far is in @seen."""
-
-    def __init__(self, caller, argv, rows=30, columns=100, **env):
-        self.seen = b""
-        self.pid, self.fd = pty.fork()
-        if self.pid == 0:
-            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-            caller.become()
-            os.execve(argv[0], argv, {"PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": str(caller.dir),
-                                      "TERM": "vt220", "PS1": "outer$ ", **env})
-        self.modes = termios.tcgetattr(self.fd)
-
-    def type(self, text):
-        os.write(self.fd, text.encode())
-
-    def resize(self, rows, columns):
-        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-
-    def read(self, until):
-        """Some more; False at the end of it, or of our patience."""
-        if not select.select([self.fd], [], [], max(0, until - time.monotonic()))[0]:
-            return False
-        try:
-            self.seen += os.read(self.fd, 65536)
-        except OSError as e:
-            if e.errno == errno.EIO:
-                return False
-            raise
-        return True
-
-    def expect(self, text, seconds=PATIENCE):
-        """What was printed up to and with @text, which is then forgotten."""
-        until = time.monotonic() + seconds
-        while text.encode() not in self.seen:
-            if not self.read(until):
-                os.kill(self.pid, signal.SIGKILL)
-                raise GaveUp(f"{text!r} is not printed, but {self.seen[-600:]!r}")
-        at = self.seen.index(text.encode()) + len(text)
-        seen, self.seen = self.seen[:at], self.seen[at:]
-        return seen.decode(errors="replace")
-
-    def is_raw(self):
-        return not termios.tcgetattr(self.fd)[3] & termios.ICANON
-
-    def becomes_raw(self, raw):
-        until = time.monotonic() + PATIENCE
-        while self.is_raw() != raw and time.monotonic() < until:
-            select.select([], [], [], 0.01)
-        return self.is_raw() == raw
-
-    def end(self):
-        """The exit status, after all that it prints."""
-        until = time.monotonic() + PATIENCE
-        while self.read(until):
-            pass
-        if time.monotonic() > until:
-            os.kill(self.pid, signal.SIGKILL)
-        status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        os.close(self.fd)
-        return status
-
-
-class Caller:
-    def __init__(self, base, uid):
-        self.uid = uid
-        self.who = "root" if uid == 0 else "nobody"
-        self.dir = base / self.who
-        self.dir.mkdir()
-        os.chown(self.dir, uid, uid)
-        self.uds = str(base / "bin" / "uds")
-
-    def become(self):
-        if self.uid and ROOT:
-            os.setgroups([])
-            os.setresgid(self.uid, self.uid, self.uid)
-            os.setresuid(self.uid, self.uid, self.uid)
-
+class Caller(callers.Caller):
     def terminal(self, *words):
         return Terminal(self, [self.uds, "run", "--name", f"tty{os.getpid()}", *words])
 
@@ -121,9 +25,6 @@ class Caller:
         t = self.terminal("-t", "--setenv", "PS1", "inner$ ", "--", "bash", "--norc", "--noediting")
         t.expect("inner$ ")
         return t
-
-    def check(self, name, condition, detail=""):
-        check(f"{self.who}: {name}", condition, detail)
 
 
 def test_own_terminal(c):
@@ -270,30 +171,5 @@ def test_refusals(c):
     c.check("no /dev/ptmx, no --pty", code == 121 and b"add --dev" in t.seen, t.seen)
 
 
-def main():
-    base = pathlib.Path(tempfile.mkdtemp(prefix="uds-terminal-", dir="/var/tmp"))
-    os.chmod(base, 0o755)
-    (base / "bin").mkdir()
-    for program in ("uds", "uds-sandbox-init", "uds-cleaner"):
-        shutil.copy(BIN / program, base / "bin")
-    try:
-        callers = [Caller(base, uid) for uid in ((0, NOBODY) if ROOT else (os.geteuid(),))]
-        wanted = sys.argv[1:]
-        for c in callers:
-            for name, test in list(globals().items()):
-                if name.startswith("test_") and (not wanted or name in wanted):
-                    start = time.monotonic()
-                    try:
-                        test(c)
-                    except GaveUp as e:
-                        c.check(name, False, e)
-                    if wanted:
-                        print(f"{c.who} {name} {time.monotonic() - start:.2f} s")
-    finally:
-        shutil.rmtree(base)
-    print(f"{len(failures)} failures")
-    return 1 if failures else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(callers.main(globals(), Caller))
