@@ -19,29 +19,11 @@
 #include <uds/listener.h>
 #include <uds/pb.h>
 
-#include "block.h"
 #include "cleanup.h"
+#include "failing_heap.h"
 #include "guard.h"
 #include "heap.h"
 #include "test.pb-c.h"
-
-/* Plays @scenario with the first, the second, … allocation failing, until none does. */
-static void with_failing_heap(void (*scenario)(void), unsigned at_least)
-{
-    unsigned failures = 0;
-
-    for (size_t nth = 1;; nth++) {
-        udsi_block_trim(); /* what is cached would not fail */
-        heap_fail(nth);
-        scenario();
-        if (!heap_has_failed())
-            break;
-        heap_fail(0);
-        failures++;
-    }
-    heap_fail(0);
-    cr_assert_geq(failures, at_least, "only %u allocations", failures);
-}
 
 /* ---- calls with headers and streams ---- */
 
@@ -68,12 +50,6 @@ static void ignore_part(uint64_t id, uds_msg *part, void *arg)
     (void)id;
     (void)part;
     (void)arg;
-}
-
-static void count_reply(const struct uds_rpc_reply *reply, void *arg)
-{
-    (void)reply;
-    ++*(unsigned *)arg;
 }
 
 static void scenario_streams(void)

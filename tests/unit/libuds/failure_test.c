@@ -20,9 +20,9 @@
 #include <uds/event.h>
 #include <uds/rpc.h>
 
-#include "block.h"
 #include "cleanup.h"
 #include "conn/conn.h"
+#include "failing_heap.h"
 #include "faultsock.h"
 #include "guard.h"
 #include "heap.h"
@@ -181,24 +181,6 @@ static void play(struct side *a, struct side *b)
 
 /* ---- memory ---- */
 
-/* Plays @scenario with the first, the second, … allocation failing, until none does. */
-static void with_failing_heap(void (*scenario)(void), unsigned at_least)
-{
-    unsigned failures = 0;
-
-    for (size_t nth = 1;; nth++) {
-        udsi_block_trim(); /* what is cached would not fail */
-        heap_fail(nth);
-        scenario();
-        if (!heap_has_failed())
-            break;
-        heap_fail(0);
-        failures++;
-    }
-    heap_fail(0);
-    cr_assert_geq(failures, at_least, "only %u allocations", failures);
-}
-
 static void scenario_exchange(void)
 {
     struct side a, b;
@@ -246,12 +228,6 @@ static void answer(uds_rpc_call *call, void *arg)
 {
     (void)arg;
     (void)uds_rpc_call_reply(call, "abc", 3, NULL, 0);
-}
-
-static void count_reply(const struct uds_rpc_reply *reply, void *arg)
-{
-    (void)reply;
-    ++*(unsigned *)arg;
 }
 
 /* Every call that was made ends exactly once, whatever else happens. */

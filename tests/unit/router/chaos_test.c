@@ -169,30 +169,6 @@ static void change_sandbox(struct chaos *chaos)
     world_sandbox(&chaos->w, &changed);
 }
 
-static void move(struct chaos *chaos)
-{
-    struct world *w = &chaos->w;
-    uds_snapshot *out, *in;
-    const void *data;
-    const int *fds;
-    size_t len, nfds;
-    cr_assert_eq(uds_snapshot_new(&out), 0);
-    cr_assert_eq(router_serialise(w->router, out), 0);
-    uds_snapshot_peek(out, &data, &len, &fds, &nfds);
-    int *copies = calloc(nfds + 1, sizeof(int));
-    for (size_t i = 0; i < nfds; i++)
-        copies[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 3);
-    cr_assert_eq(uds_snapshot_open(&in, data, len, copies, nfds), 0);
-    free(copies);
-    uds_snapshot_free(out);
-    router_free(w->router);
-    event_base_free(w->base);
-    w->base = event_base_new();
-    int r = router_restore(&w->router, w->base, in);
-    cr_assert_eq(r, 0, "restore: %s", strerror(-r));
-    uds_snapshot_free(in);
-}
-
 static void step(struct chaos *chaos)
 {
     uds_conn **conn = &chaos->clients[pick(CLIENTS)];
@@ -211,7 +187,7 @@ static void step(struct chaos *chaos)
         configure(chaos);
         cr_assert_eq(router_configure(chaos->w.router, &chaos->c.configuration), 0);
     } else if (pick(4) == 0)
-        move(chaos);
+        world_move(&chaos->w);
     if (pick(3) != 0)
         event_base_loop(chaos->w.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 }

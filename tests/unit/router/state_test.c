@@ -32,37 +32,13 @@ static void open_world(struct world *w, struct world_config *c)
     world_listen(w, 1, 0);
 }
 
-/* Carries the state over as an upgrade does: bytes and fds, nothing else. */
-static void move_world(struct world *w)
-{
-    uds_snapshot *out, *in;
-    const void *data;
-    const int *fds;
-    size_t len, nfds;
-    cr_assert_eq(uds_snapshot_new(&out), 0);
-    cr_assert_eq(router_serialise(w->router, out), 0);
-    uds_snapshot_peek(out, &data, &len, &fds, &nfds);
-    int *copies = calloc(nfds + 1, sizeof(int));
-    for (size_t i = 0; i < nfds; i++)
-        copies[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 3);
-    cr_assert_eq(uds_snapshot_open(&in, data, len, copies, nfds), 0);
-    free(copies);
-    uds_snapshot_free(out);
-    w->router = router_free(w->router);
-    event_base_free(w->base);
-    w->base = event_base_new();
-    int r = router_restore(&w->router, w->base, in);
-    cr_assert_eq(r, 0, "restore: %s", strerror(-r));
-    uds_snapshot_free(in);
-}
-
 Test(state, moves_an_empty_router)
 {
     UDS_TEST_GUARD;
     struct world w;
     struct world_config c;
     open_world(&w, &c);
-    move_world(&w);
+    world_move(&w);
     uds_conn *client = world_connect(&w);
     uds_conn_unref(client);
     world_close(&w);
@@ -94,7 +70,7 @@ Test(state, moves_subscriptions_groups_sequences_and_calls)
     world_send(client, msg);
     uds_msg *sent = world_receive(&w, b);
 
-    move_world(&w);
+    world_move(&w);
 
     world_send(client, world_msg(UDS_MSG_PUBLISH, 3, "news.x", "two"));
     (void)world_answer(&w, client, UDS_MSG_ACK, 3);
@@ -140,7 +116,7 @@ Test(state, moves_streams_with_their_credit)
     world_send(client, msg);
     WAIT_FOR(&w, ((struct call *)table_get(&w.router->calls, id))->credit == 3);
 
-    move_world(&w);
+    world_move(&w);
 
     struct call *call = table_get(&w.router->calls, id);
     cr_assert(call->streaming);
@@ -189,7 +165,7 @@ Test(state, moves_held_and_lost_calls_with_their_descriptors)
     world_send(client, msg);
     WAIT_FOR(&w, w.router->calls.count == 2);
 
-    move_world(&w);
+    world_move(&w);
 
     changed.state = UDS__SUPERVISOR__STATE__BACKOFF;
     changed.cause = UDS__SUPERVISOR__CAUSE__SIGNALED;
@@ -236,7 +212,7 @@ Test(state, moves_peers_in_the_middle_of_a_frame_both_ways)
         event_base_loop(w.base, EVLOOP_NONBLOCK);
     cr_assert(uds_conn_get_queued_bytes(pub) > 0, "otherwise this test tests nothing");
 
-    move_world(&w);
+    world_move(&w);
 
     WAIT_FOR(&w, uds_conn_process(pub) >= 0 && uds_conn_get_queued_bytes(pub) == 0);
     cr_assert_eq(world_answer(&w, pub, UDS_MSG_ACK, 1), UDS_STATUS_OK);
@@ -245,7 +221,7 @@ Test(state, moves_peers_in_the_middle_of_a_frame_both_ways)
     uint64_t charged = peer->account->used[QUOTA_QUEUED_BYTES];
     cr_assert(charged > 0);
 
-    move_world(&w);
+    world_move(&w);
 
     peer = table_get(&w.router->peers, 1);
     cr_assert_eq(peer->account->used[QUOTA_QUEUED_BYTES], charged, "charges move too");
@@ -278,7 +254,7 @@ Test(state, moves_descriptors_that_wait_for_a_reader)
     cr_assert(!STAILQ_EMPTY(&peer->waiting), "more than the cap must wait in user space");
     cr_assert(peer->account->used[QUOTA_QUEUED_FDS] >= 8);
 
-    move_world(&w);
+    world_move(&w);
     w.router->fd_limit = 64;
 
     for (uint64_t i = 1; i <= 40; i++) {
@@ -320,7 +296,7 @@ Test(state, moves_a_message_whose_file_is_being_copied)
         event_base_loop(w.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
     cr_assert(peer->pending != NULL, "otherwise this test tests nothing");
 
-    move_world(&w);
+    world_move(&w);
 
     msg = world_expect(&w, sub, UDS_MSG_DELIVER, 1);
     cr_assert(world_body_is(msg, "file"));

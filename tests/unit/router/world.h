@@ -10,6 +10,7 @@
 
 #include <criterion/criterion.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 
 #include <uds/conn.h>
 #include <uds/error.h>
+#include <uds/snapshot.h>
 
 #include "guard.h"
 #include "head.h"
@@ -92,6 +94,30 @@ static inline void world_close(struct world *w)
 {
     router_free(w->router);
     event_base_free(w->base);
+}
+
+/* Carries the state over as an upgrade does: bytes and fds, nothing else. */
+static inline void world_move(struct world *w)
+{
+    uds_snapshot *out, *in;
+    const void *data;
+    const int *fds;
+    size_t len, nfds;
+    cr_assert_eq(uds_snapshot_new(&out), 0);
+    cr_assert_eq(router_serialise(w->router, out), 0);
+    uds_snapshot_peek(out, &data, &len, &fds, &nfds);
+    int *copies = calloc(nfds + 1, sizeof(int));
+    for (size_t i = 0; i < nfds; i++)
+        copies[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 3);
+    cr_assert_eq(uds_snapshot_open(&in, data, len, copies, nfds), 0);
+    free(copies);
+    uds_snapshot_free(out);
+    w->router = router_free(w->router);
+    event_base_free(w->base);
+    w->base = event_base_new();
+    int r = router_restore(&w->router, w->base, in);
+    cr_assert_eq(r, 0, "restore: %s", strerror(-r));
+    uds_snapshot_free(in);
 }
 
 static inline void world_turn(struct world *w)
