@@ -25,13 +25,13 @@ struct init {
     int cover[2];             /* one more of each, attached nowhere yet; -1: none */
     int fresh;                /* what was attached last, at @fresh_path; -1: none */
     const char *fresh_path;
-    int scratch;              /* a tmpfs that goes with the old root; -1: not made yet */
-    unsigned scratched;       /* names used in it */
-    int error_fd;             /* payload's process: CLOEXEC pipe to PID 1, or to the launcher */
-    unsigned umask;           /* the caller's */
+    int scratch;        /* a tmpfs that goes with the old root; -1: not made yet */
+    unsigned scratched; /* names used in it */
+    int error_fd;       /* payload's process: CLOEXEC pipe to PID 1, or to the launcher */
+    unsigned umask;     /* the caller's */
     bool style_bwrap;
-    bool seen; /* by others who may own us: what makes us dumpable was done before */
-    bool bounded;                       /* no exec gives a capability */
+    bool seen;    /* by others who may own us: what makes us dumpable was done before */
+    bool bounded; /* no exec gives a capability */
     const struct sbxi_request *request; /* of a session: what is to be run, checked */
     bool session;                       /* started later: failures name the kind of step */
     int passed;                         /* of a session: where what it is passed begins */
