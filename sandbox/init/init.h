@@ -17,6 +17,7 @@ struct init {
     const struct sbxi_step *steps;
     int tree[SBXI_MAX_TREES]; /* -1: not opened */
     int root;                 /* the new /, O_PATH; before the pivot the old one */
+    int old;                  /* the old / till what was uncovered goes with it; -1: it is gone */
     bool pivoted;             /* from here on no path is the host's */
     unsigned covers;          /* trees attached at / since the pivot */
     int proc;                 /* the host's /proc, O_PATH; -1: there is none */

@@ -139,6 +139,7 @@ _Noreturn void init_run_session(void)
                         .root = -1,
                         .proc = -1,
                         .null = -1,
+                        .old = -1,
                         .fresh = -1,
                         .cover = {-1, -1},
                         .scratch = -1,
@@ -351,6 +352,7 @@ int main(int argc, char **argv)
                                .null = -1,
                                .nothing = -1,
                                .cover = {-1, -1},
+                               .old = -1,
                                .fresh = -1,
                                .scratch = -1};
     struct sbxi_event event;

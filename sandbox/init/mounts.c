@@ -209,21 +209,30 @@ static int pivot(struct init *init, const struct sbxi_step *step)
         return change_root(init, tree);
     if (fchdir(tree) < 0 || sbxi_pivot_root(".", ".") < 0)
         return init_fail(init, errno, "pivot_root");
-    /* The old root now lies over the new one, the scratch tmpfs over that; "." leads to the uppermost. */
+    int root = fcntl(tree, F_DUPFD_CLOEXEC, 3);
+    if (root < 0)
+        return -errno;
+    init->old = init->root;
+    init->root = root;
+    return 0;
+}
+
+/*
+ * The old root now lies over the new one, the scratch tmpfs over that; "." leads to the uppermost. What was uncovered lies
+ * on the old root and goes with it: each umount(2) waits until every CPU has been seen idle or elsewhere (an RCU grace
+ * period), which takes milliseconds where others work in the kernel.
+ */
+static int detach_old_root(struct init *init)
+{
+    close(init->old);
+    init->old = -1;
     for (int i = SBXI_WITHOUT("detach") ? 2 : init->scratch >= 0 ? 0 : 1; i < 2; i++)
         if (umount2(".", MNT_DETACH) < 0)
             return init_fail(init, errno, "detach of the old root");
     if (init->scratch >= 0)
         close(init->scratch);
     init->scratch = -1;
-    if (chdir("/") < 0)
-        return -errno;
-    int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (root < 0)
-        return -errno;
-    close(init->root);
-    init->root = root;
-    return 0;
+    return chdir("/") < 0 ? -errno : 0;
 }
 
 /* What was attached at / lies over the process's own root. */
@@ -322,11 +331,28 @@ static int attach_slot(struct init *init, const struct sbxi_step *step)
     return attach_and_close(init, fd, step);
 }
 
-static int uncover(const char *path)
+/* Over the same place of the old root, as long as there is one. EINVAL: it is no mount, or locked, and then it is covered. */
+static bool move_away(const struct init *init, const char *name)
 {
-    while (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
-        continue; /* mounts can be stacked */
-    return 0;     /* EINVAL: none there, or locked, and then it is covered */
+    int from = openat(init->root, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    int to = openat(init->old, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    bool moved =
+        from >= 0 && to >= 0 &&
+        move_mount(from, "", to, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) == 0;
+    if (from >= 0)
+        close(from);
+    if (to >= 0)
+        close(to);
+    return moved;
+}
+
+/* Mounts can be stacked. */
+static int uncover(const struct init *init, const char *path)
+{
+    while (init->old >= 0 ? move_away(init, path + 1)
+                          : umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
+        continue;
+    return 0;
 }
 
 /* What a plan may not say before the pivot, whoever has made it: its paths would be the host's. */
@@ -340,6 +366,11 @@ int init_act_mount(struct init *init, const struct sbxi_step *step)
     const char *path = init_a(init, step);
     if (is_below_new_root(step->op) && !init->pivoted)
         return init_fail(init, EPERM, "it comes before the root is the sandbox's own");
+    if (init->old >= 0 && step->op != SBXI_UNCOVER) {
+        int r = detach_old_root(init);
+        if (r < 0)
+            return r;
+    }
     switch (step->op) {
     case SBXI_OPEN:
     case SBXI_PROC:
@@ -372,7 +403,7 @@ int init_act_mount(struct init *init, const struct sbxi_step *step)
         return r;
     }
     case SBXI_UNCOVER:
-        return uncover(path);
+        return uncover(init, path);
     case SBXI_PARENTS:
     case SBXI_DIRECTORY:
     case SBXI_FILE:
