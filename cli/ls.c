@@ -28,7 +28,9 @@ static const char help[] =
     "\n"
     "sandboxes: messages and descriptors are counted at the broker, IN is what came from the\n"
     "sandbox; CPU, MEMORY PEAK and OOM come from its cgroup, over all its starts; DENIED is\n"
-    "what policy refused it; STATUS is what it tells by NOTIFY_SOCKET; WITHOUT is what the kernel "
+    "what policy refused it; STATUS is what it tells by NOTIFY_SOCKET; WARM is how many wait for "
+    "its\n"
+    "next starts, of how many; WITHOUT is what the kernel "
     "did not grant and `degrade:` permits.\n"
     "The time after `up` is that of the router, which starts anew when it was killed.\n"
     "\n"
@@ -132,6 +134,9 @@ static const struct table_column sandbox_columns[] = {
     {NULL, "last_value", true, false},
     {NULL, "cgroup", false, false},
     {"STATUS", "status", false, true},
+    {"WARM", NULL, true, true},
+    {NULL, "warm", true, false},
+    {NULL, "warm_wanted", true, false},
     {"WITHOUT", "degraded", false, true},
 };
 
@@ -172,6 +177,12 @@ static void add_sandbox(struct table *table, const Uds__Admin__SandboxRow *row)
         table_text(table, row->status);
     else
         table_none(table);
+    if (row->warm_wanted)
+        add_pair(table, row->warm, row->warm_wanted);
+    else
+        table_none(table);
+    table_uint(table, row->warm);
+    table_uint(table, row->warm_wanted);
     table_list(table, row->degraded, row->n_degraded);
 }
 

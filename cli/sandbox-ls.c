@@ -17,6 +17,7 @@ static int add_row(const struct sbx_listed *listed, void *userdata)
     table_uint(table, (uint64_t)listed->launcher_pid);
     table_uint(table, listed->host_uid);
     table_uint_as(table, listed->running_ms, format_age(listed->running_ms, age, sizeof age));
+    table_bool_as(table, listed->waiting, listed->waiting ? "waits" : "runs");
     table_text(table, listed->cgroup[0] ? listed->cgroup : "-");
     return 0;
 }
@@ -29,6 +30,7 @@ int sandbox_ls(const char *run_dir, bool as_json)
         {"LAUNCHER", "launcher_pid", true, false},
         {"UID", "host_uid", true, false},
         {"AGE", "running_ms", true, false},
+        {"STATE", "waiting", false, false},
         {"CGROUP", "cgroup", false, true},
     };
     struct sbx_error error = {0};

@@ -74,6 +74,8 @@ static void fill_sandbox(Uds__Admin__SandboxRow *row,
     row->notify = info->notify;
     row->ready = info->ready;
     row->status = info->status;
+    row->warm = info->warm;
+    row->warm_wanted = info->warm_wanted;
     row->pid = info->pid;
     row->host_uid = info->host_uid;
     row->restarts = info->restarts;

@@ -54,6 +54,44 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     (void)cell_start(arg, &error); /* a failure has been told by on_changed */
 }
 
+static void on_reserve(void *arg, const struct sbx_error *error)
+{
+    struct cell *cell = arg;
+
+    cell->member.warm = (uint32_t)reserve_count(&cell->reserve);
+    cell->env->on_reserve(cell, error, cell->env->arg);
+}
+
+/* They are confined and rooted as the entry says; what differs from life to life they are told when one begins. */
+static int make_reserve(struct cell *cell, struct sbx_error *error)
+{
+    const struct launch launch = {
+        .stack = cell->env->stack,
+        .entry = cell->member.entry,
+        .place = cell->place.dir,
+        .doors = cell->env->doors,
+        .link = -1,
+        .redial = -1,
+        .fdstore = cell->fdstore,
+        .nofile = cell->env->nofile,
+        .waits = true,
+    };
+    struct reserve_options options = {
+        .base = cell->env->base,
+        .cleaner = cell->env->cleaner,
+        .admin = cell->env->admin,
+        .size = cell->member.entry->warm,
+    };
+    int r = launch_plan(&options.plan, &launch, error);
+
+    cell->reserve.on_changed = on_reserve;
+    cell->reserve.arg = cell;
+    if (r == 0)
+        r = reserve_make(&cell->reserve, &options, error);
+    sbx_plan_free(options.plan);
+    return r;
+}
+
 int cell_make(struct cell *cell,
               const struct cell_env *env,
               uint32_t id,
@@ -78,6 +116,8 @@ int cell_make(struct cell *cell,
         r = sockets_open(&cell->sockets, entry, env->cleaner, error);
     if (r == 0)
         r = place_make(&cell->place, instance, entry->name, env->cleaner, error);
+    if (r == 0 && entry->warm)
+        r = make_reserve(cell, error);
     if (r < 0)
         launch_name_sandbox(entry, error);
     return r;
@@ -98,6 +138,10 @@ static void on_wanted(void *arg)
 static void settle(struct cell *cell)
 {
     sbx_fdstore_clear(cell->fdstore);
+    if (cell->member.state == MEMBER_FAILED || cell->member.stopping) {
+        reserve_clear(&cell->reserve);
+        cell->member.warm = 0;
+    }
     if (cell->member.state == MEMBER_FAILED ||
         (!cell->member.stopping &&
          sockets_watch(&cell->sockets, cell->env->base, on_wanted, cell) < 0))
@@ -119,6 +163,7 @@ static void ended(struct cell *cell, const struct sbx_result *result)
         add_timer(cell->timer, wait_ms);
     else
         settle(cell);
+    reserve_fill_soon(&cell->reserve); /* and what is left of this one goes */
     cell->env->on_changed(cell, wait_ms, cell->env->arg);
 }
 
@@ -193,6 +238,28 @@ static size_t gather_fds(struct cell *cell, struct sbx_named_fd *ret)
     return n + (cell->fdstore ? sbx_fdstore_list(cell->fdstore, ret + n) : 0);
 }
 
+static int start_cold(struct cell *cell, const struct launch *launch, struct sbx_error *error)
+{
+    sbx_plan *plan = NULL;
+    int r = launch_plan(&plan, launch, error);
+
+    if (r == 0)
+        r = sbx_start(&cell->sbx, plan, cell->env->cleaner, error);
+    sbx_plan_free(plan);
+    return r;
+}
+
+static int start_warm(struct cell *cell, const struct launch *launch, struct sbx_error *error)
+{
+    struct sbx_adoption adoption;
+    struct sbx_named_fd links[2];
+
+    launch_adoption(&adoption, links, launch);
+    int r = sbx_pool_start(&cell->sbx, cell->reserve.pool, &adoption, error);
+    cell->member.warm = (uint32_t)reserve_count(&cell->reserve);
+    return r;
+}
+
 static int run(struct cell *cell, int link, int redial, struct sbx_error *error)
 {
     struct sbx_named_fd fds[STACK_LISTEN_MAX + SBX_FDSTORE_MAX];
@@ -208,14 +275,11 @@ static int run(struct cell *cell, int link, int redial, struct sbx_error *error)
         .fdstore = cell->fdstore,
         .nofile = cell->env->nofile,
     };
-    sbx_plan *plan = NULL;
     int r = place_unlock(&cell->place, error);
 
     if (r == 0)
-        r = launch_plan(&plan, &launch, error);
-    if (r == 0)
-        r = sbx_start(&cell->sbx, plan, cell->env->cleaner, error);
-    sbx_plan_free(plan);
+        r = cell->reserve.pool ? start_warm(cell, &launch, error)
+                               : start_cold(cell, &launch, error);
     return r;
 }
 
@@ -282,6 +346,7 @@ int cell_start(struct cell *cell, struct sbx_error *error)
     cell->env->on_changed(cell, -1, cell->env->arg);
     cell->env->on_link(cell, link, cell->env->arg);
     uds_fd_close(link);
+    reserve_fill_soon(&cell->reserve);
     return 0;
 }
 
@@ -312,6 +377,8 @@ void cell_relink(struct cell *cell)
 void cell_stop(struct cell *cell, int grace_ms)
 {
     cell->member.stopping = true;
+    reserve_clear(&cell->reserve);
+    cell->member.warm = 0;
     event_del(cell->timer);
     sockets_unwatch(&cell->sockets);
     if (cell->member.state == MEMBER_BACKOFF)
@@ -342,6 +409,7 @@ void cell_clear(struct cell *cell)
     cell->io = cell->timer = NULL;
     close_fd(&cell->redial);
     cell->sbx = sbx_free(cell->sbx);
+    reserve_clear(&cell->reserve);
     cell->fdstore = sbx_fdstore_free(cell->fdstore);
     sockets_close(&cell->sockets);
     place_clear(&cell->place);

@@ -9,6 +9,7 @@
 
 #include "member.h"
 #include "place.h"
+#include "reserve.h"
 #include "sockets.h"
 #include "stack.h"
 
@@ -33,6 +34,8 @@ struct cell_env { /* the same for all cells; borrowed */
     void (*on_changed)(struct cell *cell, int wait_ms, void *arg);
     /* member's told has changed; it was @before. */
     void (*on_told)(struct cell *cell, const struct sbx_notify *before, void *arg);
+    /* member's warm has changed; @error: or one more could not be made to wait. */
+    void (*on_reserve)(struct cell *cell, const struct sbx_error *error, void *arg);
     /* A connected socket whose other end the sandbox holds. Borrowed: @fd is closed after this. */
     void (*on_link)(struct cell *cell, int fd, void *arg);
     void *arg;
@@ -43,6 +46,7 @@ struct cell {
     struct member member;
     struct place place;
     struct sockets sockets;
+    struct reserve reserve;
     sbx_fdstore *fdstore; /* NULL = it stores nothing */
     uint64_t told_ms;     /* when on_told was last called, monotonic */
     sbx *sbx;             /* NULL = does not run */

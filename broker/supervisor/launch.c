@@ -130,12 +130,37 @@ set_layers(struct sbx_spec *spec, const struct stack_sandbox *entry, struct text
     return r;
 }
 
+static int output_of(const struct stack_sandbox *entry)
+{
+    return entry->stdio == STACK_STDIO_INHERIT ? STDERR_FILENO : -1;
+}
+
+/* How many there are. */
+static size_t name_links(struct sbx_named_fd ret[2], const struct launch *launch)
+{
+    ret[0] = (struct sbx_named_fd){"UDS_BROKER", launch->link};
+    ret[1] = (struct sbx_named_fd){"UDS_BROKER_REDIAL", launch->redial};
+    return launch->link >= 0 ? 2 : 0;
+}
+
+void launch_adoption(struct sbx_adoption *ret,
+                     struct sbx_named_fd env_fds[2],
+                     const struct launch *launch)
+{
+    *ret = (struct sbx_adoption)SBX_ADOPTION_INIT;
+    ret->exec.argv = constant(launch->entry->command.v);
+    ret->exec.stdio[1] = ret->exec.stdio[2] = output_of(launch->entry);
+    ret->exec.fds = launch->fds;
+    ret->exec.nfds = launch->nfds;
+    ret->exec.env_fds = env_fds;
+    ret->exec.nenv_fds = name_links(env_fds, launch);
+}
+
 int launch_plan(sbx_plan **ret, const struct launch *launch, struct sbx_error *error)
 {
     const struct stack_sandbox *entry = launch->entry;
     struct sbx_bind bind = {.source = launch->place, .target = "/run/uds"};
-    struct sbx_named_fd fds[] = {{"UDS_BROKER", launch->link},
-                                 {"UDS_BROKER_REDIAL", launch->redial}};
+    struct sbx_named_fd fds[2];
     struct sbx_rlimit nofile = {RLIMIT_NOFILE, launch->nofile.rlim_cur, launch->nofile.rlim_max};
     struct sbx_spec spec = SBX_SPEC_INIT;
     struct texts layers = {0};
@@ -165,8 +190,6 @@ int launch_plan(sbx_plan **ret, const struct launch *launch, struct sbx_error *e
     spec.nrlimits = 1;
     if (entry->uid != UINT32_MAX)
         spec.uid = spec.gid = entry->uid;
-    if (entry->stdio == STACK_STDIO_INHERIT)
-        spec.stdio[1] = spec.stdio[2] = STDERR_FILENO;
     if (launch->place) {
         spec.binds = &bind;
         spec.nbinds = 1;
@@ -177,11 +200,13 @@ int launch_plan(sbx_plan **ret, const struct launch *launch, struct sbx_error *e
     spec.ready_ms = entry->ready_ms;
     spec.watchdog_ms = entry->watchdog_ms;
     spec.fdstore = launch->fdstore;
-    spec.fds = launch->fds;
-    spec.nfds = launch->nfds;
-    if (launch->link >= 0) {
+    spec.waits = launch->waits;
+    if (!launch->waits) {
+        spec.stdio[1] = spec.stdio[2] = output_of(entry);
+        spec.fds = launch->fds;
+        spec.nfds = launch->nfds;
         spec.env_fds = fds;
-        spec.nenv_fds = 2;
+        spec.nenv_fds = name_links(fds, launch);
     }
     int r = sbx_plan_new(ret, &spec, error);
     texts_clear(&layers);

@@ -4,6 +4,7 @@
 
 #include <sbx/notify.h>
 #include <sbx/sandbox.h>
+#include <sbx/warm.h>
 
 #include <sys/resource.h>
 
@@ -22,6 +23,7 @@ struct launch {
     const struct sbx_named_fd *fds; /* of `listen:`, borrowed like those two */
     size_t nfds;
     sbx_fdstore *fdstore; /* NULL = none */
+    bool waits; /* for what is above, which is then left out, and stdio: launch_adoption() */
     struct rlimit
         nofile; /* the limit that we were started with: ours is raised, the payload's is not */
 };
@@ -34,5 +36,9 @@ int launch_check(const struct stack *stack,
                  const struct stack_sandbox *entry,
                  struct sbx_error *error);
 int launch_plan(sbx_plan **ret, const struct launch *launch, struct sbx_error *error);
+/* What one that waits is told. @env_fds: room for two; all else is borrowed from @launch. */
+void launch_adoption(struct sbx_adoption *ret,
+                     struct sbx_named_fd env_fds[2],
+                     const struct launch *launch);
 
 #endif

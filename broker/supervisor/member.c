@@ -293,4 +293,6 @@ void member_describe(const struct member *m,
     ret->status = lend(m->told.status);
     ret->refused = m->told.refused;
     ret->refusal = lend(m->told.why);
+    ret->warm = m->warm;
+    ret->warm_wanted = m->entry->warm;
 }

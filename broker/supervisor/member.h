@@ -45,6 +45,7 @@ struct member {
     uint64_t peak_bytes;      /* of the last end */
     char detail[1100];        /* of the last end, one line */
     struct sbx_notify told;   /* by the current generation */
+    uint32_t warm;            /* how many wait for the next generations */
     struct sbx_stats past;    /* of all generations that have ended: sums and peaks */
 };
 

@@ -106,3 +106,9 @@ void report_ended(const struct status *status, const struct member *m, int wait_
                    {0}},
                "%s%s", m->detail, then);
 }
+
+void report_not_warm(const struct status *status, const char *name, const char *why)
+{
+    status_say(status, name, "not-warm", (const struct status_fact[]){{"why", why, 0}, {0}},
+               "none can be made to wait, so starts are cold for now: %s", why);
+}

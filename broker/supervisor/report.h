@@ -16,4 +16,7 @@ void report_told(const struct status *status,
                  const struct sbx_notify *before);
 void report_ended(const struct status *status, const struct member *member, int wait_ms);
 
+/* One that was to wait could not be made. */
+void report_not_warm(const struct status *status, const char *name, const char *why);
+
 #endif

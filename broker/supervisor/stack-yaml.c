@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "reserve.h"
 #include "stack-rules.h"
 #include "stack-values.h"
 #include "stack.h"
@@ -23,7 +24,7 @@ static const struct schema_words restart = STACK_TABLE(restart_words),
 
 static const struct schema_range one_to_u32 = {1, UINT32_MAX}, weight = {1, 10000},
                                  pids = {1, 4194304}, inner_id = {0, 65535},
-                                 fdstore = {1, SBX_FDSTORE_MAX};
+                                 fdstore = {1, SBX_FDSTORE_MAX}, waiting = {1, RESERVE_MAX_EACH};
 
 static const struct schema_field quota_fields[] = {
     STACK_FIELD(struct stack_quota, connections, schema_read_u32, &one_to_u32),
@@ -132,12 +133,41 @@ static const struct schema_field sandbox_fields[] = {
     {"ready_timeout", stack_read_duration, offsetof(struct stack_sandbox, ready_ms), NULL, false},
     {"watchdog", stack_read_duration, offsetof(struct stack_sandbox, watchdog_ms), NULL, false},
     STACK_FIELD(struct stack_sandbox, fdstore, schema_read_u32, &fdstore),
+    STACK_FIELD(struct stack_sandbox, warm, schema_read_u32, &waiting),
 };
 static const struct schema_map sandbox_map = STACK_TABLE(sandbox_fields);
+
+/* What several would need at once, and only one can have; and how many wait, @all of them above. */
+static int check_warm(struct reader *r,
+                      const struct node *node,
+                      const struct stack_sandbox *entry,
+                      unsigned *all)
+{
+    const struct node *warm = document_find(node, "warm");
+
+    *all += entry->warm;
+    if (!entry->warm)
+        return 0;
+    size_t mark = schema_enter(r, ".warm");
+    if (entry->upper && strcmp(entry->upper, "tmpfs") != 0)
+        return schema_fail(r, warm,
+                           "does not go with an upper directory: one sandbox at a time writes "
+                           "there; use upper: tmpfs, or no warm");
+    if (entry->net.kind == SBX_NET_VETH || entry->net.kind == SBX_NET_PASTA)
+        return schema_fail(r, warm,
+                           "does not go with this net: its address and ports are one sandbox's at "
+                           "a time; use another, or no warm");
+    if (*all > RESERVE_MAX_ALL)
+        return schema_fail(r, warm, "with those above %u sandboxes would wait; at most %u may",
+                           *all, RESERVE_MAX_ALL);
+    schema_leave(r, mark);
+    return 0;
+}
 
 static int read_sandboxes(struct reader *r, const struct node *node, void *field, const void *arg)
 {
     struct stack *stack = field;
+    unsigned warm_all = 0;
 
     (void)arg;
     if (node->kind != NODE_MAP)
@@ -172,6 +202,9 @@ static int read_sandboxes(struct reader *r, const struct node *node, void *field
         sandbox->notify |= sandbox->ready_ms || sandbox->watchdog_ms || sandbox->fdstore;
         if (sandbox->notify && !sandbox->ready_ms)
             sandbox->ready_ms = STACK_READY_MS;
+        result = check_warm(r, node->items[i], sandbox, &warm_all);
+        if (result < 0)
+            return result;
         schema_leave(r, mark);
     }
     return 0;

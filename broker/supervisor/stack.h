@@ -75,6 +75,7 @@ struct stack_sandbox {
     bool notify;
     int ready_ms, watchdog_ms; /* either, or @fdstore, asks for @notify too; 0 = not given */
     uint32_t fdstore;          /* 0 = none */
+    uint32_t warm;             /* so many wait for its next starts; 0 = none */
 };
 
 static inline bool stack_has_layers(const struct stack_sandbox *entry)

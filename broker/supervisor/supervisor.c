@@ -90,6 +90,15 @@ static void on_cell_told(struct cell *cell, const struct sbx_notify *before, voi
     supervisor_announce(s);
 }
 
+static void on_cell_reserve(struct cell *cell, const struct sbx_error *error, void *arg)
+{
+    struct supervisor *s = arg;
+
+    supervisor_tell_changed(s, cell);
+    if (error)
+        report_not_warm(&s->status, cell->member.entry->name, error->text);
+}
+
 static void on_cell_link(struct cell *cell, int fd, void *arg)
 {
     struct supervisor *s = arg;
@@ -374,6 +383,7 @@ static int make_cells(struct supervisor *s)
                                .nofile = s->nofile,
                                .on_changed = on_cell_changed,
                                .on_told = on_cell_told,
+                               .on_reserve = on_cell_reserve,
                                .on_link = on_cell_link,
                                .arg = s};
     if (s->stack->nsandboxes == 0)

@@ -160,7 +160,7 @@ static int match(const struct sbx_listed *listed, const char *socket, void *user
         search->by_pid = listed->init_pid;
         snprintf(search->pid_socket, sizeof search->pid_socket, "%s", socket);
     }
-    if (strcmp(search->name, listed->name) != 0)
+    if (listed->waiting || strcmp(search->name, listed->name) != 0)
         return 0;
     size_t length = strlen(search->pids);
     snprintf(search->pids + length, sizeof search->pids - length, "%s%lld", length ? ", " : "",

@@ -102,10 +102,12 @@ int sbx_admin_get_fd(const sbx_admin *admin)
 
 void sbx_admin_add(sbx_admin *admin, sbx *s)
 {
+    s->admin_since = sbxi_now_ms();
+    if (s->admin) /* it has waited until now */
+        return;
     s->admin = admin;
     s->admin_next = admin->sandboxes;
     admin->sandboxes = s;
-    s->admin_since = sbxi_now_ms();
 }
 
 void sbxi_admin_forget(sbx *s)
@@ -201,6 +203,7 @@ static void list(const sbx_admin *admin, int64_t index, struct sbxi_admin_answer
     snprintf(listed->backend, sizeof listed->backend, "%s", s->report.backend);
     snprintf(listed->cgroup, sizeof listed->cgroup, "%s", s->report.cgroup);
     listed->init_pid = s->init_pid;
+    listed->waiting = s->waiting;
     listed->launcher_pid = getpid();
     listed->host_uid = s->report.host_uid;
     listed->running_ms = sbxi_now_ms() - s->admin_since;

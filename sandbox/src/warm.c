@@ -23,6 +23,7 @@ enum {
 struct sbx_pool {
     sbx_plan *plan;
     sbx_cleaner *cleaner;
+    sbx_admin *admin; /* NULL = nobody is told */
     size_t size, n;
     struct sbxi_remains *remains;
     sbx **waiting; /* @n of @size; the one that was made last is at the end */
@@ -192,8 +193,15 @@ int sbx_pool_fill(sbx_pool *pool, struct sbx_error *error)
     int r = sbx_start(&pool->waiting[pool->n], pool->plan, pool->cleaner, error);
     if (r < 0)
         return r;
+    if (pool->admin)
+        sbx_admin_add(pool->admin, pool->waiting[pool->n]);
     hold_mounts(pool->waiting[pool->n++]);
     return pool->n < pool->size;
+}
+
+void sbx_pool_set_admin(sbx_pool *pool, sbx_admin *admin)
+{
+    pool->admin = admin;
 }
 
 size_t sbx_pool_count(const sbx_pool *pool)
@@ -220,6 +228,8 @@ int sbx_pool_start(sbx **ret,
         return r;
     }
     s->remains = sbxi_remains_ref(pool->remains);
+    if (pool->admin)
+        sbx_admin_add(pool->admin, s);
     *ret = s;
     return 0;
 }

@@ -86,7 +86,7 @@ int sbx_admin_new(sbx_admin **ret, sbx_cleaner *cleaner, struct sbx_error *error
 int sbx_admin_get_fd(const sbx_admin *admin);
 /* Answers what was asked. Blocking: no; what a peer asks is bounded, its strings are only passed on. */
 void sbx_admin_process(sbx_admin *admin);
-/* From here on @s can be found, until sbx_free(). Once for each sandbox. */
+/* From here on @s can be found, until sbx_free(). Again when one that waited runs: its time begins then. */
 void sbx_admin_add(sbx_admin *admin, sbx *s);
 /* Removes the socket. Sessions and sandboxes live on. Returns NULL. NULL is fine. */
 sbx_admin *sbx_admin_free(sbx_admin *admin);
@@ -96,7 +96,9 @@ struct sbx_listed {
     char name[64];
     int64_t init_pid, launcher_pid;
     uint32_t host_uid;
-    uint64_t running_ms;
+    uint64_t running_ms; /* or, if it waits, since it does */
+    bool
+        waiting; /* for its payload (sbx/warm.h): nothing runs in it that could be meant by its name */
     char backend[16];
     char cgroup[512];
 };

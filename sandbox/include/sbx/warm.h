@@ -61,6 +61,8 @@ int sbx_pool_new(
  * Errors: as of sbx_start().   Blocking: as sbx_start().
  */
 int sbx_pool_fill(sbx_pool *pool, struct sbx_error *error);
+/* Those that wait are listed by @admin (struct sbx_listed), as is what comes out of the pool. @admin: borrowed for its life */
+void sbx_pool_set_admin(sbx_pool *pool, sbx_admin *admin);
 /* How many wait now. */
 size_t sbx_pool_count(const sbx_pool *pool);
 /*
