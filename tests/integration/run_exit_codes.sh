@@ -108,12 +108,22 @@ expect "stats" 0 '^memory .* at most' $r --stats -- true
 # A package that is replaced under a launcher: what steps mean has changed, and root's init must not guess.
 mkdir "$dir/mixed"
 cp "$UDS_BIN/uds" "$UDS_BIN/uds-cleaner" "$UDS_BIN/uds-sandbox-init" "$dir/mixed"
-python3 - "$UDS_SOURCE/sandbox/src/steps.h" "$dir/mixed/uds-sandbox-init" <<'PY'
-import hashlib, sys
-steps, init = sys.argv[1:]
-magic = int(hashlib.sha256(open(steps, "rb").read()).hexdigest()[:8], 16).to_bytes(4, "little")
+cat >"$dir/spoken.py" <<'PY'
+"""The magic of a blob: of all headers that sandbox/CMakeLists.txt calls spoken, one digest."""
+import hashlib, re
+def magic(sandbox):
+    listed = re.search(r"set\(spoken ([^)]*)\)", open(sandbox + "/CMakeLists.txt").read())[1].split()
+    each = "".join(hashlib.sha256(open(f"{sandbox}/{name}", "rb").read()).hexdigest() for name in listed)
+    return int(hashlib.sha256(each.encode()).hexdigest()[:8], 16)
+PY
+export PYTHONPATH="$dir" PYTHONDONTWRITEBYTECODE=1
+python3 - "$UDS_SOURCE/sandbox" "$dir/mixed/uds-sandbox-init" <<'PY'
+import sys
+from spoken import magic
+sandbox, init = sys.argv[1:]
+magic = magic(sandbox).to_bytes(4, "little")
 data = open(init, "rb").read()
-assert magic in data, "the digest of steps.h is not in the program"
+assert magic in data, "the digest of what they say to each other is not in the program"
 open(init, "r+b").write(data.replace(magic, bytes(b ^ 0x55 for b in magic)))
 PY
 expect "an init of another build" 121 'of another build than its launcher.*install them together' \
@@ -122,15 +132,16 @@ expect "an init of another build" 121 'of another build than its launcher.*insta
 # And whatever a plan says, nothing that names a path is done while that would be the host's.
 touch "$dir/host"
 chmod 640 "$dir/host"
-check "before the pivot nothing is touched" python3 - "$UDS_SOURCE/sandbox/src/steps.h" "$UDS_BIN/uds-sandbox-init" "$dir/host" <<'PY'
-import hashlib, os, re, socket, struct, subprocess, sys, tempfile
-header, init, victim = sys.argv[1:]
-text = open(header, "rb").read()
-ops = re.findall(r"^    (SBXI_\w+)", re.sub(r"/\*.*?\*/", "", text.decode().split("enum sbxi_op {")[1].split("};")[0], flags=re.S), re.M)
+check "before the pivot nothing is touched" python3 - "$UDS_SOURCE/sandbox" "$UDS_BIN/uds-sandbox-init" "$dir/host" <<'PY'
+import os, re, socket, struct, subprocess, sys, tempfile
+from spoken import magic
+sandbox, init, victim = sys.argv[1:]
+text = open(sandbox + "/src/steps.h").read()
+ops = re.findall(r"^    (SBXI_\w+)", re.sub(r"/\*.*?\*/", "", text.split("enum sbxi_op {")[1].split("};")[0], flags=re.S), re.M)
 path = victim.encode() + b"\0"
 for op in ops[ops.index("SBXI_PIVOT") + 1:ops.index("SBXI_ENTER") + 1]:
     size = 32 + 56 + len(path)
-    blob = struct.pack("=8I", int(hashlib.sha256(text).hexdigest()[:8], 16), size, 1, 0, 0, 0, 0, 0)
+    blob = struct.pack("=8I", magic(sandbox), size, 1, 0, 0, 0, 0, 0)
     blob += struct.pack("=IIiI4I3Q", 1 + ops.index(op), 0, -1, 0, 88, len(path), 88, len(path), 0, 0, 0) + path
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with tempfile.TemporaryFile() as f:
