@@ -369,6 +369,7 @@ static int finish(struct run_options *o, int argc, char **argv)
     run_confine_finish(o);
     o->spec.jail = o->jail.items;
     o->spec.masks = o->masks.items;
+    o->spec.run_dir = o->run_dir;
     o->spec.env = o->env.items;
     o->spec.mounts = o->mounts.mounts.items;
     o->spec.nmounts = o->mounts.mounts.count;

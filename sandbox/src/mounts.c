@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -94,6 +95,7 @@ static void
 add_bind(sbx_plan *plan, sbx_plan *later, const struct sbx_spec *spec, const struct sbx_mount *m)
 {
     struct sbxi_plan_step *step;
+    char given[32];
     if (m->source) {
         step = sbxi_plan_add_tree(plan, SBXI_OPEN, m->source);
     } else {
@@ -102,7 +104,9 @@ add_bind(sbx_plan *plan, sbx_plan *later, const struct sbx_spec *spec, const str
         step->slot = slot;
     }
     step->flags = bind_flags(spec, m);
+    snprintf(given, sizeof given, "/proc/self/fd/%d", m->fd);
     sbxi_plan_attach(later, step->slot, m->target);
+    sbxi_plan_hide(plan, later, m->source ? m->source : given, m->target);
 }
 
 static void add_overlay(sbx_plan *plan, sbx_plan *made, sbx_plan *later, const struct sbx_mount *m)
@@ -122,6 +126,8 @@ static void add_overlay(sbx_plan *plan, sbx_plan *made, sbx_plan *later, const s
     step->slot = plan->ntrees++;
     step->flags = (m->readonly ? (uint32_t)SBXI_F_RDONLY : 0) | (uint32_t)SBXI_F_OWNED;
     sbxi_plan_attach(later, step->slot, m->target);
+    if (m->source)
+        sbxi_plan_hide(plan, later, m->source, m->target);
 }
 
 /* A file with what is in the descriptor, bound over the target. */

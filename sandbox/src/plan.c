@@ -373,6 +373,7 @@ sbx_plan *sbx_plan_free(sbx_plan *plan)
     sbxi_closep(&plan->netns);
     free(plan->name);
     free(plan->cgroup_parent);
+    free(plan->hidden);
     free(plan);
     return NULL;
 }

@@ -39,6 +39,7 @@ struct sbx_plan {
     bool own_ids;              /* the payload's are not those of its init */
     bool jail;                 /* the root holds only what is named */
     enum sbx_seccomp seccomp;
+    char *hidden;     /* the run directory, where a payload could write there; NULL: it cannot */
     bool guarded;     /* Landlock against re-opening, and seccomp that goes with it */
     uint64_t caps;    /* the payload's, by bit */
     int landlock_abi; /* what the rules are made for; 0: there are none */
@@ -120,6 +121,11 @@ sbxi_plan_add_blocks(sbx_plan *plan, enum sbxi_op op, struct sbxi_block *a, stru
 /* mounts.c: checks spec->mounts; then their steps: what touches the host into @plan, the rest into @later. */
 int sbxi_mounts_check(const sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error);
 void sbxi_plan_mounts(sbx_plan *plan, sbx_plan *later, const struct sbx_spec *spec);
+
+/* hide.c: sets plan->hidden; no mount is to show what lies there. */
+int sbxi_hide_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error);
+/* What is hidden, where host path @source is seen as @target, becomes a mask in @later. */
+void sbxi_plan_hide(const sbx_plan *plan, sbx_plan *later, const char *source, const char *target);
 
 /* system.c: /dev and /proc, or the same elsewhere. Of /dev the slot where its tmpfs stays, to be sealed. */
 int32_t

@@ -151,8 +151,10 @@ int sbxi_plan_root(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error
     step->flags = chroot;
     if (!empty)
         add_filled(plan, &jail, &slots, spec->root);
-    for (size_t i = 0; i < spec->nbinds; i++)
+    for (size_t i = 0; i < spec->nbinds; i++) {
         sbxi_plan_attach(plan, slots.binds + (int32_t)i, spec->binds[i].target);
+        sbxi_plan_hide(plan, plan, spec->binds[i].source, spec->binds[i].target);
+    }
     sbxi_plan_append(plan, &slots.mounts);
     for (size_t i = 0; spec->masks && spec->masks[i]; i++)
         sbxi_plan_add(plan, SBXI_MASK, spec->masks[i], NULL);

@@ -29,7 +29,7 @@ static void default_run_dir(char ret[PATH_MAX])
         snprintf(ret, PATH_MAX, "/tmp/uds-%u", (unsigned)geteuid());
 }
 
-static int resolve_run_dir(char ret[PATH_MAX], const char *run_dir)
+int sbxi_rundir_resolve(char ret[PATH_MAX], const char *run_dir)
 {
     char path[PATH_MAX], parent[PATH_MAX], real[PATH_MAX];
     if (run_dir)
@@ -55,7 +55,7 @@ int sbxi_rundir_open(char ret_path[PATH_MAX],
                      bool make,
                      struct sbx_error *error)
 {
-    int r = resolve_run_dir(ret_path, run_dir);
+    int r = sbxi_rundir_resolve(ret_path, run_dir);
     if (r == -ENOENT && !make)
         return r;
     if (r < 0)

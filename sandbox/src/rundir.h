@@ -15,6 +15,8 @@ int sbxi_rundir_open(char ret_path[PATH_MAX],
                      const char *run_dir,
                      bool make,
                      struct sbx_error *error);
+/* What that would open, unless there is nothing. 0 or -errno. */
+int sbxi_rundir_resolve(char ret[PATH_MAX], const char *run_dir);
 /* Opens its directory @name, which must be ours alone (-EPERM); made if missing and @make, otherwise -ENOENT. */
 int sbxi_rundir_open_sub(int run_dirfd, const char *name, bool make);
 

@@ -191,8 +191,8 @@ int sbxi_spec_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_erro
                           plan->name);
     r = spec->bwrap ? sbxi_bwrap_check(plan, spec, error) : sbxi_identity_check(plan, spec, error);
     if (r < 0 || (r = check_root(plan, spec, error)) < 0 ||
-        (r = check_fds(plan, spec, error)) < 0 || (r = check_limits(plan, spec, error)) < 0 ||
-        (r = check_filters(plan, spec, error)) < 0 ||
+        (r = sbxi_hide_check(plan, spec, error)) < 0 || (r = check_fds(plan, spec, error)) < 0 ||
+        (r = check_limits(plan, spec, error)) < 0 || (r = check_filters(plan, spec, error)) < 0 ||
         (r = sbxi_joins_check(plan, spec, error)) < 0 ||
         (r = sbxi_notify_check(plan, spec, error)) < 0 ||
         (r = sbxi_net_check(plan, spec, error)) < 0 || (r = sbxi_time_check(plan, spec, error)) < 0)

@@ -197,6 +197,9 @@ struct sbx_spec {
     const struct sbx_bind *binds;
     size_t nbinds;
     const char *const *masks; /* paths inside to hide, NULL-terminated or NULL */
+    /* Of the cleaner that it will have; NULL = the default. What a mount would show of it is hidden, unless the ids inside are
+     * a range that nobody else has. Since 0.2 */
+    const char *run_dir;
     struct sbx_limits limits;
     const struct sbx_rlimit *rlimits;
     size_t nrlimits;

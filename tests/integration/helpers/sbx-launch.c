@@ -150,6 +150,7 @@ TAKER(add_mask)
     (void)field;
     o->masks[o->nmasks++] = value;
     o->spec.masks = o->masks;
+    o->spec.run_dir = o->run_dir;
 }
 
 static void add_bind(struct options *o, char *value, bool writable)

@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""A payload with its starter's own id, and with the directory bound in that the run directory lies in: it rewrites the records
+by which cleaners know what to kill, and its cleaner would kill another process of the same user's. Whatever way that
+directory is shown, the records are not."""
+import os
+import pathlib
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+
+BIN = pathlib.Path(os.environ["UDS_BIN"])
+NOBODY = 65534
+ROOT = os.geteuid() == 0
+PATIENCE = 60.0
+failures = []
+
+# Of each record that it finds, all slots become the victim's; then it waits for its end.
+FORGE = r"""
+import os, sys, time
+n = 0
+for top, _, files in os.walk(sys.argv[1]):
+    for name in files:
+        if name.endswith(".record"):
+            with open(os.path.join(top, name), "r+b") as f:
+                size = os.fstat(f.fileno()).st_size
+                f.write(bytes.fromhex(sys.argv[2]) * max(1, size // 1024))
+            n += 1
+try:
+    open(os.path.join(sys.argv[1], "run/groups/forged"), "w")
+    n += 100
+except OSError:
+    pass
+print(n, flush=True)
+time.sleep(600)
+"""
+
+
+def check(name, condition, detail=""):
+    if not condition:
+        failures.append(name)
+        print(f"FAILED {name}: {str(detail)[-600:]!r}", flush=True)
+
+
+class Caller:
+    def __init__(self, base, uid):
+        self.uid, self.who = uid, "root" if uid == 0 else "nobody"
+        self.dir = base / self.who
+        (self.dir / "run").mkdir(parents=True)
+        for path in self.dir, self.dir / "run":
+            os.chown(path, uid, uid)
+        self.uds = base / "bin/uds"
+
+    def become(self):
+        if ROOT and self.uid:
+            os.setgroups([])
+            os.setresgid(self.uid, self.uid, self.uid)
+            os.setresuid(self.uid, self.uid, self.uid)
+
+    def start(self, *words):
+        return subprocess.Popen([self.uds, "run", "--run-dir", self.dir / "run", "--degrade", "cgroup", *map(str, words)],
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=self.become,
+                                env={"PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": str(self.dir)}, pass_fds=[self.fd])
+
+
+def record_of(pid):
+    start = int(pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    return struct.pack("<IIQQQQ", 0x31524455, 4, pid, start, 0, 0) + bytes(984)
+
+
+def attack(c, name, *options):
+    victim = subprocess.Popen(["sleep", "600"], preexec_fn=c.become)
+    target = options[-1]
+    p = c.start(*options, "--", "/usr/bin/python3", "-c", FORGE, target, record_of(victim.pid).hex())
+    forged = p.stdout.readline().strip()
+    check(f"{c.who}: {name}: no record is found", forged == b"0", forged or p.stderr.read())
+    p.send_signal(signal.SIGKILL)
+    p.communicate(timeout=PATIENCE)  # init and cleaner hold its stderr
+    subprocess.run([c.uds, "sandbox", "gc", "--run-dir", c.dir / "run"], preexec_fn=c.become, capture_output=True, check=False)
+    check(f"{c.who}: {name}: who is none of the sandbox's lives on", victim.poll() is None)
+    victim.kill()
+    victim.wait()
+
+
+def refused(c, *options):
+    p = c.start(*options, "--", "true")
+    _, err = p.communicate(timeout=PATIENCE)
+    check(f"{c.who}: {options} is refused", p.returncode == 121 and b"records of running sandboxes" in err, err)
+
+
+def everything(c):
+    c.fd = os.open(c.dir, os.O_RDONLY | os.O_DIRECTORY)
+    host = ("--host-root", ) if c.uid == 0 else ()
+    link = c.dir / "link"
+    link.symlink_to(c.dir)
+    attack(c, "bound where it is", *host, "--bind", c.dir, c.dir)
+    attack(c, "bound elsewhere, by a link", *host, "--bind", link, "/mnt")
+    attack(c, "by a descriptor", *host, "--bind-fd", c.fd, "/mnt")
+    refused(c, *host, "--bind", c.dir / "run", "/mnt")
+    refused(c, *host, "--bind", c.dir / "run/records", "/mnt")
+    os.close(c.fd)
+
+
+base = pathlib.Path(tempfile.mkdtemp(prefix="uds-records."))
+base.chmod(0o755)
+(base / "bin").mkdir()
+try:
+    for program in "uds", "uds-sandbox-init", "uds-cleaner":
+        shutil.copy(BIN / program, base / "bin")
+    for uid in (0, NOBODY) if ROOT else (os.geteuid(), ):
+        everything(Caller(base, uid))
+finally:
+    shutil.rmtree(base, ignore_errors=True)
+print("records:", "FAILED: " + ", ".join(failures) if failures else "ok")
+sys.exit(bool(failures))
