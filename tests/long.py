@@ -21,6 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 BIN = ROOT / "build/release/bin"
 RESULT = ROOT / "tests/long-result.txt"
 HEAD = "The last run of each part of tests/run.sh --long, written by tests/long.py.\n"
+GUESTS = "6.1", "6.12"
 LISTED = 20 # passed cases of a part, beyond which they are only counted
 cut_short = []
 CASE = re.compile(r"(pass|fail|skip) (.+?): (.*)")
@@ -40,8 +41,10 @@ def parts(results, seconds):
         "kills": [(None, [ROOT / "tests/kills.py", "--long"]),
                   ("200 kills of supervisor, cleaner, router and sandboxes",
                    ["env", "UDS_KILLS=200", f"UDS_BIN={BIN}", f"UDS_SOURCE={ROOT}", ROOT / "tests/integration/supervisor_killed.py"])],
-        "vm-6.1": [(None, [ROOT / "tests/vm/run.sh", "6.1"])],
-        "vm-6.12": [(None, [ROOT / "tests/vm/run.sh", "6.12"])],
+        **{f"checks-{kernel}": [("52 checks in a guest, each with and without its defence",
+                                 [ROOT / "tests/checks.py", "--guest", kernel, "--table", "--long", "--keep",
+                                  ROOT / f"tests/checks-table-{kernel}.txt"])] for kernel in GUESTS},
+        **{f"vm-{kernel}": [(None, [ROOT / "tests/vm/run.sh", kernel])] for kernel in GUESTS},
     }
 
 

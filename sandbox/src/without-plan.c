@@ -73,6 +73,8 @@ void sbxi_without_plan(struct sbx_plan *plan)
         plan->limits.cpu_percent = 0;
     if (sbxi_without("limit-weight"))
         plan->limits.cpu_weight = 0;
+    if (sbxi_without("limit-io"))
+        plan->limits.nio = 0;
     if (sbxi_without("limit-swap")) {
         plan->limits.swap_named = true;
         plan->limits.swap_bytes = SBX_UNLIMITED;

@@ -42,7 +42,8 @@ class Swapper(threading.Thread):
 @row(19, "a root that changes meanwhile", without="pivot,in-root", refused=True)
 def symlink_race(c):
     """CVE-2021-30465."""
-    starts = 200 if c.without else 1000 if LONG else 20 if SANITIZED or PATIENCE > 1 else 100
+    slow = SANITIZED or PATIENCE > 1
+    starts = 200 if c.without else 20 if slow and not LONG else 100 if slow or not LONG else 1000
     victim, root = c.open / f"victim-{c.name}", c.dir / "stranger"
     for path in (victim, root, root / "usr", root / "place"):
         path.mkdir()

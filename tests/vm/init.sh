@@ -34,7 +34,8 @@ if [ "$1" != second ]; then
     $bb mkdir -p /new/dev/pts /new/dev/shm "/new$run"
     $bb mount -t devpts -o ptmxmode=666,mode=620 pts /new/dev/pts
     $bb mount -t tmpfs -o mode=1777 shm /new/dev/shm
-    $bb ln -s /proc/self/fd /new/dev/fd # devtmpfs has none, and bash wants it for <(…)
+    $bb ln -s /proc/self/fd /new/dev/fd # devtmpfs has none of what udev makes, and bash wants it for <(…)
+    for n in 0:stdin 1:stdout 2:stderr; do $bb ln -s /proc/self/fd/${n%:*} /new/dev/${n#*:}; done
     # An overlay's upper directory must not lie on an overlay: tests that make some want a tmpfs.
     $bb mkdir /tree && $bb mount -o bind "/new$tree" /tree || die "the tree"
     $bb mount -t tmpfs -o mode=1777 tmp /new/tmp
@@ -48,6 +49,8 @@ if [ "$1" != second ]; then
 fi
 
 bb=/run/vm/busybox
+tiocsti=/proc/sys/dev/tty/legacy_tiocsti # off, nobody could tell what refuses it: we or the kernel
+[ ! -e $tiocsti ] || $bb echo 1 >$tiocsti
 out=/dev/ttyS1 # the kernel's console is another one
 $bb stty raw -echo <$out
 cd /
