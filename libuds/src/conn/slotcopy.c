@@ -7,6 +7,7 @@
 
 #include "conn/slotcopy.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -15,31 +16,45 @@
 
 #define LINE 64
 
+/* Whole lines, @to aligned if they go past the caches. Returns how many bytes that were. */
+static inline __attribute__((always_inline)) size_t
+copy_lines(uint8_t *to, const uint8_t *from, size_t len, bool past)
+{
+    size_t done = 0;
+
+    for (; len - done >= LINE; done += LINE) {
+        const __m128i *a = (const __m128i *)(const void *)(from + done);
+        __m128i *b = (__m128i *)(void *)(to + done);
+        __m128i w = _mm_loadu_si128(a), x = _mm_loadu_si128(a + 1);
+        __m128i y = _mm_loadu_si128(a + 2), z = _mm_loadu_si128(a + 3);
+
+        if (past) {
+            _mm_stream_si128(b, w);
+            _mm_stream_si128(b + 1, x);
+            _mm_stream_si128(b + 2, y);
+            _mm_stream_si128(b + 3, z);
+        } else {
+            _mm_storeu_si128(b, w);
+            _mm_storeu_si128(b + 1, x);
+            _mm_storeu_si128(b + 2, y);
+            _mm_storeu_si128(b + 3, z);
+        }
+    }
+    return done;
+}
+
 /* Stores past the caches are weakly ordered, hence the fence at the end of a run of them. */
 void udsi_slot_copy_past(void *to, const void *from, size_t len)
 {
     const uint8_t *in = from;
     uint8_t *out = to;
-    size_t head = (size_t) - (uintptr_t)out % LINE;
+    size_t at = (size_t) - (uintptr_t)out % LINE;
 
-    if (head > len)
-        head = len;
-    memcpy(out, in, head);
-    out += head;
-    in += head;
-    len -= head;
-    for (; len >= LINE; out += LINE, in += LINE, len -= LINE) {
-        const __m128i *a = (const __m128i *)(const void *)in;
-        __m128i *b = (__m128i *)(void *)out;
-        __m128i w = _mm_loadu_si128(a), x = _mm_loadu_si128(a + 1);
-        __m128i y = _mm_loadu_si128(a + 2), z = _mm_loadu_si128(a + 3);
-
-        _mm_stream_si128(b, w);
-        _mm_stream_si128(b + 1, x);
-        _mm_stream_si128(b + 2, y);
-        _mm_stream_si128(b + 3, z);
-    }
-    memcpy(out, in, len);
+    if (at > len)
+        at = len;
+    memcpy(out, in, at);
+    at += copy_lines(out + at, in + at, len - at, true);
+    memcpy(out + at, in + at, len - at);
     _mm_sfence();
 }
 
@@ -66,19 +81,9 @@ void udsi_slot_copy_out(void *to, const void *from, size_t len)
 {
     const uint8_t *in = from;
     uint8_t *out = to;
+    size_t at = copy_lines(out, in, len, false);
 
-    for (; len >= LINE; out += LINE, in += LINE, len -= LINE) {
-        const __m128i *a = (const __m128i *)(const void *)in;
-        __m128i *b = (__m128i *)(void *)out;
-        __m128i w = _mm_loadu_si128(a), x = _mm_loadu_si128(a + 1);
-        __m128i y = _mm_loadu_si128(a + 2), z = _mm_loadu_si128(a + 3);
-
-        _mm_storeu_si128(b, w);
-        _mm_storeu_si128(b + 1, x);
-        _mm_storeu_si128(b + 2, y);
-        _mm_storeu_si128(b + 3, z);
-    }
-    memcpy(out, in, len);
+    memcpy(out + at, in + at, len - at);
 }
 
 #else
