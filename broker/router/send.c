@@ -60,30 +60,24 @@ static void count_out(struct peer *peer, size_t bytes, size_t fds)
     }
 }
 
-int send_now(struct peer *peer,
-             struct account *sender,
-             enum uds_msg_type type,
-             uint64_t id,
-             const void *head,
-             size_t head_len,
-             uds_msg *payload,
-             bool with_fds)
+int send_now(struct peer *peer, const struct frame *frame)
 {
     size_t body = 0, fds = 0;
-    if (payload != NULL)
-        uds_msg_peek_body(payload, &body);
-    if (payload != NULL && with_fds)
-        fds = uds_msg_get_fd_count(payload);
+    if (frame->payload != NULL)
+        uds_msg_peek_body(frame->payload, &body);
+    if (frame->payload != NULL && frame->with_fds)
+        fds = uds_msg_get_fd_count(frame->payload);
     size_t before = uds_conn_get_queued_bytes(peer->conn);
-    size_t bytes = FRAME_COST + head_len + body;
-    int r = backlog_admit(&peer->backlog, sender, bytes, fds);
+    size_t bytes = FRAME_COST + frame->head_len + body;
+    int r = backlog_admit(&peer->backlog, frame->sender, bytes, fds);
     if (r == -EDQUOT) {
         settle_account(peer->account);
-        r = backlog_admit(&peer->backlog, sender, bytes, fds);
+        r = backlog_admit(&peer->backlog, frame->sender, bytes, fds);
     }
     if (r < 0)
         return r;
-    r = uds_conn_forward(peer->conn, type, id, head, head_len, payload, with_fds);
+    r = uds_conn_forward(peer->conn, frame->type, frame->id, frame->head, frame->head_len,
+                         frame->payload, frame->with_fds);
     if (r < 0) {
         backlog_refused(&peer->backlog);
         return r;
@@ -112,13 +106,17 @@ int peer_forward(struct peer *peer,
     size_t queued = uds_conn_get_queued_bytes(peer->conn);
     if (queued > 0 && (bytes > peer->queue_limit || queued > peer->queue_limit - bytes))
         return -ENOBUFS;
-    if (sender == NULL)
-        sender = peer->account;
+    const struct frame frame = {.sender = sender != NULL ? sender : peer->account,
+                                .type = type,
+                                .id = id,
+                                .head = head->data,
+                                .head_len = head->len,
+                                .payload = payload,
+                                .with_fds = with_fds};
     backlog_settle(&peer->backlog, queued);
     if (waiting_must_wait(peer, fds))
-        return waiting_add(peer, sender, type, id, head, payload, with_fds, bytes + FRAME_COST,
-                           fds);
-    return send_now(peer, sender, type, id, head->data, head->len, payload, with_fds);
+        return waiting_add(peer, &frame, bytes + FRAME_COST, fds);
+    return send_now(peer, &frame);
 }
 
 uint32_t send_status(int error, const char **ret_detail)

@@ -23,15 +23,21 @@ int peer_forward(struct peer *peer,
                  const struct head_out *head,
                  uds_msg *payload,
                  bool with_fds);
-/** send_now() - peer_forward() without standing in line (waiting.c). @head_len <= UDS_HEAD_MAX. */
-int send_now(struct peer *peer,
-             struct account *sender,
-             enum uds_msg_type type,
-             uint64_t id,
-             const void *head,
-             size_t head_len,
-             uds_msg *payload,
-             bool with_fds);
+
+/* Between send.c and waiting.c: a frame, of which nothing is taken over, and whose account it stands on. */
+struct frame {
+    struct account *sender;
+    enum uds_msg_type type;
+    uint64_t id;
+    const void *head;
+    size_t head_len; /* UDS_HEAD_MAX at most */
+    uds_msg *payload;
+    bool with_fds;
+};
+
+/** send_now() - peer_forward() without standing in line (waiting.c). */
+int send_now(struct peer *peer, const struct frame *frame);
+
 /** send_status() - what to tell the sender of a message that peer_forward() refused with @error. */
 uint32_t send_status(int error, const char **ret_detail);
 /** peer_is_full() - would a small message get -ENOBUFS? */

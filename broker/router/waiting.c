@@ -33,13 +33,8 @@
 
 struct waiting {
     STAILQ_ENTRY(waiting) next;
-    struct account *sender;
-    enum uds_msg_type type;
-    uint64_t id;
-    uds_msg *payload;
-    bool with_fds;
+    struct frame frame; /* its sender and payload are held, its head is @head */
     size_t bytes, fds;
-    size_t head_len;
     uint8_t head[];
 };
 
@@ -75,9 +70,9 @@ bool waiting_must_wait(struct peer *peer, size_t fds)
 
 static void waiting_free(struct peer *peer, struct waiting *waiting)
 {
-    queue_release(peer->account, waiting->sender, waiting->bytes, waiting->fds);
-    account_unref(waiting->sender);
-    uds_msg_unref(waiting->payload);
+    queue_release(peer->account, waiting->frame.sender, waiting->bytes, waiting->fds);
+    account_unref(waiting->frame.sender);
+    uds_msg_unref(waiting->frame.payload);
     free(waiting);
 }
 
@@ -93,11 +88,10 @@ static void send_first(struct peer *peer)
 {
     struct waiting *first = STAILQ_FIRST(&peer->waiting);
     STAILQ_REMOVE_HEAD(&peer->waiting, next);
-    queue_release(peer->account, first->sender, first->bytes, first->fds);
-    (void)send_now(peer, first->sender, first->type, first->id, first->head, first->head_len,
-                   first->payload, first->with_fds);
-    account_unref(first->sender);
-    uds_msg_unref(first->payload);
+    queue_release(peer->account, first->frame.sender, first->bytes, first->fds);
+    (void)send_now(peer, &first->frame);
+    account_unref(first->frame.sender);
+    uds_msg_unref(first->frame.payload);
     free(first);
 }
 
@@ -118,20 +112,24 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
 }
 
 /* Makes an entry and its charge. */
-static int enqueue(struct peer *peer, const struct waiting *from, const void *head, bool force)
+static int
+enqueue(struct peer *peer, const struct frame *frame, size_t bytes, size_t fds, bool force)
 {
-    struct waiting *waiting = malloc(sizeof(*waiting) + from->head_len);
+    struct waiting *waiting = malloc(sizeof(*waiting) + frame->head_len);
     if (waiting == NULL)
         return -ENOMEM;
-    int r = queue_charge(peer->account, from->sender, from->bytes, from->fds, force);
+    int r = queue_charge(peer->account, frame->sender, bytes, fds, force);
     if (r < 0) {
         free(waiting);
         return r;
     }
-    *waiting = *from;
-    memcpy(waiting->head, head, from->head_len);
-    account_ref(waiting->sender);
-    uds_msg_ref(waiting->payload);
+    waiting->frame = *frame;
+    waiting->frame.head = waiting->head;
+    waiting->bytes = bytes;
+    waiting->fds = fds;
+    memcpy(waiting->head, frame->head, frame->head_len);
+    account_ref(waiting->frame.sender);
+    uds_msg_ref(waiting->frame.payload);
     STAILQ_INSERT_TAIL(&peer->waiting, waiting, next);
     if (peer->retry == NULL)
         peer->retry = event_new(peer->router->base, -1, 0, on_retry, peer);
@@ -139,32 +137,16 @@ static int enqueue(struct peer *peer, const struct waiting *from, const void *he
     return 0;
 }
 
-int waiting_add(struct peer *peer,
-                struct account *sender,
-                enum uds_msg_type type,
-                uint64_t id,
-                const struct head_out *head,
-                uds_msg *payload,
-                bool with_fds,
-                size_t bytes,
-                size_t fds)
+int waiting_add(struct peer *peer, const struct frame *frame, size_t bytes, size_t fds)
 {
     size_t body = 0;
-    if (payload != NULL)
-        uds_msg_peek_body(payload, &body);
+    if (frame->payload != NULL)
+        uds_msg_peek_body(frame->payload, &body);
     if (body > uds_conn_get_peer_max_body(peer->conn))
         return -EMSGSIZE;
     if (fds > uds_conn_get_peer_max_fds(peer->conn))
         return -E2BIG;
-    const struct waiting waiting = {.sender = sender,
-                                    .type = type,
-                                    .id = id,
-                                    .payload = payload,
-                                    .with_fds = with_fds,
-                                    .bytes = bytes,
-                                    .fds = fds,
-                                    .head_len = head->len};
-    return enqueue(peer, &waiting, head->data, false);
+    return enqueue(peer, frame, bytes, fds, false);
 }
 
 void waiting_drop_parts(struct peer *peer, uint64_t id)
@@ -172,7 +154,7 @@ void waiting_drop_parts(struct peer *peer, uint64_t id)
     struct waiting *waiting, *next;
     for (waiting = STAILQ_FIRST(&peer->waiting); waiting != NULL; waiting = next) {
         next = STAILQ_NEXT(waiting, next);
-        if (waiting->type != UDS_MSG_PART || waiting->id != id)
+        if (waiting->frame.type != UDS_MSG_PART || waiting->frame.id != id)
             continue;
         STAILQ_REMOVE(&peer->waiting, waiting, waiting, next);
         waiting_free(peer, waiting);
@@ -200,36 +182,35 @@ void waiting_serialise(const struct peer *peer, uds_snapshot *s)
     uds_snapshot_put_u32(s, count);
     STAILQ_FOREACH(waiting, &peer->waiting, next)
     {
-        account_serialise(waiting->sender, s);
-        uds_snapshot_put_u32(s, waiting->type);
-        uds_snapshot_put_u64(s, waiting->id);
-        uds_snapshot_put_u32(s, waiting->with_fds);
+        account_serialise(waiting->frame.sender, s);
+        uds_snapshot_put_u32(s, waiting->frame.type);
+        uds_snapshot_put_u64(s, waiting->frame.id);
+        uds_snapshot_put_u32(s, waiting->frame.with_fds);
         uds_snapshot_put_u64(s, waiting->bytes);
         uds_snapshot_put_u64(s, waiting->fds);
-        uds_snapshot_put_bytes(s, waiting->head, waiting->head_len);
-        message_serialise(waiting->payload, s);
+        uds_snapshot_put_bytes(s, waiting->head, waiting->frame.head_len);
+        message_serialise(waiting->frame.payload, s);
     }
 }
 
 static int restore_one(struct peer *peer, uds_snapshot *s)
 {
-    struct waiting waiting = {0};
-    int r = account_restore(&peer->router->quota, s, &waiting.sender);
+    struct frame frame = {0};
+    int r = account_restore(&peer->router->quota, s, &frame.sender);
     if (r < 0)
         return r;
-    waiting.type = (enum uds_msg_type)uds_snapshot_get_u32(s);
-    waiting.id = uds_snapshot_get_u64(s);
-    waiting.with_fds = uds_snapshot_get_u32(s) != 0;
-    waiting.bytes = uds_snapshot_get_u64(s);
-    waiting.fds = uds_snapshot_get_u64(s);
-    const void *head = uds_snapshot_get_bytes(s, &waiting.head_len);
-    r = message_restore(&waiting.payload, s);
-    if (r == 0 && waiting.head_len > UDS_HEAD_MAX)
+    frame.type = (enum uds_msg_type)uds_snapshot_get_u32(s);
+    frame.id = uds_snapshot_get_u64(s);
+    frame.with_fds = uds_snapshot_get_u32(s) != 0;
+    size_t bytes = uds_snapshot_get_u64(s), fds = uds_snapshot_get_u64(s);
+    frame.head = uds_snapshot_get_bytes(s, &frame.head_len);
+    r = message_restore(&frame.payload, s);
+    if (r == 0 && frame.head_len > UDS_HEAD_MAX)
         r = -EBADMSG;
     if (r == 0)
-        r = enqueue(peer, &waiting, head, true);
-    account_unref(waiting.sender);
-    uds_msg_unref(waiting.payload);
+        r = enqueue(peer, &frame, bytes, fds, true);
+    account_unref(frame.sender);
+    uds_msg_unref(frame.payload);
     return r;
 }
 

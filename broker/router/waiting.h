@@ -6,26 +6,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <uds/msg.h>
 #include <uds/snapshot.h>
 
-#include "head.h"
-
-struct account;
+struct frame;
 struct peer;
 
 /** waiting_must_wait() - must a frame with @fds descriptors stay here for now? Also true behind one that does. */
 bool waiting_must_wait(struct peer *peer, size_t fds);
-/** waiting_add() - as peer_forward(), into the line of those that wait. */
-int waiting_add(struct peer *peer,
-                struct account *sender,
-                enum uds_msg_type type,
-                uint64_t id,
-                const struct head_out *head,
-                uds_msg *payload,
-                bool with_fds,
-                size_t bytes,
-                size_t fds);
+/** waiting_add() - as peer_forward(), into the line of those that wait; @bytes and @fds are what it is charged. */
+int waiting_add(struct peer *peer, const struct frame *frame, size_t bytes, size_t fds);
 /** waiting_drop_parts() - PARTs of the peer's own call @id that wait: the word that it ended would overtake them. */
 void waiting_drop_parts(struct peer *peer, uint64_t id);
 void waiting_clear(struct peer *peer);
