@@ -136,6 +136,12 @@ static const struct bar bars[] = {
     START("start, all isolation / clone3 and exec", "sandbox", "exec", 5.5, 4),
     START("start from a warm pool / clone3 and exec", "sandbox-warm", "exec", 2, 1.5),
     START("bwrap --unshare-all / uds run", "bwrap", "uds-run", 1.6, 2.5, .at_least = true),
+    START("bwrap --unshare-all / uds run --no-cgroup",
+          "bwrap",
+          "uds-run-bare",
+          1.6,
+          2.5,
+          .at_least = true),
     START("runc / uds run, both with limits", "runc", "uds-run-limits", 8, 15, .at_least = true),
 };
 static const size_t bars_count = sizeof(bars) / sizeof(bars[0]);

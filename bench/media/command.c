@@ -188,6 +188,14 @@ static int open_uds_run(struct link *link)
     return r < 0 ? r : find_uds(link);
 }
 
+static int open_uds_bare(struct link *link)
+{
+    static const char *const argv[] = {"uds", "run", "--no-cgroup", "--", PROGRAM, NULL};
+    int r = new_command(link, argv);
+
+    return r < 0 ? r : find_uds(link);
+}
+
 static int open_uds_limits(struct link *link)
 {
     static const char *const argv[] = {"uds",   "run", "--memory", "64M",   "--pids", "8",
@@ -322,6 +330,11 @@ static void close_command(struct link *link)
 
 COMMAND(
     medium_uds_run, "uds-run", "uds run, as it is without options", open_uds_run, attach_nothing);
+COMMAND(medium_uds_run_bare,
+        "uds-run-bare",
+        "uds run --no-cgroup: what bwrap --unshare-all gives, too",
+        open_uds_bare,
+        attach_nothing);
 COMMAND(medium_uds_run_limits,
         "uds-run-limits",
         "uds run with limits of memory, processes and CPU",

@@ -73,18 +73,17 @@ static int open_target(struct init *init, const char *path, struct statx *ret_at
     return r;
 }
 
-/* Of what is known to be a directory or not, if it is there at all; what was made for one that is not serves the next. */
+/* Looked at first: a cover that is made and attached nowhere costs an RCU grace period when it is closed. */
 static int mask_fresh(struct init *init, const struct sbxi_step *step, int fresh, const char *name)
 {
-    bool directory = step->flags & SBXI_F_DIRECTORY;
-    int *cover = &init->cover[directory];
-    if (*cover < 0 && (*cover = directory ? clone_nothing(init) : clone_null(init, step)) < 0)
-        return *cover;
-    int r = init_attach_fresh(*cover, fresh, name);
-    if (r == -ENOENT || r == -EACCES || r == -EINVAL)
-        return r;
-    close(*cover);
-    *cover = -1;
+    struct stat st;
+    if (fstatat(fresh, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT || errno == EACCES ? 0 : -errno;
+    int tree = S_ISDIR(st.st_mode) ? clone_nothing(init) : clone_null(init, step);
+    if (tree < 0)
+        return tree;
+    int r = init_attach_fresh(tree, fresh, name);
+    close(tree);
     return r;
 }
 
@@ -93,11 +92,8 @@ static int mask(struct init *init, const struct sbxi_step *step)
     const char *name;
     struct statx at;
     int fresh = init_fresh(init, step, &name);
-    int r = fresh < 0 ? -EINVAL : mask_fresh(init, step, fresh, name);
-    if (r == -ENOENT || r == -EACCES)
-        return 0;
-    if (r != -EINVAL) /* it is of the other kind */
-        return r;
+    if (fresh >= 0)
+        return mask_fresh(init, step, fresh, name);
     int fd = open_target(init, init_a(init, step), &at);
     if (fd == -ENOENT || fd == -ENOTDIR || fd == -EACCES)
         return 0; /* what is out of our reach is out of the payload's */

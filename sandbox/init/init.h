@@ -23,7 +23,6 @@ struct init {
     int proc;                 /* the host's /proc, O_PATH; -1: there is none */
     int null;                 /* the null device where it covers something; -1: nowhere yet */
     int nothing;              /* an empty directory where it covers one; -1: nowhere yet */
-    int cover[2];             /* one more of each, attached nowhere yet; -1: none */
     int fresh;                /* what was attached last, at @fresh_path; -1: none */
     const char *fresh_path;
     int scratch;        /* a tmpfs that goes with the old root; -1: not made yet */

@@ -141,7 +141,6 @@ _Noreturn void init_run_session(void)
                         .null = -1,
                         .old = -1,
                         .fresh = -1,
-                        .cover = {-1, -1},
                         .scratch = -1,
                         .session = true};
     int r = map_blob(&init);
@@ -351,7 +350,6 @@ int main(int argc, char **argv)
                                .proc = -1,
                                .null = -1,
                                .nothing = -1,
-                               .cover = {-1, -1},
                                .old = -1,
                                .fresh = -1,
                                .scratch = -1};

@@ -137,7 +137,6 @@ enum { /* flags */
     SBXI_F_BELOW =
         1u
         << 11, /* a lies directly in the file system that a step without this flag attached last */
-    SBXI_F_DIRECTORY = 1u << 12, /* of SBXI_MASK: a is one, if it is there */
 };
 
 struct sbxi_step {

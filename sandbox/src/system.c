@@ -30,27 +30,10 @@ static const char *const links[][2] = {
 };
 
 /* What the OCI runtimes hide of /proc, and what they leave to be read only. */
-static const struct mask {
-    const char *name;
-    uint32_t flags;
-} masked[] = {
-    {"acpi", SBXI_F_DIRECTORY},
-    {"asound", SBXI_F_DIRECTORY},
-    {"pressure", SBXI_F_DIRECTORY},
-    {"scsi", SBXI_F_DIRECTORY},
-    {"interrupts", 0},
-    {"kallsyms", 0},
-    {"kcore", 0},
-    {"keys", 0},
-    {"kmsg", 0},
-    {"kpagecgroup", 0},
-    {"kpagecount", 0},
-    {"kpageflags", 0},
-    {"latency_stats", 0},
-    {"sched_debug", 0},
-    {"timer_list", 0},
-    {"timer_stats", 0},
-    {"vmallocinfo", 0},
+static const char *const masked[] = {
+    "acpi",       "asound",      "kcore",       "keys",       "kmsg",     "latency_stats",
+    "timer_list", "timer_stats", "sched_debug", "scsi",       "kallsyms", "kpagecount",
+    "kpageflags", "kpagecgroup", "vmallocinfo", "interrupts", "pressure", NULL,
 };
 static const char *const readonly[] = {"bus", "fs", "irq", "sys", "sysrq-trigger", NULL};
 static const char *const covered[] = {"sys", "sysrq-trigger", "irq", "bus", NULL};
@@ -117,10 +100,10 @@ static void add_masks(sbx_plan *plan, sbx_plan *later, const char *target)
     int32_t slot = step->slot;
     step->flags = SBXI_F_CHAR | SBXI_F_RDONLY;
     step->args[0] = makedev(1, 3);
-    for (size_t i = 0; i < sizeof masked / sizeof masked[0]; i++) {
-        step = sbxi_plan_add(later, SBXI_MASK, join(path, target, masked[i].name), NULL);
+    for (const char *const *name = masked; *name; name++) {
+        step = sbxi_plan_add(later, SBXI_MASK, join(path, target, *name), NULL);
         step->slot = slot;
-        step->flags = SBXI_F_BELOW | masked[i].flags;
+        step->flags = SBXI_F_BELOW;
     }
 }
 
