@@ -13,8 +13,11 @@
 #define ARENA_ROUNDS  12
 #define ARENA_WARM_NS UINT64_C(100000000)
 #define ARENA_RUN_NS  UINT64_C(60000000)
-#define LARGE_ROUNDS  8
-#define LARGE_WARM_NS UINT64_C(300000000)
+/* Small ones go inside frames for longer, and more of them make a burst. */
+#define SMALL_WARM_NS UINT64_C(250000000)
+/* Large ones are few in a second: a trial takes long, and so does a median that can be trusted. */
+#define LARGE_ROUNDS  12
+#define LARGE_WARM_NS UINT64_C(450000000)
 #define LARGE_RUN_NS  UINT64_C(150000000)
 
 /* A start takes milliseconds: a few dozen of them in a run. */
@@ -22,6 +25,7 @@
 #define START_RUN_NS UINT64_C(120000000)
 
 #define BY_ARENA     .rounds = ARENA_ROUNDS, .run_ns = ARENA_RUN_NS, .warm_ns = ARENA_WARM_NS
+#define BY_SMALL     .rounds = ARENA_ROUNDS, .run_ns = ARENA_RUN_NS, .warm_ns = SMALL_WARM_NS
 #define BY_LARGE     .rounds = LARGE_ROUNDS, .run_ns = LARGE_RUN_NS, .warm_ns = LARGE_WARM_NS
 
 #define BOTH_PLACES                          \
@@ -126,8 +130,8 @@ static const struct bar bars[] = {
     CHOICE(64, .theirs = "libuds-inline"),
     CHOICE(4 << 10, .theirs = "libuds-inline"),
     CHOICE(16 << 10, .theirs = "libuds-inline"),
-    CHOICE(32 << 10, ALL_PATHS, BY_ARENA),
-    CHOICE(64 << 10, ALL_PATHS, BY_ARENA),
+    CHOICE(32 << 10, ALL_PATHS, BY_SMALL),
+    CHOICE(64 << 10, ALL_PATHS, BY_SMALL),
     CHOICE(256 << 10, ALL_PATHS, BY_ARENA),
     CHOICE(1 << 20, ALL_PATHS, BY_ARENA),
     CHOICE(4 << 20, ALL_PATHS, BY_LARGE),

@@ -278,7 +278,7 @@ bool udsi_arena_place(uds_conn *conn, const uds_msg *msg, struct udsi_place *ret
     if (msg->is_placed && !msg->lease && !is_over_record(conn, msg->body_len))
         return false;
     way = way_of(conn, msg->body_len);
-    if (way == UDSI_WAY_FRAME)
+    if (way == UDSI_WAY_FRAME && !udsi_pace_needs_slots(pace_of(conn->arenas, msg->body_len)))
         return false;
     if (!find_free(conn->arenas, msg->body_len, ret)) {
         /* What fits no record pays nothing: it does not travel. */
@@ -286,24 +286,21 @@ bool udsi_arena_place(uds_conn *conn, const uds_msg *msg, struct udsi_place *ret
             pay_rent(conn, msg->body_len);
         return false;
     }
+    pace_of(conn->arenas, msg->body_len)->has_slots = true;
     ret->past = way == UDSI_WAY_PAST;
-    return true;
+    return way != UDSI_WAY_FRAME;
 }
 
-/* There is nothing to compare before the first body of its class has found a slot. */
-static void count_body(uds_conn *conn, size_t len, bool in_arena)
+static void count_body(uds_conn *conn, size_t len)
 {
-    struct udsi_pace *pace = pace_of(conn->arenas, len);
-
-    if (in_arena || udsi_pace_has_begun(pace))
-        udsi_pace_count(pace, len, udsi_slots_class(len), udsi_now_ns());
+    udsi_pace_count(pace_of(conn->arenas, len), len, udsi_slots_class(len), udsi_now_ns());
 }
 
-void udsi_arena_count(uds_conn *conn, const uds_msg *msg, bool in_arena)
+void udsi_arena_count(uds_conn *conn, const uds_msg *msg)
 {
     if (msg && msg->body_len >= UDSI_ARENA_BODY_MIN && !msg->is_placed && conn->arenas &&
         may_use(conn))
-        count_body(conn, msg->body_len, in_arena);
+        count_body(conn, msg->body_len);
 }
 
 /* Is there an arena for @len bytes, free or not? */
@@ -393,8 +390,8 @@ int uds_conn_reserve_body(uds_conn *conn, uds_msg *msg, size_t len, void **ret_b
     if (!is_worth(conn, len) || len > UINT32_MAX || !may_use(conn) || !conn->arenas)
         return uds_msg_reserve_body(msg, len, ret_body);
     way = way_of(conn, len);
-    if (way == UDSI_WAY_FRAME) {
-        count_body(conn, len, false);
+    if (way == UDSI_WAY_FRAME && !udsi_pace_needs_slots(pace_of(conn->arenas, len))) {
+        count_body(conn, len);
         msg->is_placed = true;
     }
     if (way == UDSI_WAY_FRAME || !find_free(conn->arenas, len, &place))
@@ -403,7 +400,7 @@ int uds_conn_reserve_body(uds_conn *conn, uds_msg *msg, size_t len, void **ret_b
                            udsi_slots_offset(place.bit, place.arena->slot_size));
     if (!lease)
         return -ENOMEM;
-    count_body(conn, len, true);
+    count_body(conn, len);
     msg->is_placed = true;
     if (way == UDSI_WAY_PAST)
         udsi_slot_wipe_past(lease->at, len);

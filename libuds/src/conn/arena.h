@@ -91,7 +91,7 @@ struct udsi_place {
 bool udsi_arena_place(uds_conn *conn, const uds_msg *msg, struct udsi_place *ret);
 
 /* A frame with @msg was queued, its body in a slot or not: it counts for which way the next ones go. */
-void udsi_arena_count(uds_conn *conn, const uds_msg *msg, bool in_arena);
+void udsi_arena_count(uds_conn *conn, const uds_msg *msg);
 
 /*
  * A body of @len bytes that fits no record of SEQPACKET, and found no slot. Sees to it that there will be one, and that

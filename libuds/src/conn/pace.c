@@ -13,6 +13,13 @@
 #define COUNT_BODIES  2 /* at least, of which the time is taken */
 
 /*
+ * Two processes that exchange bodies smaller than STEP fall into step, after up to FIRST_BYTES of them. So much goes inside
+ * frames before their first trial. With larger ones nothing of the kind was seen, but all the noise of bursts of a few bodies.
+ */
+#define STEP        (256u << 10)
+#define FIRST_BYTES (32u << 20)
+
+/*
  * Is another way faster? Each of its bursts meets each of the way in use, and wins if it took a thirty-second less at
  * least. What counts is how far from even the meetings went, as Mann and Whitney have it: with 4 bursts of both none
  * may be lost, with 8 one in six, with 16 one in four. So it does not matter by how much a burst was slow that was
@@ -23,7 +30,9 @@
 #define CLEARLY(ns)   ((ns) - (ns) / 32)
 #define SQUARE_OF_Z   4
 #define MEETINGS_VAIN 6  /* enough if not one was won: a slow way is left soon … */
-#define MEETINGS_HALF 16 /* … or if no more than half were */
+#define MEETINGS_HALF 16 /* … or if no more than half were … */
+#define LEFT_AFTER    3  /* … but not because of one burst or two */
+#define CALM          UDSI_WAYS
 
 static unsigned settling(uint64_t slot_size)
 {
@@ -65,18 +74,30 @@ static unsigned meetings_lost(const struct udsi_pace *pace, int way, int other)
     return lost;
 }
 
-/* Of a way that is not the one in use. */
-static enum standing standing_of(const struct udsi_pace *pace, int way)
+static enum standing standing_against(const struct udsi_pace *pace, int way, int other)
 {
-    unsigned ours = pace->bursts[way], theirs = pace->bursts[pace->best], all = ours * theirs;
-    unsigned lost = meetings_lost(pace, way, (int)pace->best);
+    unsigned ours = pace->bursts[way], theirs = pace->bursts[other], all = ours * theirs;
+    unsigned lost = meetings_lost(pace, way, other);
 
     if (2 * lost < all &&
         3 * (all - 2 * lost) * (all - 2 * lost) >= SQUARE_OF_Z * all * (ours + theirs + 1))
         return FASTER;
-    if ((lost == all && all >= MEETINGS_VAIN) || (2 * lost >= all && all >= MEETINGS_HALF))
+    if (ours >= LEFT_AFTER &&
+        ((lost == all && all >= MEETINGS_VAIN) || (2 * lost >= all && all >= MEETINGS_HALF)))
         return OUT;
-    return ours == UDSI_PACE_BURSTS && theirs == UDSI_PACE_BURSTS ? OUT : OPEN;
+    return ours == UDSI_PACE_BURSTS ? OUT : OPEN;
+}
+
+/* Of a way that is not the one in use: against what that does in the trial, and what it did in the calm before, if we know. */
+static enum standing standing_of(const struct udsi_pace *pace, int way)
+{
+    enum standing now = standing_against(pace, way, (int)pace->best), before = now;
+
+    if (pace->bursts[CALM] > 0)
+        before = standing_against(pace, way, CALM);
+    if (now == OUT || before == OUT)
+        return OUT;
+    return now == FASTER && before == FASTER ? FASTER : OPEN;
 }
 
 /* A way that has bursts left in this trial, by lot. False: nothing is left to find out. */
@@ -97,6 +118,7 @@ static bool draw_way(struct udsi_pace *pace)
     }
     if (!open)
         return false;
+    /* The rivals have bursts left, or they would not be open; the way in use may have none. */
     pick = (unsigned)(draw(pace) % all);
     for (way = 0; pick >= left[way]; way++)
         pick -= left[way];
@@ -116,7 +138,13 @@ static void note(struct udsi_pace *pace, uint64_t now_ns)
 {
     uint64_t ns = ((now_ns - pace->since) << 10) / ((pace->bytes >> 10) + 1);
 
-    pace->took[pace->way][pace->bursts[pace->way]++] = ns < UINT32_MAX ? (uint32_t)ns : UINT32_MAX;
+    unsigned set = pace->trial ? pace->way : CALM, at = pace->bursts[set];
+
+    if (at < UDSI_PACE_BURSTS)
+        pace->bursts[set]++;
+    else
+        at = pace->turn++ % UDSI_PACE_BURSTS;
+    pace->took[set][at] = ns < UINT32_MAX ? (uint32_t)ns : UINT32_MAX;
 }
 
 /* The fastest of those that are faster than the one in use. */
@@ -138,20 +166,27 @@ static void end_trial(struct udsi_pace *pace)
     pace->calm = pace->calm_next + (unsigned)(draw(pace) % pace->calm_next);
     pace->best = pace->way = best;
     pace->trial = false;
+    pace->bursts[CALM] = 0;
 }
 
-static void end_burst(struct udsi_pace *pace, uint64_t now_ns)
+static void begin(struct udsi_pace *pace, uint64_t slot_size, uint64_t now_ns)
 {
-    if (pace->lot == 0) { /* the first body */
-        pace->lot = now_ns | 1;
-        begin_trial(pace);
-    } else if (pace->trial) {
+    pace->lot = now_ns | 1;
+    if (slot_size < STEP)
+        pace->calm =
+            FIRST_BYTES / (unsigned)slot_size / (settling(slot_size) + counting(slot_size));
+}
+
+static void end_burst(struct udsi_pace *pace, uint64_t slot_size, uint64_t now_ns)
+{
+    if (pace->trial || slot_size < STEP)
         note(pace, now_ns);
+    if (pace->trial) {
         if (!draw_way(pace))
             end_trial(pace);
     } else if (pace->calm > 0) {
         pace->calm--;
-    } else {
+    } else if (pace->has_slots) {
         begin_trial(pace);
     }
 }
@@ -161,7 +196,10 @@ void udsi_pace_count(struct udsi_pace *pace, size_t len, uint64_t slot_size, uin
     if (pace->fixed)
         return;
     if (pace->left == 0) {
-        end_burst(pace, now_ns);
+        if (pace->lot == 0)
+            begin(pace, slot_size, now_ns);
+        else
+            end_burst(pace, slot_size, now_ns);
         pace->left = settling(slot_size) + counting(slot_size);
     }
     if (pace->left == counting(slot_size)) {

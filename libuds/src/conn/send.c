@@ -246,7 +246,7 @@ static int queue_frame(uds_conn *conn,
     }
     if (r < 0)
         return r;
-    udsi_arena_count(conn, payload, in_arena);
+    udsi_arena_count(conn, payload);
     if (in_arena)
         udsi_arena_fill(&place, payload);
     if (payload)
