@@ -7,7 +7,7 @@
  * Two phases, because a peer is lost in the middle of somebody else's message: losing it takes its subscriptions out of
  * the trees and ends its calls at once; the memory goes when no function can hold the pointer any more.
  *
- * What it sends is dispatched here by frame type; the frames of a client are handled in sub.c, publish.c and call.c.
+ * What it sends is dispatched here by frame type; a client's frames are handled in sub.c, publish.c, request.c and reply.c.
  * A peer that sends anything else breaks the protocol and is told so by a GOODBYE. Nothing that it sends can end more
  * than its own connection.
  */

@@ -193,7 +193,7 @@ static int shed(struct init *init)
     return r;
 }
 
-/* Waits for execve. 0: it runs. 1: it failed and @record says how. */
+/* Waits for execve. 0: it runs. 1: it failed and @event says how. */
 static int await_exec(int fd, struct sbxi_event *event)
 {
     ssize_t n;

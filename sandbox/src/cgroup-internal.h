@@ -115,7 +115,7 @@ uint64_t sbxi_weight_to_bfq(uint32_t weight);
 uint32_t sbxi_weight_from_bfq(uint64_t weight);
 /* The entry of a device in @limits, made if there is room; NULL. */
 struct sbx_io_limit *sbxi_limits_io(struct sbx_limits *limits, uint32_t major, uint32_t minor);
-/* Are the CPUs of @list among those that the cgroup above may use ("file" of directory @fd)? 0, -EINVAL with words. */
+/* Are the CPUs of @list among @available, those that the cgroup above may use? 0, -EINVAL with words about @h. */
 int sbxi_cgroup_check_cpus(const struct sbxi_hierarchy *h,
                            const char *list,
                            const char *available,

@@ -39,7 +39,7 @@ struct sbxi_worker_ids {
     size_t nmap;
 };
 
-/* Does it in a child. 0, what @fn returned, or -errno; @error says of which file below @what. */
+/* Does it in a child. 0, what work->fn returned, or -errno; @error says of which file below @what. */
 int sbxi_worker_run(const struct sbxi_work *work,
                     const struct sbxi_worker_ids *ids,
                     const char *what,

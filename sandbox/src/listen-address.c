@@ -74,7 +74,7 @@ static int take_options(char *text, struct sbxi_listen_address *ret, struct sbx_
     return 0;
 }
 
-/* "127.0.0.1:80", "[::1]:80", "*:80". @host is cut out of @text. */
+/* "127.0.0.1:80", "[::1]:80", "*:80". @ret_host is cut out of @text. */
 static int split_port(char *text, char **ret_host, char **ret_port)
 {
     char *colon = strrchr(text, ':'), *end = text + strlen(text);

@@ -179,7 +179,7 @@ const char *sbxi_step_what(uint32_t op);
 /* What to do about @err in @step, or "". */
 const char *sbxi_step_advice(const struct sbxi_plan_step *step, int err);
 
-/* caps.c: which of @wanted an initial set may be, without those unknown here; the launcher's own where it makes no user namespace. */
+/* caps.c: plan->caps, of spec->caps those that are known here; the launcher's own where it makes no user namespace. */
 int sbxi_caps_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error);
 /* "net_admin net_raw", "all", "none" */
 void sbxi_caps_describe(uint64_t caps, char *ret, size_t size);

@@ -57,7 +57,7 @@ bool udsi_dgram_check(const uds_dgram *dgram);
 
 /* ---- between the files of this noun ---- */
 
-/* Room for the limits of @dgram; 0 or -ENOMEM. */
+/* Room for datagrams with bodies up to @max_body; 0 or -ENOMEM. */
 int udsi_inbox_init(struct udsi_inbox *inbox, uint32_t max_body);
 /* Closes and frees all. */
 void udsi_inbox_clear(struct udsi_inbox *inbox);

@@ -49,7 +49,7 @@ static bool is_plain(const uds_msg *msg)
     return msg->id == 0 && msg->body_len == 0 && msg->nfds == 0 && msg->error == 0;
 }
 
-/* Only tags of [first, last] or @other, or such as may be skipped. */
+/* Only tags of [first, last], and such as may be skipped. */
 static bool has_only(const uds_msg *msg, uint16_t first, uint16_t last)
 {
     size_t pos = 0, len;
