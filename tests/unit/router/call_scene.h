@@ -53,4 +53,21 @@ static inline void call(uds_conn *conn, uint64_t id, uint32_t timeout_ms)
     world_send(conn, msg);
 }
 
+/* Sandbox 1 serves it, by subscription @id, and somebody of our uid is there to call it. */
+static inline void open_ends(struct world *w, uint64_t id, uds_conn **server, uds_conn **client)
+{
+    *server = world_link(w, 1, 1);
+    *client = world_connect(w);
+    world_subscribe(w, *server, id, thumbnail, 1);
+}
+
+/* Both go, and nothing of theirs stays. */
+static inline void close_ends(struct world *w, uds_conn *server, uds_conn *client)
+{
+    uds_conn_unref(server);
+    uds_conn_unref(client);
+    WAIT_FOR(w, world_is_empty(w));
+    world_close(w);
+}
+
 #endif

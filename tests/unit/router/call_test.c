@@ -8,8 +8,8 @@ Test(call, goes_to_the_server_and_its_reply_comes_back_with_the_sender)
     struct world w;
     struct world_config c;
     open_world(&w, &c);
-    uds_conn *server = world_link(&w, 1, 1), *client = world_connect(&w);
-    world_subscribe(&w, server, 5, thumbnail, 1);
+    uds_conn *server, *client;
+    open_ends(&w, 5, &server, &client);
     call(client, 7, 1000);
 
     uds_msg *request = world_receive(&w, server);
@@ -33,10 +33,7 @@ Test(call, goes_to_the_server_and_its_reply_comes_back_with_the_sender)
     cr_assert_eq(w.router->calls.count, 0);
     uds_msg_unref(request);
     uds_msg_unref(reply);
-    uds_conn_unref(server);
-    uds_conn_unref(client);
-    WAIT_FOR(&w, world_is_empty(&w));
-    world_close(&w);
+    close_ends(&w, server, client);
 }
 
 /* All HEADERs of @msg as "a=1;b=2;". */
@@ -58,8 +55,8 @@ Test(call, brings_headers_there_and_back_with_a_failure_too)
     struct world w;
     struct world_config c;
     open_world(&w, &c);
-    uds_conn *server = world_link(&w, 1, 1), *client = world_connect(&w);
-    world_subscribe(&w, server, 5, thumbnail, 1);
+    uds_conn *server, *client;
+    open_ends(&w, 5, &server, &client);
     for (uint32_t status = UDS_STATUS_OK; status < 2; status++) {
         uds_msg *msg = world_msg(UDS_MSG_REQUEST, 7 + status, thumbnail, "picture");
         cr_assert_eq(uds_msg_add_header(msg, "trace", "17"), 0);
@@ -78,10 +75,7 @@ Test(call, brings_headers_there_and_back_with_a_failure_too)
         uds_msg_unref(request);
         uds_msg_unref(reply);
     }
-    uds_conn_unref(server);
-    uds_conn_unref(client);
-    WAIT_FOR(&w, world_is_empty(&w));
-    world_close(&w);
+    close_ends(&w, server, client);
 }
 
 Test(call, without_a_server_hears_so_at_once)
@@ -124,8 +118,8 @@ Test(call, is_not_told_by_a_server_what_only_the_broker_can_know)
     struct world w;
     struct world_config c;
     open_world(&w, &c);
-    uds_conn *server = world_link(&w, 1, 1), *client = world_connect(&w);
-    world_subscribe(&w, server, 5, thumbnail, 1);
+    uds_conn *server, *client;
+    open_ends(&w, 5, &server, &client);
     for (size_t i = 0; i < sizeof(forged) / sizeof(forged[0]); i++) {
         call(client, 7 + i, 1000);
         uds_msg *request = world_receive(&w, server);
@@ -142,10 +136,7 @@ Test(call, is_not_told_by_a_server_what_only_the_broker_can_know)
         uds_msg_unref(request);
         uds_msg_unref(reply);
     }
-    uds_conn_unref(server);
-    uds_conn_unref(client);
-    WAIT_FOR(&w, world_is_empty(&w));
-    world_close(&w);
+    close_ends(&w, server, client);
 }
 
 Test(call, is_answered_once_and_by_the_callee_only)
@@ -176,9 +167,7 @@ Test(call, is_answered_once_and_by_the_callee_only)
     uds_msg_unref(again);
     uds_msg_unref(last);
     uds_conn_unref(liar);
-    uds_conn_unref(server);
-    uds_conn_unref(client);
-    world_close(&w);
+    close_ends(&w, server, client);
 }
 
 Test(call, goes_to_the_server_with_the_fewest_open_calls_and_round_robin_between_equals)
@@ -218,8 +207,8 @@ Test(call, ends_at_its_deadline_and_the_server_is_told)
     struct world w;
     struct world_config c;
     open_world(&w, &c);
-    uds_conn *server = world_link(&w, 1, 1), *client = world_connect(&w);
-    world_subscribe(&w, server, 1, thumbnail, 1);
+    uds_conn *server, *client;
+    open_ends(&w, 1, &server, &client);
     call(client, 2, 20);
     uds_msg *request = world_receive(&w, server);
     uint64_t id = uds_msg_get_id(request);
@@ -227,9 +216,7 @@ Test(call, ends_at_its_deadline_and_the_server_is_told)
     (void)world_answer(&w, server, UDS_MSG_CANCEL, id);
     cr_assert_eq(w.router->calls.count, 0);
     uds_msg_unref(request);
-    uds_conn_unref(server);
-    uds_conn_unref(client);
-    world_close(&w);
+    close_ends(&w, server, client);
 }
 
 Test(call, cancelled_by_the_caller_or_by_its_death_reaches_the_server)
@@ -238,8 +225,8 @@ Test(call, cancelled_by_the_caller_or_by_its_death_reaches_the_server)
     struct world w;
     struct world_config c;
     open_world(&w, &c);
-    uds_conn *server = world_link(&w, 1, 1), *client = world_connect(&w);
-    world_subscribe(&w, server, 1, thumbnail, 1);
+    uds_conn *server, *client;
+    open_ends(&w, 1, &server, &client);
     call(client, 2, 0);
     call(client, 3, 0);
     uds_msg *first = world_receive(&w, server), *second = world_receive(&w, server);
@@ -262,15 +249,13 @@ Test(call, over_the_quota_is_refused_and_the_others_go_on)
     open_world(&w, &c);
     c.quota.pending_calls = 2;
     cr_assert_eq(router_configure(w.router, &c.configuration), 0);
-    uds_conn *server = world_link(&w, 1, 1), *client = world_connect(&w);
-    world_subscribe(&w, server, 1, thumbnail, 1);
+    uds_conn *server, *client;
+    open_ends(&w, 1, &server, &client);
     for (uint64_t id = 1; id <= 3; id++)
         call(client, id, 0);
     cr_assert_eq(world_answer(&w, client, UDS_MSG_REPLY, 3), UDS_STATUS_QUOTA);
     cr_assert_eq(w.router->calls.count, 2);
-    uds_conn_unref(server);
-    uds_conn_unref(client);
-    world_close(&w);
+    close_ends(&w, server, client);
 }
 
 Test(call, with_an_id_in_use_ends_only_that_connection)
@@ -279,16 +264,14 @@ Test(call, with_an_id_in_use_ends_only_that_connection)
     struct world w;
     struct world_config c;
     open_world(&w, &c);
-    uds_conn *server = world_link(&w, 1, 1), *client = world_connect(&w);
-    world_subscribe(&w, server, 1, thumbnail, 1);
+    uds_conn *server, *client;
+    open_ends(&w, 1, &server, &client);
     call(client, 1, 0);
     call(client, 1, 0);
     uds_msg *msg = world_receive(&w, client);
     cr_assert_null(msg);
     WAIT_FOR(&w, w.router->peers.count == 1);
-    uds_conn_unref(server);
-    uds_conn_unref(client);
-    world_close(&w);
+    close_ends(&w, server, client);
 }
 
 /* HELLO takes descriptors, the socket does not: the callee's, then the caller's. */
@@ -301,8 +284,8 @@ Test(call, whose_descriptors_a_socket_refuses_is_answered_and_ends_no_connection
     c.rule[0].fds_send = c.rule[0].fds_receive = UDS_FD_MEMFD_OPEN;
     c.rule[2].fds_send = c.rule[2].fds_receive = UDS_FD_MEMFD_OPEN;
     cr_assert_eq(router_configure(w.router, &c.configuration), 0);
-    uds_conn *server = world_link(&w, 1, 1), *client = world_connect(&w);
-    world_subscribe(&w, server, 5, thumbnail, 1);
+    uds_conn *server, *client;
+    open_ends(&w, 5, &server, &client);
     for (uint64_t id = 1; id <= 2; id++) {
         int off = 0, on = 1;
         if (setsockopt(uds_conn_get_fd(id == 1 ? server : client), SOL_SOCKET, SO_PASSRIGHTS, &off,
@@ -329,8 +312,5 @@ Test(call, whose_descriptors_a_socket_refuses_is_answered_and_ends_no_connection
     cr_assert_eq(w.router->calls.count, 0);
     cr_assert(uds_conn_is_open(server));
     cr_assert(uds_conn_is_open(client));
-    uds_conn_unref(server);
-    uds_conn_unref(client);
-    WAIT_FOR(&w, world_is_empty(&w));
-    world_close(&w);
+    close_ends(&w, server, client);
 }

@@ -8,8 +8,8 @@ die_with(uint32_t cause, uint64_t value, bool link_first, uint32_t expect, const
     struct world w;
     struct world_config c;
     open_world(&w, &c);
-    uds_conn *server = world_link(&w, 1, 1), *client = world_connect(&w);
-    world_subscribe(&w, server, 1, thumbnail, 1);
+    uds_conn *server, *client;
+    open_ends(&w, 1, &server, &client);
     call(client, 2, 0);
     uds_msg *request = world_receive(&w, server);
     Uds__Supervisor__Sandbox changed = c.sandbox[0];
@@ -57,8 +57,8 @@ Test(call, of_a_dead_host_server_is_lost_at_once)
     struct world w;
     struct world_config c;
     open_world(&w, &c);
-    uds_conn *server = world_link(&w, 1, 1), *client = world_connect(&w);
-    world_subscribe(&w, server, 1, thumbnail, 1);
+    uds_conn *server, *client;
+    open_ends(&w, 1, &server, &client);
     call(client, 2, 0);
     WAIT_FOR(&w, w.router->calls.count == 1);
     uds_conn_unref(server);
@@ -93,9 +93,7 @@ Test(call, is_held_while_its_server_restarts)
     world_send(server, world_msg(UDS_MSG_REPLY, uds_msg_get_id(request), NULL, ""));
     cr_assert_eq(world_answer(&w, client, UDS_MSG_REPLY, 2), UDS_STATUS_OK);
     uds_msg_unref(request);
-    uds_conn_unref(server);
-    uds_conn_unref(client);
-    world_close(&w);
+    close_ends(&w, server, client);
 }
 
 Test(call, held_for_a_sandbox_that_fails_for_good_says_why)
