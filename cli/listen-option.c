@@ -46,6 +46,20 @@ static void say_port(const struct run_options *o, const struct run_listen *liste
         cli_error("%s: listening on %s", o->spec.name, address);
 }
 
+static int
+say_unsealed(const struct run_options *o, const struct run_listen *listen, struct sbx_error *error)
+{
+    (void)snprintf(error->text, sizeof error->text,
+                   "%s: %s: this kernel lets only root seal it; the command could turn it into a "
+                   "connection of its own",
+                   o->spec.name, sbx_listen_get_address(listen->socket));
+    if (o->spec.assert_all)
+        return -EPERM;
+    cli_error("%s", error->text);
+    error->text[0] = '\0';
+    return 0;
+}
+
 int run_listen_open(const struct run_options *o, sbx_cleaner *cleaner, struct sbx_error *error)
 {
     struct run_listen *listens = o->listens.items;
@@ -56,11 +70,10 @@ int run_listen_open(const struct run_options *o, sbx_cleaner *cleaner, struct sb
         if (dup3(sbx_listen_get_fd(listens[i].socket), listens[i].fd, O_CLOEXEC) < 0)
             return -errno;
         say_port(o, &listens[i]);
-        if (strncmp(listens[i].address, "tcp:", 4) == 0 && !sbx_listen_is_sealed(listens[i].socket))
-            cli_error(
-                "%s: %s: this kernel lets only root seal it; the command could turn it into a "
-                "connection of its own",
-                o->spec.name, sbx_listen_get_address(listens[i].socket));
+        if (strncmp(listens[i].address, "tcp:", 4) == 0 &&
+            !sbx_listen_is_sealed(listens[i].socket) &&
+            (r = say_unsealed(o, &listens[i], error)) < 0)
+            return r;
     }
     return 0;
 }

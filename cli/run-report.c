@@ -45,6 +45,8 @@ static void json_report(struct json *json,
     json_number(json, "uid_count", report->uid_count);
     json_key(json, "memory_is_rlimit");
     json_bool(json, report->memory_is_rlimit);
+    json_key(json, "pids_is_rlimit");
+    json_bool(json, report->pids_is_rlimit);
     json_key(json, "limits"); /* as the kernel has them */
     cli_json_limits(json, limits);
     cli_json_confinement(json, report);
@@ -121,6 +123,18 @@ static void json_error(struct json *json, const struct sbx_error *error, int r)
     json_bool(json, error->exec);
 }
 
+/* Beside the outcome: it was told, and what it did then is its own. */
+static void json_memory_limit(struct json *json, const struct sbx_result *result)
+{
+    json_key(json, "memory_limit");
+    json_open(json, '{');
+    json_key(json, "by");
+    json_string(json, "rlimit");
+    json_number(json, "refused", result->memory_refused);
+    json_number(json, "refused_bytes", result->memory_refused_bytes);
+    json_close(json, '}');
+}
+
 static void json_end_of(struct json *json, const struct sbx_result *result)
 {
     json_key(json, "outcome");
@@ -130,6 +144,8 @@ static void json_end_of(struct json *json, const struct sbx_result *result)
         json_key(json, "oom_level");
         json_string(json, result->oom_level);
     }
+    if (result->memory_refused)
+        json_memory_limit(json, result);
     json_key(json, "stats");
     cli_json_stats(json, &result->stats);
 }
@@ -176,17 +192,18 @@ static void say_limits(const struct run_options *o,
                        const struct sbx_report *report,
                        const struct sbx_limits *limits)
 {
-    char text[24], value[256];
+    char value[256];
     const char *control;
     (void)fprintf(stderr, "  cgroup       %s%s%s\n", report->backend, report->cgroup[0] ? " " : "",
                   report->cgroup);
     for (size_t i = 0; sbx_limits_get(limits, i, &control, value, sizeof value); i++)
         if (!cli_is_usual_limit(control, value) ||
             (strcmp(control, "cpuset") == 0 && o->spec.limits.cpus[0]))
-            (void)fprintf(stderr, "  %-12s %s\n", control, value);
-    if (report->memory_is_rlimit)
-        (void)fprintf(stderr, "  memory       %s, by RLIMIT_DATA\n",
-                      format_bytes(o->spec.limits.memory_bytes, text, sizeof text));
+            (void)fprintf(
+                stderr, "  %-12s %s%s\n", control, value,
+                report->memory_is_rlimit && strcmp(control, "memory") == 0 ? ", by RLIMIT_DATA"
+                : report->pids_is_rlimit && strcmp(control, "pids") == 0   ? ", by RLIMIT_NPROC"
+                                                                           : "");
 }
 
 static void say_report(const struct run_options *o,

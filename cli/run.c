@@ -5,6 +5,7 @@
  */
 #include "run.h"
 
+#include <errno.h>
 #include <sbx/exec.h>
 #include <signal.h>
 #include <string.h>
@@ -223,6 +224,31 @@ static int exit_code(const struct run_options *o, const struct sbx_result *resul
     }
 }
 
+/* Without a cgroup two of them are rlimits. */
+static void get_limits(const struct run_options *o,
+                       sbx *s,
+                       const struct sbx_report *report,
+                       struct sbx_limits *ret)
+{
+    if (sbx_get_limits(s, ret) == 0)
+        return;
+    if (report->memory_is_rlimit)
+        ret->memory_bytes = o->spec.limits.memory_bytes;
+    if (report->pids_is_rlimit)
+        ret->pids = o->spec.limits.pids;
+}
+
+/* RLIMIT_DATA kills nobody. */
+static void say_memory_limit(const struct run_options *o, const struct sbx_result *result)
+{
+    char a[24], b[24];
+    cli_error("%s: memory-limit (rlimit): at %s it was refused memory %llu time%s, first %s; raise "
+              "--memory",
+              o->spec.name, format_bytes(o->spec.limits.memory_bytes, a, sizeof a),
+              (unsigned long long)result->memory_refused, result->memory_refused == 1 ? "" : "s",
+              format_bytes(result->memory_refused_bytes, b, sizeof b));
+}
+
 static int supervise(const struct run_options *o, sbx *s, sbx_cleaner *cleaner, int signals)
 {
     struct sbx_report report;
@@ -233,7 +259,7 @@ static int supervise(const struct run_options *o, sbx *s, sbx_cleaner *cleaner, 
     uint64_t asked = 0;
     sbx_get_report(s, &report);
     if (o->json || o->life.report || o->life.status >= 0)
-        (void)sbx_get_limits(s, &limits);
+        get_limits(o, s, &report, &limits);
     run_report_started(o, s, &report, &limits);
     running.attended = (struct attended){.thing = &running,
                                          .fd = sbx_get_fd(s),
@@ -252,6 +278,8 @@ static int supervise(const struct run_options *o, sbx *s, sbx_cleaner *cleaner, 
         return RUN_REFUSED;
     }
     int code = exit_code(o, &result, asked);
+    if (result.memory_refused && (code != 0 || o->stats))
+        say_memory_limit(o, &result);
     run_report_ended(o, s, &report, &limits, &running.notify, &result, code);
     return code;
 }
@@ -290,6 +318,12 @@ static int run_parsed(struct run_options *o)
 {
     struct sbx_error error = {0};
     sbx_plan *plan;
+    if (o->spec.assert_all && o->stats && o->spec.no_cgroup) {
+        snprintf(error.text, sizeof error.text,
+                 "%s: --stats: without a cgroup there are none; leave out --no-cgroup or --assert",
+                 o->spec.name);
+        return refuse_start(o, &error, -EOPNOTSUPP);
+    }
     int r = sbx_plan_new(&plan, &o->spec, &error);
     if (r < 0)
         return refuse_start(o, &error, r);

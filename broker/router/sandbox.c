@@ -130,15 +130,11 @@ static void format_bytes(char *buf, size_t size, uint64_t bytes)
     snprintf(buf, size, "%llu %s", (unsigned long long)bytes, units[unit]);
 }
 
-static uint32_t explain_memory(const Uds__Supervisor__Sandbox *info, char *buf, size_t size)
+static uint32_t explain_oom(const Uds__Supervisor__Sandbox *info, char *buf, size_t size)
 {
     char limit[32], peak[32];
     format_bytes(limit, sizeof(limit), info->value != 0 ? info->value : info->memory_limit);
     format_bytes(peak, sizeof(peak), info->peak_bytes);
-    if (info->memory_is_rlimit) {
-        snprintf(buf, size, "%s: memory-limit (rlimit): %s", info->name, limit);
-        return UDS_STATUS_MEMORY_LIMIT;
-    }
     snprintf(buf, size, "%s: killed by OOM: memory limit %s, peak %s", info->name, limit, peak);
     return UDS_STATUS_CALLEE_OOM;
 }
@@ -154,7 +150,10 @@ sandbox_explain_end(const struct sandbox *sandbox, uint64_t *ret_value, char *bu
     case UDS__SUPERVISOR__CAUSE__OOM:
         if (info->value == 0)
             *ret_value = info->memory_limit;
-        return explain_memory(info, buf, size);
+        return explain_oom(info, buf, size);
+    case UDS__SUPERVISOR__CAUSE__MEMORY_LIMIT:
+        snprintf(buf, size, "%s: %s", info->name, info->detail);
+        return UDS_STATUS_MEMORY_LIMIT;
     case UDS__SUPERVISOR__CAUSE__EXITED:
         snprintf(buf, size, "%s: exited with code %llu", info->name, value);
         return UDS_STATUS_CALLEE_EXITED;
@@ -219,8 +218,8 @@ const char *sandbox_state_name(Uds__Supervisor__State state)
 
 const char *sandbox_cause_name(Uds__Supervisor__Cause cause)
 {
-    static const char *const names[] = {"",     "exited", "signaled",  "oom",     "timeout",
-                                        "stop", "setup",  "not-ready", "watchdog"};
+    static const char *const names[] = {"",     "exited", "signaled",  "oom",      "timeout",
+                                        "stop", "setup",  "not-ready", "watchdog", "memory-limit"};
     return (unsigned)cause < sizeof(names) / sizeof(names[0]) ? names[cause] : "?";
 }
 

@@ -143,6 +143,20 @@ static void put_detail(struct member *m, const struct sbx_result *result)
     }
 }
 
+/* It could not have been an OOM: the program was told, and ended by itself. */
+static void put_memory_limit(struct member *m, const struct sbx_result *result)
+{
+    char limit[32], asked[32];
+    size_t used = strlen(m->detail);
+
+    m->value = m->entry->limits.memory_bytes;
+    snprintf(m->detail + used, sizeof(m->detail) - used,
+             ": memory-limit (rlimit): %s, %llu requests for more were refused, the first of %s",
+             member_size(m->value, limit, sizeof(limit)),
+             (unsigned long long)result->memory_refused,
+             member_size(result->memory_refused_bytes, asked, sizeof(asked)));
+}
+
 static void add_past(struct sbx_stats *past, const struct sbx_stats *more)
 {
     past->known = past->known || more->known;
@@ -173,9 +187,12 @@ int member_ended(struct member *m, const struct sbx_result *result, uint64_t now
 
     m->outcome = result->outcome;
     m->value = result->value;
+    m->memory_limit = !well && result->memory_refused > 0 && result->outcome <= SBX_SIGNALED;
     m->peak_bytes = result->stats.memory_peak_bytes;
     add_past(&m->past, &result->stats);
     put_detail(m, result);
+    if (m->memory_limit)
+        put_memory_limit(m, result);
     if (!wants_restart(m, well)) {
         m->state = well ? MEMBER_STOPPED : MEMBER_FAILED;
         return -1;
@@ -283,7 +300,7 @@ void member_describe(const struct member *m,
          bit && bit <= m->report.degraded && ret->n_degraded < MEMBER_DEGRADED_MAX; bit <<= 1)
         if (m->report.degraded & bit)
             degraded[ret->n_degraded++] = lend(sbx_degrade_name(bit));
-    ret->cause = cause_of(m->outcome);
+    ret->cause = m->memory_limit ? UDS__SUPERVISOR__CAUSE__MEMORY_LIMIT : cause_of(m->outcome);
     ret->value = m->value;
     ret->peak_bytes = m->peak_bytes;
     ret->detail = lend(m->detail);

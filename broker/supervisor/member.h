@@ -42,6 +42,7 @@ struct member {
     struct sbx_report report; /* of the current generation; valid when generation > 0 */
     enum sbx_outcome outcome; /* of the last end; 0 = none yet */
     uint64_t value;           /* limit in bytes, signal, exit code */
+    bool memory_limit;        /* RLIMIT_DATA had refused it memory, so @value is that limit */
     uint64_t peak_bytes;      /* of the last end */
     char detail[1100];        /* of the last end, one line */
     struct sbx_notify told;   /* by the current generation */

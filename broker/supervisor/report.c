@@ -99,7 +99,7 @@ void report_ended(const struct status *status, const struct member *m, int wait_
         snprintf(then, sizeof(then), ", not restarted");
     status_say(status, m->entry->name, "ended",
                (const struct status_fact[]){
-                   {"cause", cause_name(m->outcome), 0},
+                   {"cause", m->memory_limit ? "memory-limit" : cause_name(m->outcome), 0},
                    {"value", NULL, m->value},
                    {"peak_bytes", NULL, m->peak_bytes},
                    {wait_ms >= 0 ? "restart_in_ms" : NULL, NULL, (uint64_t)MAX(wait_ms, 0)},

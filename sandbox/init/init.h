@@ -174,6 +174,14 @@ void init_notify_serve(const struct pollfd fds[2], pid_t *main_pid);
 /* What was sent before the end still counts. */
 void init_notify_finish(void);
 
+/* memory.c: what RLIMIT_DATA refuses. Begun before the payload is forked; kept by PID 1 as the socket of notify.c is. */
+int init_memory_begin(const struct sbxi_step *step);
+int init_memory_keep(int *ret_fd);
+void init_memory_moved(int fd);
+struct pollfd init_memory_poll(void);
+void init_memory_serve(const struct pollfd *poll);
+void init_memory_tell(struct sbxi_event *event);
+
 /* caps.c */
 int init_drop_bounds(void);
 /* The same, and no exec gives any back. */

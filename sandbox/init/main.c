@@ -204,7 +204,7 @@ static int await_exec(int fd, struct sbxi_event *event)
 }
 
 /*
- * PID 1 keeps its pipe as 4, its signals as 5, the two of NOTIFY_SOCKET and what it was told to hold behind them. All else closes: our copies of the
+ * PID 1 keeps its pipe as 4, its signals as 5, the two of NOTIFY_SOCKET, who asks it about memory, and what it was told to hold behind them. All else closes: our copies of the
  * payload's descriptors would keep its pipes open after it has closed them.
  */
 static int shed_descriptors(struct init *init, const struct sbxi_step *step, int pipe, int signals)
@@ -213,6 +213,8 @@ static int shed_descriptors(struct init *init, const struct sbxi_step *step, int
     int fds[16] = {pipe, signals}, n = 2;
     int notify = init_notify_keep(fds + n);
     n += notify;
+    int asks = init_memory_keep(fds + n);
+    n += asks;
     for (; step < end && n < 16; step++)
         if (step->op == SBXI_HOLD)
             fds[n++] = init->tree[step->slot];
@@ -226,6 +228,8 @@ static int shed_descriptors(struct init *init, const struct sbxi_step *step, int
     close_range(0, 2, 0);
     if (notify)
         init_notify_moved(6, 7);
+    if (asks)
+        init_memory_moved(6 + notify);
     return 0;
 }
 

@@ -132,6 +132,8 @@ int init_act_userns(struct init *init, const struct sbxi_step *step)
         return check(init);
     case SBXI_SWITCH_IDS:
         return switch_ids(step);
+    case SBXI_COUNT_MEMORY:
+        return init_memory_begin(step);
     case SBXI_WAIT:
         return wait_for(init, step);
     default:

@@ -67,6 +67,7 @@ static _Noreturn void report_end(pid_t payload, int status)
                          (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
         event.peak_kib = (uint64_t)usage.ru_maxrss;
     }
+    init_memory_tell(&event);
     if (style &
         SBXI_S_BWRAP) { /* not the end of others in the namespace; ours comes after theirs */
         init_send(&event);
@@ -130,16 +131,18 @@ _Noreturn void init_watch(pid_t payload, int signals, uint32_t how)
 {
     style = how;
     first = main_pid = payload;
-    struct pollfd fds[4 + SBXI_MAX_SESSIONS] = {{.fd = SBXI_FD_CONTROL, .events = POLLIN},
-                                                {.fd = signals, .events = POLLIN}};
+    struct pollfd fds[5 + SBXI_MAX_SESSIONS] = {{.fd = SBXI_FD_CONTROL, .events = POLLIN},
+                                                {.fd = signals, .events = POLLIN},
+                                                [4] = init_memory_poll()};
     for (;;) {
         struct signalfd_siginfo info;
         reap();
         int timeout = init_notify_wait(fds + 2);
-        size_t n = init_session_poll(fds + 4);
-        if (poll(fds, 4 + n, timeout) < 0)
+        size_t n = init_session_poll(fds + 5);
+        if (poll(fds, 5 + n, timeout) < 0)
             continue;
-        init_session_obey(fds + 4, n);
+        init_memory_serve(fds + 4); /* who asked is waiting */
+        init_session_obey(fds + 5, n);
         if (fds[1].revents)
             (void)!read(signals, &info, sizeof info);
         if (fds[0].revents && !obey(main_pid))

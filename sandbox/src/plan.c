@@ -284,6 +284,17 @@ static void add_userns(sbx_plan *plan, const struct sbx_spec *spec)
         sbxi_plan_add(plan, SBXI_USERNS_CHECK, NULL, NULL);
 }
 
+/* What a cgroup counts by itself. */
+static void add_count(sbx_plan *plan)
+{
+    uint64_t limit = plan->limits.memory_bytes;
+    if (!limit || limit == SBX_UNLIMITED)
+        return;
+    struct sbxi_plan_step *step = sbxi_plan_add(plan, SBXI_COUNT_MEMORY, NULL, NULL);
+    step->flags = SBXI_F_NO_CGROUP;
+    step->args[0] = limit;
+}
+
 /* The order is init/payload.c's. */
 static int add_payload(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
 {
@@ -294,6 +305,7 @@ static int add_payload(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_e
     }
     add_userns(plan, spec);
     sbxi_plan_bounds(plan);
+    add_count(plan);
     sbxi_plan_add(plan, SBXI_FORK, NULL, NULL);
     if (spec->upper && *spec->upper)
         sbxi_plan_add(plan, SBXI_HOLD, NULL, NULL)->slot = plan->upper_lock;

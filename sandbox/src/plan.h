@@ -29,7 +29,7 @@ struct sbx_plan {
     atomic_uint more_refs; /* besides the one that sbx_plan_new() gave: of sandboxes that run */
     char *name;
     char *cgroup_parent;
-    bool no_cgroup;
+    bool no_cgroup, assert_all;
     uint32_t isolate, degrade;
     uint32_t degraded;         /* omissions that are certain before anything is tried */
     bool privileged;           /* CAP_SYS_ADMIN: the launcher opens host paths */

@@ -50,6 +50,7 @@ static const struct words {
     [SBXI_USERNS_NEST] = {"enter a user namespace below that limit", "", ""},
     [SBXI_USERNS_CHECK] = {"start with user namespaces disabled", "add --disable-userns", ""},
     [SBXI_SWITCH_IDS] = {"become root of the joined user namespace, or uid:gid", "", ""},
+    [SBXI_COUNT_MEMORY] = {"count what the memory limit refuses", "", ""},
     [SBXI_WAIT] = {"wait for a descriptor", "", ""},
     [SBXI_ATTACH] = {"attach", "", ""},
     [SBXI_TMPFS] = {"mount tmpfs at", "", ""},

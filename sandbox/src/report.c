@@ -73,6 +73,7 @@ void sbxi_report_fill(sbx *s, const sbx_plan *plan)
     snprintf(report->cgroup, sizeof report->cgroup, "%s",
              s->cgroup ? sbxi_cgroup_get_path(s->cgroup) : "");
     report->memory_is_rlimit = !s->cgroup && plan->limits.memory_bytes;
+    report->pids_is_rlimit = !s->cgroup && plan->limits.pids;
     report->guarded = plan->guarded && plan->seccomp != SBX_SECCOMP_NONE;
     report->caps = plan->caps;
     report->seccomp = plan->seccomp;
@@ -197,6 +198,10 @@ void sbxi_result_fill(sbx *s)
                  : s->init_status              ? s->init_status
                                                : SIGKILL;
     memset(result, 0, sizeof *result);
+    if (s->ended && s->report.memory_is_rlimit) {
+        result->memory_refused = s->last.refused;
+        result->memory_refused_bytes = s->last.refused_bytes;
+    }
     if (s->end == SBXI_BY_STOP) {
         result->outcome = SBX_STOPPED;
     } else if (s->end == SBXI_BY_TIMEOUT) {

@@ -169,6 +169,7 @@ static int check_limits(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_
     if (spec->seccomp == SBX_SECCOMP_FILE && !spec->seccomp_file)
         return sbxi_error(error, EINVAL, "sandbox %s: seccomp: name a file", plan->name);
     plan->seccomp = spec->bwrap ? SBX_SECCOMP_NONE : spec->seccomp;
+    plan->assert_all = spec->assert_all;
     plan->degrade = spec->assert_all ? 0 : spec->degrade;
     if (spec->cgroup_parent && !(plan->cgroup_parent = strdup(spec->cgroup_parent)))
         return -ENOMEM;

@@ -191,8 +191,18 @@ static int await_running(const sbx_plan *plan, sbx *s, struct sbx_error *error)
     }
 }
 
+/* What was not asked for by name is granted silently, or not: but not to who asserts. */
+static int assert_cgroup(const sbx_plan *plan, const struct sbx_error *why, struct sbx_error *error)
+{
+    return sbxi_error(error, why->err ? why->err : EOPNOTSUPP,
+                      "sandbox %s: without a cgroup nothing is counted: %.*s; change that, or run "
+                      "it with --no-cgroup, or without --assert",
+                      plan->name, (int)strcspn(why->text, ";"), why->text);
+}
+
 static int make_cgroup(const sbx_plan *plan, sbx *s, struct sbx_error *error)
 {
+    struct sbx_error why = {0};
     struct sbxi_cgroup_layout layout;
     struct sbx_limits limits = plan->limits;
     uint32_t degraded = 0;
@@ -206,7 +216,11 @@ static int make_cgroup(const sbx_plan *plan, sbx *s, struct sbx_error *error)
     if (!plan->cgroup_parent)
         sbxi_cgroup_ask_for_scope(&layout, plan->name, &limits, s->cleaner);
     r = sbxi_cgroup_new(&s->cgroup, &layout, plan->name, &limits, s->cleaner, plan->degrade,
-                        &degraded, error);
+                        &degraded, &why);
+    if (r == 0 && degraded && plan->assert_all)
+        return assert_cgroup(plan, &why, error);
+    if (r < 0 && error)
+        *error = why;
     s->report.degraded |= degraded;
     return r;
 }

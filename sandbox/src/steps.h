@@ -87,16 +87,17 @@ enum sbxi_op {
     SBXI_USERNS_CHECK, /* none can be made */
     SBXI_SWITCH_IDS, /* args: uid, gid; of a user namespace that was joined. OPTIONAL: its root; if it has
                           none, these if args[2], or who we are */
-    SBXI_WAIT,       /* until the descriptor in slot can be read */
-    SBXI_DROP_BOUNDS, /* capability bounding set empty, securebits locked */
-    SBXI_FORK,        /* ── from here on in the payload's process ── */
-    SBXI_HOLD,        /* PID 1 keeps the descriptor in slot open */
-    SBXI_LOCK_FILE,   /* PID 1 locks a */
-    SBXI_RLIMIT,      /* args: resource, soft, hard */
-    SBXI_OOM_SCORE,   /* args[0]: the kernel takes the payload before PID 1 */
-    SBXI_BOUNDS,      /* capability bounding set becomes args[0] */
-    SBXI_CAPS,        /* every capability set becomes args[0] */
-    SBXI_IDS,         /* args: uid, gid, 1 = capabilities stay, for the next */
+    SBXI_COUNT_MEMORY, /* be asked before args[0] bytes of RLIMIT_DATA are over */
+    SBXI_WAIT,         /* until the descriptor in slot can be read */
+    SBXI_DROP_BOUNDS,  /* capability bounding set empty, securebits locked */
+    SBXI_FORK,         /* ── from here on in the payload's process ── */
+    SBXI_HOLD,         /* PID 1 keeps the descriptor in slot open */
+    SBXI_LOCK_FILE,    /* PID 1 locks a */
+    SBXI_RLIMIT,       /* args: resource, soft, hard */
+    SBXI_OOM_SCORE,    /* args[0]: the kernel takes the payload before PID 1 */
+    SBXI_BOUNDS,       /* capability bounding set becomes args[0] */
+    SBXI_CAPS,         /* every capability set becomes args[0] */
+    SBXI_IDS,          /* args: uid, gid, 1 = capabilities stay, for the next */
     SBXI_GRANT,   /* every capability set becomes args[0], bounding set and securebits with them */
     SBXI_NO_CAPS, /* every capability set empty */
     SBXI_NO_NEW_PRIVS, /* */
@@ -206,6 +207,8 @@ struct sbxi_event {
     int32_t err;                 /* FAILED: positive errno */
     int32_t status;              /* ENDED: as of waitpid */
     uint64_t cpu_usec, peak_kib; /* ENDED: rusage of all that was reaped */
+    uint64_t refused,
+        refused_bytes; /* ENDED: requests for memory that RLIMIT_DATA refused, the first of them */
     uint64_t cgroup_ns, time_ns; /* RUNNING: inode, 0 = not its own */
     char detail[224];            /* FAILED: what exactly, NUL-terminated */
 };

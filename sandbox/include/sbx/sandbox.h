@@ -385,6 +385,11 @@ struct sbx_result {
     char oom_level[256];    /* SBX_OOM: the cgroup whose limit it was, "/" = the machine's memory */
     struct sbx_stats stats; /* read before the cgroup is removed */
     struct sbx_error error;
+    /*
+     * Where the memory limit is RLIMIT_DATA: requests of 1 MiB and more that were over it, and the bytes of the first; 0, 0 =
+     * none, or not known (before Linux 5.5, or where a seccomp listener is there already). Since 0.2
+     */
+    uint64_t memory_refused, memory_refused_bytes;
 };
 
 /* What was asked and what the kernel granted. */
@@ -398,7 +403,8 @@ struct sbx_report {
     uint64_t ns_inode[8];  /* order of the sbx_ns bits: user mnt pid net ipc uts cgroup time */
     char cgroup[512];      /* path below each hierarchy's mount, "" = none */
     char backend[16];      /* "v2", "hybrid", "v1", "none" */
-    bool memory_is_rlimit; /* memory limit is RLIMIT_DATA */
+    bool memory_is_rlimit; /* memory limit is RLIMIT_DATA, of each process */
+    bool pids_is_rlimit;   /* pids limit is RLIMIT_NPROC. Since 0.2 */
     bool guarded;  /* landlock_no_reopen in force and the setter system calls refused by seccomp */
     uint64_t caps; /* the payload's capabilities, by bit */
     enum sbx_seccomp seccomp; /* the profile in force */

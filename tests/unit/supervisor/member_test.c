@@ -222,6 +222,34 @@ Test(member, tells_an_oom_with_limit_and_peak)
     cr_expect_eq(row.pid, 0);
 }
 
+Test(member, tells_a_memory_limit_that_was_an_rlimit_from_an_oom)
+{
+    UDS_TEST_GUARD;
+    struct stack_sandbox entry = entry_of(STACK_RESTART_NO);
+    struct sbx_result result = {
+        .outcome = SBX_EXITED, .value = 1, .memory_refused = 2, .memory_refused_bytes = 200u << 20};
+    Uds__Supervisor__Sandbox row;
+    char *degraded[MEMBER_DEGRADED_MAX];
+    struct member m;
+
+    entry.limits.memory_bytes = 64u << 20;
+    member_init(&m, 3, &entry);
+    run_at(&m, 0);
+    member_ended(&m, &result, 1);
+    member_describe(&m, &row, degraded);
+    cr_expect_str_eq(m.detail, "exited with code 1: memory-limit (rlimit): 64 MiB, 2 requests for "
+                               "more were refused, the first of 200 MiB");
+    cr_expect_eq(row.cause, UDS__SUPERVISOR__CAUSE__MEMORY_LIMIT);
+    cr_expect_eq(row.value, 64u << 20);
+    result.value = 0; /* it coped */
+    member_init(&m, 3, &entry);
+    run_at(&m, 0);
+    member_ended(&m, &result, 1);
+    member_describe(&m, &row, degraded);
+    cr_expect_eq(row.cause, UDS__SUPERVISOR__CAUSE__EXITED);
+    cr_expect_str_eq(m.detail, "exited with code 0");
+}
+
 Test(member, describes_what_runs)
 {
     UDS_TEST_GUARD;
