@@ -14,7 +14,8 @@
  *
  * What waits uninterruptibly cannot be helped here: the flush of a file on a FUSE file system that its server does not
  * answer (fuse_flush(), FR_FORCE; measured: a broker waits for as long as that server lives, and whether it may read the
- * file does not matter). Who is not granted /dev/fuse and user namespaces cannot make one.
+ * file does not matter). Nor can it be told without asking that server what file system it is, nor be given to somebody else
+ * to close: every copy that is closed flushes. Who is not granted /dev/fuse and user namespaces cannot make one.
  */
 
 #include <errno.h>
