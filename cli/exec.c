@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* `uds exec`: one more command in a sandbox that runs, started by its own init. */
+/*
+ * `uds exec`: one more command in a sandbox that runs, started by its own init. `uds sandbox start`: a command in a sandbox
+ * that a broker makes, or has waiting, as a template of its stack file says.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <poll.h>
-#include <sbx/exec.h>
+#include <sbx/warm.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,8 +16,10 @@
 #include <unistd.h>
 
 #include "attend.h"
+#include "controls.h"
 #include "list.h"
 #include "run.h"
+#include "sandbox.h"
 #include "verbs.h"
 
 static int run(int argc, char **argv);
@@ -32,6 +38,7 @@ const struct verb verb_exec = {
             "  -t, --pty            a terminal of its own, as of uds run\n"
             "  --setenv K V         one variable\n"
             "  --chdir DIR          inside; default: where the sandbox's command started\n"
+            "  --fd NAME=N          our descriptor N is its 3, the next 4, …: LISTEN_FDS\n"
             "  --run-dir DIR        where its launcher has its records (default /run/uds;\n"
             "                       rootless $XDG_RUNTIME_DIR/uds or /tmp/uds-UID)\n"
             "\n"
@@ -47,9 +54,12 @@ const struct verb verb_exec = {
 };
 
 struct exec_options {
-    struct sbx_exec exec;
+    struct sbx_adoption what;
+    struct sbx_exec *exec; /* of @what */
+    bool start;            /* a sandbox for it, not in one that runs */
+    struct sbx_limits limits;
     const char *run_dir, *name;
-    struct run_list env, owned; /* const char *, void * */
+    struct run_list env, fds, owned; /* const char *, struct sbx_named_fd, void * */
 };
 
 static int session_timeout(void *thing)
@@ -77,7 +87,7 @@ static int session_kill(void *thing)
 static int await_terminal(const struct exec_options *o, sbx_session *session)
 {
     int terminal = -1;
-    while (o->exec.terminal && (terminal = sbx_session_take_terminal(session)) == -EAGAIN) {
+    while (o->exec->terminal && (terminal = sbx_session_take_terminal(session)) == -EAGAIN) {
         struct pollfd fd = {.fd = sbx_session_get_fd(session), .events = POLLIN};
         (void)poll(&fd, 1, -1);
     }
@@ -98,7 +108,12 @@ static int exit_code(const struct exec_options *o, const struct sbx_result *resu
         cli_error("%s", result->error.text);
         return result->error.exec ? RUN_EXEC_FAILED : RUN_REFUSED;
     case SBX_OOM:
+        cli_error("%s: killed for memory", o->name);
+        return RUN_OOM;
     case SBX_TIMEOUT:
+        cli_error("%s: killed after its timeout of %llu ms", o->name,
+                  (unsigned long long)result->value);
+        return RUN_TIMEOUT;
     case SBX_STOPPED:
     case SBX_NOT_READY:
     case SBX_WATCHDOG:
@@ -117,11 +132,12 @@ enum {
 static int find_and_start(sbx_session **ret, const struct exec_options *o, struct sbx_error *error)
 {
     int r = -ENOENT;
-    for (int i = 0; r == -ENOENT && i < TRIES; i++) {
+    for (int i = 0; r == -ENOENT && i < (o->start ? 1 : TRIES); i++) {
         if (i > 0)
             (void)poll(NULL, 0, TRY_MS);
         *error = (struct sbx_error){0};
-        r = sbx_exec_named(ret, o->run_dir, o->name, &o->exec, error);
+        r = o->start ? sbx_start_named(ret, o->run_dir, o->name, &o->what, error)
+                     : sbx_exec_named(ret, o->run_dir, o->name, o->exec, error);
     }
     return r;
 }
@@ -170,55 +186,102 @@ static int add_env(struct exec_options *o, const char *key, const char *value)
     return CLI_OK;
 }
 
+static int add_fd(struct exec_options *o, const char *text)
+{
+    const char *equals = strchr(text, '=');
+    char *end;
+    long number = equals ? strtol(equals + 1, &end, 10) : -1;
+    if (!equals || equals == text || memchr(text, ':', (size_t)(equals - text)) ||
+        equals[1] < '0' || equals[1] > '9' || *end || number > INT_MAX)
+        return cli_usage("--fd %s: is not NAME=N, N the number of an open descriptor", text);
+    if (fcntl((int)number, F_GETFD) < 0)
+        return cli_usage("--fd %s: is not open here; open it in the shell, as in 5<file", text);
+    char *name = strndup(text, (size_t)(equals - text));
+    struct sbx_named_fd fd = {.name = name, .fd = (int)number};
+    return list_own(&o->owned, name) && list_push(&o->fds, &fd, sizeof fd)
+               ? CLI_OK
+               : cli_no_memory(RUN_REFUSED);
+}
+
 static int finish(struct exec_options *o, int argc, char **argv)
 {
     const char *term = getenv("TERM");
     if (optind >= argc)
-        return cli_usage("no sandbox: name one: see uds sandbox ls");
+        return cli_usage(o->start ? "no template: name one of the broker's stack file"
+                                  : "no sandbox: name one: see uds sandbox ls");
     o->name = argv[optind++];
     if (optind < argc && strcmp(argv[optind], "--") == 0)
         optind++;
     if (optind >= argc)
         return cli_usage("no command: name one after the sandbox");
-    o->exec.argv = (const char *const *)(argv + optind);
-    if (o->exec.terminal && !isatty(0))
+    o->exec->argv = (const char *const *)(argv + optind);
+    if (o->exec->terminal && !isatty(0))
         return cli_usage("--pty: standard input is no terminal: leave out --pty");
-    if (o->exec.terminal && term != NULL) {
+    if (o->exec->terminal && term != NULL) {
         int r =
             add_env(o, "TERM", term); /* the first of a name counts, so one that was given does */
         if (r != CLI_OK)
             return r;
     }
-    o->exec.env = o->env.items;
+    o->exec->env = o->env.items;
+    o->exec->fds = o->fds.items;
+    o->exec->nfds = o->fds.count;
     return CLI_OK;
 }
 
 static int parse(struct exec_options *o, int argc, char **argv, bool *ret_help)
 {
-    static const struct option options[] = {
-        {"pty", no_argument, NULL, 't'},         {"setenv", required_argument, NULL, 'e'},
-        {"chdir", required_argument, NULL, 'c'}, {"run-dir", required_argument, NULL, 'r'},
-        {"help", no_argument, NULL, 'h'},        {NULL, 0, NULL, 0}};
-    int c, r = CLI_OK;
+    static const struct option options[] = {{"pty", no_argument, NULL, 't'},
+                                            {"setenv", required_argument, NULL, 'e'},
+                                            {"chdir", required_argument, NULL, 'c'},
+                                            {"run-dir", required_argument, NULL, 'r'},
+                                            {"fd", required_argument, NULL, 'f'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
+    static const struct option start_options[] = {{"pty", no_argument, NULL, 't'},
+                                                  {"setenv", required_argument, NULL, 'e'},
+                                                  {"chdir", required_argument, NULL, 'c'},
+                                                  {"run-dir", required_argument, NULL, 'r'},
+                                                  {"fd", required_argument, NULL, 'f'},
+                                                  {"name", required_argument, NULL, 'n'},
+                                                  {"hostname", required_argument, NULL, 'H'},
+                                                  CLI_LIMIT_OPTIONS,
+                                                  {"help", no_argument, NULL, 'h'},
+                                                  {NULL, 0, NULL, 0}};
+    const struct option *known = o->start ? start_options : options;
+    int c, index = 0, r = CLI_OK;
     *ret_help = false;
-    while (r == CLI_OK && (c = getopt_long(argc, argv, "+:ht", options, NULL)) != -1) {
+    while (r == CLI_OK && (c = getopt_long(argc, argv, "+:ht", known, &index)) != -1) {
         const char *value = optarg;
         switch (c) {
         case 'h':
             *ret_help = true;
             return CLI_OK;
         case 't':
-            o->exec.terminal = true;
-            o->exec.terminal_like = 0;
+            o->exec->terminal = true;
+            o->exec->terminal_like = 0;
             break;
         case 'e':
             r = add_env(o, value, optind < argc ? argv[optind++] : NULL);
             break;
         case 'c':
-            o->exec.chdir = value;
+            o->exec->chdir = value;
             break;
         case 'r':
             o->run_dir = value;
+            break;
+        case 'f':
+            r = add_fd(o, value);
+            break;
+        case 'n':
+            o->what.name = value;
+            break;
+        case 'H':
+            o->what.hostname = value;
+            break;
+        case CLI_OPT_LIMIT:
+            r = cli_set_limit(&o->limits, known[index].name, value);
+            o->what.limits = &o->limits;
             break;
         default:
             return cli_bad_option(c, argv);
@@ -227,19 +290,31 @@ static int parse(struct exec_options *o, int argc, char **argv, bool *ret_help)
     return r == CLI_OK ? finish(o, argc, argv) : r;
 }
 
-static int run(int argc, char **argv)
+static int run_or_start(bool start, int argc, char **argv)
 {
-    struct exec_options o = {.exec = SBX_EXEC_INIT};
+    struct exec_options o = {.what = SBX_ADOPTION_INIT, .start = start};
     bool help;
+    o.exec = &o.what.exec;
     for (int i = 0; i < 3; i++)
-        o.exec.stdio[i] = fcntl(i, F_GETFD) < 0 ? -1 : i;
+        o.exec->stdio[i] = fcntl(i, F_GETFD) < 0 ? -1 : i;
     int code = parse(&o, argc, argv, &help);
     if (help)
-        code = cli_help(&verb_exec);
+        code = cli_help(start ? &verb_sandbox : &verb_exec);
     else
         /* 2 could be the command's own. */
         code = code == CLI_OK ? act(&o) : code == CLI_USAGE ? RUN_REFUSED : code;
     list_free_owned(&o.owned);
     free(o.env.items);
+    free(o.fds.items);
     return code;
+}
+
+static int run(int argc, char **argv)
+{
+    return run_or_start(false, argc, argv);
+}
+
+int exec_start(int argc, char **argv)
+{
+    return run_or_start(true, argc, argv);
 }

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* `uds sandbox ls`: what runs. `uds sandbox gc`: removes what was left when a launcher and its cleaner were both killed. */
+/* `uds sandbox ls`: what runs. `uds sandbox start`: what a broker is asked to start. `uds sandbox gc`: removes what was left when a launcher and its cleaner were both killed. */
 #include "sandbox.h"
 
 #include <errno.h>
 #include <getopt.h>
-#include <sbx/sandbox.h>
+#include <sbx/warm.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "controls.h"
 #include "json.h"
 #include "verbs.h"
 
@@ -16,14 +17,27 @@ static int run(int argc, char **argv);
 
 const struct verb verb_sandbox = {
     .name = "sandbox",
-    .summary = "list sandboxes, remove what killed launchers left behind",
+    .summary = "list and start sandboxes, remove what killed launchers left behind",
     .help =
         "usage: uds sandbox ls|gc [--run-dir DIR] [--json]\n"
+        "       uds sandbox start [--run-dir DIR] SANDBOX\n"
+        "       uds sandbox start [OPTION…] TEMPLATE [--] COMMAND [ARGUMENT…]\n"
         "\n"
         "ls: the sandboxes of `uds run`, `uds up` and uds-broker that this user has started:\n"
         "name, host pid of the first process and of the launcher, uid on the host, age, whether\n"
         "it runs or waits for its payload (uds-stack(5), warm), and cgroup. `uds exec` runs\n"
         "commands in them.\n"
+        "\n"
+        "start: a sandbox that a broker's stack file declares and that is stopped; or COMMAND\n"
+        "in one of its own, made as a template of the stack file says, at once if one of those\n"
+        "waits (warm). Descriptors 0 to 2 are ours. It ends when we do.\n"
+        "\n"
+        "  -t, --pty            a terminal of its own\n"
+        "  --setenv K V         one variable, beside those of the template\n"
+        "  --chdir DIR          inside\n"
+        "  --fd NAME=N          our descriptor N is its 3, the next 4, …: LISTEN_FDS\n"
+        "  --name NAME          of the sandbox, and its hostname; default: the template's\n"
+        "  --hostname NAME\n" CLI_LIMIT_HELP "                       instead of the template's\n"
         "\n"
         "gc: each launcher (uds run, uds up, uds-broker) has a cleaner that removes its cgroups,\n"
         "processes, sockets and id ranges when it dies. If both are killed, a record file\n"
@@ -35,10 +49,13 @@ const struct verb verb_sandbox = {
         "  --json          ls: an array of objects; gc: {\"removed\": N}\n"
         "\n"
         "exit codes: 0 done, also with nothing to do; 1 a run directory that is refused, is\n"
-        "not there although named, or cannot be read; 2 wrong usage.\n"
+        "not there although named, or cannot be read; 2 wrong usage. start COMMAND: as of uds\n"
+        "run: the command's own, 128+N, 120 OOM, 121 refused, 122 not executable, 123 timeout.\n"
         "\n"
         "examples:\n"
         "  uds sandbox ls\n"
+        "  uds sandbox start web\n"
+        "  uds sandbox start --fd in=5 job -- /usr/bin/convert 5<picture\n"
         "  uds sandbox gc\n"
         "  uds sandbox gc --run-dir /run/user/1000/uds --json\n",
     .run = run,
@@ -63,8 +80,36 @@ static int gc(const char *run_dir, bool as_json)
     return CLI_OK;
 }
 
+static int start_declared(const char *run_dir, const char *name)
+{
+    struct sbx_error error = {0};
+    int r = sbx_start_named(NULL, run_dir, name, NULL, &error);
+    if (r == 0)
+        return CLI_OK;
+    cli_error("%s", error.text[0] ? error.text : strerror(-r));
+    return CLI_FAILED;
+}
+
+/* Its options stand between its word and the name, as those of the command behind it. */
+static bool is_start_of_command(int argc, char **argv)
+{
+    static const char *const valued[] = {"--run-dir", NULL};
+    int words = 0;
+    if (argc < 2 || strcmp(argv[1], "start") != 0)
+        return false;
+    for (int i = 2; i < argc; i++) {
+        if (strcmp(argv[i], valued[0]) == 0)
+            i++;
+        else if (strncmp(argv[i], "--run-dir=", 10) != 0)
+            words++;
+    }
+    return words != 1 || argv[argc - 1][0] == '-';
+}
+
 static int run(int argc, char **argv)
 {
+    if (is_start_of_command(argc, argv))
+        return exec_start(argc - 1, argv + 1);
     static const struct option options[] = {{"run-dir", required_argument, NULL, 'r'},
                                             {"json", no_argument, NULL, 'j'},
                                             {"help", no_argument, NULL, 'h'},
@@ -83,9 +128,12 @@ static int run(int argc, char **argv)
             return cli_bad_option(c, argv);
     }
     const char *what = optind + 1 == argc ? argv[optind] : "";
+    if (optind + 2 == argc && strcmp(argv[optind], "start") == 0)
+        return start_declared(run_dir, argv[optind + 1]);
     bool ls = strcmp(what, "ls") == 0;
     if (!ls && strcmp(what, "gc") != 0)
-        return cli_usage("%s: it can do ls and gc", optind < argc ? argv[optind] : "nothing");
+        return cli_usage("%s: it can do ls, start and gc",
+                         optind < argc ? argv[optind] : "nothing");
     /* The default one need not exist yet; one that is named and does not is a slip. */
     if (run_dir != NULL && access(run_dir, F_OK) < 0) {
         cli_error("run directory: %s: %s", run_dir, strerror(errno));

@@ -11,7 +11,7 @@ _uds()
     elif [[ $word == -* ]]; then
         words=$("$uds" "$verb" --help 2>/dev/null | grep -oE -- '--[a-z][a-z-]*')
     elif [ "$verb" = sandbox ] && [ "$COMP_CWORD" = 2 ]; then
-        words="ls gc"
+        words="ls start gc"
     elif [ "$verb" = exec ] && [ "$COMP_CWORD" = 2 ]; then
         words=$("$uds" sandbox ls 2>/dev/null | sed -n '2,$s/ .*//p')
     elif [ "$verb" = cgroup ] && [ "$COMP_CWORD" = 2 ]; then

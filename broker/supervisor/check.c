@@ -22,11 +22,13 @@ int check_sandboxes(const struct stack *stack, FILE *out, struct sbx_error *erro
 
     if (getrlimit(RLIMIT_NOFILE, &launch.nofile) < 0)
         return -errno;
-    for (size_t i = 0; i < stack->nsandboxes; i++) {
+    for (size_t i = 0; i < stack->nsandboxes + stack->ntemplates; i++) {
         sbx_plan *plan = NULL;
         int r;
 
-        launch.entry = &stack->sandboxes[i];
+        launch.waits = i >= stack->nsandboxes;
+        launch.entry =
+            launch.waits ? &stack->templates[i - stack->nsandboxes] : &stack->sandboxes[i];
         r = launch_check(stack, launch.entry, error);
         if (r < 0)
             return r;

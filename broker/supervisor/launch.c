@@ -74,7 +74,7 @@ int launch_check(const struct stack *stack,
                  const struct stack_sandbox *entry,
                  struct sbx_error *error)
 {
-    const char *program = entry->command.v[0];
+    const char *program = entry->command.n ? entry->command.v[0] : NULL;
     struct stat st;
 
     int r = check_policy(stack, entry, error);
@@ -82,15 +82,15 @@ int launch_check(const struct stack *stack,
         return r;
     if (stack_has_layers(entry)) /* in which layer it is, the kernel knows */
         return 0;
-    if (stat(program, &st) < 0)
+    if (program && stat(program, &st) < 0)
         return refuse(error, stack, entry, "command", program, errno, strerror(errno));
-    if (!S_ISREG(st.st_mode) || (st.st_mode & 0111) == 0)
+    if (program && (!S_ISREG(st.st_mode) || (st.st_mode & 0111) == 0))
         return refuse(error, stack, entry, "command", program, EACCES, "is no executable file");
     for (size_t i = 0; i < entry->jail.n; i++)
         if (entry->jail.v[i][0] != '@' && stat(entry->jail.v[i], &st) < 0)
             return refuse(error, stack, entry, "root.jail", entry->jail.v[i], errno,
                           strerror(errno));
-    if (entry->jail.n && !is_jailed(entry, program))
+    if (program && entry->jail.n && !is_jailed(entry, program))
         return refuse(error, stack, entry, "root.jail", program, EINVAL,
                       "is the command, but the jail does not hold it: add it to the list");
     return 0;
@@ -160,13 +160,14 @@ int launch_plan(sbx_plan **ret, const struct launch *launch, struct sbx_error *e
 {
     const struct stack_sandbox *entry = launch->entry;
     struct sbx_bind bind = {.source = launch->place, .target = "/run/uds"};
+    static const char *const unknown[] = {"/", NULL}; /* of a template: never run */
     struct sbx_named_fd fds[2];
     struct sbx_rlimit nofile = {RLIMIT_NOFILE, launch->nofile.rlim_cur, launch->nofile.rlim_max};
     struct sbx_spec spec = SBX_SPEC_INIT;
     struct texts layers = {0};
 
     spec.name = entry->name;
-    spec.argv = constant(entry->command.v);
+    spec.argv = entry->command.n ? constant(entry->command.v) : unknown;
     spec.env = entry->env.n ? constant(entry->env.v) : NULL;
     spec.isolate = entry->isolate;
     spec.net = entry->net;

@@ -106,34 +106,40 @@ static int read_root(struct reader *r, const struct node *node, void *field, con
 #key, stack_read_##key, offsetof(struct stack_sandbox, confine), NULL, false \
     }
 
+/* How a sandbox is made, whoever says what runs in it. */
+#define SANDBOX_FIELDS                                                                             \
+    STACK_FIELD(struct stack_sandbox, isolate, schema_read_bits, &ns),                             \
+        STACK_FIELD(struct stack_sandbox, net, stack_read_net, NULL),                              \
+        {"net_rate", stack_read_rate, offsetof(struct stack_sandbox, net.rate_bytes), NULL,        \
+         false},                                                                                   \
+        {"time", read_clocks, offsetof(struct stack_sandbox, clocks), NULL, false},                \
+        {"root", read_root, 0, NULL, false},                                                       \
+        STACK_FIELD(struct stack_sandbox, env, stack_read_env, NULL),                              \
+        STACK_FIELD(struct stack_sandbox, limits, schema_read_map, &limits_map),                   \
+        CONFINE(capabilities), CONFINE(seccomp), CONFINE(landlock),                                \
+        STACK_FIELD(struct stack_sandbox, degrade, schema_read_bits, &degrade),                    \
+        STACK_FIELD(struct stack_sandbox, uid, schema_read_u32, &inner_id),                        \
+        {"timeout", stack_read_duration, offsetof(struct stack_sandbox, timeout_ms), NULL, false}, \
+        STACK_FIELD(struct stack_sandbox, warm, schema_read_u32, &waiting)
+
+static const struct schema_field template_fields[] = {SANDBOX_FIELDS};
+static const struct schema_map template_map = STACK_TABLE(template_fields);
+
 static const struct schema_field sandbox_fields[] = {
     {"command", stack_read_command, offsetof(struct stack_sandbox, command), NULL, true},
-    STACK_FIELD(struct stack_sandbox, isolate, schema_read_bits, &ns),
-    STACK_FIELD(struct stack_sandbox, net, stack_read_net, NULL),
-    {"net_rate", stack_read_rate, offsetof(struct stack_sandbox, net.rate_bytes), NULL, false},
-    {"time", read_clocks, offsetof(struct stack_sandbox, clocks), NULL, false},
-    {"root", read_root, 0, NULL, false},
-    STACK_FIELD(struct stack_sandbox, env, stack_read_env, NULL),
+    SANDBOX_FIELDS,
     STACK_FIELD(struct stack_sandbox, listen, stack_read_listen, NULL),
-    STACK_FIELD(struct stack_sandbox, limits, schema_read_map, &limits_map),
-    CONFINE(capabilities),
-    CONFINE(seccomp),
-    CONFINE(landlock),
     STACK_VERB(struct stack_sandbox, serve),
     STACK_VERB(struct stack_sandbox, call),
     STACK_VERB(struct stack_sandbox, publish),
     STACK_VERB(struct stack_sandbox, subscribe),
     STACK_FIELD(struct stack_sandbox, fds, stack_read_fds, NULL),
     STACK_FIELD(struct stack_sandbox, restart, schema_read_choice, &restart),
-    STACK_FIELD(struct stack_sandbox, degrade, schema_read_bits, &degrade),
     STACK_FIELD(struct stack_sandbox, stdio, schema_read_choice, &stdio_kinds),
-    STACK_FIELD(struct stack_sandbox, uid, schema_read_u32, &inner_id),
-    {"timeout", stack_read_duration, offsetof(struct stack_sandbox, timeout_ms), NULL, false},
     STACK_FIELD(struct stack_sandbox, notify, schema_read_bool, NULL),
     {"ready_timeout", stack_read_duration, offsetof(struct stack_sandbox, ready_ms), NULL, false},
     {"watchdog", stack_read_duration, offsetof(struct stack_sandbox, watchdog_ms), NULL, false},
     STACK_FIELD(struct stack_sandbox, fdstore, schema_read_u32, &fdstore),
-    STACK_FIELD(struct stack_sandbox, warm, schema_read_u32, &waiting),
 };
 static const struct schema_map sandbox_map = STACK_TABLE(sandbox_fields);
 
@@ -164,45 +170,66 @@ static int check_warm(struct reader *r,
     return 0;
 }
 
-static int read_sandboxes(struct reader *r, const struct node *node, void *field, const void *arg)
+/* What one entry says together; @all: how many wait of those before it. */
+static int finish_entry(struct reader *r,
+                        const struct node *node,
+                        struct stack_sandbox *sandbox,
+                        unsigned *all)
 {
-    struct stack *stack = field;
-    unsigned warm_all = 0;
+    if (sandbox->clocks.line)
+        sandbox->isolate |= SBX_NS_TIME;
+    if (sandbox->net.kind == SBX_NET_HOST || sandbox->net.kind == SBX_NET_NETNS)
+        sandbox->isolate &= ~(uint32_t)SBX_NS_NET;
+    sandbox->notify |= sandbox->ready_ms || sandbox->watchdog_ms || sandbox->fdstore;
+    if (sandbox->notify && !sandbox->ready_ms)
+        sandbox->ready_ms = STACK_READY_MS;
+    return check_warm(r, node, sandbox, all);
+}
 
-    (void)arg;
+static int read_entry(struct reader *r,
+                      const struct node *key,
+                      const struct node *node,
+                      struct stack_sandbox *sandbox,
+                      const struct schema_map *map)
+{
+    const char *wrong = stack_check_sandbox_name(key->text);
+
+    if (wrong)
+        return schema_fail(r, key, "'%.64s' %s", key->text, wrong);
+    sandbox->name = strdup(key->text);
+    if (!sandbox->name)
+        return schema_fail_memory(r);
+    sandbox->line = key->line;
+    sandbox->isolate = SBX_NS_ALL;
+    sandbox->uid = UINT32_MAX;
+    sandbox->timeout_ms = -1;
+    return schema_read_map(r, node, sandbox, map);
+}
+
+/* Into a list that stack_free() clears, whatever it holds. */
+static int read_entries(struct reader *r,
+                        const struct node *node,
+                        const struct schema_map *map,
+                        struct stack_sandbox **list,
+                        size_t *n)
+{
+    unsigned all = 0;
+
     if (node->kind != NODE_MAP)
-        return schema_fail(r, node, "must be a map: NAME: {command: [...], …}");
+        return schema_fail(r, node, "must be a map: NAME: {%s}",
+                           map == &sandbox_map ? "command: [...], …" : "warm: 4, …");
     if (node->n > STACK_SANDBOXES_MAX)
         return schema_fail(r, node, "more than %u sandboxes", STACK_SANDBOXES_MAX);
-    stack->sandboxes = calloc(node->n + 1, sizeof(struct stack_sandbox));
-    if (!stack->sandboxes)
+    *list = calloc(node->n + 1, sizeof(struct stack_sandbox));
+    if (!*list)
         return schema_fail_memory(r);
     for (size_t i = 0; i < node->n; i++) {
-        struct stack_sandbox *sandbox = &stack->sandboxes[stack->nsandboxes++];
+        struct stack_sandbox *sandbox = &(*list)[(*n)++];
         size_t mark = schema_enter(r, ".%.64s", node->keys[i]->text);
-        const char *wrong = stack_check_sandbox_name(node->keys[i]->text);
-        int result;
+        int result = read_entry(r, node->keys[i], node->items[i], sandbox, map);
 
-        if (wrong)
-            return schema_fail(r, node->keys[i], "'%.64s' %s", node->keys[i]->text, wrong);
-        sandbox->name = strdup(node->keys[i]->text);
-        if (!sandbox->name)
-            return schema_fail_memory(r);
-        sandbox->line = node->keys[i]->line;
-        sandbox->isolate = SBX_NS_ALL;
-        sandbox->uid = UINT32_MAX;
-        sandbox->timeout_ms = -1;
-        result = schema_read_map(r, node->items[i], sandbox, &sandbox_map);
-        if (result < 0)
-            return result;
-        if (sandbox->clocks.line)
-            sandbox->isolate |= SBX_NS_TIME;
-        if (sandbox->net.kind == SBX_NET_HOST || sandbox->net.kind == SBX_NET_NETNS)
-            sandbox->isolate &= ~(uint32_t)SBX_NS_NET;
-        sandbox->notify |= sandbox->ready_ms || sandbox->watchdog_ms || sandbox->fdstore;
-        if (sandbox->notify && !sandbox->ready_ms)
-            sandbox->ready_ms = STACK_READY_MS;
-        result = check_warm(r, node->items[i], sandbox, &warm_all);
+        if (result == 0)
+            result = finish_entry(r, node->items[i], sandbox, &all);
         if (result < 0)
             return result;
         schema_leave(r, mark);
@@ -210,9 +237,30 @@ static int read_sandboxes(struct reader *r, const struct node *node, void *field
     return 0;
 }
 
+static int read_sandboxes(struct reader *r, const struct node *node, void *field, const void *arg)
+{
+    struct stack *stack = field;
+
+    (void)arg;
+    return read_entries(r, node, &sandbox_map, &stack->sandboxes, &stack->nsandboxes);
+}
+
+static int read_templates(struct reader *r, const struct node *node, void *field, const void *arg)
+{
+    struct stack *stack = field;
+
+    (void)arg;
+    int result = read_entries(r, node, &template_map, &stack->templates, &stack->ntemplates);
+    for (size_t i = 0; i < stack->ntemplates; i++)
+        if (stack->templates[i].warm == 0)
+            stack->templates[i].warm = 1;
+    return result;
+}
+
 static const struct schema_field stack_fields[] = {
     {"broker", schema_read_map, 0, &broker_map, false},
     {"sandboxes", read_sandboxes, 0, NULL, false},
+    {"templates", read_templates, 0, NULL, false},
     {"policy", stack_read_policy, 0, NULL, false},
 };
 static const struct schema_map stack_map = STACK_TABLE(stack_fields);

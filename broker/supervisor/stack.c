@@ -60,6 +60,9 @@ struct stack *stack_free(struct stack *stack)
         free(stack->rules[i].sandbox);
         verbs_clear(&stack->rules[i].verbs);
     }
+    for (size_t i = 0; i < stack->ntemplates; i++)
+        sandbox_clear(&stack->templates[i]);
+    free(stack->templates);
     free(stack->sandboxes);
     free(stack->rules);
     texts_clear(&stack->listen);

@@ -100,6 +100,8 @@ struct stack {
     struct stack_quota quota;
     struct stack_sandbox *sandboxes;
     size_t nsandboxes;
+    struct stack_sandbox *templates; /* of what is started by request; without a command */
+    size_t ntemplates;
     struct stack_rule *rules;
     size_t nrules;
     bool has_policy;

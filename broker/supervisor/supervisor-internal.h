@@ -11,6 +11,7 @@
 #include "cell.h"
 #include "control.h"
 #include "door.h"
+#include "guests.h"
 #include "router.h"
 #include "status.h"
 #include "supervisor.h"
@@ -52,6 +53,7 @@ struct supervisor {
     struct cell_env env;
     struct cell *cells;
     size_t ncells;
+    struct guests guests;
 
     struct control control;
     struct router *router; /* NULL while there is none */

@@ -193,6 +193,7 @@ void supervisor_stop(struct supervisor *s)
         s->phase = PHASE_STOPPING;
         (void)sbx_notify_send("STOPPING=1");
         event_del(s->router_timer);
+        guests_clear(&s->guests);
         for (size_t i = 0; i < s->ncells; i++)
             cell_stop(&s->cells[i], STOP_GRACE_MS);
     }
@@ -439,6 +440,8 @@ static int make(struct supervisor *s)
     if (r == 0)
         r = make_cells(s);
     if (r == 0)
+        r = guests_make(&s->guests, &s->env, &s->status, s->error);
+    if (r == 0)
         r = supervisor_start_router(s, s->error);
     return r;
 }
@@ -446,6 +449,7 @@ static int make(struct supervisor *s)
 static void unmake(struct supervisor *s)
 {
     s->router = router_free(s->router);
+    guests_clear(&s->guests);
     for (size_t i = 0; i < s->ncells; i++)
         cell_clear(&s->cells[i]);
     if (s->instance[0])

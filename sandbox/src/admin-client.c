@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sbx/warm.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -47,12 +48,13 @@ static int call(int records, const char *name, int seconds)
 }
 
 static int ask(int fd,
-               const struct sbxi_admin_request *request,
+               const void *request,
+               size_t size,
                const int *fds,
                size_t nfds,
                struct sbxi_admin_answer *ret)
 {
-    int r = sbxi_send_fds(fd, request, sizeof *request, fds, nfds);
+    int r = sbxi_send_fds(fd, request, size, fds, nfds);
     if (r < 0)
         return r == -EPIPE ? -EACCES : r;
     ssize_t n;
@@ -82,7 +84,7 @@ static int visit_one(int records, const char *name, const struct visit *visit)
     struct sbxi_admin_request request = {.op = SBXI_ADMIN_LIST};
     struct sbxi_admin_answer answer;
     _cleanup_close_ int fd = call(records, name, LIST_S);
-    for (; fd >= 0 && ask(fd, &request, NULL, 0, &answer) == 0 && answer.err == 0;
+    for (; fd >= 0 && ask(fd, &request, sizeof request, NULL, 0, &answer) == 0 && answer.err == 0;
          request.value++) {
         int r = visit->each(&answer.listed, name, visit->userdata);
         if (r != 0)
@@ -104,10 +106,16 @@ static int open_records(const char *run_dir, struct sbx_error *error)
     return records;
 }
 
+static DIR *open_list(int records)
+{
+    int copy = openat(records, ".", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+    return copy < 0 ? NULL : fdopendir(copy);
+}
+
 static int visit_all(int records, const struct visit *visit)
 {
-    int copy = openat(records, ".", O_DIRECTORY | O_RDONLY | O_CLOEXEC), r = 0;
-    _cleanup_closedir_ DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+    _cleanup_closedir_ DIR *dir = open_list(records);
+    int r = 0;
     if (!dir)
         return -errno;
     const struct dirent *e;
@@ -194,6 +202,18 @@ static int find(int records, struct search *search, struct sbx_error *error)
     return 0;
 }
 
+static int
+refused(const char *name, int r, const struct sbxi_admin_answer *answer, struct sbx_error *error)
+{
+    if (answer->text[0])
+        return sbxi_error(error, -r, "%s", answer->text);
+    return sbxi_error(error, -r, "sandbox %s: its launcher: %s", name,
+                      r == -ETIMEDOUT ? "it does not answer, it may be stopped"
+                      : r == -EACCES  ? "it refuses us: it is for processes of its user that "
+                                        "are in no sandbox"
+                                      : strerror(-r));
+}
+
 static int request_exec(int records,
                         const struct search *search,
                         const struct sbxi_parcel *parcel,
@@ -202,18 +222,10 @@ static int request_exec(int records,
     const struct sbxi_admin_request request = {.op = SBXI_ADMIN_EXEC, .value = search->found};
     struct sbxi_admin_answer answer = {0};
     _cleanup_close_ int fd = call(records, search->socket, EXEC_S);
-    int r = fd < 0 ? fd : ask(fd, &request, parcel->fds, parcel->n, &answer);
+    int r = fd < 0 ? fd : ask(fd, &request, sizeof request, parcel->fds, parcel->n, &answer);
     if (r == 0 && answer.err > 0 && answer.err < 4096)
         r = -answer.err;
-    if (r < 0 && answer.text[0])
-        return sbxi_error(error, -r, "%s", answer.text);
-    if (r < 0)
-        return sbxi_error(error, -r, "sandbox %s: its launcher: %s", search->name,
-                          r == -ETIMEDOUT ? "it does not answer, it may be stopped"
-                          : r == -EACCES  ? "it refuses us: it is for processes of its user that "
-                                            "are in no sandbox"
-                                          : strerror(-r));
-    return 0;
+    return r < 0 ? refused(search->name, r, &answer, error) : 0;
 }
 
 int sbx_exec_named(sbx_session **ret,
@@ -241,6 +253,83 @@ int sbx_exec_named(sbx_session **ret,
     if (r < 0)
         sbx_session_free(session);
     else
+        *ret = session;
+    return r;
+}
+
+/* ---- start ---- */
+
+static int fill_start(struct sbxi_admin_start *ret,
+                      const char *entry,
+                      const struct sbx_adoption *what,
+                      struct sbx_error *error)
+{
+    const char *name = what && what->name ? what->name : "";
+    const char *hostname = what && what->hostname ? what->hostname : "";
+    if (strlen(entry) >= sizeof ret->entry || strlen(name) >= sizeof ret->name ||
+        strlen(hostname) >= sizeof ret->hostname)
+        return sbxi_error(error, ENAMETOOLONG, "start: %.64s: a name is too long", entry);
+    memset(ret, 0, sizeof *ret);
+    ret->request.op = SBXI_ADMIN_START;
+    memcpy(ret->entry, entry, strlen(entry));
+    memcpy(ret->name, name, strlen(name));
+    memcpy(ret->hostname, hostname, strlen(hostname));
+    ret->limited = what && what->limits;
+    if (ret->limited)
+        ret->limits = *what->limits;
+    return 0;
+}
+
+/* The first launcher that knows it: 0, or what that one says; -ENOENT none does. */
+static int request_start(int records,
+                         const struct sbxi_admin_start *start,
+                         const struct sbxi_parcel *parcel,
+                         struct sbx_error *error)
+{
+    _cleanup_closedir_ DIR *dir = open_list(records);
+    const struct dirent *e;
+    while (dir && (e = readdir(dir))) {
+        struct sbxi_admin_answer answer = {0};
+        _cleanup_close_ int fd = is_socket_name(e->d_name) ? call(records, e->d_name, EXEC_S) : -1;
+        if (fd < 0)
+            continue;
+        int r = ask(fd, start, sizeof *start, parcel->fds, parcel->n, &answer);
+        if (r == 0 && answer.err == 0)
+            return 0;
+        if (r == 0)
+            r = answer.err > 0 && answer.err < 4096 ? -answer.err : -EBADMSG;
+        if (r != -ENOENT || answer.text[0])
+            return refused(start->entry, r, &answer, error);
+    }
+    return sbxi_error(error, ENOENT,
+                      "start %s: no broker of yours has a sandbox or a template of this name: see "
+                      "its stack file",
+                      start->entry);
+}
+
+int sbx_start_named(sbx_session **ret,
+                    const char *run_dir,
+                    const char *entry,
+                    const struct sbx_adoption *what,
+                    struct sbx_error *error)
+{
+    struct sbxi_admin_start start;
+    struct sbxi_parcel parcel = {.n = 0};
+    sbx_session *session = NULL;
+    int r = fill_start(&start, entry, what, error);
+    if (r < 0)
+        return r;
+    _cleanup_close_ int records = open_records(run_dir, error);
+    if (records < 0 && records != -ENOENT)
+        return records;
+    if (what)
+        r = sbxi_session_new(&session, &parcel, &what->exec, entry, error);
+    if (r == 0)
+        r = request_start(records, &start, &parcel, error);
+    sbxi_parcel_close(&parcel);
+    if (r < 0)
+        sbx_session_free(session);
+    else if (what)
         *ret = session;
     return r;
 }

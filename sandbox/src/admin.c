@@ -26,6 +26,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "error.h"
+#include "request.h"
 #include "rundir.h"
 #include "running.h"
 
@@ -41,6 +42,8 @@ struct sbx_admin {
     int peers[MAX_PEERS];
     size_t next; /* the place that is given up when all are taken */
     sbx *sandboxes;
+    sbx_admin_start *on_start; /* NULL = nothing can be started here */
+    void *on_start_arg;
 };
 
 static int bind_at(int fd, int directory, const char *name)
@@ -233,13 +236,38 @@ static void take_fds(struct msghdr *message, struct sbxi_parcel *ret)
     memcpy(ret->fds, CMSG_DATA(cmsg), ret->n * sizeof *ret->fds);
 }
 
+static void start_new(sbx_admin *admin,
+                      const struct sbxi_admin_start *start,
+                      struct sbxi_parcel *parcel,
+                      struct sbxi_admin_answer *answer)
+{
+    struct sbx_error error = {0};
+    sbx_request *request = NULL;
+    int r = admin->on_start ? 0 : -ENOENT;
+    if (r == 0 && parcel->n > 0)
+        r = sbxi_request_new(&request, start, parcel);
+    if (r == 0)
+        r = admin->on_start(start->entry, request, admin->on_start_arg, &error);
+    if (r < 0)
+        sbx_request_end(request, NULL);
+    answer->err = -r;
+    snprintf(answer->text, sizeof answer->text, "%.199s", error.text);
+}
+
+void sbx_admin_set_start(sbx_admin *admin, sbx_admin_start *on_start, void *userdata)
+{
+    admin->on_start = on_start;
+    admin->on_start_arg = userdata;
+}
+
 static void answer(sbx_admin *admin, int peer)
 {
-    struct sbxi_admin_request request;
+    struct sbxi_admin_start whole_request;
+    const struct sbxi_admin_request *request = &whole_request.request;
     struct sbxi_admin_answer reply = {0};
     struct sbxi_parcel parcel = {.n = 0};
     _Alignas(struct cmsghdr) char space[CMSG_SPACE(MOST * sizeof(int))];
-    struct iovec iov = {&request, sizeof request};
+    struct iovec iov = {&whole_request, sizeof whole_request};
     /* Not the space, which alignment makes room for one more in. */
     struct msghdr message = {.msg_iov = &iov,
                              .msg_iovlen = 1,
@@ -250,13 +278,19 @@ static void answer(sbx_admin *admin, int peer)
         return;
     if (n >= 0)
         take_fds(&message, &parcel);
-    bool whole = n == (ssize_t)sizeof request && !(message.msg_flags & (MSG_TRUNC | MSG_CTRUNC));
-    if (whole && request.op == SBXI_ADMIN_LIST)
-        list(admin, request.value, &reply);
-    else if (whole && request.op == SBXI_ADMIN_EXEC && parcel.n >= SBXI_SESSION_PASSED)
-        start(admin, request.value, &parcel, &reply);
-    else
-        whole = false;
+    bool lost = message.msg_flags & (MSG_TRUNC | MSG_CTRUNC);
+    bool whole = n == (ssize_t)sizeof *request && !lost;
+    if (whole && request->op == SBXI_ADMIN_LIST) {
+        list(admin, request->value, &reply);
+    } else if (whole && request->op == SBXI_ADMIN_EXEC && parcel.n >= SBXI_SESSION_PASSED) {
+        start(admin, request->value, &parcel, &reply);
+    } else {
+        whole = n == (ssize_t)sizeof whole_request && !lost && request->op == SBXI_ADMIN_START &&
+                (parcel.n == 0 || parcel.n >= SBXI_SESSION_PASSED) &&
+                sbxi_admin_start_is_sound(&whole_request);
+        if (whole)
+            start_new(admin, &whole_request, &parcel, &reply);
+    }
     sbxi_parcel_close(&parcel);
     if (!whole || sbxi_send_fds(peer, &reply, sizeof reply, NULL, 0) < 0)
         drop(admin, peer);

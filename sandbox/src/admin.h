@@ -13,13 +13,23 @@
  */
 enum sbxi_admin_op {
     SBXI_ADMIN_LIST = 1, /* the sandbox at @value, in any order; ENOENT after the last */
-    SBXI_ADMIN_EXEC      /* in the one whose init is @value */
+    SBXI_ADMIN_EXEC,     /* in the one whose init is @value */
+    SBXI_ADMIN_START     /* what a struct sbxi_admin_start says; ENOENT: not known here */
 };
 
 struct sbxi_admin_request {
     uint32_t op;
     uint32_t reserved; /* 0 */
     int64_t value;
+};
+
+/* With a parcel: something in a sandbox made as @entry says. Without: the sandbox that is declared so. */
+struct sbxi_admin_start {
+    struct sbxi_admin_request request;
+    char entry[64], name[64], hostname[72]; /* "" = not said */
+    uint32_t limited;                       /* are there limits */
+    uint32_t reserved;                      /* 0 */
+    struct sbx_limits limits;
 };
 
 struct sbxi_admin_answer {

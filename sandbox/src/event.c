@@ -47,7 +47,7 @@ int sbxi_event_receive(int control, struct sbxi_event *ret, int *ret_terminal)
         return -EPIPE;
     _cleanup_close_ int fd = take_descriptor(&message);
     if (n != (ssize_t)sizeof event || (message.msg_flags & MSG_TRUNC) ||
-        event.type < SBXI_RUNNING || event.type > SBXI_TERMINAL_MADE ||
+        event.type < SBXI_RUNNING || event.type > SBXI_RESULT ||
         (event.type == SBXI_TERMINAL_MADE) != is_master(fd))
         return -EBADMSG;
     if (event.err <= 0 || event.err > 4095)

@@ -246,6 +246,19 @@ static void end(sbx_session *session, const struct sbxi_event *event)
     session->finished = true;
 }
 
+/* What the launcher says of a sandbox that was started for us. */
+static void take_result(sbx_session *session, const struct sbxi_event *event)
+{
+    struct sbx_result *result = &session->result;
+    bool known = event->step >= SBX_EXITED && event->step <= SBX_WATCHDOG;
+    result->outcome = known ? (enum sbx_outcome)event->step : SBX_STOPPED;
+    result->value = event->value;
+    result->stats.cpu_usec = event->cpu_usec;
+    result->stats.memory_peak_bytes = event->peak_kib * 1024;
+    snprintf(result->error.text, sizeof result->error.text, "%s", event->detail);
+    session->finished = true;
+}
+
 int sbx_session_process(sbx_session *session, struct sbx_result *ret_result)
 {
     struct sbxi_event event;
@@ -256,6 +269,8 @@ int sbx_session_process(sbx_session *session, struct sbx_result *ret_result)
             fail(session, &event);
         else if (event.type == SBXI_ENDED)
             end(session, &event);
+        else if (event.type == SBXI_RESULT)
+            take_result(session, &event);
     }
     if (!session->finished && r == -EPIPE) { /* init is gone, and all with it */
         session->result.outcome = SBX_STOPPED;

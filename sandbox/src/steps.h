@@ -196,21 +196,23 @@ enum sbxi_event_type {
     SBXI_RUNNING = 1,
     SBXI_FAILED,
     SBXI_ENDED,
-    SBXI_TERMINAL_MADE /* before the execve; its master comes with it */
+    SBXI_TERMINAL_MADE, /* before the execve; its master comes with it */
+    SBXI_RESULT         /* of the launcher, to who asked it for a start: the end of the sandbox */
 };
 
 #define SBXI_STEP_CHILD UINT32_MAX /* "step" of a failure before init acts */
 
 struct sbxi_event {
     uint32_t type;
-    uint32_t step;               /* FAILED: index in the plan */
+    uint32_t step;               /* FAILED: index in the plan; RESULT: enum sbx_outcome */
     int32_t err;                 /* FAILED: positive errno */
     int32_t status;              /* ENDED: as of waitpid */
     uint64_t cpu_usec, peak_kib; /* ENDED: rusage of all that was reaped */
     uint64_t refused,
         refused_bytes; /* ENDED: requests for memory that RLIMIT_DATA refused, the first of them */
     uint64_t cgroup_ns, time_ns; /* RUNNING: inode, 0 = not its own */
-    char detail[224];            /* FAILED: what exactly, NUL-terminated */
+    char detail[224];            /* FAILED, RESULT: what exactly, NUL-terminated */
+    uint64_t value;              /* RESULT: of that */
 };
 
 /* What a terminal is at first. */

@@ -12,6 +12,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "error.h"
+#include "request.h"
 #include "running.h"
 #include "waiting.h"
 
@@ -55,7 +56,7 @@ static int await_exec(sbx *s, sbx_session *session, struct sbx_error *error)
 }
 
 /* What is known of it only now, all of it before the payload's first instruction. */
-static int settle(sbx *s, const struct sbx_adoption *what, struct sbx_error *error)
+int sbxi_adoption_settle(sbx *s, const struct sbx_adoption *what, struct sbx_error *error)
 {
     const char *hostname = what->hostname ? what->hostname : what->name;
     int r = what->name ? sbxi_name_check(what->name, error) : 0;
@@ -87,7 +88,7 @@ static int adopt(sbx *s, const struct sbx_adoption *what, struct sbx_error *erro
 {
     struct sbxi_parcel parcel;
     sbx_session *session;
-    int r = settle(s, what, error);
+    int r = sbxi_adoption_settle(s, what, error);
     if (r < 0)
         return r;
     r = sbxi_session_new(&session, &parcel, &what->exec, s->name, error);
@@ -209,10 +210,8 @@ size_t sbx_pool_count(const sbx_pool *pool)
     return pool->n;
 }
 
-int sbx_pool_start(sbx **ret,
-                   sbx_pool *pool,
-                   const struct sbx_adoption *what,
-                   struct sbx_error *error)
+/* One that waits, or one that is made now. */
+static int take(sbx **ret, sbx_pool *pool, struct sbx_error *error)
 {
     sbx *s = NULL;
     while (!s && pool->n > 0) {
@@ -220,9 +219,12 @@ int sbx_pool_start(sbx **ret,
         if (!is_alive(s))
             s = sbx_free(s);
     }
-    int r = s ? 0 : sbx_start(&s, pool->plan, pool->cleaner, error);
-    if (r == 0)
-        r = sbx_adopt(s, what, error);
+    *ret = s;
+    return s ? 0 : sbx_start(ret, pool->plan, pool->cleaner, error);
+}
+
+static int hand_out(sbx **ret, sbx_pool *pool, sbx *s, int r)
+{
     if (r < 0) {
         sbx_free(s);
         return r;
@@ -232,6 +234,23 @@ int sbx_pool_start(sbx **ret,
         sbx_admin_add(pool->admin, s);
     *ret = s;
     return 0;
+}
+
+int sbx_pool_start(sbx **ret,
+                   sbx_pool *pool,
+                   const struct sbx_adoption *what,
+                   struct sbx_error *error)
+{
+    sbx *s;
+    int r = take(&s, pool, error);
+    return r < 0 ? r : hand_out(ret, pool, s, sbx_adopt(s, what, error));
+}
+
+int sbx_pool_start_request(sbx **ret, sbx_pool *pool, sbx_request *request, struct sbx_error *error)
+{
+    sbx *s;
+    int r = take(&s, pool, error);
+    return r < 0 ? r : hand_out(ret, pool, s, sbxi_request_adopt(s, request, error));
 }
 
 sbx_pool *sbx_pool_free(sbx_pool *pool)

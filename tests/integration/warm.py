@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """`warm:` of a stack: sandboxes that wait for the next life of one, and what becomes of them."""
+import array
 import json
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 
 sys.path.insert(0, os.environ["UDS_SOURCE"] + "/tests/support")
-from broker import BIN, NOBODY, Broker, Scene, check, finish, need_root, run_parts, wait_for  # noqa: E402
+from broker import BIN, NOBODY, PATIENCE, Broker, Scene, check, finish, need_root, run_parts, wait_for  # noqa: E402
 
 need_root()
 # The socket becomes the payload's in the moment after its start.
@@ -114,5 +117,93 @@ def refused(scene):
         check(f"refused: {what}", done.returncode != 0 and words in done.stderr and "warm" in done.stderr, done)
 
 
-run_parts(Scene(), lives, ends, rootless, refused)
+def start(run, *words, **more):
+    return subprocess.run([BIN / "uds", "sandbox", "start", "--run-dir", run, *words], capture_output=True, text=True, timeout=60, **more)
+
+
+def requests(scene):
+    """What a template says, and who asks through the admin socket."""
+    stack = {"sandboxes": {"once": {"command": ["/bin/true"]}},
+             "templates": {"job": {"warm": 2, "env": {"A": "b"}, "timeout": "20s", "limits": {"memory": "64M", "pids": 8}}, "cold": {}}}
+    b = Broker(scene, json.dumps(stack)).ready()
+    wait_for("three wait", lambda: len(waiting(scene.run)) == 3)
+    pool = waiting(scene.run)
+    for row in listed(scene.run):
+        scene.cgroups.add(row["cgroup"])
+    reader, writer = os.pipe()
+    os.write(writer, b"passed\n")
+    os.close(writer)
+    script = "echo $A $B $LISTEN_FDS $LISTEN_FDNAMES $((LISTEN_PID - $$)) $(hostname); cat <&3; ls /run/uds 2>&1 | wc -l; exit 7"
+    done = start(scene.run, "--name", "mine", "--setenv", "B", "c", "--fd", f"in={reader}", "job", "--", "/bin/sh", "-c", script, pass_fds=[reader])
+    os.close(reader)
+    check("requests: arguments, environment, descriptors, name and end", done.stdout.startswith("b c 1 in 0 mine\npassed\n") and
+          done.returncode == 7, done)
+    p = subprocess.Popen([BIN / "uds", "sandbox", "start", "--run-dir", scene.run, "--name", "long", "job", "--", "/bin/sleep", "1000"])
+    wait_for("it runs", lambda: [row for row in listed(scene.run) if row["name"] == "long" and not row["waiting"]])
+    row = next(row for row in listed(scene.run) if row["name"] == "long")
+    scene.remember(row["init_pid"])
+    check("requests: it is one that waited", row["init_pid"] in pool or row["init_pid"] in scene.pids, (row, pool))
+    done = subprocess.run([BIN / "uds", "exec", "--run-dir", scene.run, "long", "--", "hostname"], capture_output=True, text=True)
+    check("requests: uds exec finds it by that name", done.stdout == "long\n", done)
+    p.kill()
+    p.wait()
+    wait_for("it ends with who asked for it", lambda: row["init_pid"] not in [r["init_pid"] for r in listed(scene.run)])
+    p = subprocess.Popen([BIN / "uds", "sandbox", "start", "--run-dir", scene.run, "--name", "told", "job", "--", "/bin/sh", "-c",
+                          "trap 'exit 9' TERM; echo up; while :; do sleep 0.02; done"], stdout=subprocess.PIPE)
+    p.stdout.readline()
+    p.terminate()
+    check("requests: signals are passed on", p.wait(20 * PATIENCE) == 9)
+    if b.find("once", "started") and "/" in b.find("once", "started")[0].get("cgroup", ""):
+        done = start(scene.run, "--memory", "16M", "job", "--", "/usr/bin/tail", "/dev/zero")
+        check("requests: limits hold, and OOM is told", done.returncode == 120, done)
+    done = start(scene.run, "cold", "--", "/nowhere")
+    check("requests: what cannot be executed", done.returncode == 122 and "/nowhere" in done.stderr, done)
+    done = start(scene.run, "--name", "no/name", "cold", "--", "/bin/true")
+    check("requests: a bad name", done.returncode == 121 and "name" in done.stderr, done)
+    for what, words, code, text in (("declared", ["once", "--", "/bin/true"], 121, "command of its own"), ("a template", ["job"], 1, "what is to run"),
+                                    ("nobody", ["other"], 1, "no broker of yours"), ("nobody's command", ["other", "--", "/bin/true"], 121, "no broker of yours")):
+        done = start(scene.run, *words)
+        check(f"requests: refused: {what}", done.returncode == code and text in done.stderr, done)
+    b.wait("once", "ended")
+    check("requests: a declared one starts", start(scene.run, "once").returncode == 0)
+    b.wait("once", "ended", 2)
+    hostile(scene)
+    check("requests: after all that it serves", start(scene.run, "job", "--", "/bin/sh", "-c", "exit 3").returncode == 3)
+    check("requests: it ends with 0", b.end() == 0, b.log())
+    scene.expect_nothing_left("requests")
+
+
+def hostile(scene):
+    """What is on the admin socket is not believed."""
+    path = next((scene.run / "records").glob("*.sock"))
+    null = os.open("/dev/null", os.O_RDWR)
+    head = struct.pack("=IIq", 3, 0, 0)
+    fields = head + b"job".ljust(64, b"\0") + bytes(64 + 72)
+    whole = None
+    for size in range(len(fields) + 8, len(fields) + 1024, 8):  # as large as struct sbx_limits makes it
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+            sock.settimeout(20 * PATIENCE)
+            sock.connect(str(path))
+            sock.sendmsg([fields.ljust(size, b"\0")])
+            if sock.recv(4096):
+                whole = size
+                break
+    check("hostile: a whole request is answered", whole is not None)
+    for what, data, fds in (("names without an end", head.ljust(whole, b"x"), 5), ("a short one", fields, 5), ("too few", fields.ljust(whole, b"\0"), 2),
+                            ("too many", fields.ljust(whole, b"\0"), 200), ("limits of all ones", (fields + bytes(8)).ljust(whole, b"\xff"), 5)):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+            sock.settimeout(20 * PATIENCE)
+            sock.connect(str(path))
+            sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [null] * fds))])
+            answer = sock.recv(4096)
+            check(f"hostile: {what}", not answer or struct.unpack("=i", answer[:4])[0] != 0, answer)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:  # null devices where a socket and a request should be
+        sock.settimeout(20 * PATIENCE)
+        sock.connect(str(path))
+        sock.sendmsg([fields.ljust(whole, b"\0")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [null] * 5))])
+        check("hostile: devices in their place are answered", len(sock.recv(4096)) > 4)
+    os.close(null)
+
+
+run_parts(Scene(), lives, ends, rootless, requests, refused)
 finish()

@@ -79,4 +79,45 @@ int sbx_pool_start(sbx **ret,
 /* Ends those that wait. What has come out of it lives on. Returns NULL. NULL is fine. Blocking: as sbx_free() of each. */
 sbx_pool *sbx_pool_free(sbx_pool *pool);
 
+/*
+ * A start that another process of ours asks for through an admin socket (sbx_start_named()). What is to be run is in
+ * descriptors that nobody reads but the process in the sandbox. Who asked hears of its end, and by going ends it.
+ */
+typedef struct sbx_request sbx_request;
+/*
+ * Called by sbx_admin_process().
+ * @entry:   what is to be started, any text up to 63 bytes
+ * @request: @start's if it returns 0, to be ended by sbx_request_end(); NULL: nothing is to be run that was not known before
+ * Returns 0 it is started, or will be; -ENOENT it is not known here; another -errno, with @error.
+ */
+typedef int
+sbx_admin_start(const char *entry, sbx_request *request, void *userdata, struct sbx_error *error);
+void sbx_admin_set_start(sbx_admin *admin, sbx_admin_start *start, void *userdata);
+/* As sbx_pool_start(), but for the execve, which it does not wait for; why that fails who asked hears from the process itself. */
+int sbx_pool_start_request(sbx **ret,
+                           sbx_pool *pool,
+                           sbx_request *request,
+                           struct sbx_error *error);
+/* Loop: poll this for POLLIN, then sbx_request_process(). The fd stays the request's. */
+int sbx_request_get_fd(const sbx_request *request);
+/* Passes on to @s what signals who asked has sent. 0, or -EPIPE: who asked is gone, end it. Blocking: no. */
+int sbx_request_process(sbx_request *request, sbx *s);
+/* Tells who asked of the end, and frees it. @result: NULL = there is nothing to tell. NULL is fine. Returns NULL. Blocking: no. */
+sbx_request *sbx_request_end(sbx_request *request, const struct sbx_result *result);
+
+/*
+ * Ask a launcher of ours, a broker, to start something.
+ * @run_dir: where it keeps its record; NULL = the default
+ * @entry:   the name of a template of its stack file, or, without @what, of a sandbox that it declares
+ * @what:    what to run; NULL = nothing but what is declared; then @ret is not written
+ * @ret:     tells of its end: sbx_session_process(); SBX_OOM and SBX_TIMEOUT too. Freed while it runs it ends.
+ * Errors: as of sbx_exec(); -ENOENT no such entry; -EACCES it refuses us; -EALREADY it runs; as of the start, with @error;
+ * -ETIMEDOUT.   Blocking: until the launcher answers, 5 s at most.
+ */
+int sbx_start_named(sbx_session **ret,
+                    const char *run_dir,
+                    const char *entry,
+                    const struct sbx_adoption *what,
+                    struct sbx_error *error);
+
 #endif

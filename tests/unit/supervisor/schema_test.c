@@ -53,7 +53,8 @@ static const struct {
     {"a: [[[[[[[[[[[[[[[[[[x]]]]]]]]]]]]]]]]]]\n", "s.yaml:1:19: nested", "16 levels"},
     /* the top */
     {"- a\n", "s.yaml:1:1: is a list", "must be a map"},
-    {"borker: {}\n", "s.yaml:1:1: field 'borker': unknown key", "broker, sandboxes or policy"},
+    {"borker: {}\n", "s.yaml:1:1: field 'borker': unknown key",
+     "broker, sandboxes, templates or policy"},
     {"broker: []\n", "s.yaml:1:9: field 'broker': is a list", "map"},
     {"broker:\nsandboxes: {}\n", "s.yaml:1:8: field 'broker': is one value", "map"},
     /* broker */
