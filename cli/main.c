@@ -115,34 +115,31 @@ static const struct verb *find_verb(const char *name)
     return NULL;
 }
 
-static int run_verb(const struct verb *verb, int argc, char **argv)
+/* Of a verb that another program has: it is asked. */
+static int ask_for_help(const struct verb *verb)
 {
-    int code;
+    char name[16], help[] = "--help", *argv[] = {name, help, NULL};
+    (void)snprintf(name, sizeof(name), "%s", verb->name);
+    return cli_run(verb, 2, argv);
+}
 
-    cli_set_verb(verb->name);
-    opterr = 0; /* see cli_bad_option() */
-    code = verb->run(argc, argv);
-    /* A full disk or a closed pipe must not look like success. */
-    if ((fflush(stdout) != 0 || ferror(stdout)) && code == CLI_OK) {
-        cli_error("standard output: cannot write");
-        code = CLI_FAILED;
-    }
-    return code;
+/* bubblewrap's command line, by the name of the program. */
+static bool is_bwrap(const char *program)
+{
+    const char *slash = strrchr(program, '/');
+    return strcmp(slash == NULL ? program : slash + 1, verb_bwrap.name) == 0;
 }
 
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "";
     const struct verb *verb;
-    static char line[4096];
 
     if (!fill_standard_fds())
         return CLI_FAILED;
-    /* One write a line. Sandboxes share this descriptor with their broker and with each other, and what was written in
-     * pieces had another's line in its middle (seen). */
-    (void)setvbuf(stderr, line, _IOLBF, sizeof(line));
-    if (argc > 0 && strcmp(basename(argv[0]), verb_bwrap.name) == 0)
-        return run_verb(&verb_bwrap, argc, argv);
+    cli_begin();
+    if (argc > 0 && is_bwrap(argv[0]))
+        return cli_run(&verb_bwrap, argc, argv);
     if (argc < 2) {
         print_help(stderr);
         return CLI_USAGE;
@@ -150,7 +147,7 @@ int main(int argc, char **argv)
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
         verb = argc > 2 ? find_verb(argv[2]) : NULL; /* `uds help run` */
         if (verb != NULL)
-            return cli_help(verb);
+            return verb->help != NULL ? cli_help(verb) : ask_for_help(verb);
         print_help(stdout);
         return CLI_OK;
     }
@@ -161,5 +158,5 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "uds: %s: no such verb: see uds --help\n", name);
         return CLI_USAGE;
     }
-    return run_verb(verb, argc - 1, argv + 1);
+    return cli_run(verb, argc - 1, argv + 1);
 }

@@ -7,41 +7,27 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <stdio.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <sys/wait.h>
 
+#include "program.h"
 #include "verbs.h"
 
 enum {
     MOST_BYTES = 4 << 20
 };
 
-/* In the child. Beside uds, or where it is installed; never by PATH. */
-static _Noreturn void be_broker(const char *file, const char *name, int out)
+/* In the child. */
+static _Noreturn void be_broker(char *file, const char *name, int out)
 {
-    static const char *const places[] = {"", "../libexec/uds/"};
-    char self[PATH_MAX], path[PATH_MAX + 64];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    char *slash;
-    self[n > 0 ? n : 0] = '\0';
-    slash = strrchr(self, '/');
-    if (slash)
-        *slash = '\0';
-    if (dup2(out, STDOUT_FILENO) < 0)
-        _exit(126);
-    for (size_t i = 0; i < 3; i++) {
-        if (i < 2)
-            (void)snprintf(path, sizeof path, "%s/%suds-broker", self, places[i]);
-        else
-            (void)snprintf(path, sizeof path, "%s/uds-broker", UDS_LIBEXECDIR);
-        (void)execl(path, "uds-broker", "--config", file, "--profile", name, (char *)NULL);
-    }
-    cli_error("--profile: uds-broker: %s: it belongs beside uds, in %s", strerror(errno), self);
+    char program[] = "uds-broker", config[] = "--config", profile[] = "--profile";
+    char *const argv[] = {program, config, file, profile, (char *)(uintptr_t)name, NULL};
+    if (dup2(out, STDOUT_FILENO) >= 0)
+        cli_become(program, argv);
     _exit(126);
 }
 
@@ -64,7 +50,7 @@ static char *read_all(int fd, size_t *ret_length)
 }
 
 /* What it printed is words, or it has said why not. */
-static int run_broker(const char *file, const char *name, char **ret_text, size_t *ret_length)
+static int run_broker(char *file, const char *name, char **ret_text, size_t *ret_length)
 {
     int pipe[2], status = 0;
     if (pipe2(pipe, O_CLOEXEC) < 0) {

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* `uds up`: becomes uds-broker with that stack file. There is nothing between the user and the broker. */
-#include <errno.h>
 #include <getopt.h>
-#include <limits.h>
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
+#include <stddef.h>
 
+#include "program.h"
 #include "verbs.h"
 
 static const char help[] =
@@ -42,43 +39,6 @@ static const char help[] =
 
 #define ARGUMENTS_MAX 8
 
-/* Tries DIR/uds-broker. Returns only if that did not work. */
-static int try_directory(const char *directory, const char *relative, char *const *arguments)
-{
-    char path[PATH_MAX];
-    int n = snprintf(path, sizeof(path), "%s/%suds-broker", directory, relative);
-
-    if (n < 0 || (size_t)n >= sizeof(path))
-        return ENAMETOOLONG;
-    (void)execv(path, arguments);
-    return errno;
-}
-
-/* Returns only on failure. */
-static int become_broker(char *const *arguments)
-{
-    char self[PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    char *slash;
-    int err;
-
-    if (length < 0) {
-        cli_error("readlink: /proc/self/exe: %s", strerror(errno));
-        return CLI_FAILED;
-    }
-    self[length] = '\0';
-    slash = strrchr(self, '/');
-    if (slash != NULL)
-        *slash = '\0';
-    err = try_directory(self, "", arguments);
-    if (err == ENOENT)
-        err = try_directory(self, "../libexec/uds/", arguments);
-    if (err == ENOENT)
-        err = try_directory(UDS_LIBEXECDIR, "", arguments);
-    cli_error("run: uds-broker: %s: it belongs beside uds, in %s", strerror(err), self);
-    return CLI_FAILED;
-}
-
 static int run(int argc, char **argv)
 {
     static const struct option options[] = {{"check", no_argument, NULL, 'c'},
@@ -106,7 +66,8 @@ static int run(int argc, char **argv)
     if (argc - optind != 1)
         return cli_usage("%s", argc == optind ? "which stack file?" : "one stack file, not more");
     arguments[2] = argv[optind];
-    return become_broker(arguments);
+    cli_become(program, arguments);
+    return CLI_FAILED;
 }
 
 const struct verb verb_up = {.name = "up",

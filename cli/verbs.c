@@ -10,11 +10,6 @@
 
 static const char *verb_name = "";
 
-void cli_set_verb(const char *name)
-{
-    verb_name = name;
-}
-
 int cli_help(const struct verb *verb)
 {
     (void)fputs(verb->help, stdout);
@@ -73,4 +68,28 @@ int cli_bad_option(int c, char *const *argv)
     if (optopt > ' ' && optopt < 127 && strncmp(argv[optind - 1], "--", 2) != 0)
         return cli_usage("-%c: %s", optopt, problem);
     return cli_usage("%s: %s", argv[optind - 1], problem);
+}
+
+void cli_begin(void)
+{
+    static char line[4096];
+
+    /* One write a line. Sandboxes share this descriptor with their broker and with each other, and what was written in
+     * pieces had another's line in its middle (seen). */
+    (void)setvbuf(stderr, line, _IOLBF, sizeof(line));
+}
+
+int cli_run(const struct verb *verb, int argc, char **argv)
+{
+    int code;
+
+    verb_name = verb->name;
+    opterr = 0; /* see cli_bad_option() */
+    code = verb->run(argc, argv);
+    /* A full disk or a closed pipe must not look like success. */
+    if ((fflush(stdout) != 0 || ferror(stdout)) && code == CLI_OK) {
+        cli_error("standard output: cannot write");
+        code = CLI_FAILED;
+    }
+    return code;
 }

@@ -23,7 +23,8 @@ enum cli_exit {
 struct verb {
     const char *name;
     const char *summary; /* half a line, for `uds --help` */
-    const char *help;    /* all of `uds VERB --help`, ends with a newline; has examples */
+    const char *
+        help; /* all of `uds VERB --help`, ends with a newline; has examples. NULL: run() is asked */
     const char
         *more_help; /* goes on where one literal would be too long for C (4095); may be NULL */
     int (*run)(int argc, char **argv);
@@ -58,7 +59,9 @@ int cli_no_memory(int code);
  * nothing by itself): says which option of @argv. Returns CLI_USAGE.
  */
 int cli_bad_option(int c, char *const *argv);
-/* Called by main() before the verb runs; the name that cli_error() prints. */
-void cli_set_verb(const char *name);
+/* Of main(): how the program prints. */
+void cli_begin(void);
+/* Of main(): runs @verb, whose name cli_error() prints. Returns the program's exit code. */
+int cli_run(const struct verb *verb, int argc, char **argv);
 
 #endif

@@ -54,6 +54,10 @@ if(TARGET uds-bench)
 endif()
 install(TARGETS uds-router uds-sandbox-init uds-cleaner
   RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/uds COMPONENT programs)
+if(UDS_CLI_MUSL)
+  install(TARGETS uds-ls uds-sandbox-answer
+    RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/uds COMPONENT programs)
+endif()
 # For who wants bubblewrap's command line under its own name in PATH; not in bin, where the distribution's may be.
 file(RELATIVE_PATH uds ${CMAKE_INSTALL_FULL_LIBEXECDIR}/uds ${CMAKE_INSTALL_FULL_BINDIR}/uds)
 file(CREATE_LINK ${uds} ${CMAKE_BINARY_DIR}/bwrap SYMBOLIC)

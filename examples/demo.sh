@@ -88,7 +88,7 @@ build() {
     run "$root/tests/setup.sh" || exit 1
     [ -f "$root/build/release/build.ninja" ] || say "building, this takes a minute the first time"
     if ! { run cmake -S "$root" --preset release && run cmake --build "$root/build/release" --target \
-        uds-cli uds-broker uds-router uds-cleaner uds-sandbox-init \
+        uds-cli uds-broker uds-router uds-cleaner uds-sandbox-init uds-sandbox-answer uds-ls \
         thumbnail-decoder thumbnail-client thumbnail-images; } >"$log" 2>&1; then
         grep -E 'error|FAILED' -A 3 "$log" | head -n 20 >&2
         fatal "build: $root: it failed: all of it is in $log"

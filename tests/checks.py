@@ -117,7 +117,7 @@ def table(results, options):
 def product_is_clean(results):
     """Of all this nothing is in what is installed."""
     names = re.compile(rb"UDS_WITHOUT|UDS_STOP_AT|UNSAFE TESTING|seccomp-last|init-environment")
-    for program in ("uds", "uds-broker", "uds-router", "uds-sandbox-init", "uds-cleaner"):
+    for program in ("uds", "uds-broker", "uds-router", "uds-sandbox-init", "uds-sandbox-answer", "uds-ls", "uds-cleaner"):
         if (BIN / program).exists() and (found := names.search((BIN / program).read_bytes())):
             print(f"FAILED {program} of the product knows {found[0]!r}")
             results[("product", program)] = ("fail", "")
@@ -138,7 +138,7 @@ def prepare():
         (base / directory).mkdir()
     os.chmod(base, 0o755)
     os.chmod(base / "open", 0o777)
-    for program in ("test/sbx-launch", "test/sbx-probe", "test/limit-probe", "uds", "uds-sandbox-init", "uds-cleaner"):
+    for program in ("test/sbx-launch", "test/sbx-probe", "test/limit-probe", "uds", "uds-sandbox-init", "uds-sandbox-answer", "uds-cleaner"):
         shutil.copy(BIN / program, base / "bin")
     for program in UNSAFE.glob("*"):
         shutil.copy(program, base / "unsafe")

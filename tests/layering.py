@@ -26,6 +26,8 @@ MAY_KNOW = {
     "sandbox/src": {"sandbox/include", "libuds/include"},
     "sandbox/init": {"sandbox/src"},
     "sandbox/cleaner": {"sandbox/src"},
+    "sandbox/ask": {"sandbox/src"},
+    "sandbox/answer": {"sandbox/ask"},
     "broker/router": {"libuds/include", "proto"},
     "broker/supervisor": {"libuds/include", "sandbox/include", "proto"},
     "cli": {"libuds/include", "sandbox/include", "proto"},

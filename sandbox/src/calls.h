@@ -2,16 +2,11 @@
 #ifndef SBXI_CALLS_H
 #define SBXI_CALLS_H
 
-#include <sbx/sandbox.h>
 #include <seccomp.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
-/*
- * Which system calls a payload has: a policy is a list of numbers with what becomes of them, made of a profile of ours or of
- * a file; sbxi_seccomp_build() makes BPF of it. Both are pure functions of what they are given, so their result can be kept.
- */
+#include "filter.h"
+
+/* A policy is a list of numbers with what becomes of them, made of a profile of ours or of a file; a filter is made of it. */
 
 struct sbxi_call {
     int number;
@@ -26,25 +21,6 @@ struct sbxi_policy {
     size_t ncalls, capacity;
     bool failed; /* memory ran out */
 };
-
-/* What is asked for; the file is read. */
-struct sbxi_seccomp {
-    enum sbx_seccomp profile;
-    const char *file;
-    bool guarded;
-    uint64_t caps;
-    bool host_caps; /* they are over the host */
-};
-
-struct sbxi_filter { /* BPF as bytes, malloc'ed */
-    void *code;
-    size_t length;
-};
-
-/* [0] looks at arguments (everything else passes), [1] at numbers. */
-int sbxi_seccomp_build(const struct sbxi_seccomp *asked,
-                       struct sbxi_filter ret[2],
-                       struct sbx_error *error);
 
 /* seccomp-policy.c. One action for all arguments, instead of what was said before of this number. */
 void sbxi_policy_set(struct sbxi_policy *policy, int number, uint32_t action);

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "calls.h"
+#include "filter.h"
 #include "plan.h"
 #include "ready.h"
 

@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <sbx/sandbox.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -18,6 +17,7 @@
 #include "cleanup.h"
 #include "error.h"
 #include "ids.h"
+#include "user.h"
 
 enum {
     FILE_MAX_BYTES = 1 << 20
@@ -65,12 +65,8 @@ static uint32_t find_in(const char *path, const char *name, uint32_t *ret_first)
 int sbxi_subids_find(struct sbxi_subids *ret, const char *sandbox, struct sbx_error *error)
 {
     struct sbxi_subids found = {0};
-    const struct passwd *user = getpwuid(getuid());
-    char name[64];
-    if (user)
-        snprintf(name, sizeof name, "%s", user->pw_name);
-    else
-        snprintf(name, sizeof name, "%u", getuid());
+    char name[SBXI_USER_NAME];
+    sbxi_user_name(getuid(), name);
     for (size_t i = 0; i < 2; i++)
         if (access(programs[i], X_OK) < 0)
             return sbxi_error(error, ENOENT,

@@ -44,7 +44,7 @@ def place(scene, uid):
     """A directory that sandboxes see; /tmp and /run are their own."""
     where = pathlib.Path(tempfile.mkdtemp(prefix="uds-doors-", dir="/var/tmp"))
     where.chmod(0o755)
-    for program in ("uds", "uds-broker", "uds-router", "uds-cleaner", "uds-sandbox-init"):
+    for program in ("uds", "uds-broker", "uds-router", "uds-cleaner", "uds-sandbox-init", "uds-sandbox-answer", "uds-ls"):
         shutil.copy(BIN / program, where)
     os.chown(where, uid, uid)
     return where

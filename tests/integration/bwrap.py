@@ -33,7 +33,7 @@ def check(name, condition, detail=""):
 
 def install():
     (base / "bin").mkdir()
-    for name in ("uds", "uds-sandbox-init", "uds-cleaner"):
+    for name in ("uds", "uds-sandbox-init", "uds-sandbox-answer", "uds-cleaner"):
         shutil.copy(BIN / name, base / "bin" / name)
     os.symlink("uds", base / "bin" / "bwrap")
 

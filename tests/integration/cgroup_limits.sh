@@ -163,7 +163,7 @@ done
 # -- no right to make cgroups
 if command -v setpriv >/dev/null; then
     mkdir "$dir/bin"
-    cp "$uds" "$UDS_BIN/uds-cleaner" "$UDS_BIN/uds-sandbox-init" "$dir/bin"
+    cp "$uds" "$UDS_BIN/uds-cleaner" "$UDS_BIN/uds-sandbox-init" "$UDS_BIN/uds-sandbox-answer" "$dir/bin"
     chmod -R a+rX "$dir"
     rootless="setpriv --reuid=65534 --regid=65534 --clear-groups env -i PATH=/usr/bin:/bin $dir/bin/uds run"
     mkdir -m 700 "$dir/user"

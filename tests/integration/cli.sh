@@ -54,6 +54,9 @@ expect "unknown verb" 2 '^uds: frobnicate: no such verb' "$uds" frobnicate
 expect "version" 0 '^uds [0-9]+\.' "$uds" version
 expect "-V" 0 '^uds [0-9]+\.' "$uds" -V
 expect "help of a verb" 0 '^usage: uds run' "$uds" help run
+expect "help of a verb that may be a program of its own" 0 '^usage: uds ls' "$uds" help ls
+ln -s loop "$dir/loop"
+expect "an error in this machine's words" 121 "$dir/loop: Too many levels of symbolic links: see" "$uds" run --layer "$dir/loop" -- true
 expect "gc of nothing" 1 '^uds sandbox: run directory: /nonexistent: No such file' "$uds" sandbox gc --run-dir /nonexistent
 expect "no broker" 3 "^uds pub: connect: unix:$dir/b.sock: nobody listens there" "$uds" pub a b
 expect "a file where the socket should be" 1 'address in use: what is there is no socket; ' "$UDS_BIN/uds-broker" --run-dir "$dir/run" --listen "$uds"

@@ -68,7 +68,7 @@ class Caller:
         if own:
             self.bin = self.dir / "bin"
             self.bin.mkdir()
-            for name in ("uds", "uds-sandbox-init", "uds-cleaner"):
+            for name in ("uds", "uds-sandbox-init", "uds-sandbox-answer", "uds-cleaner"):
                 shutil.copy(base / "bin" / name, self.bin)
                 os.chown(self.bin / name, uid, uid)
         self.attack = str(base / "bin" / "confine-attack")
@@ -421,7 +421,7 @@ def main():
     base = pathlib.Path(tempfile.mkdtemp(prefix="confine-"))
     os.chmod(base, 0o755)
     (base / "bin").mkdir()
-    for name in ("uds", "uds-sandbox-init", "uds-cleaner", "test/confine-attack"):
+    for name in ("uds", "uds-sandbox-init", "uds-sandbox-answer", "uds-cleaner", "test/confine-attack"):
         shutil.copy(BIN / name, base / "bin")
     abstract = f"confine-{os.getpid()}"
     listener = socket.socket(socket.AF_UNIX)

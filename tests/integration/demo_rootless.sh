@@ -14,7 +14,7 @@ become=(setpriv --reuid "$user" --regid "$user" --clear-groups --inh-caps=-all -
 
 # The build may be where only root can read.
 mkdir -p "$dir/build/bin" "$dir/build/examples/thumbnail" "$dir/source/tests/integration" "$dir/source/examples/thumbnail" "$dir/tmp"
-for program in uds uds-broker uds-router uds-cleaner uds-sandbox-init thumbnail-decoder thumbnail-client; do
+for program in uds uds-broker uds-router uds-cleaner uds-sandbox-init uds-sandbox-answer uds-ls thumbnail-decoder thumbnail-client; do
     cp "$UDS_BIN/$program" "$dir/build/bin/" || exit 1
 done
 cp -r "$UDS_BUILD/examples/thumbnail/images" "$UDS_BUILD/examples/thumbnail/bombs" "$dir/build/examples/thumbnail/"

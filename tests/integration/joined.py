@@ -208,7 +208,7 @@ base = pathlib.Path(tempfile.mkdtemp(prefix="uds-joined."))
 base.chmod(0o755)
 for kind in "", "unsafe":
     (base / "bin" / kind).mkdir()
-    for name in "uds", "uds-sandbox-init", "uds-cleaner":
+    for name in "uds", "uds-sandbox-init", "uds-sandbox-answer", "uds-cleaner":
         if (BIN / kind / name).exists():
             shutil.copy(BIN / kind / name, base / "bin" / kind)
 UDS, UNSAFE = base / "bin/uds", base / "bin/unsafe/uds"

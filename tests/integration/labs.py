@@ -245,7 +245,7 @@ def main():
         base = pathlib.Path(name)
         base.chmod(0o755)
         (base / "bin").mkdir() # nobody may not be able to read the build tree
-        for program in ("uds", "uds-sandbox-init", "uds-cleaner"):
+        for program in ("uds", "uds-sandbox-init", "uds-sandbox-answer", "uds-cleaner"):
             shutil.copy2(BIN / program, base / "bin")
         for e in read_document():
             if wanted and not any(e.title.startswith(f"{w}.") for w in wanted):

@@ -505,7 +505,7 @@ def main():
     base = pathlib.Path(tempfile.mkdtemp(prefix="uds-layers-"))
     base.chmod(0o755)
     (base / "bin").mkdir()
-    for name in ("uds", "uds-sandbox-init", "uds-cleaner", "uds-broker"):
+    for name in ("uds", "uds-sandbox-init", "uds-sandbox-answer", "uds-cleaner", "uds-broker"):
         shutil.copy(BIN / name, base / "bin")
     try:
         for uid in (0, NOBODY) if ROOT else (os.geteuid(),):

@@ -3,7 +3,7 @@
 # The root of `uds run` as options build it, and namespaces that it joins; as root and as nobody.
 . "$(dirname "$0")/../support/sandbox.sh"
 
-install -d -m 755 "$dir/bin" && cp "$uds" "$UDS_BIN/uds-sandbox-init" "$UDS_BIN/uds-cleaner" "$dir/bin" || exit 1
+install -d -m 755 "$dir/bin" && cp "$uds" "$UDS_BIN/uds-sandbox-init" "$UDS_BIN/uds-sandbox-answer" "$UDS_BIN/uds-cleaner" "$dir/bin" || exit 1
 chmod 755 "$dir"
 usr='--ro-bind /usr /usr --symlink usr/bin /bin --symlink usr/lib /lib --symlink usr/lib64 /lib64'
 

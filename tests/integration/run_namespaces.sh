@@ -4,7 +4,7 @@
 # and as nobody.
 . "$(dirname "$0")/../support/sandbox.sh"
 
-install -d -m 755 "$dir/bin" && cp "$uds" "$UDS_BIN/uds-sandbox-init" "$UDS_BIN/uds-cleaner" "$UDS_BIN/test/net-probe" "$dir/bin" || exit 1
+install -d -m 755 "$dir/bin" && cp "$uds" "$UDS_BIN/uds-sandbox-init" "$UDS_BIN/uds-sandbox-answer" "$UDS_BIN/uds-cleaner" "$UDS_BIN/test/net-probe" "$dir/bin" || exit 1
 chmod 755 "$dir" && : >"$dir/empty"
 
 # run OPTION…: as $who.

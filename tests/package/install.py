@@ -59,6 +59,8 @@ def files_are_all_there_and_no_others(installed):
     expected |= {f"{lib}/cmake/libuds/libuds{end}.cmake" for end in ("Config", "ConfigVersion")}
     expected |= {str(p.relative_to(installed.prefix)) for p in installed.libdir.glob("cmake/libuds/*-targets*.cmake")}
     expected |= {"bin/uds", "bin/uds-bench", "bin/uds-broker", "libexec/uds/bwrap", "share/bash-completion/completions/uds", "share/doc/libuds/LICENSE"} | {f"libexec/uds/uds-{p}" for p in ("router", "sandbox-init", "cleaner")}
+    if "INTERP" not in run(["readelf", "-lW", installed.prefix / "bin/uds"]):
+        expected |= {"libexec/uds/uds-ls", "libexec/uds/uds-sandbox-answer"}  # uds is linked with musl
     expected |= {f"share/man/man{p.suffix[1:]}/{p.name}" for p in (SOURCE / "docs/man").glob("*.[1-8]")}
     expected |= {f"share/man/man3/{p.stem}" for p in (SOURCE / "docs/man").glob("*.3.in")}
     for header in (SOURCE / "libuds/include/uds").glob("*.h"):
@@ -128,6 +130,9 @@ def programs_find_their_helpers(installed):
     expect("uds version", f"uds {version} (libuds {version})" in installed.run(["uds", "version"]))
     steps = installed.run(["uds", "run", "--dry-run", "--", "/bin/true"])
     expect(f"uds run --dry-run: {steps}", "true" in steps)
+    steps = installed.run(["uds", "run", "--dry-run", "--cap-add", "net_raw", "--", "/bin/true"])  # a filter is made
+    expect(f"uds run --dry-run --cap-add: {steps}", "net_raw" in steps)
+    expect("uds ls --help", "usage: uds ls" in installed.run(["uds", "ls", "--help"]))
 
 
 run_parts(files_are_all_there_and_no_others, no_file_remembers_where_it_was_built, headers_compile_alone,

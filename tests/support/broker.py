@@ -19,7 +19,7 @@ SANITIZED = os.environ.get("UDS_SANITIZED", "0") == "1"
 PATIENCE = 10 if "UDS_VM" in os.environ else 1  # a guest is slow (tests/vm): what must be quick was seen to be outside
 DEADLINE = (30 if SANITIZED else 15) * PATIENCE
 NOBODY = 65534
-PROGRAMS = ("uds", "uds-broker", "uds-router", "uds-cleaner", "uds-sandbox-init")
+PROGRAMS = ("uds", "uds-broker", "uds-router", "uds-cleaner", "uds-sandbox-init", "uds-sandbox-answer", "uds-ls")
 failures = []
 
 

@@ -14,7 +14,7 @@ BIN = pathlib.Path(os.environ["UDS_BIN"])
 NOBODY = 65534
 ROOT = os.geteuid() == 0
 PATIENCE = 100 if os.environ.get("UDS_VM") else 10
-PROGRAMS = ("uds", "uds-broker", "uds-router", "uds-sandbox-init", "uds-cleaner")
+PROGRAMS = ("uds", "uds-broker", "uds-router", "uds-sandbox-init", "uds-sandbox-answer", "uds-ls", "uds-cleaner")
 failures = []
 
 

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CLI_PROGRAM_H
+#define CLI_PROGRAM_H
+
+/*
+ * Becomes the program @name of ours: beside the running one, in ../libexec/uds from there, in UDS_LIBEXECDIR; never by PATH.
+ * Returns only if that did not work, after saying why.
+ */
+void cli_become(const char *name, char *const *argv);
+
+#endif
