@@ -22,7 +22,7 @@ skip() {
 # thread: with more, qemu before 8.1 may go on in code that another CPU has changed, and the kernel, which patches itself as
 # cgroups get and lose their limits, panics at an int3 that is no longer there (seen with 7.2).
 case $1 in
-6.1) meta=linux-image-amd64 emulate=(-accel tcg,thread=single -cpu max) ;;
+6.1) meta=linux-image-amd64 emulate=(-accel "tcg,thread=single" -cpu max) ;;
 6.12) meta=linux-image-6.12-amd64 emulate=(-accel tcg -icount shift=1 -cpu max) ;;
 *) echo "vm.sh: $1: 6.1 or 6.12" >&2; exit 2 ;;
 esac
