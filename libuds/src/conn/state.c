@@ -18,6 +18,7 @@
 #include "wire/head.h"
 
 #define STATE_VERSION 6
+#define ERRNO_MAX     4095 /* the kernel's MAX_ERRNO */
 
 /* A body that lies in an arena of the peer's becomes an ordinary one. */
 static void put_msg(uds_snapshot *s, const uds_msg *msg, bool with_fds)
@@ -364,7 +365,7 @@ static int get_rest(uds_snapshot *s, uds_conn *conn)
     conn->beat.id = uds_snapshot_get_u64(s);
     conn->beat.asked_at = conn->beat.asked ? conn->beat.heard_at : 0;
     text = uds_snapshot_get_string(s);
-    if (uds_snapshot_error(s) || state >= UDSI_CONN_CLOSED || send_error > 4095 ||
+    if (uds_snapshot_error(s) || state >= UDSI_CONN_CLOSED || send_error > ERRNO_MAX ||
         (conn->in.limits.features & ~conn->features))
         return -EBADMSG;
     udsi_hello_make(conn); /* with the features, should it still have to go out */
