@@ -24,6 +24,10 @@
 #include "secret-option.h"
 #include "verbs.h"
 
+enum {
+    GRACE_MS = 2000
+};
+
 enum run_option {
     OPT_ROOT = 256,
     OPT_JAIL,
@@ -433,12 +437,17 @@ int run_options_parse(struct run_options *o, int argc, char **argv, bool *ret_he
     *ret_help = false;
     *o = (struct run_options){
         .spec = SBX_SPEC_INIT, .mounts = MOUNT_OPTIONS_INIT, .life = LIFE_OPTIONS_INIT};
-    o->spec.grace_ms = 2000;
+    o->spec.grace_ms = -1;
     for (int i = 0; i < 3; i++)
         o->spec.stdio[i] = i;
     int r = read_options(o, argc, argv, ret_help);
     if (r != CLI_OK || *ret_help)
         return r;
+    if (o->spec.grace_ms < 0)
+        o->spec.grace_ms = GRACE_MS;
+    else if (o->spec.timeout_ms < 0)
+        return cli_usage("--grace: it is the time between a timeout's SIGTERM and the kill; name "
+                         "--timeout too");
     if (!mount_options_end(&o->mounts))
         return cli_usage("%s", o->mounts.problem);
     r = life_options_end(&o->life, &o->spec);

@@ -189,6 +189,7 @@ int launch_plan(sbx_plan **ret, const struct launch *launch, struct sbx_error *e
     spec.landlock_no_reopen = (receives(launch->stack, entry) & UDS_FD_FILE_RO) != 0;
     spec.rlimits = &nofile;
     spec.nrlimits = 1;
+    spec.id_range = entry->id_range;
     if (entry->uid != UINT32_MAX)
         spec.uid = spec.gid = entry->uid;
     if (launch->place) {

@@ -141,6 +141,8 @@ static void print_life(const struct stack_sandbox *entry, FILE *out)
     for (uint32_t bit = 1; bit; bit <<= 1)
         if (entry->degrade & bit && sbx_degrade_name(bit))
             option_text(out, "--degrade", sbx_degrade_name(bit));
+    if (entry->id_range)
+        word(out, "--id-range");
     if (entry->uid != UINT32_MAX) {
         option(out, "--uid", "%" PRIu32, entry->uid);
         option(out, "--gid", "%" PRIu32, entry->uid);

@@ -119,6 +119,7 @@ static int read_root(struct reader *r, const struct node *node, void *field, con
         CONFINE(capabilities), CONFINE(seccomp), CONFINE(landlock),                                \
         STACK_FIELD(struct stack_sandbox, degrade, schema_read_bits, &degrade),                    \
         STACK_FIELD(struct stack_sandbox, uid, schema_read_u32, &inner_id),                        \
+        STACK_FIELD(struct stack_sandbox, id_range, schema_read_bool, NULL),                       \
         {"timeout", stack_read_duration, offsetof(struct stack_sandbox, timeout_ms), NULL, false}, \
         STACK_FIELD(struct stack_sandbox, warm, schema_read_u32, &waiting)
 

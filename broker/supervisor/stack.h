@@ -71,6 +71,7 @@ struct stack_sandbox {
     int stdio;        /* enum stack_stdio */
     uint32_t degrade; /* enum sbx_degrade bits */
     uint32_t uid;     /* inside; UINT32_MAX = not given */
+    bool id_range;    /* those of /etc/subuid, where we are not root */
     int timeout_ms;   /* -1 = none */
     bool notify;
     int ready_ms, watchdog_ms; /* either, or @fdstore, asks for @notify too; 0 = not given */

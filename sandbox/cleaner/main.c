@@ -72,9 +72,11 @@ static void wait_until_dead(int owner)
 static int sweep_and_unlink(const char *run_dir, const char *name, enum sbxi_sweep_mode mode)
 {
     _cleanup_close_ int dirfd = sbxi_sweep_open_dir(run_dir);
-    if (dirfd < 0)
+    bool gone = dirfd == -ENOENT || dirfd == -ENOTDIR; /* what we know we have open */
+    if (dirfd < 0 && !gone)
         return dirfd;
-    struct sbxi_sweep sweep = {.run_dir = run_dir, .run_dirfd = dirfd, .mode = mode, .log = NULL};
+    struct sbxi_sweep sweep = {
+        .run_dir = run_dir, .run_dirfd = gone ? -1 : dirfd, .mode = mode, .log = NULL};
     int r = sbxi_sweep_file(&sweep, SBXI_CONTROL_RECORD);
     if (r < 0 || sweep.remain) {
         fprintf(
@@ -83,6 +85,8 @@ static int sweep_and_unlink(const char *run_dir, const char *name, enum sbxi_swe
             sweep.remain, run_dir, name);
         return r < 0 ? r : -EBUSY;
     }
+    if (gone)
+        return 0;
     _cleanup_close_ int records = openat(dirfd, "records", O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     return records < 0 ? -errno : sbxi_record_unlink(records, name);
 }

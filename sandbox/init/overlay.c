@@ -179,6 +179,20 @@ static int configure(struct init *init, int fs, const struct parts *parts)
     return r;
 }
 
+/* The kernel says it to its log alone. */
+static void say_places(struct init *init, const struct parts *parts)
+{
+    struct statx upper, work;
+    if (statx(parts->upper, "", AT_EMPTY_PATH, STATX_MNT_ID, &upper) < 0 ||
+        statx(parts->work, "", AT_EMPTY_PATH, STATX_MNT_ID, &work) < 0)
+        return;
+    if (upper.stx_dev_major != work.stx_dev_major || upper.stx_dev_minor != work.stx_dev_minor ||
+        upper.stx_mnt_id != work.stx_mnt_id)
+        init_fail(init, EINVAL,
+                  "the work directory lies on another mount than what is written; put it beside "
+                  "that");
+}
+
 static int mount_overlay(struct init *init, const struct sbxi_step *step, const struct parts *parts)
 {
     unsigned attributes =
@@ -190,6 +204,8 @@ static int mount_overlay(struct init *init, const struct sbxi_step *step, const 
     int r = configure(init, fs, parts);
     if (r == 0 && (r = tree = fsmount(fs, FSMOUNT_CLOEXEC, attributes)) < 0)
         r = -errno;
+    if (r == -EINVAL && parts->upper >= 0)
+        say_places(init, parts);
     if (r < 0)
         init_keep_words(init, fs);
     close(fs);

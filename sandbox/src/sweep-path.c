@@ -57,6 +57,8 @@ static int open_parent(const struct sbxi_sweep *s, const char *path, const char 
     char parent[SBXI_RECORD_PATH_MAX];
     const char *from = inside ? inside : path;
     const char *slash = strrchr(from, '/');
+    if (inside && s->run_dirfd < 0)
+        return -ENOENT;
     snprintf(parent, sizeof parent, "%.*s", slash ? (int)(slash - from) : 0, from);
     int fd =
         sbxi_openat2(inside ? s->run_dirfd : AT_FDCWD, parent[0] ? parent : (inside ? "." : "/"),

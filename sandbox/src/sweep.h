@@ -20,7 +20,7 @@ enum sbxi_sweep_mode {
 
 struct sbxi_sweep {
     const char *run_dir; /* as opened at @run_dirfd */
-    int run_dirfd;
+    int run_dirfd;       /* -1: it is gone, and so is what was in it */
     enum sbxi_sweep_mode mode;
     FILE *log;        /* what was removed and what was refused, a line each; may be NULL */
     unsigned removed; /* out */

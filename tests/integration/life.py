@@ -134,6 +134,9 @@ def test_timeout(c):
             time.monotonic() - start > 0.45, (p.returncode, out, err))
     p = c.start("--timeout", "150ms", "--grace", "0", "--", "sh", "-c", trap)
     out, err = p.communicate(timeout=60)
+    refused = c.start("--grace", "5s", "--", "true")
+    c.check("a grace without a timeout is refused", "name --timeout too" in refused.communicate(timeout=60)[1] and
+            refused.returncode == 121, refused.returncode)
     c.check("at once without one", p.returncode == 123 and "asked" not in out, (p.returncode, out, err))
 
 

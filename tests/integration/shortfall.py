@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: MIT
 """What falls short of what was asked: limits that become rlimits, and what --assert does not permit. As root and as nobody."""
 import json
-import pathlib
+import os
+import shutil
+import signal
 import subprocess
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from exec import main  # noqa: E402
+sys.path.insert(0, os.environ["UDS_SOURCE"] + "/tests/support")
+from callers import main, within  # noqa: E402
 
 # Nobody has no cgroup to write in; root has none where none is mounted.
 BARE = ("unshare", "-m", "sh", "-c", 'umount -l -R /sys/fs/cgroup; exec "$@"', "sh")
@@ -76,6 +78,37 @@ def test_assert(c):
     for what, words, bare in (("all of it", (), False), ("none asked for", ("--no-cgroup",), True)):
         r = run(c, "--assert", "--json", *words, "--", "true", bare=bare)
         c.check(f"{what}: it starts, and nothing is left out", r.returncode == 0 and report(r)["degraded"] == [], r.stderr)
+
+
+def test_profile(c):
+    """A stack file's id_range is --id-range."""
+    if c.uid == 0:
+        return
+    stack = c.dir / "stack.yaml"
+    for value, says in (("true", "/etc/subuid"), ("perhaps", "stack.yaml:4:15")):
+        stack.write_text(f"sandboxes:\n  one:\n    command: [/bin/true]\n    id_range: {value}\n")
+        stack.chmod(0o644)
+        os.chown(stack, c.uid, -1) if os.geteuid() == 0 else None
+        r = run(c, "--profile", stack)
+        c.check(f"id_range: {value}", r.returncode == 121 and says in r.stderr, r.stderr)
+
+
+def test_run_directory_gone(c):
+    """A cleaner still ends what it knows when its run directory was deleted and its owner killed."""
+    p = c.start("--share-pid", "--name", "gone", "--", "sh", "-c", "echo up; exec sleep 1000")
+    p.stdout.readline()
+    within(lambda: c.list())
+    init = c.list()[0]["init_pid"]
+    os.kill(init, signal.SIGSTOP)  # so that it does not end by itself when the launcher does
+    shutil.rmtree(c.dir / "run")
+    p.kill()
+    p.wait()
+    gone = within(lambda: not os.path.exists(f"/proc/{init}"))
+    if not gone:
+        os.kill(init, signal.SIGCONT)
+    c.check("its processes go", gone, init)
+    for stream in (p.stdin, p.stdout, p.stderr):
+        stream.close()
 
 
 if __name__ == "__main__":
