@@ -19,7 +19,6 @@
 #include <unistd.h>
 
 #include <arpa/inet.h>
-#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -33,6 +32,7 @@
 #include "cleanup.h"
 #include "error.h"
 #include "listen-address.h"
+#include "listen-seal.h"
 
 struct sbx_listen {
     int fd;                 /* one of the next two owns it, or we do */
@@ -150,69 +150,6 @@ static void fall_back(struct sbxi_listen_address *a)
     a->any = false;
 }
 
-/* What is not @value is dropped; the jump there is filled in when it is known where. */
-static void
-demand(struct sock_filter *program, unsigned *n, unsigned size, unsigned offset, uint32_t value)
-{
-    program[(*n)++] =
-        (struct sock_filter)BPF_STMT((unsigned short)(BPF_LD | size | BPF_ABS), offset);
-    program[(*n)++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, 1);
-}
-
-/* To the address that it was bound to, if that is one. Of IPv6 those that stand for IPv4 are not looked at. */
-static void demand_address(struct sock_filter *program, unsigned *n, const struct sockaddr *name)
-{
-    const unsigned header = (unsigned)SKF_NET_OFF;
-    struct sockaddr_in ip;
-    struct sockaddr_in6 ip6;
-    uint32_t word;
-    if (name->sa_family == AF_INET) {
-        memcpy(&ip, name, sizeof ip);
-        if (ip.sin_addr.s_addr != htonl(INADDR_ANY))
-            demand(program, n, BPF_W, header + 16, ntohl(ip.sin_addr.s_addr));
-        return;
-    }
-    memcpy(&ip6, name, sizeof ip6);
-    if (IN6_IS_ADDR_UNSPECIFIED(&ip6.sin6_addr) || IN6_IS_ADDR_V4MAPPED(&ip6.sin6_addr))
-        return;
-    for (unsigned i = 0; i < 4; i++) {
-        memcpy(&word, ip6.sin6_addr.s6_addr + (size_t)4 * i, sizeof word);
-        demand(program, n, BPF_W, header + 24 + 4 * i, ntohl(word));
-    }
-}
-
-/*
- * A TCP listener can be unmade by shutdown(2) and then connect to whatever our namespace reaches; what it has accepted can
- * be unmade as well, and then listen somewhere else. Nobody who only listens here is ever sent a SYN with an ACK, or
- * anything for another port or address: dropping those, by a filter that accepted sockets inherit and nobody can take off
- * again, leaves who tries it without an answer. @name: where it is bound.
- */
-static int seal(int fd, const struct sockaddr *name, in_port_t port)
-{
-    struct sock_filter program[20] = {
-        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13), /* flags of the TCP header */
-        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, TH_SYN | TH_ACK),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TH_SYN | TH_ACK, 1, 0),
-    };
-    const int on = 1;
-    unsigned n = 3;
-    demand(program, &n, BPF_H, 2, ntohs(port));
-    demand_address(program, &n, name);
-    program[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, UINT32_MAX);
-    for (unsigned i = 0; i < n; i++) {
-        if (program[i].jt)
-            program[i].jt = (unsigned char)(n - i - 1);
-        if (program[i].jf)
-            program[i].jf = (unsigned char)(n - i - 1);
-    }
-    program[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
-    const struct sock_fprog filter = {(unsigned short)n, program};
-    if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) < 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &on, sizeof on) < 0)
-        return -errno;
-    return 0;
-}
-
 static in_port_t port_of(const struct sockaddr_storage *name)
 {
     struct sockaddr_in ip; /* IPv6's is at the same place */
@@ -242,7 +179,7 @@ listen_inet(sbx_listen *l, const struct sbxi_listen_address *a, const struct soc
 {
     if (a->sock_type != SOCK_STREAM)
         return 0;
-    int r = seal(l->fd, (const struct sockaddr *)name, port_of(name));
+    int r = sbxi_listen_seal(l->fd, (const struct sockaddr *)name, port_of(name));
     if (r < 0 && r != -EPERM)
         return r;
     l->sealed = r == 0;

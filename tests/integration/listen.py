@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: MIT
 """--listen and `listen:`: sockets that are bound outside serve from a sandbox without network, and give it none."""
 import atexit
+import ctypes
 import json
 import os
 import pathlib
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import sys
 
@@ -64,6 +66,21 @@ for sock in (c, s):
     except OSError as e:
         got = b""
     print("got", got, flush=True)
+"""
+
+
+# Unmade, it knocks at the door of who conspires with it, and goes on knocking.
+KNOCK = r"""
+import socket, sys
+s = socket.socket(fileno=3)
+host = int(sys.stdin.readline())
+s.shutdown(socket.SHUT_RDWR)
+s.settimeout(1.5)
+try:
+    s.connect(("127.0.0.1", host))
+    print("got", s.recv(100), flush=True)
+except OSError as e:
+    print("nothing", flush=True)
 """
 
 
@@ -209,6 +226,31 @@ def no_way_out(scene):
             pass
 
 
+def no_simultaneous_open(scene):
+    """Who conspires with the payload does not answer its SYN, but sends one of its own: a connection for both of them. A
+    port that the kernel chose is another after shutdown(2), so it takes one that was named."""
+    p = run(scene, "--listen", "web=tcp:127.0.0.1:18124", code=KNOCK)
+    with socket.socket() as silent, socket.socket() as host:
+        for s in silent, host:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        silent.bind(("127.0.0.1", 0))
+        drop = ctypes.create_string_buffer(struct.pack("<HBBI", 0x06, 0, 0, 0), 8)  # BPF_RET 0: nobody is refused, nobody answered
+        silent.setsockopt(socket.SOL_SOCKET, 26, struct.pack("@HxxxxxxP", 1, ctypes.addressof(drop)))
+        silent.listen()
+        host.bind(silent.getsockname())
+        p.stdin.write(f"{host.getsockname()[1]}\n")
+        p.stdin.flush()
+        wait_for("it knocks", lambda: f":{host.getsockname()[1]:04X} 02" in pathlib.Path("/proc/net/tcp").read_text(), DEADLINE)
+        host.settimeout(1)
+        try:
+            host.connect(("127.0.0.1", 18124))
+            host.sendall(b"it is out")
+        except OSError:
+            pass
+        out = finish(p)
+    check("nobody is let out", out == "nothing\n", out)
+
+
 def elsewhere(scene):
     """An address of another network namespace: nobody answers there from here."""
     holder = subprocess.Popen(["unshare", "-n", "sh", "-c", "ip link set lo up && echo up && exec cat"],
@@ -280,4 +322,4 @@ def stack_refused(scene):
             check(f"and says {words}", words in b.log(), b.log())
 
 
-run_parts(Scene(), inet, paths, refused, no_way_out, elsewhere, stack, on_demand, stack_refused)
+run_parts(Scene(), inet, paths, refused, no_way_out, no_simultaneous_open, elsewhere, stack, on_demand, stack_refused)

@@ -20,8 +20,8 @@
  * What a payload may do with it: a socket belongs to the namespace that it was made in, whoever holds it. A datagram
  * socket can send to wherever that namespace reaches (udp: any address, dgram: abstract names). A TCP listener, and what it
  * has accepted, could be unmade (shutdown(2)), and connect or listen elsewhere; a filter that cannot be taken off keeps every
- * answer from it, which stops all but a host that conspires with the payload and forges packets. Some kernels let only root
- * attach one. What SO_PEERCRED tells the peers of a unix: socket is the process that called listen(2): us.
+ * answer from it; that of a host that conspires with the payload (a simultaneous open) only where the caller has CAP_BPF.
+ * Some kernels let only root attach one. What SO_PEERCRED tells the peers of a unix: socket is the process that called listen(2): us.
  *
  * Unless a comment says otherwise: pointers are not NULL, threads: each object belongs to one at a time. Since 0.1.
  */
