@@ -153,7 +153,7 @@ void init_memory_serve(const struct pollfd *poll)
         struct seccomp_notif_resp answer;
         char space[ANSWER_SIZE];
     } out = {0};
-    if (!poll->revents || ioctl(memory.fd, (int)SECCOMP_IOCTL_NOTIF_RECV, &in) < 0)
+    if (!poll->revents || syscall(SYS_ioctl, memory.fd, SECCOMP_IOCTL_NOTIF_RECV, &in) < 0)
         return;
     uint64_t more = grows_by(&in.told.data), have = data_of(in.told.pid);
     if (more > memory.limit || have > memory.limit - more) {
@@ -162,7 +162,7 @@ void init_memory_serve(const struct pollfd *poll)
     }
     out.answer.id = in.told.id;
     out.answer.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
-    ioctl(memory.fd, (int)SECCOMP_IOCTL_NOTIF_SEND, &out);
+    syscall(SYS_ioctl, memory.fd, SECCOMP_IOCTL_NOTIF_SEND, &out);
 }
 
 void init_memory_tell(struct sbxi_event *event)
