@@ -41,13 +41,13 @@ static int add_profile(sbx_plan *plan, const struct sbxi_seccomp *asked, struct 
     struct sbxi_filter filters[2];
     for (const struct sbxi_ready *ready = sbxi_ready; ready->profile >= 0 && !asked->caps; ready++)
         if (ready->profile == (int)asked->profile && ready->guarded == asked->guarded) {
-            for (int i = 0; i < 2; i++)
-                add_filter(plan, ready->filters[i].code, ready->filters[i].length);
+            add_filter(plan, ready->code, ready->length);
             return 0;
         }
     int r = sbxi_seccomp_build(asked, filters, error);
     for (int i = 0; r == 0 && i < 2; i++) {
-        add_filter(plan, filters[i].code, filters[i].length);
+        if (filters[i].length > 0)
+            add_filter(plan, filters[i].code, filters[i].length);
         free(filters[i].code);
     }
     return r;

@@ -26,7 +26,16 @@ struct sbxi_filter { /* BPF as bytes, malloc'ed */
     size_t length;
 };
 
-/* [0] looks at arguments (everything else passes), [1] at numbers. -errno with @error. */
+/*
+ * As libseccomp makes them: [0] looks at arguments (everything else passes), [1] at numbers. The kernel takes the stricter
+ * answer of the two. -errno with @error.
+ */
+int sbxi_seccomp_pair(const struct sbxi_seccomp *asked,
+                      struct sbxi_filter ret[2],
+                      struct sbx_error *error);
+/* decision.c: one that answers as both do. -ENOTSUP: it has what is not understood here, or too much of it. */
+int sbxi_filter_merge(const struct sbxi_filter pair[2], struct sbxi_filter *ret);
+/* What is loaded: one, and [1] is empty; or both, where they cannot be merged. -errno with @error. */
 int sbxi_seccomp_build(const struct sbxi_seccomp *asked,
                        struct sbxi_filter ret[2],
                        struct sbx_error *error);

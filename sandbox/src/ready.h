@@ -12,10 +12,8 @@
 struct sbxi_ready {
     int profile; /* enum sbx_seccomp; -1 after the last */
     bool guarded;
-    struct {
-        const void *code;
-        size_t length;
-    } filters[2]; /* in the order of sbxi_seccomp_build() */
+    const void *code;
+    size_t length;
 };
 
 extern const struct sbxi_ready sbxi_ready[];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A policy as two programs that the kernel combines by taking the stricter answer:
+ * A policy as two programs, of which the stricter answer counts. The kernel would combine them so; they are merged into one
+ * (decision.c), which costs less.
  *
  *   numbers     the policy: ours (seccomp-policy.c) or a file's (seccomp-file.c, seccomp-oci.c).
  *   arguments   passes everything but certain values, whatever the policy says of the call. Commands of ioctl are compared
@@ -233,9 +234,9 @@ make_policy(struct sbxi_policy *policy, const struct sbxi_seccomp *asked, struct
     return r;
 }
 
-int sbxi_seccomp_build(const struct sbxi_seccomp *asked,
-                       struct sbxi_filter ret[2],
-                       struct sbx_error *error)
+int sbxi_seccomp_pair(const struct sbxi_seccomp *asked,
+                      struct sbxi_filter ret[2],
+                      struct sbx_error *error)
 {
     struct sbxi_filter built[2] = {{NULL, 0}, {NULL, 0}};
     struct sbxi_policy policy = {0};
@@ -252,5 +253,25 @@ int sbxi_seccomp_build(const struct sbxi_seccomp *asked,
     }
     ret[0] = built[0];
     ret[1] = built[1];
+    return 0;
+}
+
+int sbxi_seccomp_build(const struct sbxi_seccomp *asked,
+                       struct sbxi_filter ret[2],
+                       struct sbx_error *error)
+{
+    struct sbxi_filter pair[2], one;
+    int r = sbxi_seccomp_pair(asked, pair, error);
+    if (r < 0)
+        return r;
+    if (sbxi_filter_merge(pair, &one) < 0) {
+        ret[0] = pair[0];
+        ret[1] = pair[1];
+        return 0;
+    }
+    free(pair[0].code);
+    free(pair[1].code);
+    ret[0] = one;
+    ret[1] = (struct sbxi_filter){NULL, 0};
     return 0;
 }

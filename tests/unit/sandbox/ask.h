@@ -25,14 +25,14 @@
 #define FOREIGN AUDIT_ARCH_ARM
 #endif
 
-/* As the kernel does: the stricter of both. 0 = allowed, an errno, or -1 = killed. */
+/* As the kernel does: the stricter of both, if there are two. 0 = allowed, an errno, or -1 = killed. */
 static inline int
 ask_as(const struct sbxi_filter filters[2], uint32_t arch, const struct seccomp_data *ask)
 {
     struct seccomp_data data = *ask;
     int answer = 0;
     data.arch = arch;
-    for (int i = 1; i >= 0; i--) {
+    for (int i = filters[1].code ? 1 : 0; i >= 0; i--) {
         uint32_t r = bpf_run(filters[i].code, filters[i].length, &data);
         switch (r & SECCOMP_RET_ACTION_FULL) {
         case SECCOMP_RET_ALLOW:

@@ -43,8 +43,11 @@ uint32_t bpf_run(const void *code, size_t length, const struct seccomp_data *dat
         case BPF_JMP | BPF_JGT | BPF_K:
             jump = a > i->k;
             break;
+        case BPF_JMP | BPF_JSET | BPF_K:
+            jump = (a & i->k) != 0;
+            break;
         default:
-            fail("an instruction that libseccomp does not write:", i->code);
+            fail("an instruction that no filter of ours has:", i->code);
         }
         pc += jump ? i->jt : i->jf;
     }

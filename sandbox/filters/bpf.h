@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef TEST_BPF_H
-#define TEST_BPF_H
+#ifndef SBXI_BPF_H
+#define SBXI_BPF_H
 
 #include <stddef.h>
 #include <stdint.h>
 
 #include <linux/seccomp.h>
 
-/* What a seccomp program returns for one system call: an interpreter of classic BPF, for calls that would end the test. */
+/* What a seccomp program returns for one system call: an interpreter of classic BPF, for calls that would end who asks. */
 uint32_t bpf_run(const void *code, size_t length, const struct seccomp_data *data);
 
 #endif
