@@ -150,13 +150,29 @@ static int collect_dropped(const struct sbx_layer_entry *entry, void *userdata)
     return entry->change == SBX_LAYER_DROPPED ? collect(entry, userdata) : 0;
 }
 
-static struct table *new_table(void)
+/* JSON has no way to say a name that is no UTF-8: then it is here too, byte by byte. */
+static struct table *new_table(bool as_json)
 {
     static const struct table_column columns[] = {
-        {"CHANGE", "change", false, false},  {"KIND", "kind", false, false},
-        {"MODE", "mode", false, false},      {"SIZE", "size_bytes", true, false},
-        {"DROPPED", "dropped", false, true}, {"PATH", "path", false, false}};
-    return table_new(columns, sizeof columns / sizeof columns[0]);
+        {"CHANGE", "change", false, false},      {"KIND", "kind", false, false},
+        {"MODE", "mode", false, false},          {"SIZE", "size_bytes", true, false},
+        {"DROPPED", "dropped", false, true},     {"PATH", "path", false, false},
+        {"PATH IN HEX", "path_hex", false, true}};
+    return table_new(columns, sizeof columns / sizeof columns[0] - !as_json);
+}
+
+static void add_hex(struct table *table, const char *path)
+{
+    size_t length = strlen(path);
+    char *hex = json_is_utf8(path, length) ? NULL : malloc(2 * length + 1);
+    if (!hex) {
+        table_none(table);
+        return;
+    }
+    for (size_t i = 0; i < length; i++)
+        (void)sprintf(hex + 2 * i, "%02x", (unsigned char)path[i]);
+    table_text(table, hex);
+    free(hex);
 }
 
 static void add_row(struct table *table, const struct sbx_layer_entry *entry, bool as_json)
@@ -174,6 +190,8 @@ static void add_row(struct table *table, const struct sbx_layer_entry *entry, bo
         table_none(table);
     table_text(table, as_json || path == NULL ? entry->path : path);
     free(path);
+    if (as_json)
+        add_hex(table, entry->path);
 }
 
 static int by_path(const void *a, const void *b)
@@ -185,7 +203,7 @@ static int by_path(const void *a, const void *b)
 static void print(const struct layer_options *o)
 {
     struct sbx_layer_entry *entries = o->entries.items;
-    struct table *table = new_table();
+    struct table *table = new_table(o->json);
     struct json json = {.out = stdout};
     if (o->entries.count > 0)
         qsort(entries, o->entries.count, sizeof *entries, by_path);

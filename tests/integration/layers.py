@@ -308,6 +308,15 @@ def rows(r):
     return {row["path"]: row for row in json.loads(r.stdout)} if r.returncode == 0 else {"": r.stderr}
 
 
+def exact_names(c):
+    """A name that JSON cannot say is there byte by byte."""
+    upper = c.dir / "bytes"
+    r = c.run("--root", c.base, "--upper", upper, sh="touch /plain \"$(printf '/caf\\351')\"")
+    found = rows(c.uds("layer", "diff", upper, "--json"))
+    c.check("the bytes of a name that is not UTF-8", found.get("/caf\ufffd", {}).get("path_hex") == b"/caf\xe9".hex(), f"{found} {r.stderr}")
+    c.check("and of no other", found.get("/plain", {}).get("path_hex", 0) is None, found)
+
+
 def verbs(c, upper, above):
     """What was written in layers(), looked at, made a layer, copied, thrown away."""
     diff = rows(c.uds("layer", "diff", upper, "--json"))
@@ -488,6 +497,7 @@ def everything(c):
     hostile_directory(c)
     upper, above = layers(c)
     verbs(c, upper, above)
+    exact_names(c)
     hostile_upper(c)
     if ROOT:
         nothing_of_ours(c)
