@@ -23,18 +23,35 @@ SYSTEMD = pathlib.Path("/lib/systemd")
 missing = []
 
 
+NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--")
+
+
+def nobodys(scene):
+    """A directory of his own."""
+    home = scene.dir / "nobody"
+    if not home.exists():
+        home.mkdir()
+        os.chown(home, 65534, 65534)
+    return home
+
+
 class Daemon:
     """`uds run` with a service manager of ours: it says when the daemon is ready."""
 
-    def __init__(self, scene, name, *args, command=(), notify=True):
+    def __init__(self, scene, name, *args, command=(), notify=True, rootless=False):
         self.name = name
         self.told = {}
         path = scene.dir / f"{name}.notify"
         self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.manager.bind(str(path))
         self.manager.settimeout(DEADLINE)
+        uds, run = [BIN / "uds"], scene.run
+        if rootless:
+            path.chmod(0o666)
+            uds, run = [*NOBODY, scene.program("uds", 65534)], nobodys(scene) / "run"
+            args = ("--degrade", "cgroup", *args)
         self.process = subprocess.Popen(
-            [BIN / "uds", "run", "--run-dir", scene.run, "--name", name, "--json", *(["--notify"] if notify else []), *args,
+            [*uds, "run", "--run-dir", run, "--name", name, "--json", *(["--notify"] if notify else []), *args,
              "--", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env=dict(os.environ, NOTIFY_SOCKET=str(path)))
         atexit.register(self.process.kill)
@@ -95,24 +112,25 @@ def no_network(daemon):
     check(f"{daemon.name}: of its own", os.readlink(f"/proc/{pid}/ns/net") != os.readlink("/proc/self/ns/net"))
 
 
-def gunicorn(scene):
+def gunicorn(scene, rootless=False):
     if subprocess.run(["/usr/bin/python3", "-c", "import gunicorn"], capture_output=True).returncode:
         return missing.append("python3-gunicorn")
     app = scene.dir / "app.py"
     app.write_text("import os\ndef app(environ, start):\n    start('200 OK', [('Content-Type', 'text/plain')])\n"
                    "    return [b'served by ' + str(os.getpid()).encode()]\n")
     port = free_port()
-    d = Daemon(scene, "gunicorn", "--listen", f"web=tcp:127.0.0.1:{port}", "--ready-timeout", "60s", "--memory", "256M",
+    name = "nobodys-gunicorn" if rootless else "gunicorn"
+    d = Daemon(scene, name, "--listen", f"web=tcp:127.0.0.1:{port}", "--ready-timeout", "60s", "--memory", "256M",
                "--setenv", "PYTHONPATH", "/tmp", "--ro-bind", str(app), "/tmp/app.py",
-               command=["/usr/bin/python3", "-m", "gunicorn", "--worker-tmp-dir", "/dev/shm", "app:app"])
+               command=["/usr/bin/python3", "-m", "gunicorn", "--worker-tmp-dir", "/dev/shm", "app:app"], rootless=rootless)
     d.hear("READY")
-    check("gunicorn: its status", "Gunicorn" in d.hear("STATUS"), d.told)
+    check(f"{name}: its status", "Gunicorn" in d.hear("STATUS"), d.told)
     no_network(d)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=DEADLINE) as answer:
         body = answer.read()
-    check("gunicorn: an answer from inside", body.startswith(b"served by ") and int(body.split()[-1]) < 20, body)
+    check(f"{name}: an answer from inside", body.startswith(b"served by ") and int(body.split()[-1]) < 20, body)
     code, report, lines = d.end()
-    check("gunicorn: it ends when asked", code == 0 and report["notify"]["ready"], (code, report["notify"], lines))
+    check(f"{name}: it ends when asked", code == 0 and report["notify"]["ready"], (code, report["notify"], lines))
 
 
 def proxy(scene, name, path):
@@ -214,9 +232,36 @@ def example(scene):
     d.end()
 
 
+def rootless(scene):
+    """Two of them started by nobody: from outside to within, and ready, without root and without cgroups."""
+    gunicorn(scene, rootless=True)
+    if not need("dbus-daemon"):
+        return
+    conf = scene.dir / "nobody.conf"
+    conf.write_text("<busconfig><type>session</type><listen>systemd:</listen><auth>ANONYMOUS</auth><allow_anonymous/>"
+                    "<policy context='default'><allow send_destination='*'/><allow own='*'/><allow user='*'/></policy></busconfig>")
+    conf.chmod(0o644)
+    path = nobodys(scene) / "bus"
+    bus = Daemon(scene, "nobodys-dbus", "--listen", f"bus=unix:{path},mode=0666", "--ro-bind", str(conf), "/tmp/bus.conf",
+                 command=["/usr/bin/dbus-daemon", "--config-file=/tmp/bus.conf", "--nofork", "--nopidfile",
+                          "--address=systemd:", "--systemd-activation"], rootless=True)
+    bus.hear("READY")
+    no_network(bus)
+    status = pathlib.Path(f"/proc/{bus.pid()}/status").read_text()
+    check("nobodys-dbus: on the host it is nobody", "Uid:\t65534\t" in status, status)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(DEADLINE)
+        client.connect(str(path))
+        client.sendall(b"\0AUTH ANONYMOUS\r\n")
+        check("nobodys-dbus: it answers", client.recv(100).startswith(b"OK "))
+    code, report, lines = bus.end()
+    check("nobodys-dbus: it ends when asked, and nothing is left", code == 0 and report["notify"]["ready"] and not path.exists(),
+          (code, report, lines))
+
+
 def all_there(scene):
     if missing:
         skip(f"not installed: {', '.join(sorted(set(missing)))}; the others passed")
 
 
-run_parts(Scene(), gunicorn, dbus, gpg_agent, watchdog, example, all_there)
+run_parts(Scene(), gunicorn, dbus, gpg_agent, watchdog, example, rootless, all_there)
