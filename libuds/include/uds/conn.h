@@ -235,7 +235,7 @@ UDS_EXPORT int uds_conn_process(uds_conn *conn);
  * over uds_conn_get_max_record() goes by shared memory alone: while none is free, -ENOBUFS, and on_writable tells when to
  * try again; the first one always has to wait so.
  *
- * Ownership: takes its own reference; the caller's stays.
+ * Ownership: takes its own reference, or copies what is small; the caller's stays.
  * Errors:    -EMSGSIZE body over the peer's limit, or all of it over uds_conn_get_max_record() and shared memory not agreed or too
  *            small for it (arena_bytes); -E2BIG more fds than the peer
  *            takes; -EPERM, -ETOOMANYREFS @msg has fds and another one's were refused (on_refused); -ENOBUFS queue bound reached, or no slot free (nothing was queued),
@@ -425,7 +425,8 @@ UDS_EXPORT UDS_NODISCARD int uds_conn_restore(uds_conn **ret, uds_snapshot *s);
  * uds_conn_each_queued() - visit every message in the send queue (to re-create charges after a restore)
  * @visit: @payload is borrowed, @bytes is the whole frame's size; it must not send or free the connection
  *
- * Frames without a body are passed over. Since: 0.1.
+ * Frames without a body are passed over, and small messages without fds and release hook of which the queue has a copy
+ * (uds_conn_send()); right after a restore there are none. Since: 0.1.
  */
 UDS_EXPORT void uds_conn_each_queued(uds_conn *conn,
                                      void (*visit)(uds_msg *payload, size_t bytes, void *arg),

@@ -263,13 +263,25 @@ static inline bool is_plain(const uds_conn *conn, const uds_msg *msg)
            msg->body_len < UDSI_ARENA_BODY_MIN && msg->body_len <= conn->peer_max_body;
 }
 
+/*
+ * May a copy go in its stead, beside others? Not of what somebody waits to see go (a release hook), nor what may have to be
+ * taken out of the queue again (refuse.c), nor where a ring takes frames one by one. One alone needs no company.
+ */
+static inline bool may_pack(const uds_conn *conn, const uds_msg *msg, size_t size)
+{
+    return conn->out.count > 0 && size <= UDSI_SMALL_MAX && !msg->release && !conn->ring &&
+           msg->type != UDS_MSG_PART && msg->type != UDS_MSG_REPLY;
+}
+
 static inline int queue_plain(uds_conn *conn, uds_msg *msg)
 {
     bool was_empty = conn->out.count == 0;
-    int r = check_room(conn, uds_msg_get_size(msg), 0);
+    size_t size = uds_msg_get_size(msg);
+    int r = check_room(conn, size, 0);
 
     if (r == 0)
-        r = udsi_sendq_push_plain(&conn->out, msg);
+        r = may_pack(conn, msg, size) ? udsi_sendq_pack(&conn->out, msg)
+                                      : udsi_sendq_push_plain(&conn->out, msg);
     if (r < 0)
         return r;
     msg->sealed = true;

@@ -3,7 +3,8 @@
 /*
  * The send queue: a ring of frames, each a header, a head and a reference to a body that may be shared with other
  * queues. One send gathers as many frames as it can: headers, heads and small bodies are copied side by side into a
- * scratch area (cheaper than an iovec each: the kernel pays per segment), large bodies are named where they lie.
+ * scratch area (cheaper than an iovec each: the kernel pays per segment), large bodies are named where they lie. Small
+ * messages that nobody waits to see go are copied at once, many to an entry: then there is nothing to gather.
  *
  * The fd rule, docs/protocol.md: a frame with fds begins a sendmsg of its own and is the only one in it that has any;
  * frames without fds may follow it. The kernel ties fds to the first byte of a sendmsg, so this is what ties them to
@@ -51,7 +52,7 @@ const uint8_t *udsi_out_head(const struct udsi_out *out)
 
 const uint8_t *udsi_out_body(const struct udsi_out *out)
 {
-    if (out->in_arena)
+    if (out->in_arena || out->packed)
         return out->own_head + out->head_len;
     return out->payload ? out->payload->body : NULL;
 }
@@ -71,7 +72,9 @@ static inline void discount(struct udsi_sendq *queue, struct udsi_out *out)
 {
     unpin(queue, out);
     queue->bytes -= udsi_out_size(out);
-    if (out->own_head)
+    if (out->packed)
+        udsi_block_free(out->own_head, UDSI_PACK_SIZE);
+    else if (out->own_head)
         udsi_block_free(out->own_head, out->head_len + (out->in_arena ? out->body_len : 0));
 }
 
@@ -139,7 +142,7 @@ append(struct udsi_sendq *queue, uint8_t type, uint64_t id, const struct udsi_ou
     at->own_head = out->own_head;
     at->payload = out->payload;
     at->body_len = out->body_len;
-    at->last = false;
+    at->last = at->packed = false;
     udsi_header_encode(&(struct udsi_header){.type = type,
                                              .flags = out->in_arena ? UDSI_FLAG_ARENA : 0,
                                              .head_length = out->head_len,
@@ -164,6 +167,55 @@ int udsi_sendq_push_plain(struct udsi_sendq *queue, uds_msg *msg)
                &(struct udsi_out){
                    .head_len = msg->head_len, .payload = msg, .body_len = msg->body_len});
     return r;
+}
+
+/* A whole frame of @msg, side by side. Returns its length. */
+static inline size_t write_frame(uint8_t *bytes, const uds_msg *msg)
+{
+    size_t front = UDSI_HEADER_SIZE + (size_t)msg->head_len;
+
+    udsi_header_encode(&(struct udsi_header){.type = msg->type,
+                                             .head_length = msg->head_len,
+                                             .fd_count = msg->nfds,
+                                             .body_length = (uint32_t)msg->body_len,
+                                             .id = msg->id},
+                       bytes);
+    if (msg->head_len > 0)
+        memcpy(bytes + UDSI_HEADER_SIZE, msg->head, msg->head_len);
+    if (msg->body_len > 0)
+        memcpy(bytes + front, msg->body, msg->body_len);
+    return front + msg->body_len;
+}
+
+/* An entry for many frames, at the end of the queue. NULL: no memory. */
+__attribute__((noinline)) static struct udsi_out *new_pack(struct udsi_sendq *queue)
+{
+    struct udsi_out *out;
+    uint8_t *block;
+
+    if (grow_ring(queue) < 0)
+        return NULL;
+    block = udsi_block_alloc(UDSI_PACK_SIZE);
+    if (!block)
+        return NULL;
+    out = udsi_sendq_at(queue, queue->count++);
+    *out = (struct udsi_out){.own_head = block, .packed = true};
+    return out;
+}
+
+int udsi_sendq_pack(struct udsi_sendq *queue, const uds_msg *msg)
+{
+    struct udsi_out *out = queue->count > 0 ? udsi_sendq_at(queue, queue->count - 1) : NULL;
+    size_t size;
+
+    if (!out || !out->packed || UDSI_PACK_SIZE - out->body_len < UDSI_SMALL_MAX)
+        out = new_pack(queue);
+    if (!out)
+        return -ENOMEM;
+    size = write_frame(out->own_head + out->body_len, msg);
+    out->body_len += size;
+    queue->bytes += size;
+    return 0;
 }
 
 int udsi_sendq_push(struct udsi_sendq *queue,
@@ -265,7 +317,7 @@ void udsi_sendq_sift(struct udsi_sendq *queue,
     for (size_t i = 0; i < queue->count; i++) {
         struct udsi_out *out = udsi_sendq_at(queue, i);
 
-        if (!takes(out, arg)) {
+        if (out->packed || !takes(out, arg)) {
             *udsi_sendq_at(queue, kept++) = *out;
             continue;
         }
@@ -299,6 +351,10 @@ static inline bool gather_frame(struct gather *gather, const struct udsi_out *ou
     size_t copied = front + (copy_body ? out->body_len : 0);
     uint8_t *to = gather->scratch + gather->used;
 
+    if (out->packed && gather->niov < IOV_COUNT) {
+        add_piece(gather, out->own_head + skip, out->body_len - skip);
+        return true;
+    }
     if (gather->niov + 2 > IOV_COUNT || gather->used + copied > sizeof(gather->scratch))
         return false;
     if (out->nfds > 0) {
@@ -403,26 +459,15 @@ static size_t copy_out(uint8_t bytes[UDSI_SMALL_MAX], const struct udsi_out *out
 ssize_t
 udsi_sendq_lay_out(struct udsi_sendq *queue, const uds_msg *msg, uint8_t bytes[UDSI_SMALL_MAX])
 {
-    size_t front = UDSI_HEADER_SIZE + (size_t)msg->head_len;
     int r;
 
     if (queue->count > 0 || !queue->released || queue->hello_sent < queue->hello_len ||
-        front + msg->body_len > UDSI_SMALL_MAX)
+        uds_msg_get_size(msg) > UDSI_SMALL_MAX)
         return 0;
     r = grow_ring(queue);
     if (r < 0)
         return r;
-    udsi_header_encode(&(struct udsi_header){.type = msg->type,
-                                             .head_length = msg->head_len,
-                                             .fd_count = msg->nfds,
-                                             .body_length = (uint32_t)msg->body_len,
-                                             .id = msg->id},
-                       bytes);
-    if (msg->head_len > 0)
-        memcpy(bytes + UDSI_HEADER_SIZE, msg->head, msg->head_len);
-    if (msg->body_len > 0)
-        memcpy(bytes + front, msg->body, msg->body_len);
-    return (ssize_t)(front + msg->body_len);
+    return (ssize_t)write_frame(bytes, msg);
 }
 
 void udsi_sendq_push_rest(struct udsi_sendq *queue, uds_msg *msg, const uint8_t *bytes, size_t sent)
@@ -440,7 +485,7 @@ void udsi_sendq_push_rest(struct udsi_sendq *queue, uds_msg *msg, const uint8_t 
 static bool is_one_small_frame(const struct udsi_sendq *queue)
 {
     return queue->count == 1 && queue->released && queue->sent == 0 &&
-           queue->hello_sent == queue->hello_len &&
+           queue->hello_sent == queue->hello_len && !udsi_sendq_at(queue, 0)->packed &&
            udsi_out_size(udsi_sendq_at(queue, 0)) <= UDSI_SMALL_MAX;
 }
 

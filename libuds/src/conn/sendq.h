@@ -26,7 +26,12 @@ struct udsi_out {
     uds_msg *payload;  /* NULL: no body, or one in an arena and no fds */
     size_t body_len;
     bool last; /* of the stream: everything behind it goes to the ring */
+    /* not one frame but many, whole and side by side: own_head is a block of UDSI_PACK_SIZE bytes, body_len of them in use,
+     * and there is no header, no head and no payload */
+    bool packed;
 };
+
+#define UDSI_PACK_SIZE (8 * 1024 + 512) /* a size of blocks (block.h) */
 
 /*
  * I1  bytes == what is left of all frames, fds == sum of their nfds; neither counts the HELLO
@@ -60,6 +65,9 @@ int udsi_sendq_push(struct udsi_sendq *queue,
 
 /* The same for a message with its own head and without fds. */
 int udsi_sendq_push_plain(struct udsi_sendq *queue, uds_msg *msg);
+
+/* The same for one of UDSI_SMALL_MAX bytes at most, on a stream, by a copy: nothing of @msg is kept. */
+int udsi_sendq_pack(struct udsi_sendq *queue, const uds_msg *msg);
 
 /*
  * The same for a body that lies in an arena: @ref stands for it. @payload gives the head, if @head is NULL, and the fds, and
@@ -129,7 +137,7 @@ static inline struct udsi_out *udsi_sendq_at(const struct udsi_sendq *queue, siz
 
 static inline size_t udsi_out_size(const struct udsi_out *out)
 {
-    return UDSI_HEADER_SIZE + (size_t)out->head_len + out->body_len;
+    return (out->packed ? 0 : UDSI_HEADER_SIZE) + (size_t)out->head_len + out->body_len;
 }
 
 const uint8_t *udsi_out_head(const struct udsi_out *out);

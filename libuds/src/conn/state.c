@@ -20,6 +20,10 @@
 #define STATE_VERSION 6
 #define ERRNO_MAX     4095 /* the kernel's MAX_ERRNO */
 
+/* Of frames that are our own. */
+static const struct udsi_limits unlimited = {
+    .max_body = UINT32_MAX, .max_fds = UDS_FDS_MAX, .features = UINT64_MAX};
+
 /* A body that lies in an arena of the peer's becomes an ordinary one. */
 static void put_msg(uds_snapshot *s, const uds_msg *msg, bool with_fds)
 {
@@ -196,16 +200,77 @@ static int get_receiver(uds_snapshot *s, struct udsi_receiver *rx)
     return 0;
 }
 
+/* The frame that begins at byte @at of an entry with many. Returns its length. */
+static size_t frame_at(const struct udsi_out *out, size_t at, struct udsi_header *ret)
+{
+    (void)udsi_header_decode(out->own_head + at, &unlimited, ret);
+    return UDSI_HEADER_SIZE + (size_t)ret->head_length + ret->body_length;
+}
+
+/* How many frames an entry has of which the first @sent bytes have gone, and how much of the first of them. */
+static size_t count_frames(const struct udsi_out *out, size_t sent, size_t *ret_sent)
+{
+    size_t count = 0;
+
+    *ret_sent = sent;
+    if (!out->packed)
+        return 1;
+    for (size_t at = 0, len; at < out->body_len; at += len) {
+        struct udsi_header header;
+
+        len = frame_at(out, at, &header);
+        if (at + len <= sent)
+            *ret_sent -= len;
+        else
+            count++;
+    }
+    return count;
+}
+
+/* As put_queue() writes an entry of one frame, whose payload is a message of its own. */
+static void put_packed(uds_snapshot *s, const struct udsi_out *out, size_t sent)
+{
+    for (size_t at = 0, len; at < out->body_len; at += len) {
+        const uint8_t *bytes = out->own_head + at, *head = bytes + UDSI_HEADER_SIZE;
+        struct udsi_header header;
+
+        len = frame_at(out, at, &header);
+        if (at + len <= sent)
+            continue;
+        uds_snapshot_put_u32(s, false);
+        uds_snapshot_put_bytes(s, bytes, UDSI_HEADER_SIZE);
+        uds_snapshot_put_bytes(s, head, header.head_length);
+        uds_snapshot_put_bytes(s, NULL, 0);
+        uds_snapshot_put_u32(s, false);
+        uds_snapshot_put_u32(s, true);
+        uds_snapshot_put_u32(s, header.type);
+        uds_snapshot_put_u64(s, header.id);
+        uds_snapshot_put_u32(s, 0);
+        uds_snapshot_put_bytes(s, head, header.head_length);
+        uds_snapshot_put_bytes(s, head + header.head_length, header.body_length);
+        uds_snapshot_put_u32(s, 0);
+    }
+}
+
 static void put_queue(uds_snapshot *s, const struct udsi_sendq *queue)
 {
+    size_t sent = queue->sent, count = 0, none;
+
+    for (size_t i = 0; i < queue->count; i++)
+        count +=
+            count_frames(udsi_sendq_at(queue, i), i == 0 ? queue->sent : 0, i == 0 ? &sent : &none);
     uds_snapshot_put_u32(s, queue->hello_sent);
     uds_snapshot_put_u32(s, queue->released);
     uds_snapshot_put_u32(s, queue->over);
-    uds_snapshot_put_u64(s, queue->sent);
-    uds_snapshot_put_u64(s, queue->count);
+    uds_snapshot_put_u64(s, sent);
+    uds_snapshot_put_u64(s, count);
     for (size_t i = 0; i < queue->count; i++) {
         const struct udsi_out *out = udsi_sendq_at(queue, i);
 
+        if (out->packed) {
+            put_packed(s, out, i == 0 ? queue->sent : 0);
+            continue;
+        }
         uds_snapshot_put_u32(s, out->last);
         uds_snapshot_put_bytes(s, out->header, sizeof(out->header));
         uds_snapshot_put_bytes(s, udsi_out_head(out), out->head_len);
@@ -218,8 +283,6 @@ static void put_queue(uds_snapshot *s, const struct udsi_sendq *queue)
 
 static int get_queued(uds_snapshot *s, struct udsi_sendq *queue)
 {
-    static const struct udsi_limits none = {
-        .max_body = UINT32_MAX, .max_fds = UDS_FDS_MAX, .features = UINT64_MAX};
     _cleanup_msg_ uds_msg *payload = NULL;
     const void *bytes, *head, *ref;
     struct udsi_header header;
@@ -236,7 +299,8 @@ static int get_queued(uds_snapshot *s, struct udsi_sendq *queue)
     if (r < 0)
         return r;
     body_len = ref_len > 0 ? ref_len : payload ? payload->body_len : 0;
-    if (len != UDSI_HEADER_SIZE || udsi_header_decode(bytes, &none, &header) != UDSI_RULE_NONE ||
+    if (len != UDSI_HEADER_SIZE ||
+        udsi_header_decode(bytes, &unlimited, &header) != UDSI_RULE_NONE ||
         header.head_length != head_len || header.body_length != body_len ||
         (ref_len > 0) != ((header.flags & UDSI_FLAG_ARENA) != 0) ||
         (with_fds && (!payload || header.fd_count != payload->nfds || payload->nfds == 0)))

@@ -127,6 +127,55 @@ Test(conn_restore, goes_on_when_both_sides_move_in_odd_portions)
     }
 }
 
+#define MANY 60
+
+static size_t many_len(size_t i)
+{
+    return i % 41 == 40 ? 2 * UDSI_SMALL_MAX : i % 13;
+}
+
+/* Small messages lie many to an entry; larger ones, and those with fds, between them. Moves after so many bytes. */
+static void exchange_many(int sent)
+{
+    _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
+    size_t got = 0;
+
+    cr_assert_eq(uds_conn_pair(&a, &b, NULL), 0);
+    for (int i = 0; i < 3; i++)
+        cr_assert(uds_conn_process(a) >= 0 && uds_conn_process(b) >= 0);
+    for (size_t i = 0; i < MANY; i++) {
+        _cleanup_msg_ uds_msg *msg = make(i, many_len(i), i % 29 == 28);
+
+        cr_assert_eq(uds_conn_send(a, msg), 0);
+        cr_assert(udsi_conn_check(a));
+    }
+    cr_assert_lt(a->out.count, 10);
+    if (sent > 0) {
+        FAULTSOCK({FAULT_SEND, FAULT_LIMIT, sent, 0});
+
+        cr_assert_geq(uds_conn_process(a), 0);
+    }
+    move(&a);
+    while (got < MANY) {
+        _cleanup_msg_ uds_msg *msg = NULL;
+
+        cr_assert_geq(uds_conn_process(a), 0);
+        while (uds_conn_receive(b, &msg) == 1) {
+            check(msg, got, many_len(got), got % 29 == 28);
+            got++;
+            msg = uds_msg_unref(msg);
+        }
+    }
+    cr_assert_eq(uds_conn_get_queued_bytes(a), 0);
+}
+
+Test(conn_restore, goes_on_at_every_byte_of_many_small_messages)
+{
+    UDS_TEST_GUARD;
+    for (int sent = 0; sent < 3 * (24 + 16 + 13); sent++)
+        exchange_many(sent);
+}
+
 Test(conn_restore, keeps_fds_that_wait_for_the_rest_of_a_header)
 {
     UDS_TEST_GUARD;
@@ -274,7 +323,7 @@ Test(conn_restore, refuses_a_stream_that_ends_for_no_ring)
     UDS_TEST_GUARD;
     _cleanup_close_ int peer = -1;
     _cleanup_conn_ uds_conn *conn = NULL;
-    _cleanup_msg_ uds_msg *msg = make(1, 100, 0);
+    _cleanup_msg_ uds_msg *msg = make(1, 2 * UDSI_SMALL_MAX, 0); /* in an entry of its own */
     _cleanup_snapshot_ uds_snapshot *s = NULL;
     const void *data;
     const int *fds;

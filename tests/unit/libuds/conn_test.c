@@ -373,3 +373,31 @@ Test(conn_receive, survives_interrupts_and_ends_on_other_errors)
     cr_assert_eq(uds_conn_process(conn), -ECONNRESET);
     cr_assert_eq(seen.closes, 1);
 }
+
+static void count_release(void *arg)
+{
+    ++*(unsigned *)arg;
+}
+
+/* A small message is copied into the queue, but not where somebody waits to see it go. */
+Test(conn, runs_a_release_hook_when_the_message_has_gone)
+{
+    UDS_TEST_GUARD;
+    _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
+    unsigned released = 0;
+    uds_msg *msg;
+
+    cr_assert_eq(uds_conn_pair(&a, &b, NULL), 0);
+    for (int i = 0; i < 3; i++)
+        cr_assert(uds_conn_process(a) >= 0 && uds_conn_process(b) >= 0);
+    for (unsigned i = 0; i < 2; i++) {
+        cr_assert_eq(uds_msg_new(&msg, UDS_MSG_MESSAGE, 0, "x", 1), 0);
+        if (i == 1)
+            uds_msg_set_release(msg, count_release, &released);
+        cr_assert_eq(uds_conn_send(a, msg), 0);
+        msg = uds_msg_unref(msg);
+    }
+    cr_assert_eq(released, 0);
+    cr_assert_eq(uds_conn_flush(a), 0);
+    cr_assert_eq(released, 1);
+}
