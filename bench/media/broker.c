@@ -8,13 +8,13 @@
 #include <limits.h>
 #include <sbx/warm.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "media.h"
@@ -53,8 +53,6 @@ static int spawn_broker(struct link *link)
     char path[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 16);
     char *slash;
-    posix_spawn_file_actions_t quiet;
-    int r;
 
     path[n > 0 ? n : 0] = '\0';
     slash = strrchr(path, '/');
@@ -65,11 +63,17 @@ static int spawn_broker(struct link *link)
                           broker->run,   (char[]){"--config"},
                           broker->stack, NULL},
                 *const env[] = {NULL};
-    (void)posix_spawn_file_actions_init(&quiet);
-    (void)posix_spawn_file_actions_addopen(&quiet, 2, "/dev/null", O_WRONLY, 0);
-    r = posix_spawn(&broker->pid, path, &quiet, NULL, argv, env);
-    (void)posix_spawn_file_actions_destroy(&quiet);
-    return r ? link_fail(link, -ENODEV, "uds-broker beside uds-bench") : 0;
+    broker->pid = fork();
+    if (broker->pid == 0) {
+        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+        for (int fd = 0; fd < 3; fd++)
+            (void)dup2(null, fd);
+        (void)prctl(PR_SET_PDEATHSIG, SIGTERM); /* whoever kills us ends it, too */
+        (void)execve(path, argv, env);
+        _exit(127);
+    }
+    return broker->pid < 0 ? link_fail(link, -errno, "fork") : 0;
 }
 
 static int note_waiting(const struct sbx_listed *listed, void *userdata)
