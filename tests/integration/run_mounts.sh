@@ -52,6 +52,8 @@ try()
     refused 'a value that is missing' 'two values' --bind / -- true
     refused 'a source that is not there' "find source path /no/such" --bind /no/such /srv -- true
     refused 'layers without an overlay' 'must be followed' --overlay-src / -- true
+    refused 'a chmod of nothing' 'exists inside by then' --chmod 777 /nonexist -- true
+    refused 'nothing to make read-only' 'that is there by then' --remount-ro /nonexist -- true
     refused 'a user namespace could be made' 'user namespaces disabled' --assert-userns-disabled -- true
     refused 'no such namespace' 'is not NAMESPACE=' --join what=1 -- true
     refused 'no such process' 'there is no process 999999999' --join net=999999999 -- true
