@@ -20,6 +20,7 @@
 #include "list.h"
 #include "run.h"
 #include "sandbox.h"
+#include "value.h"
 #include "verbs.h"
 
 static int run(int argc, char **argv);
@@ -189,10 +190,9 @@ static int add_env(struct exec_options *o, const char *key, const char *value)
 static int add_fd(struct exec_options *o, const char *text)
 {
     const char *equals = strchr(text, '=');
-    char *end;
-    long number = equals ? strtol(equals + 1, &end, 10) : -1;
+    unsigned long number;
     if (!equals || equals == text || memchr(text, ':', (size_t)(equals - text)) ||
-        equals[1] < '0' || equals[1] > '9' || *end || number > INT_MAX)
+        parse_number(equals + 1, 0, INT_MAX, &number) < 0)
         return cli_usage("--fd %s: is not NAME=N, N the number of an open descriptor", text);
     if (fcntl((int)number, F_GETFD) < 0)
         return cli_usage("--fd %s: is not open here; open it in the shell, as in 5<file", text);
