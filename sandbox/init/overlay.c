@@ -139,37 +139,32 @@ static int set_number(int fs, const char *key, int number)
 /* Before Linux 6.8 all of them are one option. */
 static int set_old_layers(struct init *init, int fs, const struct parts *parts)
 {
-    char text[MOST_LAYERS * 6] = "", ignored[256];
+    char text[MOST_LAYERS * 6] = "";
     size_t used = 0;
     for (size_t i = 0; i < parts->nlayers; i++)
         used += (size_t)snprintf(text + used, sizeof text - used, "%s%d", i ? ":" : "",
                                  parts->layer[i]);
     if (used > OLD_OPTION)
         return init_fail(init, E2BIG, "too many layers for this kernel");
-    while (read(fs, ignored, sizeof ignored) > 0)
-        continue; /* that it did not know the new one */
     return fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir", text, 0) < 0 ? -errno : 0;
 }
 
-static int set_layers(struct init *init, int fs, const struct parts *parts)
+static int set_layers(int fs, const struct parts *parts)
 {
     int r = 0;
-    for (size_t i = 0; r == 0 && i < parts->nlayers; i++) {
+    for (size_t i = 0; r == 0 && i < parts->nlayers; i++)
         r = set_number(fs, "lowerdir+", parts->layer[i]);
-        if (r == -EINVAL && i == 0)
-            return set_old_layers(init, fs, parts);
-    }
     return r;
 }
 
-static int configure(struct init *init, int fs, const struct parts *parts)
+static int configure(struct init *init, int fs, const struct parts *parts, bool old)
 {
     int r = fsconfig(fs, FSCONFIG_SET_FLAG, "userxattr", NULL, 0) < 0 ||
                     fsconfig(fs, FSCONFIG_SET_STRING, "index", "off", 0) < 0
                 ? -errno
                 : 0;
     if (r == 0)
-        r = set_layers(init, fs, parts);
+        r = old ? set_old_layers(init, fs, parts) : set_layers(fs, parts);
     if (r == 0 && parts->upper >= 0)
         r = set_number(fs, "upperdir", parts->upper);
     if (r == 0 && parts->upper >= 0)
@@ -198,10 +193,16 @@ static int mount_overlay(struct init *init, const struct sbxi_step *step, const 
     unsigned attributes =
         MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (parts->upper < 0 ? (unsigned)MOUNT_ATTR_RDONLY : 0);
     struct statvfs vfs;
-    int tree = -1, fs = fsopen("overlay", FSOPEN_CLOEXEC);
-    if (fs < 0)
-        return -errno;
-    int r = configure(init, fs, parts);
+    int r = -EINVAL, tree = -1, fs = -1;
+    /* Before 6.5 the kernel reads no option until the end, and it is only there that it does not know the new one. */
+    for (int old = 0; r == -EINVAL && old < 2; old++) {
+        if (fs >= 0)
+            close(fs);
+        fs = fsopen("overlay", FSOPEN_CLOEXEC);
+        if (fs < 0)
+            return -errno;
+        r = configure(init, fs, parts, old);
+    }
     if (r == 0 && (r = tree = fsmount(fs, FSMOUNT_CLOEXEC, attributes)) < 0)
         r = -errno;
     if (r == -EINVAL && parts->upper >= 0)
