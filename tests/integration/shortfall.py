@@ -95,7 +95,7 @@ def test_profile(c):
 
 def test_run_directory_gone(c):
     """A cleaner still ends what it knows when its run directory was deleted and its owner killed."""
-    p = c.start("--share-pid", "--name", "gone", "--", "sh", "-c", "echo up; exec sleep 1000")
+    p = c.start("--name", "gone", "--", "sh", "-c", "echo up; exec sleep 1000")
     p.stdout.readline()
     within(lambda: c.list())
     init = c.list()[0]["init_pid"]
