@@ -85,7 +85,7 @@ static int visit_one(int records, const char *name, const struct visit *visit)
     struct sbxi_admin_answer answer;
     _cleanup_close_ int fd = call(records, name, LIST_S);
     for (; fd >= 0 && ask(fd, &request, sizeof request, NULL, 0, &answer) == 0 && answer.err == 0;
-         request.value++) {
+         request.value = answer.number) {
         int r = visit->each(&answer.listed, name, visit->userdata);
         if (r != 0)
             return r;
@@ -302,8 +302,8 @@ static int request_start(int records,
             return refused(start->entry, r, &answer, error);
     }
     return sbxi_error(error, ENOENT,
-                      "start %s: no broker of yours has a sandbox or a template of this name: see "
-                      "its stack file",
+                      "start %s: no broker of yours that runs has a sandbox or a template of this "
+                      "name: see its stack file, and --run-dir",
                       start->entry);
 }
 

@@ -40,8 +40,9 @@ struct sbx_admin {
     int listener, epoll, records;
     char name[80];
     int peers[MAX_PEERS];
-    size_t next; /* the place that is given up when all are taken */
-    sbx *sandboxes;
+    size_t next;               /* the place that is given up when all are taken */
+    sbx *sandboxes;            /* the latest first */
+    int64_t added;             /* how many ever were */
     sbx_admin_start *on_start; /* NULL = nothing can be started here */
     void *on_start_arg;
 };
@@ -109,6 +110,7 @@ void sbx_admin_add(sbx_admin *admin, sbx *s)
     if (s->admin) /* it has waited until now */
         return;
     s->admin = admin;
+    s->admin_number = ++admin->added;
     s->admin_next = admin->sandboxes;
     admin->sandboxes = s;
 }
@@ -192,16 +194,18 @@ static void admit(sbx_admin *admin)
 
 /* ---- what is asked ---- */
 
-static void list(const sbx_admin *admin, int64_t index, struct sbxi_admin_answer *answer)
+/* By number and not by place: between two questions others come and go. */
+static void list(const sbx_admin *admin, int64_t before, struct sbxi_admin_answer *answer)
 {
     struct sbx_listed *listed = &answer->listed;
     const sbx *s = admin->sandboxes;
-    while (s && (index-- > 0 || s->finished))
+    while (s && (s->finished || (before && s->admin_number >= before)))
         s = s->admin_next;
     if (!s) {
         answer->err = ENOENT;
         return;
     }
+    answer->number = s->admin_number;
     snprintf(listed->name, sizeof listed->name, "%s", s->name);
     snprintf(listed->backend, sizeof listed->backend, "%s", s->report.backend);
     snprintf(listed->cgroup, sizeof listed->cgroup, "%s", s->report.cgroup);

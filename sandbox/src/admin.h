@@ -12,7 +12,7 @@
  * pass: SBXI_ADMIN_EXEC comes with a parcel, to which the launcher adds the blob.
  */
 enum sbxi_admin_op {
-    SBXI_ADMIN_LIST = 1, /* the sandbox at @value, in any order; ENOENT after the last */
+    SBXI_ADMIN_LIST = 1, /* the last added before number @value, 0 = of all; ENOENT: none */
     SBXI_ADMIN_EXEC,     /* in the one whose init is @value */
     SBXI_ADMIN_START     /* what a struct sbxi_admin_start says; ENOENT: not known here */
 };
@@ -36,6 +36,7 @@ struct sbxi_admin_answer {
     int32_t err; /* positive errno, 0 = done */
     char text[200];
     struct sbx_listed listed; /* LIST */
+    int64_t number;           /* of that one: what to ask for the next with */
 };
 
 /* The descriptors that a session is asked for with, in the order of enum sbxi_session_fd. */

@@ -34,12 +34,13 @@ struct sbx {
     sbx_plan *plan; /* referenced: what confines sessions; NULL: no init to ask */
     sbx_cleaner *cleaner, *own_cleaner; /* own: nobody gave us one */
     sbx_admin *admin;                   /* where it can be found; NULL = nowhere */
-    struct sbx *admin_next;
-    uint64_t admin_since;        /* ms */
-    sbxi_cgroup *cgroup;         /* NULL: none */
-    struct sbxi_birth *birth;    /* NULL: it runs a program, or has memory of its own */
-    pid_t init_pid;              /* 0: none, or reaped */
-    int init_fd, control, epoll; /* pidfd; our end; all of them in one fd to poll */
+    struct sbx *admin_next;             /* the one that was added before */
+    int64_t admin_number;               /* from 1, never used again */
+    uint64_t admin_since;               /* ms */
+    sbxi_cgroup *cgroup;                /* NULL: none */
+    struct sbxi_birth *birth;           /* NULL: it runs a program, or has memory of its own */
+    pid_t init_pid;                     /* 0: none, or reaped */
+    int init_fd, control, epoll;        /* pidfd; our end; all of them in one fd to poll */
     int ns[2]; /* user and network namespace of a child that nobody may look into; -1: by /proc */
     int terminal; /* the master of the payload's, -1 = none, or taken */
     struct sbxi_network network;
