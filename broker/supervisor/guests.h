@@ -22,7 +22,7 @@ struct template
 {
     struct guests *guests;
     const struct stack_sandbox *entry;
-    struct reserve reserve; /* without `warm:` of none: starts are cold */
+    struct reserve reserve; /* one at least waits; starts are cold while none does */
 };
 
 struct guests {

@@ -150,7 +150,7 @@ static int check_warm(struct reader *r,
                       const struct stack_sandbox *entry,
                       unsigned *all)
 {
-    const struct node *warm = document_find(node, "warm");
+    const struct node *said = document_find(node, "warm"), *warm = said ? said : node;
 
     *all += entry->warm;
     if (!entry->warm)
@@ -159,11 +159,11 @@ static int check_warm(struct reader *r,
     if (entry->upper && strcmp(entry->upper, "tmpfs") != 0)
         return schema_fail(r, warm,
                            "does not go with an upper directory: one sandbox at a time writes "
-                           "there; use upper: tmpfs, or no warm");
+                           "there; use upper: tmpfs, or a sandbox without warm");
     if (entry->net.kind == SBX_NET_VETH || entry->net.kind == SBX_NET_PASTA)
         return schema_fail(r, warm,
                            "does not go with this net: its address and ports are one sandbox's at "
-                           "a time; use another, or no warm");
+                           "a time; use another, or a sandbox without warm");
     if (*all > RESERVE_MAX_ALL)
         return schema_fail(r, warm, "with those above %u sandboxes would wait; at most %u may",
                            *all, RESERVE_MAX_ALL);
@@ -171,7 +171,7 @@ static int check_warm(struct reader *r,
     return 0;
 }
 
-/* What one entry says together; @all: how many wait of those before it. */
+/* What one entry says together; @all: how many wait of those above. */
 static int finish_entry(struct reader *r,
                         const struct node *node,
                         struct stack_sandbox *sandbox,
@@ -204,6 +204,7 @@ static int read_entry(struct reader *r,
     sandbox->isolate = SBX_NS_ALL;
     sandbox->uid = UINT32_MAX;
     sandbox->timeout_ms = -1;
+    sandbox->warm = map == &template_map ? 1 : 0;
     return schema_read_map(r, node, sandbox, map);
 }
 
@@ -212,10 +213,9 @@ static int read_entries(struct reader *r,
                         const struct node *node,
                         const struct schema_map *map,
                         struct stack_sandbox **list,
-                        size_t *n)
+                        size_t *n,
+                        unsigned *all)
 {
-    unsigned all = 0;
-
     if (node->kind != NODE_MAP)
         return schema_fail(r, node, "must be a map: NAME: {%s}",
                            map == &sandbox_map ? "command: [...], …" : "warm: 4, …");
@@ -230,7 +230,7 @@ static int read_entries(struct reader *r,
         int result = read_entry(r, node->keys[i], node->items[i], sandbox, map);
 
         if (result == 0)
-            result = finish_entry(r, node->items[i], sandbox, &all);
+            result = finish_entry(r, node->items[i], sandbox, all);
         if (result < 0)
             return result;
         schema_leave(r, mark);
@@ -243,7 +243,8 @@ static int read_sandboxes(struct reader *r, const struct node *node, void *field
     struct stack *stack = field;
 
     (void)arg;
-    return read_entries(r, node, &sandbox_map, &stack->sandboxes, &stack->nsandboxes);
+    return read_entries(r, node, &sandbox_map, &stack->sandboxes, &stack->nsandboxes,
+                        &stack->waiting);
 }
 
 static int read_templates(struct reader *r, const struct node *node, void *field, const void *arg)
@@ -251,11 +252,8 @@ static int read_templates(struct reader *r, const struct node *node, void *field
     struct stack *stack = field;
 
     (void)arg;
-    int result = read_entries(r, node, &template_map, &stack->templates, &stack->ntemplates);
-    for (size_t i = 0; i < stack->ntemplates; i++)
-        if (stack->templates[i].warm == 0)
-            stack->templates[i].warm = 1;
-    return result;
+    return read_entries(r, node, &template_map, &stack->templates, &stack->ntemplates,
+                        &stack->waiting);
 }
 
 static const struct schema_field stack_fields[] = {

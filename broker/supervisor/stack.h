@@ -103,6 +103,7 @@ struct stack {
     size_t nsandboxes;
     struct stack_sandbox *templates; /* of what is started by request; without a command */
     size_t ntemplates;
+    unsigned waiting; /* `warm:` of all of them together */
     struct stack_rule *rules;
     size_t nrules;
     bool has_policy;

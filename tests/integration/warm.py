@@ -112,7 +112,9 @@ def refused(scene):
             ("none", f"a: {{{entry}warm: 0}}", "1 to 64"),
             ("together", ", ".join(f"s{n}: {{{entry}warm: 60}}" for n in range(5)), "at most 256 may"),
             ("an upper directory", f"a: {{{entry}warm: 1, root: {{layers: [/usr], upper: /tmp/u}}}}", "one sandbox at a time writes there"),
-            ("a veth", f"a: {{{entry}warm: 1, net: veth}}", "one sandbox's at a time")):
+            ("a veth", f"a: {{{entry}warm: 1, net: veth}}", "one sandbox's at a time"),
+            ("a template, of which one waits unasked", "}\ntemplates: {a: {root: {layers: [/usr], upper: /tmp/u}}", "one sandbox at a time writes there"),
+            ("together, templates too", f"{', '.join(f's{n}: {{{entry}warm: 64}}' for n in range(4))}}}\ntemplates: {{a: {{}}", "257 sandboxes would wait")):
         done = subprocess.run([BIN / "uds-broker", "--check", "--config", scene.stack(f"sandboxes: {{{text}}}")], capture_output=True, text=True)
         check(f"refused: {what}", done.returncode != 0 and words in done.stderr and "warm" in done.stderr, done)
 
