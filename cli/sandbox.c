@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* `uds sandbox ls`: what runs. `uds sandbox start`: what a broker is asked to start. `uds sandbox gc`: removes what was left when a launcher and its cleaner were both killed. */
+/*
+ * `uds sandbox ls`: what runs. `uds sandbox start`: what a broker is asked to start. `uds sandbox gc`: removes what was left
+ * when a launcher and its cleaner were both killed.
+ */
 #include "sandbox.h"
 
 #include <errno.h>

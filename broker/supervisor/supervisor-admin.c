@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The admin socket: `uds exec`, `uds sandbox ls` and `uds sandbox start` of who started us. What is undeclared comes in here and nowhere else, and
- * not by the router. libuds-sandbox checks who asks and passes on, unread, what is to be run: it is read by the process in
- * the sandbox that will run it.
+ * The admin socket: `uds exec`, `uds sandbox ls` and `uds sandbox start` of who started us. What is undeclared comes in here
+ * and nowhere else, and not by the router. libuds-sandbox checks who asks and passes on, unread, what is to be run: it is read
+ * by the process in the sandbox that will run it.
  */
 #include <errno.h>
 #include <event2/event.h>

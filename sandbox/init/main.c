@@ -6,7 +6,8 @@
  *   acting ── every step up to FORK ──▶ forked ── payload's execve succeeded ──▶ watching ── payload ended ──▶ exit
  *      └──────── FAILED event, exit ◀────┘
  *
- * Watching is watch.c.
+ * Where it waits (SBXI_AWAIT) the payload's process is ready and has not executed anything yet; watching begins then. Watching
+ * is watch.c.
  */
 
 #include <errno.h>
@@ -193,7 +194,7 @@ static int shed(struct init *init)
     return r;
 }
 
-/* Waits for execve. 0: it runs. 1: it failed and @event says how. */
+/* Waits for execve, or for one that is to wait. 0: it runs, or waits. 1: it failed and @event says how. */
 static int await_exec(int fd, struct sbxi_event *event)
 {
     ssize_t n;
@@ -204,8 +205,8 @@ static int await_exec(int fd, struct sbxi_event *event)
 }
 
 /*
- * PID 1 keeps its pipe as 4, its signals as 5, the two of NOTIFY_SOCKET, who asks it about memory, and what it was told to hold behind them. All else closes: our copies of the
- * payload's descriptors would keep its pipes open after it has closed them.
+ * PID 1 keeps its pipe as 4, its signals as 5, and behind them the two of NOTIFY_SOCKET, who asks it about memory, and what it
+ * was told to hold. All else closes: our copies of the payload's descriptors would keep its pipes open after it has closed them.
  */
 static int shed_descriptors(struct init *init, const struct sbxi_step *step, int pipe, int signals)
 {

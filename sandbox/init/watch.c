@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * PID 1 once the payload runs. It holds the control socket, a signalfd and one capability (CAP_KILL), reaps whatever is
- * orphaned, passes signals on and starts further processes (session.c). When the launcher's end of the control socket closes it exits, and being PID 1 it takes
- * every process of the namespace with it: a sandbox outlives nobody.
+ * orphaned, passes signals on, starts further processes (session.c), reads NOTIFY_SOCKET (notify.c) and is asked about memory
+ * (memory.c). When the launcher's end of the control socket closes it exits, and being PID 1 it takes every process of the
+ * namespace with it: a sandbox outlives nobody.
  */
 
 #include <errno.h>

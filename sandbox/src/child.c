@@ -3,8 +3,9 @@
  * Between clone3 and execve, in a copy of the launcher or in its own memory (birth.h): only system calls, no allocation, no
  * lock, nothing that a libc does on behalf of threads that are not here.
  *
- * First cgroups, then descriptors, then waiting: whoever waits here must not hold a copy of the launcher's end of any control socket, or
- * nobody would ever see it close.
+ * First cgroups, then descriptors, then waiting: whoever waits here must not hold a copy of the launcher's end of any control
+ * socket, or nobody would ever see it close. Who is to enter namespaces that exist (become_joiner) does not wait here and is
+ * always a copy: it may call the C library.
  */
 
 #include <errno.h>

@@ -61,7 +61,10 @@ int sbx_pool_new(
  * Errors: as of sbx_start().   Blocking: as sbx_start().
  */
 int sbx_pool_fill(sbx_pool *pool, struct sbx_error *error);
-/* Those that wait are listed by @admin (struct sbx_listed), as is what comes out of the pool. @admin: borrowed for its life */
+/*
+ * Those that wait are listed by @admin (struct sbx_listed), as is what comes out of the pool; those made before are not.
+ * @admin: borrowed, to be freed after the pool; NULL = nobody is told.   Blocking: no.
+ */
 void sbx_pool_set_admin(sbx_pool *pool, sbx_admin *admin);
 /* How many wait now. */
 size_t sbx_pool_count(const sbx_pool *pool);
@@ -92,8 +95,14 @@ typedef struct sbx_request sbx_request;
  */
 typedef int
 sbx_admin_start(const char *entry, sbx_request *request, void *userdata, struct sbx_error *error);
+/* Who is asked, from now on. @start: NULL = nothing can be started here (as at first); @userdata: handed to it.   Blocking: no. */
 void sbx_admin_set_start(sbx_admin *admin, sbx_admin_start *start, void *userdata);
-/* As sbx_pool_start(), but for the execve, which it does not wait for; why that fails who asked hears from the process itself. */
+/*
+ * As sbx_pool_start(), but for the execve, which it does not wait for: why that failed who asked hears from the process itself.
+ * @request: what is to be run is taken out of it, whether this succeeds or not; it stays the caller's
+ * Ownership: the caller frees @ret.   Errors: as of sbx_start() and of sbx_set_limits() and the names of sbx_adopt().
+ * Blocking: no, but as sbx_start() where none waits, and for a fork where another hostname is asked for.
+ */
 int sbx_pool_start_request(sbx **ret,
                            sbx_pool *pool,
                            sbx_request *request,
