@@ -255,12 +255,14 @@ static inline void consume(struct udsi_receiver *rx, size_t n)
 uds_msg *udsi_receiver_take(struct udsi_receiver *rx)
 {
     size_t have = rx->end - rx->start, len;
-    const uint8_t *bytes = rx->data + rx->start;
+    const uint8_t *bytes;
     struct udsi_header header;
     uds_msg *msg;
 
-    if (have < UDSI_HEADER_SIZE || rx->partial || rx->nbatches > 0 || rx->records ||
-        !udsi_header_is_common(bytes, &rx->limits, &header) || header.fd_count > 0)
+    if (have < UDSI_HEADER_SIZE || rx->partial || rx->nbatches > 0 || rx->records)
+        return NULL;
+    bytes = rx->data + rx->start;
+    if (!udsi_header_is_common(bytes, &rx->limits, &header) || header.fd_count > 0)
         return NULL;
     len = (size_t)header.head_length + header.body_length;
     if (len > have - UDSI_HEADER_SIZE || header.body_length > BODY_INLINE ||

@@ -235,7 +235,7 @@ Test(start, without_a_cgroup_on_request)
 }
 
 /* A child that has our memory for a while changes its ids: whose memory is that then? (birth.h) */
-Test(start, the_launcher_stays_as_dumpable_as_it_was, .timeout = 30)
+Test(start, the_launcher_stays_as_dumpable_as_it_was)
 {
     UDS_TEST_GUARD;
     char name[48];
