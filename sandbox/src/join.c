@@ -11,12 +11,17 @@
 
 #include <sys/pidfd.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 
 #include "cleanup.h"
 #include "error.h"
 #include "kernel.h"
 #include "running.h"
+
+enum {
+    ENTER_TIMEOUT_S = 10 /* what is entered takes milliseconds */
+};
 
 /* It waits in the socket for who will read it. */
 static int send_request(int socket,
@@ -49,7 +54,7 @@ static int send_request(int socket,
     return sendmsg(socket, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-/* 1: the child's number, 0: another answer, -ECHILD: nobody is left to say anything. */
+/* 1: the child's number, 0: another answer, -ECHILD: nobody is left to say anything, -ETIMEDOUT: somebody is, and does not. */
 static int receive(int socket, struct sbxi_joined *ret, pid_t *ret_pid, int ret_ns[2])
 {
     _Alignas(struct cmsghdr) char
@@ -62,6 +67,8 @@ static int receive(int socket, struct sbxi_joined *ret, pid_t *ret_pid, int ret_
     do
         n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
     while (n < 0 && errno == EINTR);
+    if (n < 0 && errno == EAGAIN)
+        return -ETIMEDOUT;
     for (struct cmsghdr *h = n < 0 ? NULL : CMSG_FIRSTHDR(&message); h;
          h = CMSG_NXTHDR(&message, h)) {
         if (h->cmsg_type == SCM_CREDENTIALS && h->cmsg_len == CMSG_LEN(sizeof cred))
@@ -77,9 +84,13 @@ static int receive(int socket, struct sbxi_joined *ret, pid_t *ret_pid, int ret_
     return 1;
 }
 
-static void reap(pid_t pid)
+/* It has done what it was there for. Who is root where it went can have stopped it before its end. */
+static void end_helper(pid_t pid)
 {
-    while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+    if (pid <= 0)
+        return;
+    kill(pid, SIGKILL);
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
         continue;
 }
 
@@ -122,8 +133,7 @@ static int take_child(sbx *s, pid_t pid, const struct sbxi_joined *answer)
     s->init_fd = pidfd_open(pid, 0);
     if (s->init_fd < 0) {
         int r = -errno;
-        kill(pid, SIGKILL);
-        reap(pid);
+        end_helper(pid);
         return r;
     }
     s->init_pid = pid;
@@ -139,10 +149,14 @@ int sbxi_join_clone(const sbx_plan *plan,
 {
     struct sbxi_joined answer = {0};
     int pair[2], on = 1;
+    const struct timeval patience = {.tv_sec = ENTER_TIMEOUT_S};
     pid_t helper = -1, second = 0, pid = 0;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return -errno;
-    int r = setsockopt(pair[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof on) < 0 ? -errno : 0;
+    int r = setsockopt(pair[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof on) < 0 ||
+                    setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) < 0
+                ? -errno
+                : 0;
     if (r == 0)
         r = send_request(pair[0], plan, args, &child);
     child.fds[child.nfds++] = pair[1];
@@ -154,10 +168,16 @@ int sbxi_join_clone(const sbx_plan *plan,
     while (r == 0 && (r = receive(pair[0], &answer, &pid, s->ns)) == 0 && !answer.err)
         second = answer.helper;
     close(pair[0]);
-    reap(helper);
-    reap(second);
+    end_helper(helper);
+    end_helper(second);
     if (r == -ECHILD)
         return explain_silence(plan, s, error);
+    if (r == -ETIMEDOUT)
+        return sbxi_error(
+            error, ETIMEDOUT,
+            "sandbox %s: join: no answer for %d s from who has entered; whoever is root "
+            "there can stop it",
+            plan->name, ENTER_TIMEOUT_S);
     if (r <= 0)
         return r < 0 ? r : explain(plan, &answer, error);
     return take_child(s, pid, &answer);

@@ -12,6 +12,7 @@ import os
 import pathlib
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -76,8 +77,16 @@ def attack(secret):
     return found
 
 
+def stop_all():
+    try:
+        os.kill(-1, signal.SIGSTOP)
+    except ProcessLookupError:
+        pass  # nobody is here
+    return set()
+
+
 def contain(orders, answers, secret):
-    """PID 1 of the container: attacks when it is told to, or all the time until it is told to stop."""
+    """PID 1 of the container: attacks when it is told to, or all the time until it is told to stop; or stops whoever comes."""
     libc.mount(b"none", b"/", None, 0x44000, None)  # private, below too
     libc.mount(b"proc", b"/proc", b"proc", 0, None)
     os.setgid(0)
@@ -85,10 +94,11 @@ def contain(orders, answers, secret):
     libc.prctl(4, 1, 0, 0, 0)  # dumpable: it stays in sight for who started it
     os.write(answers, b"[]\n")
     while order := os.read(orders, 1):
-        found = attack(secret)
-        while order == b"r" and not select.select([orders], [], [], 0)[0]:
-            found |= attack(secret)
-        if order == b"r":
+        act = stop_all if order == b"s" else lambda: attack(secret)
+        found = act()
+        while order in b"rs" and not select.select([orders], [], [], 0)[0]:
+            found |= act()
+        if order in b"rs":
             os.read(orders, 1)
         os.write(answers, json.dumps(sorted(found)).encode() + b"\n")
     os._exit(0)
@@ -138,8 +148,8 @@ class Container:
         os.write(self.orders, b"a")
         return json.loads(self.answers.readline())
 
-    def race(self, act):
-        os.write(self.orders, b"r")
+    def race(self, act, order=b"r"):
+        os.write(self.orders, order)
         act()
         return self.attack()
 
@@ -168,6 +178,18 @@ def race(container, *options):
                 return check(f"{container.name}: it runs {' '.join(options)}", False, err)
     found = container.race(starts)
     check(f"{container.name}: raced, nothing is to be had {' '.join(options)}", not found, found)
+
+
+def stop(container):
+    def starts():
+        p = start(UDS, container)
+        try:
+            _, err = p.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            p.kill()
+            _, err = p.communicate()
+        check(f"{container.name}: stopped on its way in, it is given up", p.returncode > 0 and b"no answer" in err, err)
+    container.race(starts, b"s")
 
 
 def await_stop(p):
@@ -233,6 +255,8 @@ def main():
                 check(f"{name}: nothing is to be had of {process} while it sets up", not found, found)
             found = stops(container, "init", (1, ), "dumpable")
             check(f"{name}: the attack works where the defence is missing", found, found)
+        if name == "ids of its own":
+            stop(container)
         container.end()
 
 
