@@ -72,10 +72,12 @@ static inline void discount(struct udsi_sendq *queue, struct udsi_out *out)
 {
     unpin(queue, out);
     queue->bytes -= udsi_out_size(out);
-    if (out->packed)
+    if (out->packed) {
         udsi_block_free(out->own_head, UDSI_PACK_SIZE);
-    else if (out->own_head)
+        queue->packs--;
+    } else if (out->own_head) {
         udsi_block_free(out->own_head, out->head_len + (out->in_arena ? out->body_len : 0));
+    }
 }
 
 /* Takes the first frame out of the ring, then lets its payload go. */
@@ -200,16 +202,20 @@ __attribute__((noinline)) static struct udsi_out *new_pack(struct udsi_sendq *qu
         return NULL;
     out = udsi_sendq_at(queue, queue->count++);
     *out = (struct udsi_out){.own_head = block, .packed = true};
+    queue->packs++;
     return out;
 }
 
-int udsi_sendq_pack(struct udsi_sendq *queue, const uds_msg *msg)
+int udsi_sendq_pack(struct udsi_sendq *queue, uds_msg *msg)
 {
     struct udsi_out *out = queue->count > 0 ? udsi_sendq_at(queue, queue->count - 1) : NULL;
     size_t size;
 
-    if (!out || !out->packed || UDSI_PACK_SIZE - out->body_len < UDSI_SMALL_MAX)
+    if (!out || !out->packed || UDSI_PACK_SIZE - out->body_len < UDSI_SMALL_MAX) {
+        if (queue->packs * (UDSI_PACK_SIZE / UDSI_PACK_USE) > queue->bytes)
+            return udsi_sendq_push_plain(queue, msg);
         out = new_pack(queue);
+    }
     if (!out)
         return -ENOMEM;
     size = write_frame(out->own_head + out->body_len, msg);
@@ -530,7 +536,7 @@ bool udsi_sendq_ends_stream(const struct udsi_sendq *queue)
 
 bool udsi_sendq_check(const struct udsi_sendq *queue)
 {
-    size_t bytes = 0, fds = 0, ends = queue->over;
+    size_t bytes = 0, fds = 0, ends = queue->over, packs = 0;
 
     for (size_t i = 0; i < queue->count; i++) {
         const struct udsi_out *out = udsi_sendq_at(queue, i);
@@ -538,6 +544,7 @@ bool udsi_sendq_check(const struct udsi_sendq *queue)
         bytes += udsi_out_size(out);
         fds += out->nfds;
         ends += out->last;
+        packs += out->packed;
         if (out->nfds > 0 && (!out->payload || out->payload->pins == 0))
             return false;
     }
@@ -545,5 +552,6 @@ bool udsi_sendq_check(const struct udsi_sendq *queue)
                           : queue->sent >= udsi_out_size(udsi_sendq_at(queue, 0)))
         return false;
     return queue->bytes == bytes - queue->sent && queue->fds == fds &&
-           queue->hello_sent <= queue->hello_len && queue->count <= queue->cap && ends <= 1;
+           queue->hello_sent <= queue->hello_len && queue->count <= queue->cap && ends <= 1 &&
+           queue->packs == packs;
 }

@@ -32,6 +32,7 @@ struct udsi_out {
 };
 
 #define UDSI_PACK_SIZE (8 * 1024 + 512) /* a size of blocks (block.h) */
+#define UDSI_PACK_USE  8 /* one part in so many of all blocks waits, or no other is begun */
 
 /*
  * I1  bytes == what is left of all frames, fds == sum of their nfds; neither counts the HELLO
@@ -39,12 +40,14 @@ struct udsi_out {
  * I3  until @released only the HELLO may go out
  * I4  an entry with nfds > 0 pins its payload (msg.h I4)
  * I5  one entry at most is last, and none once over
+ * I6  packs == how many entries are packed
  */
 struct udsi_sendq {
     struct udsi_out *ring;
     size_t cap, first, count;
     size_t sent;
     size_t bytes, fds;
+    size_t packs;
     uint8_t hello[UDSI_HELLO_MAX];
     uint8_t hello_len, hello_sent;
     bool released;
@@ -66,8 +69,11 @@ int udsi_sendq_push(struct udsi_sendq *queue,
 /* The same for a message with its own head and without fds. */
 int udsi_sendq_push_plain(struct udsi_sendq *queue, uds_msg *msg);
 
-/* The same for one of UDSI_SMALL_MAX bytes at most, on a stream, by a copy: nothing of @msg is kept. */
-int udsi_sendq_pack(struct udsi_sendq *queue, const uds_msg *msg);
+/*
+ * The same for one of UDSI_SMALL_MAX bytes at most, on a stream, by a copy beside others: then nothing of @msg is kept. Not where
+ * entries of other kinds stand between them: a block for each would be a hundred times what the queue is limited to.
+ */
+int udsi_sendq_pack(struct udsi_sendq *queue, uds_msg *msg);
 
 /*
  * The same for a body that lies in an arena: @ref stands for it. @payload gives the head, if @head is NULL, and the fds, and

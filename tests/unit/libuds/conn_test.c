@@ -401,3 +401,31 @@ Test(conn, runs_a_release_hook_when_the_message_has_gone)
     cr_assert_eq(uds_conn_flush(a), 0);
     cr_assert_eq(released, 1);
 }
+
+static void ignore_release(void *arg)
+{
+    (void)arg;
+}
+
+/* Small messages, each beside one that goes alone: the blocks that they are copied into are no more than their bytes are worth. */
+Test(conn, bounds_the_memory_of_small_messages_among_others)
+{
+    UDS_TEST_GUARD;
+    _cleanup_conn_ uds_conn *a = NULL, *b = NULL;
+    uds_msg *msg;
+
+    cr_assert_eq(uds_conn_pair(&a, &b, NULL), 0);
+    for (int i = 0; i < 3; i++)
+        cr_assert(uds_conn_process(a) >= 0 && uds_conn_process(b) >= 0);
+    for (unsigned i = 0; i < 2000; i++) {
+        cr_assert_eq(uds_msg_new(&msg, UDS_MSG_MESSAGE, 0, "x", 1), 0);
+        if (i % 2 == 0)
+            uds_msg_set_release(msg, ignore_release, NULL);
+        cr_assert_eq(uds_conn_send(a, msg), 0);
+        msg = uds_msg_unref(msg);
+        cr_assert_leq(a->out.packs * UDSI_PACK_SIZE, UDSI_PACK_SIZE + UDSI_PACK_USE * a->out.bytes);
+    }
+    cr_assert_gt(a->out.packs, 0);
+    cr_assert_eq(uds_conn_flush(a), 0);
+    cr_assert_eq(a->out.packs, 0);
+}
