@@ -22,7 +22,7 @@ struct sbxi_birth {
     struct sbxi_child child;
 };
 
-/* Of all threads: what is dumpable is the process's memory. */
+/* Of all threads: what is dumpable is the process's memory. Where no child changes its ids, it stays as the program says. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned births;
 static int dumpable;
@@ -126,7 +126,8 @@ long sbxi_birth_clone(struct sbxi_birth **ret,
     args->flags |= CLONE_VM;
     args->stack = (uint64_t)(uintptr_t)stack;
     args->stack_size = STACK_BYTES;
-    begin();
+    if (child->become_root)
+        begin();
     long pid = clone_and_run(args, &birth->child);
     if (pid < 0)
         sbxi_birth_over(birth);
@@ -137,7 +138,7 @@ long sbxi_birth_clone(struct sbxi_birth **ret,
 
 struct sbxi_birth *sbxi_birth_over(struct sbxi_birth *birth)
 {
-    if (birth)
+    if (birth && birth->child.become_root)
         end();
     free(birth);
     return NULL;

@@ -261,3 +261,30 @@ Test(start, the_launcher_stays_as_dumpable_as_it_was)
     prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
     sbx_plan_free(plan);
 }
+
+static int hide_memory(const struct sbx_report *report, void *userdata)
+{
+    (void)report;
+    (void)userdata;
+    return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+Test(start, what_the_program_says_of_its_memory_meanwhile_stands)
+{
+    UDS_TEST_GUARD;
+    char name[48];
+    make_name(name, "hidden");
+    struct sbx_spec spec = make_spec(name);
+    struct sbx_error error = {0};
+    sbx_plan *plan;
+    sbx *s;
+    spec.no_cgroup = true;
+    spec.host_root = geteuid() == 0;
+    spec.on_born = hide_memory;
+    cr_assert_eq(sbx_plan_new(&plan, &spec, &error), 0, "%s", error.text);
+    cr_assert_eq(sbx_start(&s, plan, NULL, &error), 0, "%s", error.text);
+    cr_assert_eq(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 0);
+    prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+    sbx_free(s);
+    sbx_plan_free(plan);
+}
