@@ -78,6 +78,15 @@ def no_file_remembers_where_it_was_built(installed):
         expect(f"{path.name} has a run path", not re.search(r"R(UN)?PATH", run(["readelf", "-d", path])))
 
 
+def programs_lie_at_no_fixed_address(installed):
+    """Where musl is; glibc's own static programs do."""
+    musl = "INTERP" not in run(["readelf", "-lW", installed.prefix / "bin/uds"])
+    for path in [*(installed.prefix / "bin").iterdir(), *(installed.prefix / "libexec/uds").glob("uds-*")]:
+        about = run(["readelf", "-hldW", path])
+        expect(f"{path.name} lies at a fixed address", "DYN (" in about or not (musl or "INTERP" in about))
+        expect(f"{path.name} writes into its own text", "TEXTREL" not in about)
+
+
 def headers_compile_alone(installed):
     include = installed.work / "include"  # pkg-config's words, which a header test puts in a command line
     include.symlink_to(installed.prefix / "include")
@@ -135,6 +144,6 @@ def programs_find_their_helpers(installed):
     expect("uds ls --help", "usage: uds ls" in installed.run(["uds", "ls", "--help"]))
 
 
-run_parts(files_are_all_there_and_no_others, no_file_remembers_where_it_was_built, headers_compile_alone,
+run_parts(files_are_all_there_and_no_others, no_file_remembers_where_it_was_built, programs_lie_at_no_fixed_address, headers_compile_alone,
           pkg_config_leads_to_it, cmake_leads_to_it, cmake_refuses_what_it_is_not, programs_find_their_helpers,
           name="a prefix")  # a space is what the newcomer's $(pkg-config …) cannot bear, and everything else must
