@@ -63,7 +63,7 @@ int sbxi_ask(const char *const *argv,
              struct sbx_error *error)
 {
     char path[PATH_MAX], *parts[2] = {NULL, NULL};
-    struct sbxi_answer answer;
+    struct sbxi_answer answer = {0};
     pid_t pid;
     int pipe[2];
     _cleanup_close_ int program = sbxi_helper_open(SBXI_ANSWERER, path, error);
