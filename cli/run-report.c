@@ -78,17 +78,31 @@ static void say_landlock(const char *name, int abi)
         cli_error("%s: started without landlock", name);
 }
 
+/* What was asked for and takes a cgroup: each is said as if it alone were missing. */
+static uint32_t gone_with_cgroup(const struct sbx_limits *limits)
+{
+    uint32_t gone = SBX_DEGRADE_STATS;
+    if (limits->cpu_percent || limits->cpu_weight)
+        gone |= SBX_DEGRADE_CPU;
+    if (limits->cpus[0])
+        gone |= SBX_DEGRADE_CPUSET;
+    if (limits->memory_high_bytes)
+        gone |= SBX_DEGRADE_MEMORY_HIGH;
+    if (limits->nio || limits->io_weight)
+        gone |= SBX_DEGRADE_IO;
+    return gone;
+}
+
 /* Permitted or not asked for: it is said either way, and what it means. */
 static void say_omissions(const struct run_options *o, const struct sbx_report *report)
 {
     const struct sbx_limits *limits = &o->spec.limits;
     uint32_t degraded = report->degraded;
     if (degraded & SBX_DEGRADE_CGROUP) {
-        cli_error("%s: started without cgroup%s%s%s", o->spec.name,
+        cli_error("%s: started without cgroup%s%s", o->spec.name,
                   limits->memory_bytes ? "; the memory limit is RLIMIT_DATA" : "",
-                  limits->pids ? "; the pids limit is RLIMIT_NPROC" : "",
-                  limits->cpu_percent || limits->cpu_weight ? "; cpu has no limit" : "");
-        degraded |= SBX_DEGRADE_STATS;
+                  limits->pids ? "; the pids limit is RLIMIT_NPROC" : "");
+        degraded |= gone_with_cgroup(limits);
     }
     if (degraded & SBX_DEGRADE_CPU)
         cli_error("%s: started without cpu limit", o->spec.name);

@@ -51,6 +51,9 @@ def test_memory_limit(c):
     c.check("but by --stats", r.returncode == 0 and "it was refused memory 1 time, first 1.0 GiB" in r.stderr, r.stderr)
     r = run(c, *limit, "--", "python3", "-c", "raise SystemExit(3)")
     c.check("a failure without a refusal is not the limit's", r.returncode == 3 and "(rlimit)" not in r.stderr, r.stderr)
+    r = run(c, "--degrade", "cgroup", "--cpu", "50%", "--cpuset", "0", "--memory-high", "1G", "--", "true")
+    c.check("what else takes a cgroup is missing, and said", r.returncode == 0 and
+            all(f"without {what}" in r.stderr for what in ("cpu limit", "cpuset", "memory-high")), r.stderr)
     r = run(c, *limit, "--report", "--", "true")
     c.check("for people too", "memory       64M, by RLIMIT_DATA\n" in r.stderr and "pids         20, by RLIMIT_NPROC\n" in r.stderr, r.stderr)
 
