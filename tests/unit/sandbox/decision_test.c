@@ -123,34 +123,17 @@ Test(decision, answers_as_both_programs_of_a_file)
 {
     UDS_TEST_GUARD;
     expect_merged_file("base none\notherwise kill\nallow read write ioctl clone socket\n");
-    expect_merged_file("{\"defaultAction\": \"SCMP_ACT_ERRNO\", \"syscalls\": [" CALL(
-        "\"read\", \"ioctl\", \"socket\"", "ALLOW",
-        "") "," CALL("\"write\", \"sendto\"", "LOG",
-                     "") "," CALL("\"clone\"", "ALLOW",
-                                  WHERE(
-                                      "0", "MASKED_EQ", "2114060288",
-                                      "0")) "," CALL("\"sendmsg\"", "ALLOW",
-                                                     WHERE(
-                                                         "0", "LT", "8589934592",
-                                                         "0")) "," CALL("\"setsockopt\"", "ALLOW",
-                                                                        WHERE("1", "GE", "6", "0") "," WHERE(
-                                                                            "2", "NE", "30",
-                                                                            "0")) "," CALL("\"prlim"
-                                                                                           "it64\"",
-                                                                                           "TRAP",
-                                                                                           WHERE(
-                                                                                               "0",
-                                                                                               "GT",
-                                                                                               "1",
-                                                                                               "0")) "," CALL("\"prlimit64\"",
-                                                                                                              "ALLOW",
-                                                                                                              WHERE(
-                                                                                                                  "0",
-                                                                                                                  "LE",
-                                                                                                                  "1",
-                                                                                                                  "0")) "," CALL("\"unshare\"",
-                                                                                                                                 "KILL_PROCESS",
-                                                                                                                                 "") "]}");
+    /* clang-format off */
+    expect_merged_file("{\"defaultAction\": \"SCMP_ACT_ERRNO\", \"syscalls\": ["
+        CALL("\"read\", \"ioctl\", \"socket\"", "ALLOW", "") ","
+        CALL("\"write\", \"sendto\"", "LOG", "") ","
+        CALL("\"clone\"", "ALLOW", WHERE("0", "MASKED_EQ", "2114060288", "0")) ","
+        CALL("\"sendmsg\"", "ALLOW", WHERE("0", "LT", "8589934592", "0")) ","
+        CALL("\"setsockopt\"", "ALLOW", WHERE("1", "GE", "6", "0") "," WHERE("2", "NE", "30", "0")) ","
+        CALL("\"prlimit64\"", "TRAP", WHERE("0", "GT", "1", "0")) ","
+        CALL("\"prlimit64\"", "ALLOW", WHERE("0", "LE", "1", "0")) ","
+        CALL("\"unshare\"", "KILL_PROCESS", "") "]}");
+    /* clang-format on */
 }
 
 static uint32_t draw(uint32_t *seed, uint32_t n)
