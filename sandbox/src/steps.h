@@ -43,8 +43,9 @@ enum {
     SBXI_MAX_CGROUPS = 16
 };
 /*
- * A digest of this file and of the others that both include (CMakeLists.txt). A launcher that runs on while its package is replaced starts the init of another
- * build: were one operation's number another's, root's init would do to the host what was meant for the new root.
+ * A digest of this file and of the others that both include (CMakeLists.txt). A launcher that runs on while its package is
+ * replaced starts the init of another build: were one operation's number another's, root's init would do to the host what was
+ * meant for the new root.
  */
 #define SBXI_BLOB_MAGIC SBXI_STEPS_DIGEST
 
@@ -66,7 +67,7 @@ enum sbxi_op {
     SBXI_PROC,     /* tree slot ← new procfs; made while the host's is still in sight */
     SBXI_NEW_TMPFS, /* tree slot ← new tmpfs, mode args[0] */
     SBXI_PIVOT, /* tree slot becomes /, the old root goes. From here to SBXI_ENTER nothing comes before it */
-    SBXI_UNCOVER,   /* detach what is mounted at a, if anything */
+    SBXI_UNCOVER,   /* what is mounted at a goes with the old root; right after PIVOT */
     SBXI_PARENTS,   /* the directories above a, mode args[0] */
     SBXI_DIRECTORY, /* a, mode args[0]; parents too */
     SBXI_FILE,      /* a, mode args[0], with what can be read from the descriptor in slot */

@@ -36,8 +36,9 @@ typedef struct uds_conn uds_conn;
 
 /*
  * How a body that is large enough for an arena travels. Which way is fastest depends on the caches that the two sides
- * share at the time, so a connection measures it with the bodies that it sends, and goes on measuring. The other values are
- * for who has measured better.
+ * share at the time, so a connection measures it with the bodies that it sends, and goes on measuring. Until it has, they go
+ * inside their frames: those below 256 KiB for the first 32 MiB of their class of sizes. The other values are for who has
+ * measured better.
  */
 enum uds_body_path {
     UDS_BODY_PATH_MEASURED, /* the way that was fastest lately */
@@ -253,9 +254,11 @@ UDS_EXPORT UDS_NODISCARD int uds_conn_send(uds_conn *conn, uds_msg *msg);
  * @ret_body: where to write; valid until the message is sent or its body replaced; written on success only
  *
  * As uds_msg_reserve_body(), which it falls back to: when arenas are not in use, the body is small, no slot is free, or bodies
- * are found to be faster inside their frames (body_path). What is at *@ret_body is undefined until it is written. There is nothing to commit: uds_conn_send() names the place instead of copying. uds_msg_reserve_body() with a smaller length keeps
- * place and contents. A message that is not sent after all gives its slot back with its last reference; one that is sent on
- * another connection is copied. Keep messages no longer than needed: while one lives, its slot serves no other.
+ * go inside their frames, as they do at first and where that is found to be faster (body_path; UDS_BODY_PATH_ARENA asks for a
+ * slot each time). What is at *@ret_body is undefined until it is written. There is nothing to commit: uds_conn_send() names
+ * the place instead of copying. uds_msg_reserve_body() with a smaller length keeps place and contents. A message that is not
+ * sent after all gives its slot back with its last reference; one that is sent on another connection is copied. Keep messages
+ * no longer than needed: while one lives, its slot serves no other.
  *
  * Ownership: the message's.   Errors: -EBUSY already sent, -EINVAL, -ENOMEM.   Blocking: never.   Threads: owner.   Since: 0.1.
  */
