@@ -96,17 +96,20 @@ static int start_declared(const char *run_dir, const char *name)
 /* Its options stand between its word and the name, as those of the command behind it. */
 static bool is_start_of_command(int argc, char **argv)
 {
-    static const char *const valued[] = {"--run-dir", NULL};
     int words = 0;
     if (argc < 2 || strcmp(argv[1], "start") != 0)
         return false;
     for (int i = 2; i < argc; i++) {
-        if (strcmp(argv[i], valued[0]) == 0)
+        if (strcmp(argv[i], "--run-dir") == 0)
             i++;
-        else if (strncmp(argv[i], "--run-dir=", 10) != 0)
+        else if (strncmp(argv[i], "--run-dir=", 10) == 0)
+            continue;
+        else if (argv[i][0] == '-')
+            return true;
+        else
             words++;
     }
-    return words != 1 || argv[argc - 1][0] == '-';
+    return words != 1;
 }
 
 static int run(int argc, char **argv)
