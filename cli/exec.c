@@ -20,6 +20,7 @@
 #include "list.h"
 #include "run.h"
 #include "sandbox.h"
+#include "table.h"
 #include "value.h"
 #include "verbs.h"
 
@@ -95,13 +96,28 @@ static int await_terminal(const struct exec_options *o, sbx_session *session)
     return terminal < 0 ? -1 : terminal;
 }
 
+/* It was told so and ended as it would: not an OOM. */
+static void say_memory_limit(const struct exec_options *o, const struct sbx_result *result)
+{
+    char first[32];
+    if (result->memory_refused && result->value != 0)
+        cli_error(
+            "%s: memory-limit (rlimit): it was refused memory %llu time%s, first %s; raise the "
+            "template's limit",
+            o->name, (unsigned long long)result->memory_refused,
+            result->memory_refused == 1 ? "" : "s",
+            format_bytes(result->memory_refused_bytes, first, sizeof first));
+}
+
 static int exit_code(const struct exec_options *o, const struct sbx_result *result, uint64_t asked)
 {
     int signo = (int)result->value;
     switch (result->outcome) {
     case SBX_EXITED:
+        say_memory_limit(o, result);
         return (int)result->value;
     case SBX_SIGNALED:
+        say_memory_limit(o, result);
         if (!(asked >> signo & 1))
             cli_error("%s: killed by signal %d (%s)", o->name, signo, strsignal(signo));
         return 128 + signo;

@@ -92,7 +92,9 @@ sbx_request *sbx_request_end(sbx_request *request, const struct sbx_result *resu
                                    .step = (uint32_t)result->outcome,
                                    .value = result->value,
                                    .cpu_usec = result->stats.cpu_usec,
-                                   .peak_kib = result->stats.memory_peak_bytes / 1024};
+                                   .peak_kib = result->stats.memory_peak_bytes / 1024,
+                                   .refused = result->memory_refused,
+                                   .refused_bytes = result->memory_refused_bytes};
         snprintf(event.detail, sizeof event.detail, "%.220s", result->error.text);
         (void)send(request->control, &event, sizeof event, MSG_NOSIGNAL | MSG_DONTWAIT);
     }

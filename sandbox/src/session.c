@@ -255,6 +255,8 @@ static void take_result(sbx_session *session, const struct sbxi_event *event)
     result->value = event->value;
     result->stats.cpu_usec = event->cpu_usec;
     result->stats.memory_peak_bytes = event->peak_kib * 1024;
+    result->memory_refused = event->refused;
+    result->memory_refused_bytes = event->refused_bytes;
     snprintf(result->error.text, sizeof result->error.text, "%s", event->detail);
     session->finished = true;
 }

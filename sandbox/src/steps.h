@@ -210,7 +210,7 @@ struct sbxi_event {
     int32_t status;              /* ENDED: as of waitpid */
     uint64_t cpu_usec, peak_kib; /* ENDED: rusage of all that was reaped */
     uint64_t refused,
-        refused_bytes; /* ENDED: requests for memory that RLIMIT_DATA refused, the first of them */
+        refused_bytes; /* ENDED, RESULT: requests for memory that RLIMIT_DATA refused, the first of them */
     uint64_t cgroup_ns, time_ns; /* RUNNING: inode, 0 = not its own */
     char detail[224];            /* FAILED, RESULT: what exactly, NUL-terminated */
     uint64_t value;              /* RESULT: of that */

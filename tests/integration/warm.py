@@ -95,12 +95,16 @@ def rootless(scene):
     run.mkdir(mode=0o700)
     os.chown(run, NOBODY, NOBODY)
     stack = {"sandboxes": {"w": {"command": ["/bin/sh", "-c", "echo life $(hostname) >&2; sleep 1000"], "restart": "always",
-                                 "warm": 1, "degrade": ["cgroup", "id-range", "landlock"]}}}
+                                 "warm": 1, "degrade": ["cgroup", "id-range", "landlock"]}},
+             "templates": {"job": {"degrade": ["cgroup", "id-range", "landlock"], "limits": {"memory": "64M"}}}}
     b = Broker(scene, json.dumps(stack), listen=f"{run}/b.sock", uid=NOBODY, run=run).ready()
-    wait_for("one waits", lambda: len(waiting(run, NOBODY)) == 1)
+    wait_for("one of each waits", lambda: len(waiting(run, NOBODY)) == 2)
     pool = waiting(run, NOBODY)
     os.kill(b.wait("w", "started")["pid"], signal.SIGKILL)
     check("rootless: one that waited is next", b.wait("w", "started", 2)["pid"] in pool, b.log())
+    done = start(run, "job", "--", "/usr/bin/python3", "-c", "bytearray(200 << 20)", user=NOBODY, group=NOBODY, extra_groups=[])
+    check("rootless: a limit that is an rlimit is told", done.returncode == 1 and
+          "memory-limit (rlimit): it was refused memory " in done.stderr and "first 200 MiB" in done.stderr, done)
     check("rootless: it ends with 0", b.end() == 0, b.log())
     scene.expect_nothing_left("rootless")
 
