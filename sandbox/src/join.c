@@ -84,14 +84,30 @@ static int receive(int socket, struct sbxi_joined *ret, pid_t *ret_pid, int ret_
     return 1;
 }
 
-/* It has done what it was there for. Who is root where it went can have stopped it before its end. */
-static void end_helper(pid_t pid)
+static void reap(pid_t pid)
 {
-    if (pid <= 0)
-        return;
-    kill(pid, SIGKILL);
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+    while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
         continue;
+}
+
+/* By what is surely it: who ignores SIGCHLD has nobody to reap, and the number may be another's. */
+struct helper {
+    pid_t pid;
+    int fd;
+};
+
+static struct helper watch_helper(pid_t pid)
+{
+    return (struct helper){pid, pid > 0 ? pidfd_open(pid, 0) : -1};
+}
+
+/* It has done what it was there for. Who is root where it went can have stopped it before its end. */
+static void end_helper(struct helper *helper)
+{
+    if (helper->fd >= 0)
+        pidfd_send_signal(helper->fd, SIGKILL, NULL, 0);
+    sbxi_closep(&helper->fd);
+    reap(helper->pid);
 }
 
 static const char *advice(const sbx_plan *plan, enum sbx_ns ns, int err)
@@ -133,7 +149,8 @@ static int take_child(sbx *s, pid_t pid, const struct sbxi_joined *answer)
     s->init_fd = pidfd_open(pid, 0);
     if (s->init_fd < 0) {
         int r = -errno;
-        end_helper(pid);
+        kill(pid, SIGKILL);
+        reap(pid);
         return r;
     }
     s->init_pid = pid;
@@ -150,7 +167,8 @@ int sbxi_join_clone(const sbx_plan *plan,
     struct sbxi_joined answer = {0};
     int pair[2], on = 1;
     const struct timeval patience = {.tv_sec = ENTER_TIMEOUT_S};
-    pid_t helper = -1, second = 0, pid = 0;
+    pid_t pid = 0;
+    struct helper helper = {-1, -1}, second = {-1, -1};
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return -errno;
     int r = setsockopt(pair[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof on) < 0 ||
@@ -160,16 +178,17 @@ int sbxi_join_clone(const sbx_plan *plan,
     if (r == 0)
         r = send_request(pair[0], plan, args, &child);
     child.fds[child.nfds++] = pair[1];
-    if (r == 0 && (helper = fork()) < 0)
+    if (r == 0 && (helper.pid = fork()) < 0)
         r = -errno;
-    if (helper == 0)
+    if (helper.pid == 0)
         sbxi_child_run(&child);
+    helper = watch_helper(helper.pid);
     close(pair[1]);
     while (r == 0 && (r = receive(pair[0], &answer, &pid, s->ns)) == 0 && !answer.err)
-        second = answer.helper;
+        second = watch_helper(answer.helper);
     close(pair[0]);
-    end_helper(helper);
-    end_helper(second);
+    end_helper(&helper);
+    end_helper(&second);
     if (r == -ECHILD)
         return explain_silence(plan, s, error);
     if (r == -ETIMEDOUT)
