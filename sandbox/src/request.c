@@ -20,6 +20,10 @@
 #include "error.h"
 #include "waiting.h"
 
+enum {
+    COMMANDS_PER_TURN = 16
+};
+
 static bool is_text(const char *text, size_t size)
 {
     return memchr(text, '\0', size) != NULL;
@@ -76,10 +80,15 @@ int sbx_request_get_fd(const sbx_request *request)
 int sbx_request_process(sbx_request *request, sbx *s)
 {
     struct sbxi_command command;
-    ssize_t n;
-    while ((n = recv(request->control, &command, sizeof command, MSG_DONTWAIT)) > 0)
+    ssize_t n = 1;
+    /* What is more waits for the next turn: who asked may send without end, and we have others. */
+    for (int left = COMMANDS_PER_TURN; left > 0 && n > 0; left--) {
+        n = recv(request->control, &command, sizeof command, MSG_DONTWAIT);
         if (n == (ssize_t)sizeof command && command.type == SBXI_SIGNAL && command.value < NSIG)
             (void)sbx_signal(s, (int)command.value);
+    }
+    if (n > 0)
+        return 0;
     return n < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -EPIPE;
 }
 
