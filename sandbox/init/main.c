@@ -382,6 +382,11 @@ int main(int argc, char **argv)
     for (uint32_t i = 0; r >= 0 && i < init.blob->nsteps; i++) {
         index = init.steps[i].index;
         SBXI_BOUNDARY("init");
+        /* Nothing of the host's goes further. */
+        if (init.steps[i].op == SBXI_FORK && init.old >= 0) {
+            r = init_fail(&init, EPERM, "the old root is still there");
+            break;
+        }
         if (init.steps[i].op == SBXI_FORK)
             start_payload(&init, &init.steps[i], signals, &mask);
         if ((style & SBXI_S_DIRECT) && init.steps[i].op > SBXI_FORK)
