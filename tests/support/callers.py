@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Who calls `uds` in a test: root and nobody, each with a directory and copies of the programs that it can reach."""
+import ctypes
 import json
 import os
 import pathlib
@@ -13,6 +14,7 @@ import time
 BIN = pathlib.Path(os.environ["UDS_BIN"])
 NOBODY = 65534
 ROOT = os.geteuid() == 0
+LANDLOCK_ABI = max(ctypes.CDLL(None).syscall(444, None, 0, 1), 0) # landlock_create_ruleset(…, VERSION)
 PATIENCE = 100 if os.environ.get("UDS_VM") else 10
 PROGRAMS = ("uds", "uds-broker", "uds-router", "uds-sandbox-init", "uds-sandbox-answer", "uds-ls", "uds-cleaner")
 failures = []
