@@ -22,6 +22,19 @@ static void remove_env(struct run_options *o, const char *name, size_t length)
     o->env.count = kept;
 }
 
+void run_env_leave_out(struct run_options *o, const char *name)
+{
+    const char **set = o->env.items, *value = getenv(name);
+    size_t kept = 0;
+    for (size_t i = 0; value && i < o->env.count; i++)
+        if (strchr(set[i], '=') + 1 != value)
+            set[kept++] = set[i];
+    if (value && set)
+        set[kept] = NULL;
+    if (value)
+        o->env.count = kept;
+}
+
 /* What the loader obeys: nobody wants it in another root, and who does can say so. */
 static bool is_loader(const char *entry)
 {

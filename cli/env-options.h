@@ -22,6 +22,8 @@ int run_env_option(struct run_options *options,
                    const char *name,
                    const char *value,
                    const char *value2);
+/* What --keep-env took of our variable @name: not of --setenv. */
+void run_env_leave_out(struct run_options *options, const char *name);
 /* After the last option. */
 int run_env_finish(struct run_options *options);
 

@@ -369,7 +369,7 @@ static int finish(struct run_options *o, int argc, char **argv)
     if (r == CLI_OK)
         r = run_end_layers(o);
     if (r == CLI_OK)
-        r = run_end_secrets(o);
+        r = run_open_secrets(o);
     run_confine_finish(o);
     o->spec.jail = o->jail.items;
     o->spec.masks = o->masks.items;
@@ -466,7 +466,7 @@ void run_options_free(struct run_options *o)
     confine_options_free(&o->confine);
     free(o->jail.items);
     free(o->layers.items);
-    free(o->secrets.items);
+    run_free_secrets(o);
     free(o->masks.items);
     free(o->env.items);
     free(o->rlimits.items);

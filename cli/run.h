@@ -44,7 +44,9 @@ struct run_options {
     char program[4096];                       /* the command's file, for a jail */
     const char *base, *upper;                 /* of layers; "" = tmpfs */
     char **profile_argv;                      /* what --profile would have run */
-    struct run_list secrets;                  /* struct sbx_mount */
+    struct run_list secrets, secret_fds;      /* sbx_named_fd; int, those of them that are ours */
+    struct run_list secret_sources;           /* const char *: said in words */
+    size_t secret_bytes;                      /* of those that are ours */
     struct run_list jail, masks, env, layers; /* const char * */
     struct run_list rlimits, fds, joins,
         owned;               /* sbx_rlimit, sbx_named_fd, sbx_join; strings to free */

@@ -1,73 +1,106 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * --secret NAME=FD. What the descriptor holds becomes a file of the command's own, mode 0400, on a tmpfs that nobody else can
- * reach and that goes with the sandbox. It is never part of an argument or of the environment, which others can read.
- */
+/* See secret-option.h. */
 #include "secret-option.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdio.h>
+#include <sbx/secret.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "env-options.h"
 #include "value.h"
 #include "verbs.h"
 
-#define PLACE "/run/secrets"
-
-enum {
-    MOST_BYTES = 1 << 20 /* of all secrets of a sandbox */
-};
-
-static bool is_name(const char *name, size_t length)
+static int add(struct run_options *o, char *name, int fd)
 {
-    static const char valid[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-    return length > 0 && length <= 64 && name[0] != '.' && strspn(name, valid) >= length;
+    const struct sbx_named_fd secret = {.name = run_own(o, name), .fd = fd};
+    return secret.name && list_push(&o->secrets, &secret, sizeof secret)
+               ? CLI_OK
+               : cli_no_memory(RUN_REFUSED);
+}
+
+/* "NAME=file:/PATH": opened when all options are known, so that --help needs none. */
+static int add_source(struct run_options *o, char *name, const char *source)
+{
+    int r = add(o, name, -1);
+    return r == CLI_OK ? run_push_text(&o->secret_sources, source) : r;
 }
 
 int run_add_secret(struct run_options *o, const char *text)
 {
-    struct sbx_mount secret = SBX_MOUNT_INIT;
-    const char *equals = strchr(text, '=');
-    unsigned long fd;
-    char *target;
-    if (!equals || !is_name(text, (size_t)(equals - text)) ||
-        parse_number(equals + 1, 0, INT_MAX, &fd) < 0)
-        return cli_usage("--secret %s: is not NAME=FD, NAME of 1 to 64 letters, digits, '.', '_' "
-                         "and '-', FD the number "
-                         "of an open descriptor",
-                         text);
-    if (fcntl((int)fd, F_GETFD) < 0)
-        return cli_usage(
-            "--secret %s: is not open here; open it in the shell, as in `uds run … 5<file`", text);
-    if (asprintf(&target, PLACE "/%.*s", (int)(equals - text), text) < 0)
+    const char *equals = strchr(text, '='), *why = NULL;
+    char *name = equals ? strndup(text, (size_t)(equals - text)) : NULL;
+    unsigned long fd = 0;
+    if (!equals)
+        return cli_usage("--secret %s: is not NAME=FD, NAME=file:/PATH or NAME=env:VARIABLE", text);
+    if (!name)
         return cli_no_memory(RUN_REFUSED);
-    secret.type = SBX_MOUNT_FILE;
-    secret.target = run_own(o, target);
-    secret.fd = (int)fd;
-    secret.mode = 0400;
-    return secret.target && list_push(&o->secrets, &secret, sizeof secret)
-               ? CLI_OK
-               : cli_no_memory(RUN_REFUSED);
+    if (sbx_secret_check_name(name, &why) == 0 && strchr(equals + 1, ':') &&
+        sbx_secret_check_source(equals + 1, &why) == 0)
+        return add_source(o, name, equals + 1);
+    if (!why && parse_number(equals + 1, 0, INT_MAX, &fd) < 0)
+        why = "is not NAME=FD, FD the number of an open descriptor";
+    if (!why && fcntl((int)fd, F_GETFD) < 0)
+        why = "is not open here; open it in the shell, as in `uds run … 5<file`";
+    if (!why)
+        return add(o, name, (int)fd);
+    int r = cli_usage("--secret %s: %s", name, why); /* what follows may be the secret itself */
+    free(name);
+    return r;
 }
 
-int run_end_secrets(struct run_options *o)
+static int open_one(struct run_options *o, struct sbx_named_fd *secret, const char *source)
 {
-    struct sbx_mount place = SBX_MOUNT_INIT, sealed = SBX_MOUNT_INIT;
-    const struct sbx_mount *secrets = o->secrets.items;
-    place.type = SBX_MOUNT_TMPFS;
-    place.mode = 0700;
-    place.size_bytes = MOST_BYTES;
-    sealed.type = SBX_MOUNT_REMOUNT_RO;
-    place.target = sealed.target = PLACE;
-    if (o->secrets.count == 0)
+    struct sbx_error error = {0};
+    size_t size;
+    int r = sbx_secret_open(source, SBX_SECRETS_MAX_BYTES - o->secret_bytes, &secret->fd, &size,
+                            &error);
+    if (r < 0 && error.text[0] == '\0')
+        return cli_no_memory(RUN_REFUSED);
+    if (r < 0) {
+        cli_error("--secret %s: %s", secret->name, error.text);
+        return RUN_REFUSED;
+    }
+    o->secret_bytes += size;
+    if (list_push(&o->secret_fds, &secret->fd, sizeof secret->fd))
         return CLI_OK;
-    bool pushed = list_push(&o->mounts.mounts, &place, sizeof place);
-    for (size_t i = 0; pushed && i < o->secrets.count; i++)
-        pushed = list_push(&o->mounts.mounts, &secrets[i], sizeof secrets[i]);
-    return pushed && list_push(&o->mounts.mounts, &sealed, sizeof sealed)
-               ? CLI_OK
-               : cli_no_memory(RUN_REFUSED);
+    (void)close(secret->fd);
+    return cli_no_memory(RUN_REFUSED);
+}
+
+/* --keep-env may have kept it. */
+static void forget(struct run_options *o, const char *source)
+{
+    if (strncmp(source, "env:", strlen("env:")) == 0)
+        run_env_leave_out(o, source + strlen("env:"));
+    sbx_secret_forget(source);
+}
+
+int run_open_secrets(struct run_options *o)
+{
+    struct sbx_named_fd *secrets = o->secrets.items;
+    const char *const *sources = o->secret_sources.items;
+    size_t next = 0;
+    int r = CLI_OK;
+    for (size_t i = 0; r == CLI_OK && i < o->secrets.count; i++)
+        if (secrets[i].fd < 0)
+            r = open_one(o, &secrets[i], sources[next++]);
+    for (size_t i = 0; i < o->secret_sources.count; i++)
+        forget(o, sources[i]);
+    o->spec.secrets = secrets;
+    o->spec.nsecrets = o->secrets.count;
+    return r;
+}
+
+void run_free_secrets(struct run_options *o)
+{
+    const int *fds = o->secret_fds.items;
+    for (size_t i = 0; i < o->secret_fds.count; i++)
+        (void)close(fds[i]);
+    free(o->secret_fds.items);
+    free(o->secret_sources.items);
+    free(o->secrets.items);
 }

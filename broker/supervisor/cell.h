@@ -29,6 +29,7 @@ struct cell_env { /* the same for all cells; borrowed */
     sbx_admin *admin; /* through which `uds exec` finds what runs */
     const struct stack *stack;
     const char *const *doors; /* as launch wants them */
+    const struct vault *vault;
     struct rlimit nofile;
     /* member's state has changed; @wait_ms until the restart in BACKOFF, else -1. */
     void (*on_changed)(struct cell *cell, int wait_ms, void *arg);

@@ -16,9 +16,12 @@
 #include "launch.h"
 #include "place.h"
 
-int check_sandboxes(const struct stack *stack, FILE *out, struct sbx_error *error)
+int check_sandboxes(const struct stack *stack,
+                    const struct vault *vault,
+                    FILE *out,
+                    struct sbx_error *error)
 {
-    struct launch launch = {.stack = stack, .link = -1, .redial = -1};
+    struct launch launch = {.stack = stack, .link = -1, .redial = -1, .vault = vault};
 
     if (getrlimit(RLIMIT_NOFILE, &launch.nofile) < 0)
         return -errno;
@@ -99,5 +102,11 @@ int supervisor_check(const struct supervisor_options *options, FILE *out, struct
         fprintf(out, "policy: none given: uid %u may do everything\n", (unsigned)geteuid());
     else
         fprintf(out, "policy: %zu rules\n", stack->nrules);
-    return check_sandboxes(stack, out, error);
+    struct vault vault;
+    int r = vault_open(&vault, stack, error);
+
+    if (r == 0)
+        r = check_sandboxes(stack, &vault, out, error);
+    vault_close(&vault);
+    return r;
 }

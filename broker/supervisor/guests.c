@@ -167,6 +167,7 @@ static int make(struct template *template, struct sbx_error *error)
     const struct launch launch = {.stack = env->stack,
                                   .entry = template->entry,
                                   .doors = env->doors,
+                                  .vault = env->vault,
                                   .link = -1,
                                   .redial = -1,
                                   .nofile = env->nofile,

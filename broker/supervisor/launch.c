@@ -198,6 +198,7 @@ int launch_plan(sbx_plan **ret, const struct launch *launch, struct sbx_error *e
     }
     if (!entry->jail.n)
         spec.masks = launch->doors;
+    spec.secrets = vault_get(launch->vault, entry, &spec.nsecrets);
     spec.notify = entry->notify;
     spec.ready_ms = entry->ready_ms;
     spec.watchdog_ms = entry->watchdog_ms;

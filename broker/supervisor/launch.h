@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 
 #include "stack.h"
+#include "vault.h"
 
 /* From an entry of the stack file to a plan of libuds-sandbox. */
 
@@ -24,6 +25,7 @@ struct launch {
     size_t nfds;
     sbx_fdstore *fdstore; /* NULL = none */
     bool waits; /* for what is above, which is then left out, and stdio: launch_adoption() */
+    const struct vault *vault; /* what `secrets:` has */
     struct rlimit
         nofile; /* the limit that we were started with: ours is raised, the payload's is not */
 };

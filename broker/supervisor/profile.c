@@ -99,6 +99,12 @@ static void print_environment(const struct texts *env, FILE *out)
     }
 }
 
+static void print_secrets(const struct stack_secrets *secrets, FILE *out)
+{
+    for (size_t i = 0; i < secrets->n; i++)
+        option(out, "--secret", "%s=%s", secrets->v[i].name, secrets->v[i].source);
+}
+
 static void print_limits(const struct sbx_limits *limits, FILE *out)
 {
     char name[64], value[256];
@@ -188,6 +194,7 @@ int profile_print(const struct stack *stack, const char *name, FILE *out, struct
     print_namespaces(entry, out);
     print_root(entry, out);
     print_environment(&entry->env, out);
+    print_secrets(&entry->secrets, out);
     print_limits(&entry->limits, out);
     print_confinement(&entry->confine, out);
     print_life(entry, out);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <sbx/listen.h>
+#include <sbx/secret.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -109,6 +110,42 @@ int stack_read_env(struct reader *r, const struct node *node, void *field, const
         if (node->items[i]->kind != NODE_SCALAR)
             return schema_fail(r, node->items[i], "must be one text");
         if (texts_add(env, name, "=", node->items[i]->text) < 0)
+            return schema_fail_memory(r);
+        schema_leave(r, mark);
+    }
+    return 0;
+}
+
+/* Whoever writes the secret itself where it should say where that is, does not read it again in a log. */
+int stack_read_secrets(struct reader *r, const struct node *node, void *field, const void *arg)
+{
+    struct stack_secrets *secrets = field;
+    const char *why;
+
+    (void)arg;
+    if (node->kind != NODE_MAP)
+        return schema_fail(r, node, "must be a map of names and places: {key: file:/PATH}");
+    if (node->n > SBX_SECRETS_MAX)
+        return schema_fail(r, node, "more than %u secrets", SBX_SECRETS_MAX);
+    secrets->v = calloc(node->n + 1, sizeof(*secrets->v));
+    if (!secrets->v)
+        return schema_fail_memory(r);
+    for (size_t i = 0; i < node->n; i++) {
+        const struct node *key = node->keys[i], *item = node->items[i];
+        struct stack_secret *secret = &secrets->v[secrets->n++];
+        size_t mark = schema_enter(r, ".%.64s", key->text);
+
+        if (sbx_secret_check_name(key->text, &why) < 0)
+            return schema_fail(r, key, "%s", why);
+        if (item->kind != NODE_SCALAR)
+            return schema_fail(r, item, "must be one place: file:/PATH or env:VARIABLE");
+        if (sbx_secret_check_source(item->text, &why) < 0)
+            return schema_fail(r, item, "%s", why);
+        *secret = (struct stack_secret){.name = strdup(key->text),
+                                        .source = strdup(item->text),
+                                        .line = item->line,
+                                        .column = item->column};
+        if (!secret->name || !secret->source)
             return schema_fail_memory(r);
         schema_leave(r, mark);
     }

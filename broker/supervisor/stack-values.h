@@ -20,6 +20,7 @@ extern const struct schema_texts stack_addresses, stack_subjects, stack_paths, s
 
 schema_reader stack_read_command;  /* struct texts */
 schema_reader stack_read_env;      /* struct texts, "NAME=VALUE" */
+schema_reader stack_read_secrets;  /* struct stack_secrets */
 schema_reader stack_read_listen;   /* struct texts, "NAME=ADDRESS" */
 schema_reader stack_read_percent;  /* uint32_t */
 schema_reader stack_read_bytes;    /* uint64_t */

@@ -115,6 +115,7 @@ static int read_root(struct reader *r, const struct node *node, void *field, con
         {"time", read_clocks, offsetof(struct stack_sandbox, clocks), NULL, false},                \
         {"root", read_root, 0, NULL, false},                                                       \
         STACK_FIELD(struct stack_sandbox, env, stack_read_env, NULL),                              \
+        STACK_FIELD(struct stack_sandbox, secrets, stack_read_secrets, NULL),                      \
         STACK_FIELD(struct stack_sandbox, limits, schema_read_map, &limits_map),                   \
         CONFINE(capabilities), CONFINE(seccomp), CONFINE(landlock),                                \
         STACK_FIELD(struct stack_sandbox, degrade, schema_read_bits, &degrade),                    \

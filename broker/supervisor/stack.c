@@ -26,6 +26,15 @@ static void verbs_clear(struct stack_verbs *verbs)
     texts_clear(&verbs->serve);
 }
 
+static void secrets_clear(struct stack_secrets *secrets)
+{
+    for (size_t i = 0; i < secrets->n; i++) {
+        free(secrets->v[i].name);
+        free(secrets->v[i].source);
+    }
+    free(secrets->v);
+}
+
 static void sandbox_clear(struct stack_sandbox *sandbox)
 {
     free(sandbox->name);
@@ -35,6 +44,7 @@ static void sandbox_clear(struct stack_sandbox *sandbox)
     free(sandbox->dir);
     free(sandbox->upper);
     texts_clear(&sandbox->env);
+    secrets_clear(&sandbox->secrets);
     texts_clear(&sandbox->listen);
     stack_confine_clear(&sandbox->confine);
     verbs_clear(&sandbox->verbs);

@@ -46,6 +46,16 @@ struct stack_clocks { /* of a time namespace: ns ahead */
     unsigned line; /* 0 = not given */
 };
 
+struct stack_secret {
+    char *name, *source; /* as sbx/secret.h has them */
+    unsigned line, column;
+};
+
+struct stack_secrets {
+    struct stack_secret *v;
+    size_t n;
+};
+
 struct stack_verbs {
     struct texts publish, subscribe, call, serve; /* subject patterns */
 };
@@ -61,7 +71,8 @@ struct stack_sandbox {
     struct texts layers; /* above @dir, the lowest first; either = SBX_ROOT_LAYERS */
     char *dir, *upper;   /* "tmpfs", or a path; NULL = not given */
     bool chroot;
-    struct texts env;    /* "K=V" */
+    struct texts env; /* "K=V" */
+    struct stack_secrets secrets;
     struct texts listen; /* "NAME=ADDRESS" */
     struct sbx_limits limits;
     struct stack_confine confine;

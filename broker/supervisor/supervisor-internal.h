@@ -15,6 +15,7 @@
 #include "router.h"
 #include "status.h"
 #include "supervisor.h"
+#include "vault.h"
 
 /*
  * The one object, shared by supervisor.c (the loop, make and unmake) and supervisor-router.c
@@ -50,6 +51,7 @@ struct supervisor {
     struct door *doors;
     size_t ndoors;
     char **door_paths; /* of those that are files, NULL-terminated */
+    struct vault vault;
     struct cell_env env;
     struct cell *cells;
     size_t ncells;

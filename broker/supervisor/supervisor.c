@@ -381,6 +381,7 @@ static int make_cells(struct supervisor *s)
                                .admin = s->admin,
                                .stack = s->stack,
                                .doors = (const char *const *)s->door_paths,
+                               .vault = &s->vault,
                                .nofile = s->nofile,
                                .on_changed = on_cell_changed,
                                .on_told = on_cell_told,
@@ -413,8 +414,11 @@ static int make(struct supervisor *s)
 {
     static const struct control_table table = {answer_stats, answer_start};
     uint32_t count;
-    int r = check_sandboxes(s->stack, NULL, s->error);
+    int r = vault_open(&s->vault, s->stack, s->error);
 
+    if (r == 0)
+        r = check_sandboxes(s->stack, &s->vault, NULL, s->error);
+    vault_forget(s->stack);
     if (r == 0)
         r = check_user_namespaces(s->error);
     if (r == 0)
@@ -470,6 +474,7 @@ static void unmake(struct supervisor *s)
     for (size_t i = 0; s->door_paths && s->door_paths[i]; i++)
         free(s->door_paths[i]);
     free(s->door_paths);
+    vault_close(&s->vault);
     if (s->ready_fd >= 0)
         close(s->ready_fd);
 }

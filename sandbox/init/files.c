@@ -129,7 +129,7 @@ static int make_file(struct init *init, const struct sbxi_step *step)
         return parent;
     int fd = openat(parent, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
                     (mode_t)step->args[0]);
-    r = fd < 0 ? -errno : init_copy(init->tree[step->slot], fd);
+    r = fd < 0 ? -errno : init_copy(init->tree[step->slot], fd, step->flags & SBXI_F_WHOLE);
     if (r >= 0)
         r = init_give_away(init, step, fd);
     if (fd >= 0 && close(fd) < 0 && r >= 0)

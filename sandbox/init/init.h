@@ -104,8 +104,8 @@ int init_act_source(struct init *init, const struct sbxi_step *step);
 int init_scratch(struct init *init);
 /* overlay.c */
 int init_overlay(struct init *init, const struct sbxi_step *step);
-/* All that can be read from @from into @to. */
-int init_copy(int from, int to);
+/* All that can be read from @from, or with @whole all that is in it, into @to. */
+int init_copy(int from, int to, bool whole);
 
 /* join.c: into namespaces that exist already. Returns in PID 1, when it has its ids; the process that calls it ends. */
 int init_join(struct init *init);

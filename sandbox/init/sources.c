@@ -36,11 +36,13 @@ int init_scratch(struct init *init)
     return 0;
 }
 
-int init_copy(int from, int to)
+int init_copy(int from, int to, bool whole)
 {
     static char block[65536];
+    off_t at = 0;
     for (;;) {
-        ssize_t n = read(from, block, sizeof block), done = 0;
+        ssize_t done = 0,
+                n = whole ? pread(from, block, sizeof block, at) : read(from, block, sizeof block);
         if (n == 0) {
             explicit_bzero(block, sizeof block); /* it may have been a secret, and we stay */
             return 0;
@@ -55,6 +57,7 @@ int init_copy(int from, int to)
                 return -errno;
             done += written > 0 ? written : 0;
         }
+        at += n;
     }
 }
 
@@ -92,7 +95,7 @@ static int data(struct init *init, const struct sbxi_step *step)
     int fd = openat(init->scratch, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return -errno;
-    r = init_copy(init->tree[step->slot], fd);
+    r = init_copy(init->tree[step->slot], fd, false);
     if (r >= 0 && fchmod(fd, (mode_t)step->args[0]) < 0)
         r = -errno;
     if (r >= 0)

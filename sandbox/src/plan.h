@@ -122,6 +122,10 @@ sbxi_plan_add_blocks(sbx_plan *plan, enum sbxi_op op, struct sbxi_block *a, stru
 int sbxi_mounts_check(const sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error);
 void sbxi_plan_mounts(sbx_plan *plan, sbx_plan *later, const struct sbx_spec *spec);
 
+/* secret.c: the same of spec->secrets. */
+int sbxi_secrets_check(const sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error);
+void sbxi_plan_secrets(sbx_plan *plan, sbx_plan *later, const struct sbx_spec *spec);
+
 /* hide.c: sets plan->hidden; no mount is to show what lies there. */
 int sbxi_hide_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error);
 /* What is hidden, where host path @source is seen as @target, becomes a mask in @later. */

@@ -94,6 +94,7 @@ static void open_sources(sbx_plan *plan, const struct sbx_spec *spec, struct slo
         slots->root = open_tree_step(plan, "/", SBXI_F_RDONLY | SBXI_F_NODEV);
     }
     sbxi_plan_mounts(plan, &slots->mounts, spec); /* last: see there */
+    sbxi_plan_secrets(plan, &slots->mounts, spec);
     sbxi_plan_append(plan, &slots->made);
 }
 

@@ -76,6 +76,8 @@ static int check_root(const sbx_plan *plan, const struct sbx_spec *spec, struct 
         return sbxi_error(error, EINVAL, "sandbox %s: chdir: %s: use an absolute path", plan->name,
                           spec->chdir);
     int r = sbxi_layers_check(plan, spec, error);
+    if (r == 0)
+        r = sbxi_secrets_check(plan, spec, error);
     return r < 0 ? r : sbxi_mounts_check(plan, spec, error);
 }
 

@@ -139,6 +139,7 @@ enum { /* flags */
     SBXI_F_BELOW =
         1u
         << 11, /* a lies directly in the file system that a step without this flag attached last */
+    SBXI_F_WHOLE = 1u << 12, /* of SBXI_FILE: all of what is in slot, from its beginning */
 };
 
 struct sbxi_step {

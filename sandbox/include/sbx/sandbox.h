@@ -249,6 +249,13 @@ struct sbx_spec {
 
     const struct sbx_mount *mounts; /* in order */
     size_t nmounts;
+    /*
+     * Files of the payload's own, /run/secrets/NAME, mode 0400, on a read-only tmpfs, after @mounts (sbx/secret.h). What a
+     * descriptor has to be read is used up by the first start, but for sealed memory (F_SEAL_WRITE), which is read whole by
+     * every one; 1 MiB for all. Since 0.2
+     */
+    const struct sbx_named_fd *secrets;
+    size_t nsecrets;
     const struct sbx_filter
         *filters; /* loaded in order, last of all; each but the last must allow prctl(2) */
     size_t nfilters;
