@@ -16,6 +16,10 @@
 #include "json.h"
 #include "verbs.h"
 
+enum {
+    GC_MS = 2000 /* a cleaner at work needs a second at most */
+};
+
 static int run(int argc, char **argv);
 
 const struct verb verb_sandbox = {
@@ -45,14 +49,17 @@ const struct verb verb_sandbox = {
         "gc: each launcher (uds run, uds up, uds-broker) has a cleaner that removes its cgroups,\n"
         "processes, sockets and id ranges when it dies. If both are killed, a record file\n"
         "remains that nobody locks; gc kills and removes what it names. Every start of a\n"
-        "launcher does the same. Records that are not ours, or that others may write, are\n"
+        "launcher does the same; gc also waits, two seconds, for records of launchers that are\n"
+        "gone and that somebody holds, and says who if it was in vain. Records that are not ours, "
+        "or that others may write, are\n"
         "refused.\n"
         "\n"
         "  --run-dir DIR   default /run/uds; rootless $XDG_RUNTIME_DIR/uds or /tmp/uds-UID\n"
-        "  --json          ls: an array of objects; gc: {\"removed\": N}\n"
+        "  --json          ls: an array of objects; gc: {\"removed\": N, \"held\": N}\n"
         "\n"
         "exit codes: 0 done, also with nothing to do; 1 a run directory that is refused, is\n"
-        "not there although named, or cannot be read; 2 wrong usage. start COMMAND: as of uds\n"
+        "not there although named, or cannot be read, and gc: what is held is still there; 2 wrong "
+        "usage. start COMMAND: as of uds\n"
         "run: the command's own, 128+N, 120 OOM, 121 refused, 122 not executable, 123 timeout.\n"
         "\n"
         "examples:\n"
@@ -67,7 +74,8 @@ const struct verb verb_sandbox = {
 static int gc(const char *run_dir, bool as_json)
 {
     struct sbx_error error = {0};
-    int removed = sbx_gc(run_dir, stderr, &error);
+    unsigned held = 0;
+    int removed = sbx_gc_wait(run_dir, GC_MS, stderr, &held, &error);
     if (removed < 0)
         return cli_fail(&error, removed, CLI_FAILED);
     if (as_json) {
@@ -75,12 +83,16 @@ static int gc(const char *run_dir, bool as_json)
         json_open(&json, '{');
         json_key(&json, "removed");
         json_uint(&json, (uint64_t)removed);
+        json_key(&json, "held");
+        json_uint(&json, held);
         json_close(&json, '}');
         json_end(&json);
+    } else if (held > 0) {
+        (void)printf("%d removed, %u of launchers that are gone still held\n", removed, held);
     } else {
         (void)printf("%d removed\n", removed);
     }
-    return CLI_OK;
+    return held > 0 ? CLI_FAILED : CLI_OK;
 }
 
 static int start_declared(const char *run_dir, const char *name)

@@ -353,6 +353,15 @@ int sbx_cleaner_release_ids(sbx_cleaner *cleaner, uint32_t first);
  * Returns how many things were removed. Errors: -errno of the run directory.   Blocking: kills, and waits for their end, seconds at most.
  */
 int sbx_gc(const char *run_dir, FILE *log, struct sbx_error *error);
+/*
+ * The same, and waits for records of launchers that are gone which somebody still locks: a cleaner at work, a child of the
+ * launcher that is just ending.
+ * @timeout_ms: at most so long
+ * @ret_held:   how many are locked still; @log says by whom
+ * Returns, errors: as above.   Blocking: that long, too. Since 0.2
+ */
+int sbx_gc_wait(
+    const char *run_dir, int timeout_ms, FILE *log, unsigned *ret_held, struct sbx_error *error);
 
 /* ---- plan ---- */
 

@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sbx/sandbox.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -194,6 +195,75 @@ Test(gc, leaves_a_locked_record_alone)
     cr_assert_eq(access(dir, F_OK), 0);
     close(fd);
     cr_assert_eq(sweep(&p, log, sizeof log), 1);
+    remove_place(&p);
+}
+
+/* Named as of a launcher that has ended, and held by a child of it that has not until @until_ms. */
+static pid_t hold_orphan(struct place *p, const struct sbxi_record *r, int until_ms)
+{
+    int ready[2];
+    pid_t owner = fork(), holder;
+    if (owner == 0)
+        _exit(0);
+    cr_assert_eq(waitpid(owner, NULL, 0), owner);
+    snprintf(p->record, sizeof p->record, "%s/%d-x.record", p->records, (int)owner);
+    int fd = write_file(p, r, sizeof *r);
+    flock(fd, LOCK_EX);
+    cr_assert_eq(pipe2(ready, O_CLOEXEC), 0);
+    holder = fork();
+    if (holder == 0) {
+        (void)!write(ready[1], "", 1);
+        poll(NULL, 0, until_ms);
+        _exit(0);
+    }
+    char byte;
+    cr_assert_eq(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    close(ready[1]);
+    close(fd);
+    return holder;
+}
+
+Test(gc, waits_for_who_holds_the_record_of_a_launcher_that_is_gone)
+{
+    UDS_TEST_GUARD;
+    struct place p;
+    char dir[128];
+    unsigned held = 7;
+    make_place(&p);
+    snprintf(dir, sizeof dir, "%s/d", p.run);
+    mkdir(dir, 0700);
+    struct sbxi_record r = path_record(SBXI_RECORD_PATH, dir);
+    pid_t holder = hold_orphan(&p, &r, 200);
+    cr_expect_eq(sbx_gc(p.run, NULL, NULL), 0);
+    cr_expect_eq(sbx_gc_wait(p.run, 20000, NULL, &held, NULL), 1);
+    cr_expect_eq(held, 0);
+    cr_expect_eq(access(dir, F_OK), -1);
+    cr_assert_eq(waitpid(holder, NULL, 0), holder);
+    remove_place(&p);
+}
+
+Test(gc, says_who_holds_the_record_of_a_launcher_that_is_gone)
+{
+    UDS_TEST_GUARD;
+    struct place p;
+    char dir[128], log[1024] = "", words[64];
+    unsigned held = 7;
+    make_place(&p);
+    snprintf(dir, sizeof dir, "%s/d", p.run);
+    mkdir(dir, 0700);
+    struct sbxi_record r = path_record(SBXI_RECORD_PATH, dir);
+    pid_t holder = hold_orphan(&p, &r, -1);
+    FILE *out = fmemopen(log, sizeof log, "w");
+    cr_expect_eq(sbx_gc_wait(p.run, 50, out, &held, NULL), 0);
+    fclose(out);
+    cr_expect_eq(held, 1);
+    snprintf(words, sizeof words, "still open in process %d: end it", (int)holder);
+    cr_expect_not_null(strstr(log, words), "%s", log);
+    cr_expect_eq(access(dir, F_OK), 0);
+    kill(holder, SIGKILL);
+    cr_assert_eq(waitpid(holder, NULL, 0), holder);
+    cr_expect_eq(sbx_gc_wait(p.run, 50, NULL, &held, NULL), 1);
     remove_place(&p);
 }
 
