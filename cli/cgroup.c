@@ -30,7 +30,7 @@ const struct verb verb_cgroup = {
         "\n"
         "A group has limits and counts what its processes use, on cgroup v2, v1 and both\n"
         "alike. Any number of commands can be run in it; it lasts until it is deleted. NAME\n"
-        "may also be a running sandbox's (uds run --name NAME, a stack's): it can be looked\n"
+        "may also be a running sandbox's (`uds run --name NAME`, a stack's): it can be looked\n"
         "at, changed, frozen and killed.\n"
         "\n"
         "limits (all but weights also take max):\n" CLI_LIMIT_HELP

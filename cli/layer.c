@@ -31,7 +31,7 @@ const struct verb verb_layer = {
         "meanwhile.\n"
         "\n"
         "  diff      what was added, modified, deleted, or hides what is below (opaque)\n"
-        "  commit    make a layer DIR of it, for --layer; or change DIR by it\n"
+        "  commit    make a layer DIR of it, for `uds run --layer`; or change DIR by it\n"
         "  fork      another upper directory with the same in it\n"
         "  reset     empty it; no sandbox may run on it\n"
         "\n"

@@ -24,7 +24,7 @@ static const char help[] =
     "  --confirm          wait until every matching subscriber's queue has it\n"
     "  --fd N             send descriptor N along; may be given more than once\n"
     "  --file PATH        open PATH read-only and send the descriptor; more than once\n"
-    "  -H NAME=VALUE      a header; more than once\n"
+    "  -H, --header NAME=VALUE   a header; more than once\n"
     "  --timeout DUR      for --confirm: 500ms, 10s, 2m (default 5s)\n"
     "\n"
     "Without --confirm nobody says whether the message was accepted. A message with\n"

@@ -34,7 +34,7 @@ static const char help[] =
     "options:\n" BROKER_HELP "  --count N          end after N requests\n"
     "  --stream           send each line that COMMAND prints as soon as it is there, to callers\n"
     "                     that take a stream (uds request --stream); they get it without its end\n"
-    "  -H NAME=VALUE      a header of every reply and of every line of a stream; more than once\n"
+    "  -H, --header NAME=VALUE   of every reply and every line of a stream; more than once\n"
     "  --verbose          say on stderr when the broker has accepted us\n"
     "\n"
     "COMMAND gets UDS_SUBJECT, UDS_METHOD and UDS_SENDER, each header of the request as\n"

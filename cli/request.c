@@ -28,7 +28,7 @@ static const char help[] =
     "                     without --timeout for as long as it takes\n"
     "  --method NAME      method, as protobuf services want it: package.Service/Method\n"
     "  --file PATH        open PATH read-only and send the descriptor; more than once\n"
-    "  -H NAME=VALUE      a header; more than once\n"
+    "  -H, --header NAME=VALUE   a header; more than once\n"
     "\n"
     "Headers and descriptors that come with the reply are described on stderr; the\n"
     "descriptors are closed.\n"

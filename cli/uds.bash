@@ -9,7 +9,9 @@ _uds()
     if [ "$COMP_CWORD" = 1 ]; then
         words=$("$uds" --help 2>/dev/null | sed -n 's/^  \([a-z][a-z]*\)  .*/\1/p')
     elif [[ $word == -* ]]; then
-        words=$("$uds" "$verb" --help 2>/dev/null | grep -oE -- '--[a-z][a-z-]*')
+        # Examples and what is in backticks may be of other verbs.
+        words=$("$uds" "$verb" --help 2>/dev/null | sed -e '/^examples:/,$d' -e 's/`[^`]*`//g' |
+            grep -oE -- '--[a-z][a-z0-9-]*')
     elif [ "$verb" = sandbox ] && [ "$COMP_CWORD" = 2 ]; then
         words="ls start gc"
     elif [ "$verb" = exec ] && [ "$COMP_CWORD" = 2 ]; then
