@@ -119,7 +119,7 @@ int sbxi_caps_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_erro
         return sbxi_error(
             error, EPERM,
             "sandbox %s: capabilities: without root they need a user namespace of its "
-            "own; add \"user\"",
+            "own; isolate user, leave out --share-user",
             plan->name);
     for (unsigned bit = 0; bit < 63 && !all; bit++)
         if (spec->caps & ~have & UINT64_C(1) << bit)

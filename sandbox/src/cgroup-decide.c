@@ -49,17 +49,17 @@ int sbxi_cgroup_check_demand(const struct sbxi_cgroup_layout *layout,
             return 0;
         uint32_t may = sbxi_demand_degrade(bit);
         const char *name = sbxi_demand_name(bit);
-        const char *word = may ? sbx_degrade_name(may) : "cgroup";
+        const char *word = may ? sbx_degrade_name(may) : "",
+                   * or = may ? ", or permit --degrade=" : "";
         if (!(may & degrade) && (missing & bit))
             return sbxi_error(
                 error, EOPNOTSUPP,
                 "cgroup: %s limit: the %s backend has no %s controller here; mount or "
-                "delegate it, or permit --degrade=%s",
-                name, layout->backend->name, sbxi_demand_controller_name(bit), word);
+                "delegate it%s%s",
+                name, layout->backend->name, sbxi_demand_controller_name(bit), or, word);
         if (!(may & degrade))
-            return sbxi_error(error, EOPNOTSUPP,
-                              "cgroup: %s: the %s backend lacks it: %s; or permit --degrade=%s",
-                              name, layout->backend->name, why, word);
+            return sbxi_error(error, EOPNOTSUPP, "cgroup: %s: the %s backend lacks it: %s%s%s",
+                              name, layout->backend->name, why, or, word);
         *degraded |= may;
         permitted |= bit;
         sbxi_demand_drop(limits, bit);
@@ -116,10 +116,27 @@ int sbxi_cgroup_decide(const struct sbxi_cgroup_layout *layout,
     if (!layout->backend)
         r = sbxi_error(error, EOPNOTSUPP,
                        "cgroup: no cgroup hierarchy that contains us is mounted; mount cgroup2 on "
-                       "/sys/fs/cgroup, or permit a sandbox --degrade=cgroup");
+                       "/sys/fs/cgroup");
     else if ((r = sbxi_cgroup_check_demand(layout, limits, degrade, degraded, error)) >= 0)
         r = check_access(layout, limits, error);
     return r >= 0 ? 1 : sbxi_cgroup_omit(r, limits, degrade, degraded);
+}
+
+/* Of what is said by whom: a group would be nothing without a cgroup. */
+int sbxi_cgroup_advise(const struct sbxi_cgroup_layout *layout, int r, struct sbx_error *error)
+{
+    bool place = r == -EACCES || r == -EPERM || r == -EROFS || r == -EBUSY;
+    size_t used = error ? strlen(error->text) : 0;
+    if (!used || (!place && r != -EOPNOTSUPP) || strstr(error->text, "--degrade="))
+        return r;
+    snprintf(error->text + used, sizeof error->text - used, "%s%s",
+             !place            ? ""
+             : layout->lasting ? "; a place elsewhere is named by --parent"
+                               : "; a place elsewhere is named by --cgroup-parent",
+             layout->lasting ? ""
+                             : "; to do without is --degrade=cgroup, in a stack file degrade: "
+                               "[cgroup]");
+    return r;
 }
 
 int sbxi_cgroup_check(const struct sbxi_cgroup_layout *layout,
@@ -132,7 +149,7 @@ int sbxi_cgroup_check(const struct sbxi_cgroup_layout *layout,
     uint32_t degraded = 0;
     int r = sbxi_cgroup_decide(layout, &copy, degrade, &degraded, error);
     if (r < 0)
-        return r;
+        return sbxi_cgroup_advise(layout, r, error);
     *ret_degraded = degraded;
     return 0;
 }

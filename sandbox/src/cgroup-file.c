@@ -136,8 +136,7 @@ int sbxi_control_error(struct sbx_error *error,
     if (err == EACCES || err == EPERM || err == EROFS)
         return sbxi_error(
             error, err,
-            "cgroup: %s%s/%s (%s): %s; run as root, have this cgroup delegated to uid "
-            "%u, or permit a sandbox --degrade=cgroup",
+            "cgroup: %s%s/%s (%s): %s; run as root, or have this cgroup delegated to uid %u",
             h->mount, own, file, backend, strerror(err), (unsigned)geteuid());
     return sbxi_error(error, err, "cgroup: %s = %s (%s, below %s%s): %s", file, value, backend,
                       h->mount, own, strerror(err));

@@ -216,8 +216,7 @@ static int busy_error(const char *path, struct sbx_error *error)
         error, EBUSY,
         "cgroup: %s/cgroup.subtree_control (v2): other processes live in this cgroup, so it cannot "
         "hand controllers down; start us in a cgroup of our own, for example by `systemd-run "
-        "--scope -p Delegate=yes`, name one by --cgroup-parent, or permit a sandbox "
-        "--degrade=cgroup",
+        "--scope -p Delegate=yes`",
         path);
 }
 

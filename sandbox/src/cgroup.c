@@ -221,7 +221,7 @@ int sbxi_cgroup_new(sbxi_cgroup **ret,
         r = sbxi_cgroup_omit(r, limits, degrade, &degraded);
     }
     if (r < 0)
-        return r;
+        return sbxi_cgroup_advise(layout, r, error);
     *ret = NULL;
     *ret_degraded = degraded;
     return 0;

@@ -394,8 +394,7 @@ int sbxi_cleaner_take_ids_near(sbx_cleaner *c,
                                              : (uint32_t)getpid() + (uint32_t)c->nids;
     if (geteuid() != 0)
         return sbxi_error(error, EPERM,
-                          "id range: only root can map a range of host ids; permit "
-                          "--degrade=id-range");
+                          "id range: only root can map a range of host ids; run it as root");
     struct held_ids *grown = reallocarray(c->ids, c->nids + 1, sizeof *grown);
     if (!grown)
         return sbxi_error(error, ENOMEM, "id range: out of memory");

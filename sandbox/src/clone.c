@@ -21,8 +21,8 @@ static const char *advise(int err, bool into_cgroup)
     if (*knob)
         return knob;
     if (into_cgroup && (err == EACCES || err == EBUSY || err == EOPNOTSUPP))
-        return "; its cgroup takes no process: name another place by --cgroup-parent, or do "
-               "without by --degrade=cgroup";
+        return "; its cgroup takes no process from here: start from within the place that was "
+               "delegated to you, or name another by --cgroup-parent";
     switch (err) {
     case ENOSPC:
         return "; a limit of namespaces is reached: see sysctl user.max_user_namespaces and "

@@ -69,7 +69,7 @@ check_namespace(const sbx_plan *plan, const struct sbx_spec *spec, struct sbx_er
     if (spec->isolate)
         return sbxi_error(error, EPERM,
                           "sandbox %s: isolate: without root every namespace needs a user "
-                          "namespace; add \"user\"",
+                          "namespace; isolate user, leave out --share-user",
                           plan->name);
     return 0;
 }

@@ -45,7 +45,8 @@ int sbxi_notify_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_er
         return sbxi_error(error, EINVAL, "sandbox %s: notify: a time is negative", plan->name);
     if (!(plan->isolate & SBX_NS_MOUNT))
         return sbxi_error(error, EINVAL,
-                          "sandbox %s: notify: its socket lies in a root of its own; add \"mount\"",
+                          "sandbox %s: notify: its socket lies in a root of its own; isolate "
+                          "mount, leave out --share-mount",
                           plan->name);
     const char *cover = find_cover(spec);
     if (cover)

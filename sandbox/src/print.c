@@ -35,7 +35,10 @@ static const struct words {
                    "one; run unmasked, or leave out \"pid\" from isolate",
                    ""},
     [SBXI_NEW_TMPFS] = {"make an empty root", "", ""},
-    [SBXI_PIVOT] = {"enter the root", "", ""},
+    [SBXI_PIVOT] =
+        {"enter the root",
+         "its directory, or one above it, is closed to you, or this container's profile forbids it",
+         ""},
     [SBXI_UNCOVER] = {"uncover", "", ""},
     [SBXI_PARENTS] = {"make parents of", "", ""},
     [SBXI_DIRECTORY] = {"make directory", "", ""},

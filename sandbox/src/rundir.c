@@ -70,7 +70,7 @@ int sbxi_rundir_open(char ret_path[PATH_MAX],
     if (fd == -EPERM)
         return sbxi_error(error, EPERM,
                           "run directory: %s: not owned by uid %u, or writable by others: refused; "
-                          "chown and chmod go-w it",
+                          "name another by --run-dir, or chown and chmod go-w it",
                           ret_path, (unsigned)geteuid());
     if (fd < 0)
         return sbxi_error(error, -fd, "run directory: %s: %s", ret_path, strerror(-fd));

@@ -217,7 +217,8 @@ int sbxi_secrets_check(const sbx_plan *plan, const struct sbx_spec *spec, struct
                           SBX_SECRETS_MAX);
     if (spec->nsecrets && !(plan->isolate & SBX_NS_MOUNT))
         return sbxi_error(error, EINVAL,
-                          "sandbox %s: secrets: they need a mount namespace; isolate mount",
+                          "sandbox %s: secrets: they need a mount namespace; isolate mount, leave "
+                          "out --share-mount",
                           plan->name);
     for (size_t i = 0; i < spec->nsecrets; i++) {
         const struct sbx_named_fd *secret = &spec->secrets[i];

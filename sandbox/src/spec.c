@@ -51,7 +51,7 @@ static int check_root(const sbx_plan *plan, const struct sbx_spec *spec, struct 
                    (spec->masks && *spec->masks)))
         return sbxi_error(error, EINVAL,
                           "sandbox %s: isolate: a root of its own, mounts and masks need a mount "
-                          "namespace; add \"mount\"",
+                          "namespace; isolate mount, leave out --share-mount",
                           plan->name);
     if (spec->root == SBX_ROOT_JAIL && (!spec->jail || !spec->jail[0]))
         return sbxi_error(error, EINVAL, "sandbox %s: jail: name at least one file", plan->name);
@@ -162,7 +162,7 @@ static int check_limits(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_
     if (spec->no_cgroup && !spec->bwrap && !(plan->isolate & SBX_NS_PID))
         return sbxi_error(error, EINVAL,
                           "sandbox %s: no-cgroup: then only a pid namespace ends all of its "
-                          "processes; isolate pid",
+                          "processes; isolate pid, leave out --share-pid",
                           plan->name);
     plan->no_cgroup = spec->no_cgroup;
     plan->limits = spec->limits;

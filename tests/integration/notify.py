@@ -176,7 +176,7 @@ def apart(scene):
     check("our own manager is told", manager.recv(1000) == b"READY=1\nSTATUS=up\n")
     check("also of the end", manager.recv(1000) == b"STOPPING=1\n")
     check("not on the host", not pathlib.Path("/run/host/notify").exists())
-    for args, words in ((["--share-mount"], "add \"mount\""), (["--bind", str(scene.dir), "/run"], "mount /run elsewhere"),
+    for args, words in ((["--share-mount"], "leave out --share-mount"), (["--bind", str(scene.dir), "/run"], "mount /run elsewhere"),
                         (["--watchdog", "0s"], "is not a duration above 0")):
         p = subprocess.run([BIN / "uds", "run", "--run-dir", scene.run, "--notify", *args, "--", "true"],
                            capture_output=True, text=True, timeout=DEADLINE)
