@@ -41,6 +41,7 @@ struct sbx_admin {
     char name[80];
     int peers[MAX_PEERS];
     size_t next;               /* the place that is given up when all are taken */
+    uint64_t user_ns, pid_ns;  /* ours */
     sbx *sandboxes;            /* the latest first */
     int64_t added;             /* how many ever were */
     sbx_admin_start *on_start; /* NULL = nothing can be started here */
@@ -63,13 +64,27 @@ static int watch(sbx_admin *admin, int fd)
     return epoll_ctl(admin->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
+static int read_inode(const char *path, uint64_t *ret)
+{
+    struct stat st;
+    if (stat(path, &st) < 0)
+        return -errno;
+    *ret = st.st_ino;
+    return 0;
+}
+
 static int open_socket(sbx_admin *admin, const sbx_cleaner *cleaner)
 {
+    int r = read_inode("/proc/self/ns/user", &admin->user_ns);
+    if (r == 0)
+        r = read_inode("/proc/self/ns/pid", &admin->pid_ns);
+    if (r < 0)
+        return r;
     _cleanup_close_ int run =
         open(sbxi_cleaner_get_run_dir(cleaner), O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (run < 0)
         return -errno;
-    int r = admin->records = sbxi_rundir_open_sub(run, "records", false);
+    r = admin->records = sbxi_rundir_open_sub(run, "records", false);
     if (r < 0)
         return r;
     admin->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -144,25 +159,19 @@ sbx_admin *sbx_admin_free(sbx_admin *admin)
 
 /* ---- who asks ---- */
 
-static bool is_inode_of_ours(const char *path, uint64_t theirs)
-{
-    struct stat ours;
-    return stat(path, &ours) == 0 && ours.st_ino == theirs;
-}
-
 /*
  * Of the process that has connected, or of nobody: its number may be another's by the time that we look, while somebody it
  * has passed the connection to holds that open.
  */
-static bool is_ours(int peer)
+static bool is_ours(const sbx_admin *admin, int peer)
 {
+    const uint32_t namespaces = UDS_CRED_NS_OF(UDS_NS_USER) | UDS_CRED_NS_OF(UDS_NS_PID);
+    const uint32_t need = UDS_CRED_UID | namespaces;
     struct uds_cred cred;
-    if (uds_cred_from_socket(peer, UDS_CRED_NS, &cred) < 0)
+    if (uds_cred_from_socket(peer, namespaces, &cred) < 0)
         return false;
-    const uint32_t need = UDS_CRED_UID | UDS_CRED_NS;
     bool ours = (cred.known & need) == need && cred.uid == geteuid() &&
-                is_inode_of_ours("/proc/self/ns/user", cred.ns[UDS_NS_USER]) &&
-                is_inode_of_ours("/proc/self/ns/pid", cred.ns[UDS_NS_PID]);
+                cred.ns[UDS_NS_USER] == admin->user_ns && cred.ns[UDS_NS_PID] == admin->pid_ns;
     uds_cred_clear(&cred);
     return ours;
 }
@@ -172,24 +181,6 @@ static void drop(sbx_admin *admin, int peer)
     for (size_t i = 0; i < MAX_PEERS; i++)
         if (admin->peers[i] == peer)
             sbxi_closep(&admin->peers[i]); /* epoll forgets it */
-}
-
-static void admit(sbx_admin *admin)
-{
-    int peer = accept4(admin->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (peer < 0)
-        return;
-    if (!is_ours(peer) || watch(admin, peer) < 0) {
-        close(peer);
-        return;
-    }
-    size_t place = 0;
-    while (place < MAX_PEERS && admin->peers[place] >= 0)
-        place++;
-    if (place == MAX_PEERS)
-        place = admin->next++ % MAX_PEERS;
-    sbxi_closep(&admin->peers[place]);
-    admin->peers[place] = peer;
 }
 
 /* ---- what is asked ---- */
@@ -300,6 +291,33 @@ static void answer(sbx_admin *admin, int peer)
         drop(admin, peer);
 }
 
+static bool is_peer(const sbx_admin *admin, int fd)
+{
+    size_t place = 0;
+    while (place < MAX_PEERS && admin->peers[place] != fd)
+        place++;
+    return place < MAX_PEERS;
+}
+
+static void admit(sbx_admin *admin)
+{
+    int peer = accept4(admin->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (peer < 0)
+        return;
+    if (!is_ours(admin, peer) || watch(admin, peer) < 0) {
+        close(peer);
+        return;
+    }
+    size_t place = 0;
+    while (place < MAX_PEERS && admin->peers[place] >= 0)
+        place++;
+    if (place == MAX_PEERS)
+        place = admin->next++ % MAX_PEERS;
+    sbxi_closep(&admin->peers[place]);
+    admin->peers[place] = peer;
+    answer(admin, peer); /* while we looked who it is, it has asked */
+}
+
 void sbx_admin_process(sbx_admin *admin)
 {
     struct epoll_event events[MAX_EVENTS];
@@ -307,7 +325,7 @@ void sbx_admin_process(sbx_admin *admin)
     for (int i = 0; i < n; i++) {
         if (events[i].data.fd == admin->listener)
             admit(admin);
-        else
+        else if (is_peer(admin, events[i].data.fd)) /* it may just have lost its place */
             answer(admin, events[i].data.fd);
     }
 }

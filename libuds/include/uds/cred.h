@@ -33,9 +33,12 @@ enum uds_cred_fact {
     UDS_CRED_PIDFD = 1u << 5,     /* SO_PEERPIDFD, 6.5 */
     UDS_CRED_CGROUP = 1u << 6,    /* path in the cgroup v2 tree, needs /proc */
     UDS_CRED_CGROUP_ID = 1u << 7, /* PIDFD_GET_INFO, 6.13 */
-    /* inode numbers of all namespaces in @ns; needs ptrace-read rights on the peer */
+    /* inode numbers of all namespaces in @ns; needs ptrace-read rights on the peer. Of one alone: UDS_CRED_NS_OF() */
     UDS_CRED_NS = 1u << 8,
 };
+
+/* The bit of one namespace, for who needs no other: each costs three system calls. UDS_CRED_NS sets those of all. */
+#define UDS_CRED_NS_OF(ns) (1u << (16 + (unsigned)(ns)))
 
 enum uds_ns {
     UDS_NS_NET,
@@ -52,7 +55,7 @@ enum uds_ns {
     64 /* more are truncated and UDS_CRED_GROUPS stays unset: a partial list is no list */
 
 struct uds_cred {
-    uint32_t known; /* enum uds_cred_fact bits */
+    uint32_t known; /* enum uds_cred_fact bits, and those of UDS_CRED_NS_OF() */
     pid_t pid;
     uid_t uid;
     gid_t gid;
@@ -79,7 +82,7 @@ UDS_EXPORT int uds_cred_init(void);
 /**
  * uds_cred_from_socket() - ask the kernel who the peer of a connected socket is
  * @fd:    connected AF_UNIX socket
- * @facts: bits of enum uds_cred_fact that are wanted; costs are paid only for those (pid, uid and gid always come)
+ * @facts: bits of enum uds_cred_fact and of UDS_CRED_NS_OF() that are wanted; costs are paid only for those (pid, uid and gid always come)
  * @ret:   written on success only; release with uds_cred_clear()
  *
  * Facts that come from /proc are read after the pidfd is held and kept only if the peer is still alive afterwards,

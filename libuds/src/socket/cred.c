@@ -29,9 +29,10 @@
 #include "cleanup.h"
 #include "socket/kernel.h"
 
-#define NEED_PIDFD                                                                         \
-    ((uint32_t)UDS_CRED_PIDFD | (uint32_t)UDS_CRED_CGROUP | (uint32_t)UDS_CRED_CGROUP_ID | \
-     (uint32_t)UDS_CRED_NS)
+#define EACH_NS (((1u << UDS_NS_COUNT) - 1) << 16) /* UDS_CRED_NS_OF() of all */
+#define ANY_NS  ((uint32_t)UDS_CRED_NS | EACH_NS)
+#define NEED_PIDFD \
+    ((uint32_t)UDS_CRED_PIDFD | (uint32_t)UDS_CRED_CGROUP | (uint32_t)UDS_CRED_CGROUP_ID | ANY_NS)
 
 static const struct {
     const char *name;
@@ -166,40 +167,47 @@ static int ns_by_pidfd(int pidfd, unsigned long request, uint64_t *ret)
     return 0;
 }
 
-static int ns_by_proc(int proc_pid, const char *name, uint64_t *ret)
+/* The pid as /proc shows it, asked for once and only by who needs it: 0 = not asked yet. */
+static int ns_by_proc(int pidfd, int *proc_pid, const char *name, uint64_t *ret)
 {
     char path[64];
     struct stat st;
 
-    if (proc_pid <= 0)
-        return -ENODATA;
-    (void)snprintf(path, sizeof(path), "/proc/%d/ns/%s", proc_pid, name);
+    if (*proc_pid == 0)
+        *proc_pid = pid_in_proc(pidfd);
+    if (*proc_pid <= 0)
+        return *proc_pid == 0 ? -ENODATA : *proc_pid;
+    (void)snprintf(path, sizeof(path), "/proc/%d/ns/%s", *proc_pid, name);
     if (stat(path, &st) < 0)
         return -errno;
     *ret = st.st_ino;
     return 0;
 }
 
-static int add_namespaces(struct uds_cred *cred, int pidfd, int proc_pid)
+static int add_namespaces(struct uds_cred *cred, int pidfd, uint32_t facts)
 {
     uint64_t found[UDS_NS_COUNT] = {0};
-    bool all = true, by_proc = false;
+    uint32_t known = 0;
+    int proc_pid = 0;
+    bool by_proc = false;
 
     for (size_t i = 0; i < UDS_NS_COUNT; i++) {
+        if (!(facts & (UDS_CRED_NS | UDS_CRED_NS_OF(i))))
+            continue;
         int r = ns_by_pidfd(pidfd, namespaces[i].request, &found[i]);
-        if (r == -EMFILE || r == -ENFILE)
-            return r;
         if (r == -ENOTTY || r == -EINVAL) { /* before 6.11 */
-            r = ns_by_proc(proc_pid, namespaces[i].name, &found[i]);
+            r = ns_by_proc(pidfd, &proc_pid, namespaces[i].name, &found[i]);
             by_proc = true;
         }
-        all = all && r == 0;
+        if (out_of_fds(-r))
+            return r;
+        if (r == 0)
+            known |= UDS_CRED_NS_OF(i);
     }
     if (by_proc && !is_running(pidfd))
         return 0;
     memcpy(cred->ns, found, sizeof(found));
-    if (all)
-        cred->known |= UDS_CRED_NS;
+    cred->known |= known | (known == EACH_NS ? (uint32_t)UDS_CRED_NS : 0);
     return 0;
 }
 
@@ -207,27 +215,22 @@ static int add_namespaces(struct uds_cred *cred, int pidfd, int proc_pid)
 static int add_by_pidfd(struct uds_cred *cred, int pidfd, uint32_t facts)
 {
     struct udsi_pidfd_info info;
-    int proc_pid = 0;
 
     if ((facts & UDS_CRED_CGROUP_ID) && get_info(pidfd, UDSI_PIDFD_INFO_CGROUPID, &info) != 0) {
         cred->cgroup_id = info.cgroupid;
         cred->known |= UDS_CRED_CGROUP_ID;
     }
-    if (facts & (UDS_CRED_CGROUP | UDS_CRED_NS)) {
-        proc_pid = pid_in_proc(pidfd);
-        if (proc_pid < 0 && out_of_fds(-proc_pid))
-            return proc_pid;
-    }
-    if ((facts & UDS_CRED_CGROUP) && proc_pid > 0) {
-        int r = read_cgroup(proc_pid, cred);
+    if (facts & UDS_CRED_CGROUP) {
+        int proc_pid = pid_in_proc(pidfd);
+        int r = proc_pid > 0 ? read_cgroup(proc_pid, cred) : proc_pid;
         if (r == -ENOMEM || (r < 0 && out_of_fds(-r)))
             return r;
-        if (r == 0 && is_running(pidfd))
+        if (r == 0 && proc_pid > 0 && is_running(pidfd))
             cred->known |= UDS_CRED_CGROUP;
         else
             cred->cgroup[0] = '\0';
     }
-    return facts & UDS_CRED_NS ? add_namespaces(cred, pidfd, proc_pid) : 0;
+    return facts & ANY_NS ? add_namespaces(cred, pidfd, facts) : 0;
 }
 
 #define OVERFLOW_ID 65534u /* fs.overflowuid and overflowgid: nobody changes them */

@@ -477,6 +477,23 @@ Test(cred, names_the_namespaces_of_the_peer)
     (void)uds_listener_free(scene.listener);
 }
 
+Test(cred, of_one_namespace_nothing_is_said_about_the_others)
+{
+    UDS_TEST_GUARD;
+    const uint32_t one = UDS_CRED_NS_OF(UDS_NS_PID);
+    struct uds_cred cred;
+    int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+
+    cr_assert_geq(pidfd, 0);
+    cr_assert_eq(uds_cred_from_pidfd(pidfd, one, &cred), 0);
+    cr_expect_eq(cred.known & ~(uint32_t)(UDS_CRED_PID | UDS_CRED_UID | UDS_CRED_GID), one);
+    for (unsigned i = 0; i < UDS_NS_COUNT; i++)
+        cr_expect_eq(cred.ns[i], i == UDS_NS_PID ? own_ns("pid") : 0);
+    cr_assert_eq(uds_cred_from_pidfd(pidfd, UDS_CRED_NS, &cred), 0);
+    cr_expect(cred.known & one, "all of them are each of them");
+    close(pidfd);
+}
+
 Test(cred, from_a_pidfd_is_that_process)
 {
     UDS_TEST_GUARD;
