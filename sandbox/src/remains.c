@@ -1,10 +1,34 @@
 /* SPDX-License-Identifier: MIT */
 #include "remains.h"
 
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cleanup.h"
+#include "running.h"
+
+void sbxi_shells_open(struct sbx *s)
+{
+    static const struct {
+        uint32_t ns;
+        const char *file;
+    } kinds[SBXI_SHELLS] = {{SBX_NS_MOUNT, "mnt"}, {SBX_NS_NET, "net"}, {SBX_NS_IPC, "ipc"}};
+    char path[64];
+    for (size_t i = 0; i < SBXI_SHELLS; i++) {
+        if (!(s->plan->isolate & kinds[i].ns))
+            continue;
+        snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)s->init_pid, kinds[i].file);
+        s->shells.fds[i] = open(path, O_RDONLY | O_CLOEXEC);
+    }
+}
+
+void sbxi_shells_close(struct sbxi_shells *shells)
+{
+    for (size_t i = 0; i < SBXI_SHELLS; i++)
+        sbxi_closep(&shells->fds[i]);
+}
 
 struct sbxi_remains *sbxi_remains_new(sbx_cleaner *cleaner)
 {
@@ -29,7 +53,7 @@ struct sbxi_remains *sbxi_remains_unref(struct sbxi_remains *remains)
 
 static void remove_one(const struct sbxi_remains *remains, struct sbxi_corpse *corpse)
 {
-    sbxi_closep(&corpse->mounts);
+    sbxi_shells_close(&corpse->shells);
     sbxi_cgroup_free(corpse->cgroup);
     if (corpse->ids)
         sbx_cleaner_release_ids(remains->cleaner, corpse->first);

@@ -9,6 +9,25 @@
 #include "cgroup.h"
 
 /*
+ * The namespaces of a sandbox whose end takes long: of mounts it waits for all CPUs, in the last process that exits or, if
+ * that is later, in who closes them; those of the network and of ipc the kernel takes apart in workers, which a sandbox that
+ * ends would compete with.
+ */
+enum {
+    SBXI_SHELLS = 3
+};
+struct sbxi_shells {
+    int fds[SBXI_SHELLS]; /* -1: none */
+};
+#define SBXI_SHELLS_NONE      \
+    {                         \
+        .fds = { -1, -1, -1 } \
+    }
+struct sbx;
+void sbxi_shells_open(struct sbx *s);
+void sbxi_shells_close(struct sbxi_shells *shells);
+
+/*
  * What is left of sandboxes of which no process lives any more: empty cgroups, a range of ids, a mount namespace that nobody
  * is in. Their cleaner knows of all of it. Whoever waits for the end of one need not wait for this; a pool removes it when
  * there is time, and is_open says that there will be.
@@ -22,7 +41,7 @@ struct sbxi_remains {
         sbxi_cgroup *cgroup; /* NULL: none */
         bool ids;
         uint32_t first;
-        int mounts; /* its mount namespace; -1: none */
+        struct sbxi_shells shells;
     } corpses[16];
 };
 

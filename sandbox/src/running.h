@@ -54,7 +54,7 @@ struct sbx {
     bool own_pids; /* a pid namespace: who kills PID 1 kills them all */
     bool ids_taken;
     struct sbxi_remains *remains; /* where what is left of it goes; NULL: nowhere, it is removed */
-    int mounts;                   /* for those: its mount namespace, or -1 */
+    struct sbxi_shells shells;    /* for those; closed with it otherwise */
     bool ended;                   /* @last is the payload's end */
     bool finished;
     enum sbxi_end end;

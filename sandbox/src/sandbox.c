@@ -27,6 +27,7 @@
 enum {
     LAST_WORDS = 1000, /* of who has said that it ended, and goes on */
     INIT_ENDS_MS = 1000,
+    DIES_MS = 10, /* who is killed and not frozen */
     OOM_LOOK_MS = 200,
     OOM_STEP_MS = 2
 };
@@ -42,12 +43,14 @@ static void let_init_end(sbx *s)
 /* PID 1 takes the namespace with it; what is not in it dies by cgroup. */
 static void kill_all(sbx *s)
 {
+    struct pollfd gone = {.fd = s->init_fd, .events = POLLIN};
     siginfo_t info = {0};
     if (s->init_pid) {
         if (!s->own_pids && !s->cgroup)
             let_init_end(s);
         pidfd_send_signal(s->init_fd, SIGKILL, NULL, 0);
-        if (s->cgroup && sbxi_cgroup_is_frozen(s->cgroup) > 0)
+        if (s->cgroup && (s->frozen || poll(&gone, 1, DIES_MS) == 0) &&
+            sbxi_cgroup_is_frozen(s->cgroup) > 0)
             sbxi_cgroup_freeze(s->cgroup, false); /* v1's frozen do not even die */
         while (waitid((idtype_t)P_PIDFD, (id_t)s->init_fd, &info, WEXITED) < 0 && errno == EINTR)
             continue; /* ECHILD: the caller ignores SIGCHLD or has reaped it */
@@ -86,7 +89,7 @@ static void remove_all(sbx *s)
     struct sbxi_corpse corpse = {.cgroup = s->cgroup,
                                  .ids = s->ids_taken,
                                  .first = s->report.uid_first,
-                                 .mounts = s->mounts};
+                                 .shells = s->shells};
     if (s->remains) {
         sbxi_remains_put(s->remains, corpse);
     } else {
@@ -95,11 +98,11 @@ static void remove_all(sbx *s)
         SBXI_BOUNDARY("launcher");
         if (s->ids_taken)
             sbx_cleaner_release_ids(s->cleaner, s->report.uid_first);
-        sbxi_closep(&s->mounts);
+        sbxi_shells_close(&s->shells);
     }
     s->cgroup = NULL;
     s->ids_taken = false;
-    s->mounts = -1;
+    s->shells = (struct sbxi_shells)SBXI_SHELLS_NONE;
 }
 
 void sbxi_teardown(sbx *s)

@@ -331,7 +331,8 @@ int sbx_start(sbx **ret, const sbx_plan *plan, sbx_cleaner *cleaner, struct sbx_
     words->err = 0;
     s->init_fd = s->control = s->epoll = s->oom_event = s->terminal = s->notify.channel = -1;
     s->ns[0] = s->ns[1] = -1;
-    s->adopt = s->mounts = -1;
+    s->adopt = -1;
+    s->shells = (struct sbxi_shells)SBXI_SHELLS_NONE;
     s->network = (struct sbxi_network)SBXI_NETWORK_NONE;
     int r = start(plan, s, cleaner, words);
     if (r < 0) {

@@ -2,7 +2,6 @@
 /* Waiting sandboxes, and a pool of them. A payload that is adopted is a session whose end is the sandbox's. */
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <sbx/warm.h>
 #include <stdlib.h>
@@ -170,19 +169,13 @@ static void drop_dead(sbx_pool *pool)
     pool->n = n;
 }
 
-/*
- * The end of a mount namespace waits for all CPUs, in the last of its processes that exits or, if that is later, in who
- * closes it: we do, with the rest. An upper directory is to be free when its sandbox has ended, so not of those.
- */
-static void hold_mounts(sbx *s)
+/* An upper directory is to be free when its sandbox has ended, and its mount namespace has it. */
+static void hold_shells(sbx *s)
 {
-    char path[64];
     for (size_t i = 0; i < s->plan->nsteps; i++)
         if (s->plan->steps[i].op == SBXI_UPPER)
             return;
-    snprintf(path, sizeof path, "/proc/%d/ns/mnt", (int)s->init_pid);
-    if (s->plan->isolate & SBX_NS_MOUNT)
-        s->mounts = open(path, O_RDONLY | O_CLOEXEC);
+    sbxi_shells_open(s);
 }
 
 int sbx_pool_fill(sbx_pool *pool, struct sbx_error *error)
@@ -196,7 +189,7 @@ int sbx_pool_fill(sbx_pool *pool, struct sbx_error *error)
         return r;
     if (pool->admin)
         sbx_admin_add(pool->admin, pool->waiting[pool->n]);
-    hold_mounts(pool->waiting[pool->n++]);
+    hold_shells(pool->waiting[pool->n++]);
     return pool->n < pool->size;
 }
 
