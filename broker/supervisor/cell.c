@@ -164,7 +164,7 @@ static void ended(struct cell *cell, const struct sbx_result *result)
         add_timer(cell->timer, wait_ms);
     else
         settle(cell);
-    reserve_fill_soon(&cell->reserve); /* and what is left of this one goes */
+    reserve_fill_soon(&cell->reserve, false); /* and what is left of this one goes */
     cell->env->on_changed(cell, wait_ms, cell->env->arg);
 }
 
@@ -348,7 +348,7 @@ int cell_start(struct cell *cell, struct sbx_error *error)
     cell->env->on_changed(cell, -1, cell->env->arg);
     cell->env->on_link(cell, link, cell->env->arg);
     uds_fd_close(link);
-    reserve_fill_soon(&cell->reserve);
+    reserve_fill_soon(&cell->reserve, true);
     return 0;
 }
 

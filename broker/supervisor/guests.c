@@ -35,6 +35,11 @@ static void add_timer(struct event *event, int ms)
         event_remove_timer(event); /* which event_add(…, NULL) leaves as it was */
 }
 
+static void fill_soon(struct template *template)
+{
+    reserve_fill_soon(&template->reserve, template->guests->count > 0);
+}
+
 static void end(struct guest *guest, const struct sbx_result *result)
 {
     struct template *template = guest->template;
@@ -50,7 +55,7 @@ static void end(struct guest *guest, const struct sbx_result *result)
         guest->next->at = guest->at;
     template->guests->count--;
     free(guest);
-    reserve_fill_soon(&template->reserve); /* and what is left of it goes */
+    fill_soon(template); /* and what is left of it goes */
 }
 
 static void on_io(evutil_socket_t fd, short what, void *arg)
@@ -131,7 +136,7 @@ int guests_start(struct guests *guests,
     r = sbx_pool_start_request(&guest->sbx, template->reserve.pool, request, error);
     if (r < 0) {
         free(guest);
-        reserve_fill_soon(&template->reserve);
+        fill_soon(template);
         return r;
     }
     guest->request = request;
@@ -147,7 +152,7 @@ int guests_start(struct guests *guests,
         end(guest, NULL);
         return r;
     }
-    reserve_fill_soon(&template->reserve);
+    fill_soon(template);
     return 0;
 }
 
@@ -184,7 +189,7 @@ static int make(struct template *template, struct sbx_error *error)
         r = reserve_make(&template->reserve, &options, error);
     sbx_plan_free(options.plan);
     if (r == 0)
-        reserve_fill_soon(&template->reserve);
+        fill_soon(template);
     else
         launch_name_sandbox(template->entry, error);
     return r;

@@ -16,7 +16,8 @@ struct event_base;
 struct reserve {
     sbx_pool *pool; /* NULL = nobody is to wait */
     struct event *timer;
-    int backoff_ms; /* after a failure; 0 = the last one was made */
+    int backoff_ms;    /* after a failure; 0 = the last one was made */
+    uint64_t since_ms; /* one is missing, and none was made since; 0 = it is full */
     /* More or fewer wait now; @error says why one could not be made, else NULL. */
     void (*on_changed)(void *arg, const struct sbx_error *error);
     void *arg;
@@ -34,8 +35,11 @@ struct reserve_options {
 int reserve_make(struct reserve *reserve,
                  const struct reserve_options *options,
                  struct sbx_error *error);
-/* One has started or ended: in a moment, when what is urgent is done, make what is missing. */
-void reserve_fill_soon(struct reserve *reserve);
+/*
+ * One has started or ended: when it is calm, or has not been for long, make what is missing.
+ * @busy: what runs may be about to end
+ */
+void reserve_fill_soon(struct reserve *reserve, bool busy);
 size_t reserve_count(const struct reserve *reserve);
 /* Those that wait end. */
 void reserve_clear(struct reserve *reserve);
