@@ -99,9 +99,12 @@ static void say_omissions(const struct run_options *o, const struct sbx_report *
     const struct sbx_limits *limits = &o->spec.limits;
     uint32_t degraded = report->degraded;
     if (degraded & SBX_DEGRADE_CGROUP) {
-        cli_error("%s: started without cgroup%s%s", o->spec.name,
-                  limits->memory_bytes ? "; the memory limit is RLIMIT_DATA" : "",
-                  limits->pids ? "; the pids limit is RLIMIT_NPROC" : "");
+        cli_error(
+            "%s: started without cgroup%s%s", o->spec.name,
+            limits->memory_bytes ? "; the memory limit is RLIMIT_DATA" : "",
+            limits->pids
+                ? "; the pids limit is RLIMIT_NPROC, and nobody counts the forks that it refuses"
+                : "");
         degraded |= gone_with_cgroup(limits);
     }
     if (degraded & SBX_DEGRADE_CPU)

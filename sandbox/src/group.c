@@ -211,10 +211,11 @@ static int open_sandbox(sbx_group *group, const char *run_dir, struct sbx_error 
     if (r < 0)
         return r;
     if (search.found == 0)
-        return sbxi_error(error, ENOENT,
-                          "group %s: there is no such group, and no sandbox of that name runs; "
-                          "`uds cgroup ls` lists them",
-                          group->name);
+        return sbxi_error(
+            error, ENOENT,
+            "group %s: there is no such group, and no sandbox of that name has a cgroup; "
+            "`uds cgroup ls` lists them",
+            group->name);
     if (search.found > 1)
         return sbxi_error(error, EEXIST,
                           "group %s: %zu sandboxes of that name run; `uds cgroup ls` has their "

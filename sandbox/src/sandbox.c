@@ -257,8 +257,11 @@ int sbx_set_limits(sbx *s, const struct sbx_limits *limits, struct sbx_error *er
     struct sbx_limits own = *limits;
     int r = is_changeable(s);
     if (r < 0)
-        return sbxi_error(error, -r, "cgroup: limits: %s",
-                          r == -ESRCH ? "the sandbox has ended" : "the sandbox has no cgroup");
+        return sbxi_error(
+            error, -r, "cgroup: limits: %s",
+            r == -ESRCH ? "the sandbox has ended"
+                        : "the sandbox has no cgroup; start it (or its broker) as root or below a "
+                          "delegated one, or leave the limit out");
     if (own.pids && own.pids != SBX_UNLIMITED)
         own.pids++; /* PID 1 is ours */
     r = sbxi_cgroup_set_limits(s->cgroup, &own, error);

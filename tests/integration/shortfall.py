@@ -56,6 +56,7 @@ def test_memory_limit(c):
             all(f"without {what}" in r.stderr for what in ("cpu limit", "cpuset", "memory-high")), r.stderr)
     r = run(c, *limit, "--report", "--", "true")
     c.check("for people too", "memory       64M, by RLIMIT_DATA\n" in r.stderr and "pids         20, by RLIMIT_NPROC\n" in r.stderr, r.stderr)
+    c.check("refused forks are not counted, and it says so", "RLIMIT_NPROC, and nobody counts the forks that it refuses\n" in r.stderr, r.stderr)
 
 
 def test_assert(c):

@@ -105,6 +105,8 @@ def rootless(scene):
     done = start(run, "job", "--", "/usr/bin/python3", "-c", "bytearray(200 << 20)", user=NOBODY, group=NOBODY, extra_groups=[])
     check("rootless: a limit that is an rlimit is told", done.returncode == 1 and
           "memory-limit (rlimit): it was refused memory " in done.stderr and "first 200 MiB" in done.stderr, done)
+    done = start(run, "--memory", "16M", "job", "--", "/bin/true", user=NOBODY, group=NOBODY, extra_groups=[])
+    check("rootless: a limit without a cgroup is refused, with what to do", done.returncode == 121 and "leave the limit out" in done.stderr, done)
     check("rootless: it ends with 0", b.end() == 0, b.log())
     scene.expect_nothing_left("rootless")
 
