@@ -6,11 +6,11 @@
  *                              ▲ └── could not be made ──▶ back-off, 100 ms to 10 s ──┐
  *                              └──────────────────────────────────────────────────────┘
  *
- * A start takes milliseconds in which the loop does nothing else and one CPU is busy, so while some wait it is put off until
- * nothing has started or ended for CALM_MS, or LATE_MS have gone by: who asks for several one after the other gets those that
- * wait, and all of the machine for what runs in them. When none waits and nothing runs one is made EMPTY_MS later: who asks next
- * would wait for it anyway. What is taken when nobody waits is made at once: a reserve makes starts fast, it never makes
- * them fail.
+ * To make one takes milliseconds of a CPU, of which the loop does two in steps and waits for none. While some wait it is put
+ * off until nothing has started or ended for CALM_MS, or LATE_MS have gone by: who asks for several one after the other gets
+ * those that wait, and all of the machine for what runs in them. When none waits and nothing runs one is made EMPTY_MS later:
+ * who asks next would wait for it anyway. What is taken when nobody waits is made at once: a reserve makes starts fast, it
+ * never makes them fail.
  */
 #include "reserve.h"
 
@@ -27,6 +27,7 @@
 #define CALM_MS        20
 #define LATE_MS        200
 #define PAUSE_MS       5
+#define MADE_S         30
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 10000
 
@@ -46,27 +47,60 @@ static int next_ms(const struct reserve *reserve, bool busy)
     return missed_ms >= LATE_MS ? 0 : MIN(calm_ms, (int)(LATE_MS - missed_ms));
 }
 
-static void on_timer(evutil_socket_t fd, short what, void *arg)
+static void tell_failure(struct reserve *reserve, const struct sbx_error *error)
 {
-    struct reserve *reserve = arg;
-    struct sbx_error error = {0};
-    size_t before = sbx_pool_count(reserve->pool);
-    int r = sbx_pool_fill(reserve->pool, &error);
     bool first = reserve->backoff_ms == 0;
 
+    reserve->backoff_ms = first ? BACKOFF_MIN_MS : MIN(reserve->backoff_ms * 2, BACKOFF_MAX_MS);
+    wait_ms(reserve, reserve->backoff_ms);
+    if (first)
+        reserve->on_changed(reserve->arg, error);
+}
+
+static void step(struct reserve *reserve);
+
+static void on_step(evutil_socket_t fd, short what, void *arg)
+{
     (void)fd;
     (void)what;
-    if (r >= 0) {
+    step(arg);
+}
+
+static void watch(struct reserve *reserve, int fd)
+{
+    static const struct timeval patience = {.tv_sec = MADE_S};
+
+    if (event_assign(reserve->made, event_get_base(reserve->timer), fd, EV_READ, on_step, reserve) <
+            0 ||
+        event_add(reserve->made, &patience) < 0)
+        wait_ms(reserve, PAUSE_MS);
+}
+
+static void step(struct reserve *reserve)
+{
+    struct sbx_error error = {0};
+    size_t before = sbx_pool_count(reserve->pool);
+    int fd = -1, r;
+    bool more;
+
+    event_del(reserve->made);
+    r = sbx_pool_step(reserve->pool, &fd, &error);
+    more = sbx_pool_count(reserve->pool) > before;
+
+    if (more) {
         reserve->backoff_ms = 0;
-        reserve->since_ms = r > 0 ? clock_ms(CLOCK_MONOTONIC) : 0;
-    } else {
-        reserve->backoff_ms = first ? BACKOFF_MIN_MS : MIN(reserve->backoff_ms * 2, BACKOFF_MAX_MS);
+        reserve->since_ms = clock_ms(CLOCK_MONOTONIC);
     }
-    if (r != 0)
-        wait_ms(reserve, r < 0 ? reserve->backoff_ms : PAUSE_MS);
-    if (r < 0 && first)
-        reserve->on_changed(reserve->arg, &error);
-    else if (sbx_pool_count(reserve->pool) != before)
+    if (r < 0) {
+        tell_failure(reserve, &error);
+    } else if (r == 0) {
+        reserve->since_ms = 0;
+    } else if (fd < 0) {
+        wait_ms(reserve, more ? PAUSE_MS : 0); /* others are served between two steps */
+    } else {
+        watch(reserve, fd);
+    }
+    if (sbx_pool_count(reserve->pool) != before)
         reserve->on_changed(reserve->arg, NULL);
 }
 
@@ -79,8 +113,9 @@ int reserve_make(struct reserve *reserve,
     if (r < 0)
         return r;
     sbx_pool_set_admin(reserve->pool, options->admin);
-    reserve->timer = evtimer_new(options->base, on_timer, reserve);
-    if (reserve->timer)
+    reserve->timer = evtimer_new(options->base, on_step, reserve);
+    reserve->made = evtimer_new(options->base, on_step, reserve);
+    if (reserve->timer && reserve->made)
         return 0;
     error->err = ENOMEM;
     snprintf(error->text, sizeof(error->text), "warm: out of memory");
@@ -91,6 +126,7 @@ void reserve_fill_soon(struct reserve *reserve, bool busy)
 {
     if (!reserve->pool || reserve->backoff_ms > 0) /* which goes on */
         return;
+    event_del(reserve->made); /* the one that comes may just have been taken */
     if (reserve->since_ms == 0)
         reserve->since_ms = clock_ms(CLOCK_MONOTONIC);
     wait_ms(reserve, next_ms(reserve, busy));
@@ -105,6 +141,8 @@ void reserve_clear(struct reserve *reserve)
 {
     if (reserve->timer)
         event_free(reserve->timer);
-    reserve->timer = NULL;
+    if (reserve->made)
+        event_free(reserve->made);
+    reserve->timer = reserve->made = NULL;
     reserve->pool = sbx_pool_free(reserve->pool);
 }

@@ -15,7 +15,7 @@ struct event_base;
  */
 struct reserve {
     sbx_pool *pool; /* NULL = nobody is to wait */
-    struct event *timer;
+    struct event *timer, *made; /* made: of the one that is being made */
     int backoff_ms;    /* after a failure; 0 = the last one was made */
     uint64_t since_ms; /* one is missing, and none was made since; 0 = it is full */
     /* More or fewer wait now; @error says why one could not be made, else NULL. */

@@ -74,10 +74,18 @@ void sbxi_remains_put(struct sbxi_remains *remains, struct sbxi_corpse corpse)
     remains->corpses[remains->n++] = corpse;
 }
 
+bool sbxi_remains_clear_one(struct sbxi_remains *remains)
+{
+    if (remains->n == 0)
+        return false;
+    remove_one(remains, &remains->corpses[--remains->n]);
+    return true;
+}
+
 void sbxi_remains_clear(struct sbxi_remains *remains)
 {
-    while (remains->n > 0)
-        remove_one(remains, &remains->corpses[--remains->n]);
+    while (sbxi_remains_clear_one(remains))
+        ;
 }
 
 void sbxi_remains_close(struct sbxi_remains *remains)

@@ -51,6 +51,8 @@ struct sbxi_remains *sbxi_remains_ref(struct sbxi_remains *remains);
 struct sbxi_remains *sbxi_remains_unref(struct sbxi_remains *remains);
 /* Takes what is in @corpse, and removes it, or what has lain there longest if there is no room: at once, if it is not open. */
 void sbxi_remains_put(struct sbxi_remains *remains, struct sbxi_corpse corpse);
+/* Removes what one has left. False: there was nothing. */
+bool sbxi_remains_clear_one(struct sbxi_remains *remains);
 /* Removes it all. */
 void sbxi_remains_clear(struct sbxi_remains *remains);
 /* And takes no more. */

@@ -58,6 +58,7 @@ struct sbx {
     bool ended;                   /* @last is the payload's end */
     bool finished;
     enum sbxi_end end;
+    uint64_t setup_until;         /* ms, monotonic: its first process has said how it went */
     uint64_t timeout_at, kill_at; /* ms, monotonic; 0 = never */
     int timeout_ms, grace_ms;
     uint64_t memory_limit;
@@ -78,6 +79,17 @@ struct sbx {
 int sbxi_event_receive(int control, struct sbxi_event *ret, int *ret_terminal);
 /* Kills what lives, reads the last counters, removes everything. */
 void sbxi_teardown(sbx *s);
+
+/*
+ * start.c: sbx_start() in two halves, @error never NULL. Between them its first process works by itself; when it has said how
+ * that went, or has had its time, the second does not wait. Its failure frees @s.
+ */
+int sbxi_start_begin(sbx **ret,
+                     const sbx_plan *plan,
+                     sbx_cleaner *cleaner,
+                     struct sbx_error *error);
+bool sbxi_start_has_answer(const sbx *s);
+int sbxi_start_finish(sbx *s, const sbx_plan *plan, struct sbx_error *error);
 
 /* userns.c: id maps of the blocked child @pid. */
 int sbxi_map_ids(const sbx_plan *plan, pid_t pid, uint32_t first, struct sbx_error *error);

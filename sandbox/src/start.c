@@ -154,7 +154,7 @@ static int admit_child(const struct launch *launch, sbx *s, struct sbx_error *er
 /* The child has said how it went, or died without a word. */
 static int await_running(const sbx_plan *plan, sbx *s, struct sbx_error *error)
 {
-    uint64_t until = sbxi_now_ms() + SETUP_TIMEOUT_MS;
+    uint64_t until = s->setup_until;
     struct sbxi_event event;
     bool about_to_exec = false;
     for (;;) {
@@ -278,7 +278,8 @@ static int watch(sbx *s)
     return 0;
 }
 
-static int start(const sbx_plan *plan, sbx *s, sbx_cleaner *cleaner, struct sbx_error *error)
+/* Until the child is on its way. */
+static int begin(const sbx_plan *plan, sbx *s, sbx_cleaner *cleaner, struct sbx_error *error)
 {
     struct launch launch = {.plan = plan,
                             .control = -1,
@@ -312,35 +313,68 @@ static int start(const sbx_plan *plan, sbx *s, sbx_cleaner *cleaner, struct sbx_
     if (r == 0)
         r = admit_child(&launch, s, error);
     end_launch(&launch);
+    s->setup_until = sbxi_now_ms() + SETUP_TIMEOUT_MS;
+    return r;
+}
+
+static int finish(const sbx_plan *plan, sbx *s, struct sbx_error *error)
+{
     SBXI_BOUNDARY("launcher");
-    if (r == 0)
-        r = await_running(plan, s, error);
+    int r = await_running(plan, s, error);
     if (r == 0)
         s->birth = sbxi_birth_over(s->birth);
     SBXI_BOUNDARY("launcher");
     return r == 0 ? watch(s) : r;
 }
 
-int sbx_start(sbx **ret, const sbx_plan *plan, sbx_cleaner *cleaner, struct sbx_error *error)
+static int give_up(sbx *s, const sbx_plan *plan, int r, struct sbx_error *error)
 {
-    struct sbx_error none = {0};
-    struct sbx_error *words = error ? error : &none;
+    if (!error->err)
+        sbxi_error(error, -r, "sandbox %s: start: %s", plan->name, strerror(-r));
+    sbx_free(s);
+    return r;
+}
+
+int sbxi_start_begin(sbx **ret, const sbx_plan *plan, sbx_cleaner *cleaner, struct sbx_error *error)
+{
     sbx *s = calloc(1, sizeof *s);
     if (!s)
         return sbxi_error(error, ENOMEM, "sandbox %s: no memory", plan->name);
-    words->err = 0;
+    error->err = 0;
     s->init_fd = s->control = s->epoll = s->oom_event = s->terminal = s->notify.channel = -1;
     s->ns[0] = s->ns[1] = -1;
     s->adopt = -1;
     s->shells = (struct sbxi_shells)SBXI_SHELLS_NONE;
     s->network = (struct sbxi_network)SBXI_NETWORK_NONE;
-    int r = start(plan, s, cleaner, words);
-    if (r < 0) {
-        if (!words->err)
-            sbxi_error(words, -r, "sandbox %s: start: %s", plan->name, strerror(-r));
-        sbx_free(s);
-        return r;
-    }
+    int r = begin(plan, s, cleaner, error);
+    if (r < 0)
+        return give_up(s, plan, r, error);
     *ret = s;
     return 0;
+}
+
+bool sbxi_start_has_answer(const sbx *s)
+{
+    struct pollfd answer = {.fd = s->control, .events = POLLIN};
+    return sbxi_now_ms() >= s->setup_until || poll(&answer, 1, 0) != 0;
+}
+
+int sbxi_start_finish(sbx *s, const sbx_plan *plan, struct sbx_error *error)
+{
+    error->err = 0;
+    int r = finish(plan, s, error);
+    return r < 0 ? give_up(s, plan, r, error) : 0;
+}
+
+int sbx_start(sbx **ret, const sbx_plan *plan, sbx_cleaner *cleaner, struct sbx_error *error)
+{
+    struct sbx_error none = {0};
+    struct sbx_error *words = error ? error : &none;
+    sbx *s;
+    int r = sbxi_start_begin(&s, plan, cleaner, words);
+    if (r == 0)
+        r = sbxi_start_finish(s, plan, words);
+    if (r == 0)
+        *ret = s;
+    return r;
 }

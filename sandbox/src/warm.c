@@ -27,6 +27,7 @@ struct sbx_pool {
     size_t size, n;
     struct sbxi_remains *remains;
     sbx **waiting; /* @n of @size; the one that was made last is at the end */
+    sbx *coming;   /* its first process works; NULL = none */
 };
 
 /* The session's socket closes at the execve, or says what went wrong before it. */
@@ -178,19 +179,60 @@ static void hold_shells(sbx *s)
     sbxi_shells_open(s);
 }
 
-int sbx_pool_fill(sbx_pool *pool, struct sbx_error *error)
+/* The one that is coming waits, or could not be made. */
+static int arrive(sbx_pool *pool, struct sbx_error *error)
 {
-    sbxi_remains_clear(pool->remains);
-    drop_dead(pool);
-    if (pool->n == pool->size)
-        return 0;
-    int r = sbx_start(&pool->waiting[pool->n], pool->plan, pool->cleaner, error);
+    sbx *s = pool->coming;
+    pool->coming = NULL;
+    int r = sbxi_start_finish(s, pool->plan, error);
     if (r < 0)
         return r;
     if (pool->admin)
-        sbx_admin_add(pool->admin, pool->waiting[pool->n]);
-    hold_shells(pool->waiting[pool->n++]);
-    return pool->n < pool->size;
+        sbx_admin_add(pool->admin, s);
+    hold_shells(s);
+    pool->waiting[pool->n++] = s;
+    return 0;
+}
+
+/* Makes room, and begins to fill it. */
+static int begin(sbx_pool *pool, struct sbx_error *error)
+{
+    drop_dead(pool);
+    return pool->n == pool->size
+               ? 0
+               : sbxi_start_begin(&pool->coming, pool->plan, pool->cleaner, error);
+}
+
+int sbx_pool_step(sbx_pool *pool, int *ret_fd, struct sbx_error *error)
+{
+    struct sbx_error none;
+    struct sbx_error *words = error ? error : &none;
+    int r = 0;
+    if (pool->coming && sbxi_start_has_answer(pool->coming))
+        r = arrive(pool, words);
+    else if (!pool->coming && pool->n < pool->size)
+        r = begin(pool, words);
+    else if (!sbxi_remains_clear_one(pool->remains) && !pool->coming)
+        drop_dead(pool);
+    if (r < 0)
+        return r;
+    if (!pool->coming && pool->n == pool->size && pool->remains->n == 0)
+        return 0;
+    *ret_fd = pool->coming && pool->remains->n == 0 ? pool->coming->control : -1;
+    return 1;
+}
+
+int sbx_pool_fill(sbx_pool *pool, struct sbx_error *error)
+{
+    struct sbx_error none;
+    struct sbx_error *words = error ? error : &none;
+    int r = 0;
+    sbxi_remains_clear(pool->remains);
+    if (!pool->coming)
+        r = begin(pool, words);
+    if (r == 0 && pool->coming)
+        r = arrive(pool, words);
+    return r < 0 ? r : pool->n < pool->size;
 }
 
 void sbx_pool_set_admin(sbx_pool *pool, sbx_admin *admin)
@@ -203,8 +245,7 @@ size_t sbx_pool_count(const sbx_pool *pool)
     return pool->n;
 }
 
-/* One that waits, or one that is made now. */
-static int take(sbx **ret, sbx_pool *pool, struct sbx_error *error)
+static sbx *take_waiting(sbx_pool *pool)
 {
     sbx *s = NULL;
     while (!s && pool->n > 0) {
@@ -212,6 +253,16 @@ static int take(sbx **ret, sbx_pool *pool, struct sbx_error *error)
         if (!is_alive(s))
             s = sbx_free(s);
     }
+    return s;
+}
+
+/* One that waits, or will soon, or one that is made now. */
+static int take(sbx **ret, sbx_pool *pool, struct sbx_error *error)
+{
+    struct sbx_error untold; /* what is wrong is so with the next, too */
+    sbx *s = take_waiting(pool);
+    if (!s && pool->coming && arrive(pool, &untold) == 0)
+        s = take_waiting(pool);
     *ret = s;
     return s ? 0 : sbx_start(ret, pool->plan, pool->cleaner, error);
 }
@@ -252,6 +303,7 @@ sbx_pool *sbx_pool_free(sbx_pool *pool)
         return NULL;
     while (pool->n > 0)
         sbx_free(pool->waiting[--pool->n]);
+    sbx_free(pool->coming);
     sbxi_remains_close(pool->remains);
     sbxi_remains_unref(pool->remains);
     sbx_plan_free(pool->plan);

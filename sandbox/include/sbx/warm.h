@@ -62,6 +62,14 @@ int sbx_pool_new(
  */
 int sbx_pool_fill(sbx_pool *pool, struct sbx_error *error);
 /*
+ * The same in steps, for a loop that serves others: removes what is left of one, or begins to make one, or finds that it is
+ * made. What takes longest, the work of its first process, goes on meanwhile. Returns 1 if more is to be done, 0 if nothing is.
+ * @ret_fd: written if 1 is returned: -1, or nothing is to be done before this is readable, or 30 s have gone by. The pool's,
+ *          good until the next call for it
+ * Errors: as of sbx_start().   Blocking: for a millisecond or so.
+ */
+int sbx_pool_step(sbx_pool *pool, int *ret_fd, struct sbx_error *error);
+/*
  * Those that wait are listed by @admin (struct sbx_listed), as is what comes out of the pool; those made before are not.
  * @admin: borrowed, to be freed after the pool; NULL = nobody is told.   Blocking: no.
  */

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "guard.h"
@@ -352,6 +353,81 @@ Test(pool, hands_each_out_once_and_goes_cold_when_it_is_empty)
         sbx_free(s);
     }
     cr_assert_eq(sbx_pool_count(pool), 0);
+    sbx_pool_free(pool);
+    sbx_cleaner_free(cleaner);
+}
+
+/* Until @count wait. How many times there was nothing to do but to wait. */
+static int step_until(sbx_pool *pool, size_t count)
+{
+    struct sbx_error error = {0};
+    int waits = 0, r = 1;
+    while (r == 1 && sbx_pool_count(pool) < count) {
+        struct pollfd made = {.fd = -1, .events = POLLIN};
+        r = sbx_pool_step(pool, &made.fd, &error);
+        cr_assert_geq(r, 0, "%s", error.text);
+        if (made.fd >= 0) {
+            cr_assert_eq(poll(&made, 1, 10000), 1);
+            waits++;
+        }
+    }
+    return waits;
+}
+
+Test(pool, is_filled_in_steps_that_wait_for_nobody)
+{
+    UDS_TEST_GUARD;
+    struct sbx_spec spec = make_spec();
+    struct sbx_adoption what = shell("true");
+    struct sbx_error error = {0};
+    struct sbx_result result = {0};
+    sbx_cleaner *cleaner;
+    sbx_plan *plan = plan_of(&spec);
+    sbx_pool *pool;
+    sbx *s = NULL;
+    int fd = -1;
+    cr_assert_eq(sbx_cleaner_new(&cleaner, NULL, &error), 0, "%s", error.text);
+    cr_assert_eq(sbx_pool_new(&pool, plan, cleaner, 2, &error), 0, "%s", error.text);
+    sbx_plan_free(plan);
+    cr_expect_eq(step_until(pool, 2), 2, "the first process of each has worked by itself");
+    cr_expect_eq(sbx_pool_step(pool, &fd, &error), 0);
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(sbx_pool_start(&s, pool, &what, &error), 0, "%s", error.text);
+        cr_assert_eq(sbx_wait(s, &result), 1);
+        sbx_free(s);
+    }
+    fd = -1;
+    while (fd < 0) /* one is begun, what is left of two goes while it works */
+        cr_assert_eq(sbx_pool_step(pool, &fd, &error), 1, "%s", error.text);
+    cr_expect_eq(sbx_pool_count(pool), 0);
+    cr_assert_eq(sbx_pool_start(&s, pool, &what, &error), 0, "the one that comes: %s", error.text);
+    cr_assert_eq(sbx_wait(s, &result), 1);
+    cr_expect_eq(result.outcome, SBX_EXITED);
+    sbx_free(s);
+    cr_assert_eq(sbx_pool_step(pool, &fd, &error), 1, "one is on its way when the pool is freed");
+    sbx_pool_free(pool);
+    sbx_cleaner_free(cleaner);
+}
+
+Test(pool, one_that_dies_on_its_way_is_an_error_and_the_next_is_made)
+{
+    UDS_TEST_GUARD;
+    struct sbx_spec spec = make_spec();
+    struct sbx_error error = {0};
+    sbx_cleaner *cleaner;
+    sbx_plan *plan = plan_of(&spec);
+    sbx_pool *pool;
+    struct pollfd made = {.fd = -1, .events = POLLIN};
+    cr_assert_eq(sbx_cleaner_new(&cleaner, NULL, &error), 0, "%s", error.text);
+    cr_assert_eq(sbx_pool_new(&pool, plan, cleaner, 1, &error), 0, "%s", error.text);
+    sbx_plan_free(plan);
+    cr_assert_eq(sbx_pool_step(pool, &made.fd, &error), 1, "%s", error.text);
+    cr_assert_eq(shutdown(made.fd, SHUT_RDWR), 0); /* as if it had hung up on us */
+    cr_expect_eq(sbx_pool_step(pool, &made.fd, &error), -ECHILD);
+    cr_expect(strstr(error.text, "its first process died"), "%s", error.text);
+    cr_expect_eq(sbx_pool_count(pool), 0);
+    cr_expect_eq(step_until(pool, 1), 1);
+    cr_expect_eq(sbx_pool_count(pool), 1);
     sbx_pool_free(pool);
     sbx_cleaner_free(cleaner);
 }
