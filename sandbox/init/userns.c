@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 
 #include "init.h"
+#include "without.h"
 
 static int write_proc(const struct init *init, const char *file, const char *text)
 {
@@ -37,14 +38,18 @@ static int limit(struct init *init, const struct sbxi_step *step)
     return r < 0 ? init_fail(init, -r, "/proc/sys/user/max_user_namespaces") : 0;
 }
 
-/* /proc files of a non-dumpable process belong to the namespace's root, which one of one id does not have. */
+/*
+ * /proc files of a non-dumpable process belong to the namespace's root, which one of one id does not have. Who is seen in a pid
+ * namespace of others came there from root, whose files they are: it stays closed to root there.
+ */
 static int nest(struct init *init, const struct sbxi_step *step)
 {
     char map[64];
     const char *file = "self/uid_map";
     if (unshare(CLONE_NEWUSER) < 0)
         return -errno;
-    prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+    if (!init->seen || SBXI_WITHOUT("seen"))
+        prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
     snprintf(map, sizeof map, "%llu %llu 1\n", (unsigned long long)step->args[0],
              (unsigned long long)step->args[0]);
     int r = write_proc(init, file, map);
@@ -52,6 +57,7 @@ static int nest(struct init *init, const struct sbxi_step *step)
              (unsigned long long)step->args[1]);
     if (r >= 0)
         r = write_proc(init, file = "self/gid_map", map);
+    SBXI_BOUNDARY("nest");
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     return r < 0 ? init_fail(init, -r, "%s", file) : 0;
 }

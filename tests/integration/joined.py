@@ -4,7 +4,8 @@
 hostile. It owns whoever enters, and sees them: of the launcher's memory, of its environment and of the host's files it must
 not get anything (CVE-2016-9962), neither at a boundary between two steps of the set-up nor at any moment of starts that it
 races with. Three containers: one that has ids of its own, one whose root has the id of the host's root, and one of nobody's,
-where it is nobody who starts the command.
+where it is nobody who starts the command. A fourth has no user namespace, but a root without capabilities: it owns user
+namespaces that root makes, and so whom bwrap --pidns --unshare-user puts there.
 """
 import ctypes
 import json
@@ -13,6 +14,7 @@ import pathlib
 import select
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -85,12 +87,20 @@ def stop_all():
     return set()
 
 
-def contain(orders, answers, secret):
+def drop_capabilities():
+    for capability in range(64):
+        libc.prctl(24, capability, 0, 0, 0)  # out of the bounding set
+    libc.capset(struct.pack("=Ii", 0x20080522, 0), bytes(24))
+
+
+def contain(orders, answers, secret, bare=False):
     """PID 1 of the container: attacks when it is told to, or all the time until it is told to stop; or stops whoever comes."""
     libc.mount(b"none", b"/", None, 0x44000, None)  # private, below too
     libc.mount(b"proc", b"/proc", b"proc", 0, None)
     os.setgid(0)
     os.setuid(0)
+    if bare:
+        drop_capabilities()
     libc.prctl(4, 1, 0, 0, 0)  # dumpable: it stays in sight for who started it
     os.write(answers, b"[]\n")
     while order := os.read(orders, 1):
@@ -117,19 +127,19 @@ class Container:
         if self.helper == 0:
             os.close(self.orders)
             self.become()
-            libc.unshare(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS)
+            libc.unshare((CLONE_NEWUSER if first is not None else 0) | CLONE_NEWPID | CLONE_NEWNS)
             os.write(ready[1], b"1")
             os.read(go[0], 1)
             child = os.fork()
             if child == 0:
-                contain(orders, write, secret)
+                contain(orders, write, secret, bare=first is None)
             os.write(ready[1], b"%d\n" % child)
             os.waitpid(child, 0)
             os._exit(0)
         os.close(orders)
         os.close(write)
         os.read(ready[0], 1)
-        for file in ("uid_map", "gid_map"):
+        for file in ("uid_map", "gid_map") if first is not None else ():
             pathlib.Path(f"/proc/{self.helper}/{file}").write_text(f"0 {first} {65536 if first > NOBODY else 1}\n")
         os.write(go[1], b"1")
         self.answers = os.fdopen(answers)
@@ -226,6 +236,22 @@ def stops(container, process, places, without="", *options):
     return found
 
 
+def bwrap(container):
+    """It maps its ids itself, in a namespace whose owner looks on."""
+    def found(without):
+        with open(f"/proc/{container.pid}/ns/pid") as pid:
+            words = ["bwrap", "--unshare-user", "--disable-userns", "--pidns", str(pid.fileno()), "--ro-bind", "/", "/", "true"]
+            p = subprocess.Popen(words, executable=UNSAFE, env={"PATH": os.environ["PATH"], "UDS_STOP_AT": "nest:1", "UDS_WITHOUT": without},
+                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=[pid.fileno()])
+        check("bwrap: it stops there", await_stop(p))
+        found = container.attack()
+        let_go("its child", p)
+        return found
+    check("bwrap: nothing is to be had of who maps its ids", not found(""))
+    at_all = found("seen")
+    check("bwrap: the attack works where the defence is missing", "trace of uds-sandbox-ini" in at_all, at_all)
+
+
 base = pathlib.Path(tempfile.mkdtemp(prefix="uds-joined."))
 base.chmod(0o755)
 for kind in "", "unsafe":
@@ -257,6 +283,10 @@ def main():
             check(f"{name}: the attack works where the defence is missing", found, found)
         if name == "ids of its own":
             stop(container)
+        container.end()
+    if UNSAFE.exists():
+        container = Container("no user namespace", None)
+        bwrap(container)
         container.end()
 
 
