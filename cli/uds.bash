@@ -4,7 +4,7 @@
 
 _uds()
 {
-    local uds=${COMP_WORDS[0]} word=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]:-} words i
+    local uds=${COMP_WORDS[0]} word=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]:-} words i where=()
     COMPREPLY=()
     if [ "$COMP_CWORD" = 1 ]; then
         words=$("$uds" --help 2>/dev/null | sed -n 's/^  \([a-z][a-z]*\)  .*/\1/p')
@@ -14,6 +14,32 @@ _uds()
             grep -oE -- '--[a-z][a-z0-9-]*')
     elif [ "$verb" = sandbox ] && [ "$COMP_CWORD" = 2 ]; then
         words="ls start gc"
+    elif [ "$verb" = sandbox ] && [ "${COMP_WORDS[2]}" = start ]; then
+        # Behind the options a template, then a command with arguments of its own. Bash makes three words of --name=x.
+        for ((i = 3; i < COMP_CWORD; i++)); do
+            case ${COMP_WORDS[i]} in
+            -t | --pty) continue ;;
+            --setenv) i=$((i + 2)) ;;
+            --*)
+                [ "${COMP_WORDS[i + 1]}" != = ] || i=$((i + 1))
+                i=$((i + 1))
+                [[ ${COMP_WORDS[i - 1]} != --run-dir && ${COMP_WORDS[i - 2]} != --run-dir ]] ||
+                    where=(--run-dir "${COMP_WORDS[i]}")
+                ;;
+            *) break ;;
+            esac
+        done
+        if [ "$i" = "$COMP_CWORD" ]; then
+            words=$("$uds" sandbox ls "${where[@]}" 2>/dev/null | awk 'NR > 1 && $6 == "waits" { print $1 }' | sort -u)
+        elif [ "$i" -gt "$COMP_CWORD" ]; then # the value of an option
+            mapfile -t COMPREPLY < <(compgen -f -- "$word")
+            return
+        else
+            i=$((i + 1))
+            [ "${COMP_WORDS[i]}" != -- ] || [ "$i" = "$COMP_CWORD" ] || i=$((i + 1))
+            _command_offset "$i" 2>/dev/null
+            return
+        fi
     elif [ "$verb" = exec ] && [ "$COMP_CWORD" = 2 ]; then
         words=$("$uds" sandbox ls 2>/dev/null | sed -n '2,$s/ .*//p')
     elif [ "$verb" = cgroup ] && [ "$COMP_CWORD" = 2 ]; then

@@ -209,14 +209,34 @@ static int read_entry(struct reader *r,
     return schema_read_map(r, node, sandbox, map);
 }
 
+/* What runs is called as its entry is, so an entry of the other kind may not have its name. */
+static int check_other_kind(struct reader *r,
+                            const struct node *key,
+                            const struct stack *stack,
+                            const struct schema_map *map)
+{
+    bool templates = map == &template_map;
+    const struct stack_sandbox *others = templates ? stack->sandboxes : stack->templates;
+    size_t n = templates ? stack->nsandboxes : stack->ntemplates;
+
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(others[i].name, key->text) == 0)
+            return schema_fail(r, key,
+                               "the %s in line %u has this name: nobody could tell what runs of "
+                               "the one from the other; call one of them otherwise",
+                               templates ? "sandbox" : "template", others[i].line);
+    return 0;
+}
+
 /* Into a list that stack_free() clears, whatever it holds. */
 static int read_entries(struct reader *r,
                         const struct node *node,
                         const struct schema_map *map,
-                        struct stack_sandbox **list,
-                        size_t *n,
-                        unsigned *all)
+                        struct stack *stack)
 {
+    struct stack_sandbox **list = map == &template_map ? &stack->templates : &stack->sandboxes;
+    size_t *n = map == &template_map ? &stack->ntemplates : &stack->nsandboxes;
+
     if (node->kind != NODE_MAP)
         return schema_fail(r, node, "must be a map: NAME: {%s}",
                            map == &sandbox_map ? "command: [...], …" : "warm: 4, …");
@@ -231,7 +251,9 @@ static int read_entries(struct reader *r,
         int result = read_entry(r, node->keys[i], node->items[i], sandbox, map);
 
         if (result == 0)
-            result = finish_entry(r, node->items[i], sandbox, all);
+            result = check_other_kind(r, node->keys[i], stack, map);
+        if (result == 0)
+            result = finish_entry(r, node->items[i], sandbox, &stack->waiting);
         if (result < 0)
             return result;
         schema_leave(r, mark);
@@ -241,20 +263,14 @@ static int read_entries(struct reader *r,
 
 static int read_sandboxes(struct reader *r, const struct node *node, void *field, const void *arg)
 {
-    struct stack *stack = field;
-
     (void)arg;
-    return read_entries(r, node, &sandbox_map, &stack->sandboxes, &stack->nsandboxes,
-                        &stack->waiting);
+    return read_entries(r, node, &sandbox_map, field);
 }
 
 static int read_templates(struct reader *r, const struct node *node, void *field, const void *arg)
 {
-    struct stack *stack = field;
-
     (void)arg;
-    return read_entries(r, node, &template_map, &stack->templates, &stack->ntemplates,
-                        &stack->waiting);
+    return read_entries(r, node, &template_map, field);
 }
 
 static const struct schema_field stack_fields[] = {

@@ -39,14 +39,30 @@ static int start_declared(struct supervisor *s, const char *name, struct sbx_err
     return -ENOENT;
 }
 
+/* A name that is declared is of what is declared so: uds exec and who reads a list go by it. */
+static int
+check_name(const struct supervisor *s, const char *entry, const char *name, struct sbx_error *error)
+{
+    bool sandbox = stack_find_sandbox(s->stack, name);
+
+    if (!sandbox && (strcmp(name, entry) == 0 || !guests_has(&s->guests, name)))
+        return 0;
+    snprintf(error->text, sizeof(error->text),
+             "start %s: name %.63s: the stack file has a %s of this name; choose another", entry,
+             name, sandbox ? "sandbox" : "template");
+    return -EEXIST;
+}
+
 static int
 on_start(const char *entry, sbx_request *request, void *userdata, struct sbx_error *error)
 {
     struct supervisor *s = userdata;
 
-    int r =
-        request ? guests_start(&s->guests, entry, request, error) : start_declared(s, entry, error);
+    int r = request ? check_name(s, entry, sbx_request_get_name(request), error) : 0;
 
+    if (r == 0)
+        r = request ? guests_start(&s->guests, entry, request, error)
+                    : start_declared(s, entry, error);
     if (r != -ENOENT || error->text[0])
         return r;
     if (request && stack_find_sandbox(s->stack, entry))

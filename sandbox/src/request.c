@@ -72,6 +72,11 @@ int sbxi_request_adopt(sbx *s, sbx_request *request, struct sbx_error *error)
     return r;
 }
 
+const char *sbx_request_get_name(const sbx_request *request)
+{
+    return request->start.name;
+}
+
 int sbx_request_get_fd(const sbx_request *request)
 {
     return request->control;

@@ -85,6 +85,7 @@ offers() {
 expect "verbs" 0 '^reply request$|^request reply$' offers re
 expect "options" 0 '^--cpu .*--cpuset|^--cpu ' offers run --cp
 expect "verbs of a verb" 0 '^watch$' offers cgroup w
+expect "options of sandbox start" 0 '^--hostname$' offers sandbox start --name x --ho
 
 # ---- with one ----
 

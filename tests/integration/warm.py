@@ -32,6 +32,13 @@ def waiting(run, uid=0):
     return {row["init_pid"] for row in listed(run, uid) if row["waiting"]}
 
 
+def complete(run, *words):
+    """What bash would offer for the last of the words behind uds sandbox start."""
+    script = 'source "$0"; COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)); _uds; printf "%s\n" "${COMPREPLY[@]}"'
+    words = [BIN / "uds", "sandbox", "start", "--run-dir", run, *words]
+    return subprocess.run(["bash", "-c", script, os.environ["UDS_SOURCE"] + "/cli/uds.bash", *words], capture_output=True, text=True).stdout.split()
+
+
 def row_of(b, name):
     done = subprocess.run([BIN / "uds", "ls", "--json", "--to", f"unix:{b.path}", "sandboxes"], capture_output=True, text=True)
     return next(row for row in json.loads(done.stdout)["sandboxes"] if row["name"] == name)
@@ -146,6 +153,10 @@ def requests(scene):
     os.close(reader)
     check("requests: arguments, environment, descriptors, name and end", done.stdout.startswith("b c 1 in 0 mine\npassed\n") and
           done.returncode == 7, done)
+    done = start(scene.run, "--name", "cold", "job", "--", "/bin/true")
+    check("requests: a name that is declared", done.returncode == 121 and "has a template of this name" in done.stderr, done)
+    offered = complete(scene.run, "--name", "x", "jo"), complete(scene.run, "--setenv", "A", "B", "-t", ""), complete(scene.run, "--name", "")
+    check("requests: completion knows the templates", offered[0] == ["job"] and "job" in offered[1] and "job" not in offered[2], offered)
     p = subprocess.Popen([BIN / "uds", "sandbox", "start", "--run-dir", scene.run, "--name", "long", "job", "--", "/bin/sleep", "1000"])
     wait_for("it runs", lambda: [row for row in listed(scene.run) if row["name"] == "long" and not row["waiting"]])
     row = next(row for row in listed(scene.run) if row["name"] == "long")

@@ -115,6 +115,8 @@ int sbx_pool_start_request(sbx **ret,
                            sbx_pool *pool,
                            sbx_request *request,
                            struct sbx_error *error);
+/* What the sandbox is to be called, "" = as its entry. Unchecked text up to 63 bytes, good as long as the request. Blocking: no. */
+const char *sbx_request_get_name(const sbx_request *request);
 /* Loop: poll this for POLLIN, then sbx_request_process(). The fd stays the request's. */
 int sbx_request_get_fd(const sbx_request *request);
 /* Passes on to @s what signals who asked has sent. 0, or -EPIPE: who asked is gone, end it. Blocking: no. */
