@@ -73,17 +73,32 @@ static int open_target(struct init *init, const char *path, struct statx *ret_at
     return r;
 }
 
+/*
+ * By one call, as another of a mask that is there. ENOTDIR: it is not what it is known as; to find that out costs an RCU
+ * grace period.
+ */
+static int mask_as(struct init *init, const char *name, const char *masked)
+{
+    int r = masked ? init_mount_fresh(init, masked, name, NULL, MS_BIND, NULL) : -ENOTDIR;
+    return r == -ENOENT || r == -EACCES ? 0 : r;
+}
+
 /* Looked at first: a cover that is made and attached nowhere costs an RCU grace period when it is closed. */
 static int mask_fresh(struct init *init, const struct sbxi_step *step, int fresh, const char *name)
 {
     struct stat st;
+    int r = mask_as(init, name, init->masked[(step->flags & SBXI_F_DIRECTORY) != 0]);
+    if (r != -ENOTDIR)
+        return r;
     if (fstatat(fresh, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT || errno == EACCES ? 0 : -errno;
     int tree = S_ISDIR(st.st_mode) ? clone_nothing(init) : clone_null(init, step);
     if (tree < 0)
         return tree;
-    int r = init_attach_fresh(tree, fresh, name);
+    r = init_attach_fresh(tree, fresh, name);
     close(tree);
+    if (r == 0)
+        init->masked[S_ISDIR(st.st_mode)] = name;
     return r;
 }
 
@@ -103,14 +118,13 @@ static int mask(struct init *init, const struct sbxi_step *step)
                  &at);
 }
 
-static int make_readonly_fresh(int fresh, const char *name)
+static int make_readonly_fresh(struct init *init, const char *name)
 {
-    int tree = sbxi_tree_open(fresh, name, SBXI_F_RDONLY, 0);
-    if (tree < 0)
-        return tree == -ENOENT ? 0 : tree;
-    int r = init_attach_fresh(tree, fresh, name);
-    close(tree);
-    return r;
+    struct mount_attr attr = sbxi_tree_attributes(SBXI_F_RDONLY);
+    int r = init_mount_fresh(init, name, name, NULL, MS_BIND | MS_REC, NULL);
+    if (r < 0)
+        return r == -ENOENT ? 0 : r;
+    return mount_setattr(AT_FDCWD, name, AT_RECURSIVE, &attr, sizeof attr) < 0 ? -errno : 0;
 }
 
 static int make_readonly(struct init *init, const struct sbxi_step *step)
@@ -119,7 +133,7 @@ static int make_readonly(struct init *init, const struct sbxi_step *step)
     struct statx at;
     int fresh = init_fresh(init, step, &name);
     if (fresh >= 0)
-        return make_readonly_fresh(fresh, name);
+        return make_readonly_fresh(init, name);
     int fd = open_target(init, init_a(init, step), &at);
     if (fd == -ENOENT)
         return 0;

@@ -25,10 +25,13 @@ struct init {
     int nothing;              /* an empty directory where it covers one; -1: nowhere yet */
     int fresh;                /* what was attached last, at @fresh_path; -1: none */
     const char *fresh_path;
-    int scratch;        /* a tmpfs that goes with the old root; -1: not made yet */
-    unsigned scratched; /* names used in it */
-    int error_fd;       /* payload's process: CLOEXEC pipe to PID 1, or to the launcher */
-    unsigned umask;     /* the caller's */
+    bool inside;           /* it is our working directory */
+    const char *masked[2]; /* of what is in it: a file and a directory that are covered; or NULL */
+    int scratch;           /* a tmpfs that goes with the old root; -1: not made yet */
+    unsigned scratched;    /* names used in it */
+    int error_fd; /* payload's process: CLOEXEC pipe to PID 1, or to the launcher; -1: none */
+    struct sbxi_event *failure; /* where it says what failed if it shares PID 1's memory; or NULL */
+    unsigned umask;             /* the caller's */
     bool style_bwrap;
     bool seen;    /* by others who may own us: what makes us dumpable was done before */
     bool bounded; /* no exec gives a capability */
@@ -97,6 +100,15 @@ void init_set_fresh(struct init *init, const char *path, int fd);
 int init_fresh(const struct init *init, const struct sbxi_step *step, const char **ret_name);
 int init_make_fresh(int fresh, const char *name, bool directory);
 int init_attach_fresh(int tree, int fresh, const char *name);
+/* As mount(2), with names of what is in there. */
+int init_mount_fresh(struct init *init,
+                     const char *source,
+                     const char *name,
+                     const char *type,
+                     unsigned long flags,
+                     const char *options);
+/* Out of it again. */
+int init_leave_fresh(struct init *init);
 
 /* sources.c: the steps that make trees of descriptors. */
 int init_act_source(struct init *init, const struct sbxi_step *step);

@@ -139,14 +139,27 @@ fail:
     return r;
 }
 
+#define TMPFS_ATTRIBUTES (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
+
+struct tmpfs {
+    char mode[16], size[24];
+    struct option options[3];
+};
+
+static void describe_tmpfs(struct tmpfs *ret, uint64_t mode, uint64_t size)
+{
+    snprintf(ret->mode, sizeof ret->mode, "%o", (unsigned)mode);
+    snprintf(ret->size, sizeof ret->size, "%llu", (unsigned long long)size);
+    ret->options[0] = (struct option){"mode", ret->mode};
+    ret->options[1] = (struct option){size ? "size" : NULL, ret->size};
+    ret->options[2] = (struct option){NULL, NULL};
+}
+
 int init_new_tmpfs(struct init *init, uint64_t mode, uint64_t size, unsigned attributes)
 {
-    char mode_text[16], size_text[24];
-    snprintf(mode_text, sizeof mode_text, "%o", (unsigned)mode);
-    snprintf(size_text, sizeof size_text, "%llu", (unsigned long long)size);
-    const struct option options[] = {
-        {"mode", mode_text}, {size ? "size" : NULL, size_text}, {NULL, NULL}};
-    return init_new_fs(init, "tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | attributes);
+    struct tmpfs tmpfs;
+    describe_tmpfs(&tmpfs, mode, size);
+    return init_new_fs(init, "tmpfs", tmpfs.options, TMPFS_ATTRIBUTES | attributes);
 }
 
 static int attach_and_close(struct init *init, int tree, const struct sbxi_step *step)
@@ -161,19 +174,53 @@ static int attach_and_close(struct init *init, int tree, const struct sbxi_step 
     return r;
 }
 
+/* "key=value,…" for mount(2). */
+static int join_options(const struct option *options, char *ret, size_t size)
+{
+    size_t used = 0;
+    for (ret[0] = '\0'; options->key; options++) {
+        int n = snprintf(ret + used, size - used, "%s%s=%s", used ? "," : "", options->key,
+                         options->value);
+        if (n < 0 || (size_t)n >= size - used)
+            return -E2BIG;
+        used += (size_t)n;
+    }
+    return 0;
+}
+
+/* The attributes that we use have the bits of mount(2)'s flags. */
+_Static_assert(MOUNT_ATTR_NOSUID == MS_NOSUID && MOUNT_ATTR_NODEV == MS_NODEV &&
+                   MOUNT_ATTR_NOEXEC == MS_NOEXEC,
+               "mount(2) calls them otherwise");
+
+static int mount_new(struct init *init,
+                     const struct sbxi_step *step,
+                     const char *type,
+                     const struct option *options,
+                     unsigned attributes)
+{
+    const char *name;
+    char text[80];
+    int fresh = init_fresh(init, step, &name);
+    if (fresh < 0)
+        return attach_and_close(init, init_new_fs(init, type, options, attributes), step);
+    int r = join_options(options, text, sizeof text);
+    if (r == 0)
+        r = init_make_fresh(fresh, name, true);
+    return r < 0 ? r : init_mount_fresh(init, NULL, name, type, attributes, text);
+}
+
 static int mount_devpts(struct init *init, const struct sbxi_step *step)
 {
     const struct option options[] = {{"ptmxmode", "0666"}, {"mode", "0620"}, {NULL, NULL}};
-    int fd = init_new_fs(init, "devpts", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
-    return attach_and_close(init, fd, step);
+    return mount_new(init, step, "devpts", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
 }
 
 static int mount_mqueue(struct init *init, const struct sbxi_step *step)
 {
     const struct option none = {NULL, NULL};
-    int fd = init_new_fs(init, "mqueue", &none,
-                         MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-    return attach_and_close(init, fd, step);
+    return mount_new(init, step, "mqueue", &none,
+                     MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 }
 
 /* The old root stays where it is, under and out of sight of the new one. */
@@ -243,7 +290,7 @@ static int enter(struct init *init, const struct sbxi_step *step)
         return fchdir(init->root) < 0 || chroot(".") < 0 ? -errno : 0;
     int r = statx(AT_FDCWD, "/", 0, INIT_IDENTITY, &st) < 0 ? -errno : is_root(init, &st);
     if (r != 0)
-        return r < 0 ? r : 0;
+        return r < 0 ? r : init_leave_fresh(init);
     if (fchdir(init->root) < 0)
         return -errno;
     if (step->flags & SBXI_F_CHROOT)
@@ -259,6 +306,11 @@ static int enter(struct init *init, const struct sbxi_step *step)
 
 static int mount_tmpfs(struct init *init, const struct sbxi_step *step)
 {
+    struct tmpfs tmpfs;
+    if (step->slot < 0 && !(step->flags & SBXI_F_OWNED)) {
+        describe_tmpfs(&tmpfs, step->args[0], step->args[1]);
+        return mount_new(init, step, "tmpfs", tmpfs.options, TMPFS_ATTRIBUTES);
+    }
     int fd = init_new_tmpfs(init, step->args[0], step->args[1], 0);
     int r = fd < 0 ? fd : init_give_away(init, step, fd);
     if (r < 0) {
@@ -331,25 +383,13 @@ static int attach_slot(struct init *init, const struct sbxi_step *step)
     return attach_and_close(init, fd, step);
 }
 
-/* Over the same place of the old root, as long as there is one. EINVAL: it is no mount, or locked, and then it is covered. */
-static bool move_away(const struct init *init, const char *name)
-{
-    int from = openat(init->root, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    int to = openat(init->old, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    bool moved =
-        from >= 0 && to >= 0 &&
-        move_mount(from, "", to, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) == 0;
-    if (from >= 0)
-        close(from);
-    if (to >= 0)
-        close(to);
-    return moved;
-}
-
-/* Mounts can be stacked. */
+/*
+ * Over the same place of the old root, as long as there is one; no link is followed. EINVAL: it is no mount, or locked, and
+ * then it is covered. Mounts can be stacked.
+ */
 static int uncover(const struct init *init, const char *path)
 {
-    while (init->old >= 0 ? move_away(init, path + 1)
+    while (init->old >= 0 ? move_mount(init->root, path + 1, init->old, path + 1, 0) == 0
                           : umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
         continue;
     return 0;

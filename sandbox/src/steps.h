@@ -139,7 +139,8 @@ enum { /* flags */
     SBXI_F_BELOW =
         1u
         << 11, /* a lies directly in the file system that a step without this flag attached last */
-    SBXI_F_WHOLE = 1u << 12, /* of SBXI_FILE: all of what is in slot, from its beginning */
+    SBXI_F_WHOLE = 1u << 12,     /* of SBXI_FILE: all of what is in slot, from its beginning */
+    SBXI_F_DIRECTORY = 1u << 13, /* of SBXI_MASK: where a is there, it is a directory */
 };
 
 struct sbxi_step {
@@ -173,9 +174,10 @@ enum sbxi_style {          /* bits */
     SBXI_S_DIE = 1u << 3,     /* with BWRAP: dies with the launcher */
     SBXI_S_DIRECT = 1u << 4,  /* no SBXI_FORK: this process becomes the payload */
     SBXI_S_OWNED = 1u << 5,
-    SBXI_S_WAITS = 1u << 6, /* the payload's process waits for what it is to run: SBXI_AWAIT */
-    SBXI_S_JOINS = 1u << 7, /* namespaces that exist already come first */
-    SBXI_S_SEEN = 1u << 8,  /* a pid namespace is one of them: others see us, who may own us */
+    SBXI_S_WAITS = 1u << 6,  /* the payload's process waits for what it is to run: SBXI_AWAIT */
+    SBXI_S_JOINS = 1u << 7,  /* namespaces that exist already come first */
+    SBXI_S_SEEN = 1u << 8,   /* a pid namespace is one of them: others see us, who may own us */
+    SBXI_S_SHARES = 1u << 9, /* the payload's process has PID 1's memory until its execve */
 };
 
 /* With it come the namespaces, the cgroup to be born in, if there is one, and cgroup.procs of those to move into. */

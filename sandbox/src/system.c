@@ -31,10 +31,11 @@ static const char *const links[][2] = {
 
 /* What the OCI runtimes hide of /proc, and what they leave to be read only. */
 static const char *const masked[] = {
-    "acpi",       "asound",      "kcore",       "keys",       "kmsg",     "latency_stats",
-    "timer_list", "timer_stats", "sched_debug", "scsi",       "kallsyms", "kpagecount",
-    "kpageflags", "kpagecgroup", "vmallocinfo", "interrupts", "pressure", NULL,
+    "kcore",       "keys",     "kmsg",       "latency_stats", "timer_list",  "timer_stats",
+    "sched_debug", "kallsyms", "kpagecount", "kpageflags",    "kpagecgroup", "vmallocinfo",
+    "interrupts",  NULL,
 };
+static const char *const masked_directories[] = {"acpi", "asound", "scsi", "pressure", NULL};
 static const char *const readonly[] = {"bus", "fs", "irq", "sys", "sysrq-trigger", NULL};
 static const char *const covered[] = {"sys", "sysrq-trigger", "irq", "bus", NULL};
 
@@ -92,19 +93,26 @@ sbxi_plan_dev(sbx_plan *plan, sbx_plan *later, const char *target, const struct 
     return slot;
 }
 
+static void
+add_mask(sbx_plan *later, const char *target, const char *name, int32_t null, uint32_t flags)
+{
+    char path[PATH_MAX];
+    struct sbxi_plan_step *step = sbxi_plan_add(later, SBXI_MASK, join(path, target, name), NULL);
+    step->slot = null;
+    step->flags = SBXI_F_BELOW | flags;
+}
+
 /* With a null device of its own: there may be no /dev yet. */
 static void add_masks(sbx_plan *plan, sbx_plan *later, const char *target)
 {
-    char path[PATH_MAX];
     struct sbxi_plan_step *step = sbxi_plan_add_tree(plan, SBXI_OPEN, "/dev/null");
-    int32_t slot = step->slot;
+    int32_t null = step->slot;
     step->flags = SBXI_F_CHAR | SBXI_F_RDONLY;
     step->args[0] = makedev(1, 3);
-    for (const char *const *name = masked; *name; name++) {
-        step = sbxi_plan_add(later, SBXI_MASK, join(path, target, *name), NULL);
-        step->slot = slot;
-        step->flags = SBXI_F_BELOW;
-    }
+    for (const char *const *name = masked; *name; name++)
+        add_mask(later, target, *name, null, 0);
+    for (const char *const *name = masked_directories; *name; name++)
+        add_mask(later, target, *name, null, SBXI_F_DIRECTORY);
 }
 
 void sbxi_plan_proc(sbx_plan *plan,

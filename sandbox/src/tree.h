@@ -22,6 +22,19 @@
 #include "steps.h"
 #include "without.h"
 
+/* What the mounts of a tree become. */
+static inline struct mount_attr sbxi_tree_attributes(uint32_t flags)
+{
+    struct mount_attr attr = {
+        .attr_set = SBXI_WITHOUT("nosuid") ? 0 : MOUNT_ATTR_NOSUID,
+        .propagation = (flags & SBXI_F_SLAVE) || SBXI_WITHOUT("private") ? 0 : MS_PRIVATE};
+    if (flags & SBXI_F_RDONLY)
+        attr.attr_set |= MOUNT_ATTR_RDONLY;
+    if ((flags & SBXI_F_NODEV) && !SBXI_WITHOUT("nodev"))
+        attr.attr_set |= MOUNT_ATTR_NODEV;
+    return attr;
+}
+
 static inline int sbxi_tree_open(int dirfd, const char *path, uint32_t flags, uint64_t device)
 {
     unsigned how =
@@ -29,16 +42,10 @@ static inline int sbxi_tree_open(int dirfd, const char *path, uint32_t flags, ui
     int fd = open_tree(dirfd, path, how | (path[0] ? 0 : (unsigned)AT_EMPTY_PATH));
     if (fd < 0)
         return -errno;
-    struct mount_attr attr = {
-        .attr_set = SBXI_WITHOUT("nosuid") ? 0 : MOUNT_ATTR_NOSUID,
-        .propagation = (flags & SBXI_F_SLAVE) || SBXI_WITHOUT("private") ? 0 : MS_PRIVATE};
+    struct mount_attr attr = sbxi_tree_attributes(flags);
     unsigned below = SBXI_WITHOUT("below") ? 0 : AT_RECURSIVE;
     struct stat st;
     int r = 0;
-    if (flags & SBXI_F_RDONLY)
-        attr.attr_set |= MOUNT_ATTR_RDONLY;
-    if ((flags & SBXI_F_NODEV) && !SBXI_WITHOUT("nodev"))
-        attr.attr_set |= MOUNT_ATTR_NODEV;
     if (mount_setattr(fd, "", (unsigned)AT_EMPTY_PATH | below, &attr, sizeof attr))
         r = -errno;
     else if ((flags & SBXI_F_CHAR) && fstat(fd, &st) < 0)
