@@ -112,8 +112,13 @@ static _Noreturn void act_payload(struct init *init, const struct sbxi_step *ste
         if (step->op == SBXI_FDS && (style & SBXI_S_DIRECT))
             say_running(init);
     }
-    fill_failure(&event, init, step >= end ? 0 : init->session ? step->op : step->index, r);
-    (void)!write(init->error_fd, &event, sizeof event);
+    fill_failure(init->failure ? init->failure : &event, init,
+                 step >= end     ? 0
+                 : init->session ? step->op
+                                 : step->index,
+                 r);
+    if (!init->failure)
+        (void)!write(init->error_fd, &event, sizeof event);
     _exit(127);
 }
 
@@ -204,33 +209,43 @@ static int await_exec(int fd, struct sbxi_event *event)
     return n == (ssize_t)sizeof *event;
 }
 
+enum {
+    FD_SIGNALS = 4, /* of PID 1, when it watches */
+    FD_MORE
+};
+
 /*
- * PID 1 keeps its pipe as 4, its signals as 5, and behind them the two of NOTIFY_SOCKET, who asks it about memory, and what it
- * was told to hold. All else closes: our copies of the payload's descriptors would keep its pipes open after it has closed them.
+ * PID 1 keeps its signals, and behind them the two of NOTIFY_SOCKET, who asks it about memory, what it was told to hold, and
+ * its *@pipe, if it has one. All else closes: our copies of the payload's descriptors would keep its pipes open after it has
+ * closed them.
  */
-static int shed_descriptors(struct init *init, const struct sbxi_step *step, int pipe, int signals)
+static int shed_descriptors(struct init *init, const struct sbxi_step *step, int *pipe, int signals)
 {
     const struct sbxi_step *end = init->steps + init->blob->nsteps;
-    int fds[16] = {pipe, signals}, n = 2;
+    int fds[16] = {signals}, n = 1;
     int notify = init_notify_keep(fds + n);
     n += notify;
     int asks = init_memory_keep(fds + n);
     n += asks;
-    for (; step < end && n < 16; step++)
+    for (; step < end && n < 15; step++)
         if (step->op == SBXI_HOLD)
             fds[n++] = init->tree[step->slot];
+    if (*pipe >= 0)
+        fds[n++] = *pipe;
     for (int i = 0; i < n; i++)
-        if ((fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 4 + n)) < 0)
+        if ((fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, FD_SIGNALS + n)) < 0)
             return -errno;
     for (int i = 0; i < n; i++)
-        if (dup2(fds[i], 4 + i) < 0)
+        if (dup2(fds[i], FD_SIGNALS + i) < 0)
             return -errno;
-    close_range((unsigned)(4 + n), ~0U, 0);
+    close_range((unsigned)(FD_SIGNALS + n), ~0U, 0);
     close_range(0, 2, 0);
     if (notify)
-        init_notify_moved(6, 7);
+        init_notify_moved(FD_MORE, FD_MORE + 1);
     if (asks)
-        init_memory_moved(6 + notify);
+        init_memory_moved(FD_MORE + notify);
+    if (*pipe >= 0)
+        *pipe = FD_SIGNALS + n - 1;
     return 0;
 }
 
@@ -250,23 +265,59 @@ static int take_locks(struct init *init, const struct sbxi_step *step, uint32_t 
     return 0;
 }
 
+/*
+ * The payload's process has our memory, and we are stopped, until it has made its execve or is gone: no copy of our memory is
+ * made, and no pipe. All that it does is its process's alone (ids, capabilities, filters, limits, descriptors, directory) but
+ * for whether the memory is dumpable, which is as it was at the end. It writes nothing there that we could not keep: what is
+ * to be run is in the blob, which goes. Returns twice.
+ */
+static pid_t bear_sharing(struct init *init, const struct sbxi_step *step, const sigset_t *mask)
+{
+    static struct sbxi_event failure;
+    init->failure = &failure;
+    pid_t pid = vfork();
+    if (pid == 0)
+        run_payload(init, step, -1, mask);
+    return pid;
+}
+
+/* And where they are to be two from the start (a cgroup's killer takes all who share a memory), it is a copy with a pipe. */
+static pid_t
+bear(struct init *init, const struct sbxi_step *step, const sigset_t *mask, int *ret_pipe)
+{
+    int pipe[2];
+    if (style & SBXI_S_SHARES)
+        return bear_sharing(init, step, mask);
+    if (pipe2(pipe, O_CLOEXEC) < 0)
+        return -1;
+    pid_t pid = fork();
+    if (pid == 0)
+        run_payload(init, step, pipe[1], mask);
+    *ret_pipe = pipe[0];
+    return pid;
+}
+
+static bool has_failed(const struct init *init, int pipe, struct sbxi_event *event)
+{
+    if (pipe >= 0)
+        return await_exec(pipe, event) != 0;
+    *event = *init->failure;
+    return event->type == SBXI_FAILED;
+}
+
 static _Noreturn void
 start_payload(struct init *init, const struct sbxi_step *step, int signals, const sigset_t *mask)
 {
     struct sbxi_event event = {0};
-    int pipe[2], r = 0;
-    pid_t payload = -1;
-    if (pipe2(pipe, O_CLOEXEC) == 0)
-        payload = fork();
+    int pipe = -1;
+    pid_t payload = bear(init, step + 1, mask, &pipe);
     if (payload < 0) {
         fill_failure(&event, init, step->index, -errno);
         init_send(&event);
         _exit(1);
     }
-    if (payload == 0)
-        run_payload(init, step + 1, pipe[1], mask);
     uint32_t index = step->index;
-    r = shed_descriptors(init, step, pipe[0], signals);
+    int r = shed_descriptors(init, step, &pipe, signals);
     if (r >= 0)
         r = take_locks(init, step, &index);
     if (r >= 0)
@@ -275,13 +326,14 @@ start_payload(struct init *init, const struct sbxi_step *step, int signals, cons
         r = init_die_with_parent();
     if (r < 0) {
         fill_failure(&event, init, index, r);
-    } else if (await_exec(4, &event) == 0) {
-        close(4);
+    } else if (!has_failed(init, pipe, &event)) {
+        if (pipe >= 0)
+            close(pipe);
         event.type = SBXI_RUNNING;
         event.cgroup_ns = init->cgroup_ns;
         event.time_ns = init->time_ns;
         init_send(&event);
-        init_watch(payload, 5, style);
+        init_watch(payload, FD_SIGNALS, style);
     }
     if (!(style & SBXI_S_PID1))
         init_end_children(payload);

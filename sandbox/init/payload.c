@@ -93,6 +93,10 @@ int init_act_oom_score(const struct init *init, const struct sbxi_step *step)
     return step->flags & SBXI_F_OPTIONAL ? 0 : r;
 }
 
+/*
+ * The C library's would look for other threads. Who changes its ids becomes what fs.suid_dumpable says, and so would PID 1
+ * where it shares its memory.
+ */
 static int set_ids(const struct sbxi_step *step)
 {
     uid_t uid = (uid_t)step->args[0];
@@ -100,12 +104,12 @@ static int set_ids(const struct sbxi_step *step)
     if (step->args[2] && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
         return -errno;
     /* A user namespace of somebody else may deny it; what groups we had stayed outside. */
-    if (!SBXI_WITHOUT("groups") && setgroups(0, NULL) < 0 &&
+    if (!SBXI_WITHOUT("groups") && syscall(SYS_setgroups, 0, NULL) < 0 &&
         !(errno == EPERM && (step->flags & SBXI_F_OPTIONAL)))
         return -errno;
-    if (setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+    if (syscall(SYS_setresgid, gid, gid, gid) < 0 || syscall(SYS_setresuid, uid, uid, uid) < 0)
         return -errno;
-    return 0;
+    return prctl(PR_SET_DUMPABLE, SBXI_WITHOUT("dumpable"), 0, 0, 0) < 0 ? -errno : 0;
 }
 
 static int close_all(int first, unsigned last)
@@ -130,7 +134,7 @@ static int list_passed(const struct init *init,
     return (int)request->npassed;
 }
 
-/* Passed descriptors get their numbers; the error descriptor goes above them, everything else closes. */
+/* Passed descriptors get their numbers; the error descriptor, if there is one, goes above them; everything else closes. */
 static int arrange_fds(struct init *init, const struct sbxi_step *step)
 {
     static int32_t number[SBXI_MAX_PASSED];
@@ -139,13 +143,14 @@ static int arrange_fds(struct init *init, const struct sbxi_step *step)
     if (count > 0 && number[count - 1] >= above)
         above = number[count - 1] + 1;
     int error_fd = init->error_fd;
-    if (count == 0 && fcntl(error_fd, F_SETFD, FD_CLOEXEC) < 0)
+    if (error_fd >= 0 && count == 0 && fcntl(error_fd, F_SETFD, FD_CLOEXEC) < 0)
         return -errno;
-    if (count > 0 && (error_fd = fcntl(init->error_fd, F_DUPFD_CLOEXEC, above)) < 0)
-        return -errno;
-    if (count > 0)
+    if (error_fd >= 0 && count > 0) {
+        if ((error_fd = fcntl(init->error_fd, F_DUPFD_CLOEXEC, above)) < 0)
+            return -errno;
         close(init->error_fd);
-    init->error_fd = error_fd;
+        init->error_fd = error_fd;
+    }
     for (int i = 0; i < count; i++)
         if ((moved[i] = fcntl(first + i, F_DUPFD_CLOEXEC, above)) < 0)
             return -errno;
@@ -159,18 +164,16 @@ static int arrange_fds(struct init *init, const struct sbxi_step *step)
     }
     if (error_fd > from)
         close_all(from, (unsigned)error_fd - 1);
-    return close_all(error_fd + 1, ~0U) < 0 ? -errno : 0;
+    return close_all(error_fd < 0 ? from : error_fd + 1, ~0U) < 0 ? -errno : 0;
 }
 
 static int load_filter(struct init *init, const struct sbxi_step *step)
 {
-    struct sock_filter code[4096];
-    if (step->a_length > sizeof code)
+    if (step->a_length > BPF_MAXINSNS * sizeof(struct sock_filter))
         return -E2BIG;
-    memcpy(code, init_a(init, step), step->a_length);
     struct sock_fprog program = {
-        .len = (unsigned short)(step->a_length / sizeof code[0]),
-        .filter = code,
+        .len = (unsigned short)(step->a_length / sizeof(struct sock_filter)),
+        .filter = (struct sock_filter *)(uintptr_t)init_a(init, step), /* the kernel copies it */
     };
     /* Not seccomp(2): filters that users have written for bubblewrap let this one pass, to load the next. */
     if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)

@@ -28,9 +28,17 @@ static uint32_t copy_bytes(char *base, uint32_t *at, const void *bytes, size_t l
     return offset;
 }
 
-static uint32_t style_of(const sbx_plan *plan)
+/* In a cgroup the kernel's killer would take PID 1 with it. */
+static bool can_share(const sbx_plan *plan, bool cgroup)
 {
-    uint32_t style = plan->style | (plan->isolate & SBX_NS_PID ? SBXI_S_PID1 : 0u);
+    const uint32_t others = SBXI_S_BWRAP | SBXI_S_WAITS | SBXI_S_DIRECT;
+    return !cgroup && (plan->isolate & SBX_NS_PID) && plan->njoins == 0 && !(plan->style & others);
+}
+
+static uint32_t style_of(const sbx_plan *plan, bool cgroup)
+{
+    uint32_t style = plan->style | (plan->isolate & SBX_NS_PID ? SBXI_S_PID1 : 0u) |
+                     (can_share(plan, cgroup) ? SBXI_S_SHARES : 0u);
     for (size_t i = 0; i < plan->njoins; i++)
         style |= SBXI_S_JOINS | (plan->joins[i].ns == SBX_NS_PID ? SBXI_S_SEEN : 0u);
     return style;
@@ -45,7 +53,7 @@ static void fill_blob(const struct launch *launch, bool cgroup, char *base, uint
     *blob = (struct sbxi_blob){.magic = SBXI_BLOB_MAGIC,
                                .size = size,
                                .npassed = (uint32_t)plan->npassed,
-                               .style = style_of(plan),
+                               .style = style_of(plan, cgroup),
                                .uid = plan->uid,
                                .gid = plan->gid};
     for (size_t i = 0; i < plan->nsteps; i++) {
