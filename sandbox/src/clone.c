@@ -67,8 +67,8 @@ int sbxi_clone(const sbx_plan *plan, sbx *s, struct sbxi_child child, struct sbx
     child.become_root = plan->range || plan->subids.count;
     child.enters = plan->njoins > 0;
     child.ambient = !plan->privileged && !child.become_root && (plan->isolate & SBX_NS_USER);
-    /* The cgroup namespace is init's step, once it is in its cgroups; of bubblewrap's there are none. */
-    size_t n = sizeof flags / sizeof flags[0] - (s->detached ? 0 : 1);
+    /* The cgroup namespace is init's step, once it is in its cgroups, if there are any. */
+    size_t n = sizeof flags / sizeof flags[0] - (sbxi_plan_clones_cgroup_ns(plan) ? 0 : 1);
     for (size_t i = 0; i < n; i++)
         if (plan->isolate & (1u << i))
             args.flags |= flags[i];

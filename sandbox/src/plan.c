@@ -335,8 +335,7 @@ static int build(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *
         sbxi_plan_bwrap_begin(plan, spec);
     else if (plan->joined_user)
         sbxi_plan_joined_ids(plan);
-    if (!spec->bwrap &&
-        (plan->isolate & SBX_NS_CGROUP)) /* of bubblewrap's it is part of the clone */
+    if ((plan->isolate & SBX_NS_CGROUP) && !sbxi_plan_clones_cgroup_ns(plan))
         sbxi_plan_add(plan, SBXI_UNSHARE_CG, NULL, NULL);
     if (plan->isolate & SBX_NS_TIME)
         sbxi_plan_time(plan, spec);

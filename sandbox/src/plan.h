@@ -106,6 +106,12 @@ static inline bool sbxi_plan_is_bwrap(const sbx_plan *plan)
     return plan->style & SBXI_S_BWRAP;
 }
 
+/* Where there are cgroups to join first, and namespaces, its cgroup namespace is a step of init's. */
+static inline bool sbxi_plan_clones_cgroup_ns(const sbx_plan *plan)
+{
+    return sbxi_plan_is_bwrap(plan) || (plan->no_cgroup && plan->njoins == 0);
+}
+
 /* Strings one behind the other, to become a step's a or b. */
 struct sbxi_block {
     char *bytes;

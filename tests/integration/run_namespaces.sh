@@ -53,6 +53,21 @@ clocks()
     grep -q "\"time\": $inode\b" "$dir/err" || fail "$who: the report has another time namespace than $inode: $(tail -1 "$dir/err")"
 }
 
+# Without a cgroup its namespace is part of the clone, and the payload's process has PID 1's memory until its execve: what it
+# becomes it becomes alone.
+alone()
+{
+    own_score=$(cat /proc/self/oom_score_adj)
+    equal 'the kernel takes the payload before PID 1' "$own_score 200" --no-cgroup -- cat /proc/1/oom_score_adj /proc/self/oom_score_adj
+    equal 'PID 1 has no filter, and cannot be attached' 'Seccomp: 0 no' --no-cgroup -- \
+        sh -c "sed -n 's/^Seccomp:.*\(.\)/Seccomp: \1/p' /proc/1/status; cat /proc/1/mem >/dev/null 2>&1 || echo no"
+    equal 'its cgroup is the root of its namespace' '0' --no-cgroup -- sh -c "grep -vc ':/\$' /proc/self/cgroup"
+    inode=$(run --json --no-cgroup -- readlink /proc/self/ns/cgroup 2>"$dir/err" | tr -dc 0-9)
+    grep -q "\"cgroup\": $inode\b" "$dir/err" || fail "$who: the report has another cgroup namespace than $inode: $(tail -1 "$dir/err")"
+    expect "$who: an execve that fails" 122 '/mnt/nope: No such file or directory' run --no-cgroup -- /mnt/nope
+    expect "$who: a step before it that fails" 121 'change directory to /nope: No such file' run --no-cgroup --chdir /nope -- true
+}
+
 # With a process of $who's in a user and a network namespace of its own, $1.
 joins()
 {
@@ -267,6 +282,7 @@ try()
     who=$1 as=$2
     install -d -m 777 $3 "$dir/$who"
     clocks
+    alone
     $as unshare -UrnT --boottime 86400 sleep 60 &
     mine="$mine $!"
     within 5 sh -c "[ \"\$(readlink /proc/$!/ns/net)\" != \"\$(readlink /proc/self/ns/net)\" ]" || fail "$who: no namespaces to join"
