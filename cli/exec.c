@@ -8,7 +8,7 @@
 #include <getopt.h>
 #include <limits.h>
 #include <poll.h>
-#include <sbx/warm.h>
+#include <sbx/admin.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 /* `uds jail`: what a jail holds, and a copy of it for chroot(8). */
 #include <getopt.h>
 #include <limits.h>
-#include <sbx/sandbox.h>
+#include <sbx/jail.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -331,7 +331,7 @@ static int parse(struct layer_options *o, const struct sub *sub, int argc, char 
 
 static int run(int argc, char **argv)
 {
-    struct layer_options o = {0};
+    struct layer_options o = {.layer = SBX_LAYER_INIT};
     bool help = argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
     const struct sub *sub = NULL;
     for (size_t i = 0; argc > 1 && i < sizeof subs / sizeof subs[0]; i++)

@@ -6,7 +6,7 @@
 #include "run.h"
 
 #include <errno.h>
-#include <sbx/exec.h>
+#include <sbx/admin.h>
 #include <signal.h>
 #include <string.h>
 #include <time.h>

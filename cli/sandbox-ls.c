@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* `uds sandbox ls`: what runs, as its launchers tell. */
-#include <sbx/exec.h>
+#include <sbx/admin.h>
 
 #include "json.h"
 #include "sandbox.h"

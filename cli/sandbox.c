@@ -7,7 +7,7 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <sbx/warm.h>
+#include <sbx/admin.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>

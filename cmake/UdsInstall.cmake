@@ -1,10 +1,10 @@
-# cmake --install: the three libraries with headers, pkg-config files and a CMake package; programs, their helpers, man
+# cmake --install: the four libraries with headers, pkg-config files and a CMake package; programs, their helpers, man
 # pages. Whatever is installed finds the rest relative to itself, so `cmake --install build --prefix DIR`, DESTDIR and a
 # moved tree all work. Components, for who packages it: runtime (shared libraries), development, programs, manual.
 include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/libuds)
 
-foreach(lib uds uds-event uds-pb)
+foreach(lib uds uds-event uds-pb uds-sandbox)
   string(REPLACE "-" "_" target ${lib})
   string(REGEX REPLACE "^uds-" "" export ${lib})
   install(TARGETS ${target}_shared EXPORT libuds-${export}
@@ -20,7 +20,7 @@ configure_package_config_file(cmake/libudsConfig.cmake.in ${CMAKE_BINARY_DIR}/li
 write_basic_package_version_file(${CMAKE_BINARY_DIR}/libudsConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${CMAKE_BINARY_DIR}/libudsConfig.cmake ${CMAKE_BINARY_DIR}/libudsConfigVersion.cmake
   DESTINATION ${package_dir} COMPONENT development)
-install(DIRECTORY libuds/include/uds DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development
+install(DIRECTORY libuds/include/uds sandbox/include/sbx DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development
   FILES_MATCHING PATTERN "*.h")
 
 # The prefix as seen from the .pc file; absolute where the packager's directories are.
@@ -38,6 +38,7 @@ if(NOT IS_ABSOLUTE ${includedir})
 endif()
 function(uds_pkg_config name description requires libs)
   set(PC_NAME ${name})
+  set(PC_REQUIRES_PRIVATE ${ARGN})
   set(PC_DESCRIPTION ${description})
   set(PC_REQUIRES ${requires})
   set(PC_LIBS ${libs})
@@ -47,6 +48,8 @@ endfunction()
 uds_pkg_config(libuds "Framed messages, descriptors and identity over Unix sockets" "" "-luds")
 uds_pkg_config(libuds-event "libuds driven by libevent" "libuds >= ${PROJECT_VERSION}, libevent_core >= 2.1" "-luds-event")
 uds_pkg_config(libuds-pb "protobuf-c services over libuds" "libuds >= ${PROJECT_VERSION}, libprotobuf-c >= 1.4" "-luds-pb")
+uds_pkg_config(libuds-sandbox "Confined processes: namespaces, cgroups, jails, seccomp" "libuds >= ${PROJECT_VERSION}"
+  "-luds-sandbox" "libseccomp >= 2.5")
 
 install(TARGETS uds-cli uds-broker RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT programs)
 if(TARGET uds-bench)

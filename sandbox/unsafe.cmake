@@ -5,9 +5,9 @@ set(unsafe_dir ${CMAKE_BINARY_DIR}/bin/unsafe)
 
 add_library(sbx_unsafe STATIC EXCLUDE_FROM_ALL ${sources} ${without} src/without-plan.c)
 target_include_directories(sbx_unsafe PUBLIC include PRIVATE src)
-target_compile_definitions(sbx_unsafe PRIVATE UDS_LIBEXECDIR="${unsafe_dir}" UDS_UNSAFE_TESTING)
-get_target_property(libraries sbx LINK_LIBRARIES)
-target_link_libraries(sbx_unsafe PRIVATE ${libraries})
+target_compile_definitions(sbx_unsafe PRIVATE UDS_LIBEXECDIR="${unsafe_dir}"
+  UDS_LIBEXECDIR_FROM_LIBRARY="" UDS_UNSAFE_TESTING)
+target_link_libraries(sbx_unsafe PUBLIC uds PRIVATE PkgConfig::SECCOMP uds_options)
 
 function(uds_unsafe_helper name)
   get_target_property(sources ${name} SOURCES)

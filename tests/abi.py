@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """What a program may call is the same set in three places: the public headers (UDS_EXPORT), the version script, and the
 shared library's dynamic symbols with their version. There is no private node: libuds-event and libuds-pb stand on what
-everybody may call. The version that the header says is the one of the libraries' names, too."""
+everybody may call, and so does libuds-sandbox. The version that the header says is the one of the libraries' names, too."""
 import os
 import pathlib
 import re
@@ -12,9 +12,10 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = pathlib.Path(os.environ["UDS_BUILD"])
 HEADERS = ROOT / "libuds/include/uds"
+SANDBOX = ROOT / "sandbox/include/sbx"
 NODE = "LIBUDS_0.1"
 OWN = {"event.h": "libuds-event", "pb.h": "libuds-pb"}  # every other header is libuds'
-LIBRARIES = ("libuds", "libuds-event", "libuds-pb")
+WHERE = {"libuds": "libuds", "libuds-event": "libuds", "libuds-pb": "libuds", "libuds-sandbox": "sandbox"}  # in tree and build
 
 
 def declared(text):
@@ -25,7 +26,7 @@ def declared(text):
         text = re.sub(r"\{[^{}]*\}", "", text)
     exported, forgotten = set(), set()
     for statement in text.split(";"):
-        name = re.search(r"\b(udsi?_\w+)\s*\(", statement)
+        name = re.search(r"\b((?:udsi?|sbxi?)_\w+)\s*\(", statement)
         if name and not re.search(r"\btypedef\b", statement):
             (exported if "UDS_EXPORT" in statement else forgotten).add(name[1])
     return exported, forgotten
@@ -61,8 +62,8 @@ def soname(library):
 
 
 def check_library(name, exported):
-    sym = ROOT / f"libuds/{name}.sym"
-    library = BUILD / f"libuds/{name}.so"
+    sym = ROOT / WHERE[name] / f"{name}.sym"
+    library = BUILD / WHERE[name] / f"{name}.so"
     nodes, found = scripted(sym.read_text()), provided(library)
     problems = [f"{sym.name} has the node {n}: only {NODE} is known" for n in nodes if n != NODE]
     problems += [f"{library.name} has {', '.join(sorted(s))} under '{n}': only {NODE} is known"
@@ -79,8 +80,8 @@ def check_version():
     number = ".".join(re.search(rf"UDS_VERSION_{part}\s+(\d+)", header)[1] for part in ("MAJOR", "MINOR", "PATCH"))
     text = re.search(r'UDS_VERSION_STRING\s+"(.*)"', header)[1]
     problems = [] if number == text else [f"version.h: the numbers say {number}, the string says {text}"]
-    return problems + [f"{n}.so.{text} is not in the build" for n in LIBRARIES
-                       if not (BUILD / f"libuds/{n}.so.{text}").exists()]
+    return problems + [f"{n}.so.{text} is not in the build" for n, where in WHERE.items()
+                       if not (BUILD / where / f"{n}.so.{text}").exists()]
 
 
 def main():
@@ -92,15 +93,18 @@ def main():
     if scripted("N_1 { global: a; b; local: *; };") != {"N_1": {"a", "b"}} or not differences("xy", {"a"}, {"b"}):
         sys.exit("abi: the check itself is broken")
 
-    exported = {name: set() for name in LIBRARIES}
+    exported = {name: set() for name in WHERE}
     problems = check_version()
-    for header in sorted(HEADERS.glob("*.h")):
+    for header in sorted([*HEADERS.glob("*.h"), *SANDBOX.glob("*.h")]):
         names, forgotten = declared(header.read_text())
-        exported[OWN.get(header.name, "libuds")] |= names
-        problems += [f"uds/{header.name} declares {n} without UDS_EXPORT" for n in sorted(forgotten)]
-    for name in LIBRARIES:
+        library = "libuds-sandbox" if header.parent == SANDBOX else OWN.get(header.name, "libuds")
+        exported[library] |= names
+        problems += [f"{header.parent.name}/{header.name} declares {n} without UDS_EXPORT" for n in sorted(forgotten)]
+        alien = [n for n in names if not n.startswith(header.parent.name + "_")]
+        problems += [f"{header.parent.name}/{header.name} declares {n}" for n in sorted(alien)]
+    for name in WHERE:
         problems += check_library(name, exported[name])
-    print("\n".join(problems) or ", ".join(f"{n}: {len(exported[n])} functions" for n in LIBRARIES))
+    print("\n".join(problems) or ", ".join(f"{n}: {len(exported[n])} functions" for n in WHERE))
     sys.exit(1 if problems else 0)
 
 

@@ -22,7 +22,7 @@ MAY_KNOW = {
     "libuds/src/event": {"libuds/include"},  # libraries of their own: no more than what everybody may call
     "libuds/src/pb": {"libuds/include"},
     "libuds/src": {"libuds/include"},  # version, cleanup attributes, clock, blocks of memory: what every layer may use
-    "sandbox/include": set(),
+    "sandbox/include": {"libuds/include"},  # the marks on declarations
     "sandbox/src": {"sandbox/include", "libuds/include"},
     "sandbox/init": {"sandbox/src"},
     "sandbox/cleaner": {"sandbox/src"},
@@ -32,7 +32,7 @@ MAY_KNOW = {
     "broker/supervisor": {"libuds/include", "sandbox/include", "proto"},
     "cli": {"libuds/include", "sandbox/include", "proto"},
     "bench": {"libuds/include", "cli"},  # of cli: value, table and json, in which all programs speak
-    "examples": {"libuds/include"},
+    "examples": {"libuds/include", "sandbox/include"},
     "proto": set(),
 }
 

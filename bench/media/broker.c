@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <sbx/warm.h>
+#include <sbx/admin.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 #ifndef SUPERVISOR_CELL_H
 #define SUPERVISOR_CELL_H
 
-#include <sbx/exec.h>
+#include <sbx/admin.h>
 #include <sbx/sandbox.h>
 
 #include <sys/resource.h>

@@ -2,7 +2,7 @@
 #ifndef SUPERVISOR_GUESTS_H
 #define SUPERVISOR_GUESTS_H
 
-#include <sbx/warm.h>
+#include <sbx/admin.h>
 #include <stddef.h>
 
 #include "cell.h"

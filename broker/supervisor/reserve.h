@@ -2,7 +2,7 @@
 #ifndef SUPERVISOR_RESERVE_H
 #define SUPERVISOR_RESERVE_H
 
-#include <sbx/warm.h>
+#include <sbx/admin.h>
 
 struct event;
 struct event_base;

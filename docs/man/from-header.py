@@ -4,7 +4,7 @@ functions, a page for each function sends the reader there.
 
 The contract of a function is written once, in the header; the page repeats it with the synopsis and the types. TEMPLATE
 has the rest: lines `@brief TEXT` (what the noun is) and `@links PAGE SECTION…` (see also), then mdoc that comes after
-the functions: EXAMPLES, CAVEATS. What every function of the library has in common is in uds(3).
+the functions: EXAMPLES, CAVEATS. What every function of a library has in common is in uds(3) or sbx(3).
 
 A function whose contract is not whole stops the build: each label stands in its comment, or the header's model says
 "Unless a comment says otherwise" of all of them.
@@ -78,7 +78,7 @@ class Function:
     def __init__(self, declaration):
         text = " ".join(re.sub(r"/\*.*?\*/", "", declaration, flags=re.S).split())
         text = re.sub(r"\b(UDS_EXPORT|UDS_NODISCARD)\b|__attribute__\(\(.*?\)\)\)?", "", text).strip().rstrip(";").strip()
-        match = re.match(r"(.*?)\b(uds_\w+)\((.*)\)$", text)
+        match = re.match(r"(.*?)\b((?:uds|sbx)_\w+)\((.*)\)$", text)
         self.type, self.name, arguments = match[1].strip(), match[2], match[3]
         self.arguments, depth, current = [], 0, ""
         for c in arguments:
@@ -105,7 +105,7 @@ def split_header(text):
     body = re.split(r"^UDS_END_DECLS$", body, maxsplit=1, flags=re.M)[0]
     model = [c for c in re.findall(r"^/\*.*?\*/", front, re.S | re.M) if "SPDX" not in c]
     # Declarations such as `struct event_base;` before the model are of no interest; defines are types.
-    types = [line for line in front.split("\n") if line.startswith("#define UDS_") and not line.endswith("_H")]
+    types = [line for line in front.split("\n") if re.match("#define (UDS|SBX)_", line) and not line.endswith("_H")]
     groups, pending = [], None
     position = 0
     while position < len(body):
@@ -156,7 +156,7 @@ def group_page(comment, functions):
     title = " , ".join(f.name for f in functions)
     out = [f".Ss {', '.join(f.name + '()' for f in functions)}"]
     text = "\n".join(lines)
-    match = re.match(r"((?:uds_\w+\(\)|/|\s|add_\w+\(\)|get_\w+\(\)|\w+\(\))+)\s+-\s+", text)
+    match = re.match(r"((?:(?:uds|sbx)_\w+\(\)|/|\s|add_\w+\(\)|get_\w+\(\)|\w+\(\))+)\s+-\s+", text)
     if match:
         text = text[match.end():]
     # Up to the labels.
@@ -208,6 +208,8 @@ def is_named(name, comment):
 
 def incomplete(model, groups):
     """Functions without a contract, and what it lacks."""
+    if not groups:
+        return
     default = next((c for c in model if re.search(r"unless a comment says otherwise", c, re.I)), "").lower()
     for label in CONTRACT:
         if default and label.lower().replace("ownership", "changes owner") not in default:
@@ -247,7 +249,7 @@ def errors(groups):
 def errors_page(groups):
     found = errors(groups)
     if not found:
-        return [".Sh ERRORS", "No function here fails."]
+        return [".Sh ERRORS", "No function here fails." if groups else "There is no function here."]
     out = [".Sh ERRORS", "On failure a function returns the negative value of one of these;", ".Xr uds_error 3", "says what each means everywhere.", ".Bl -tag -width Er"]
     for name in sorted(found):
         out.append(f".It Bq Er {name}")
@@ -269,11 +271,12 @@ def main():
             links = list(zip(words[::2], words[1::2]))
         else:
             rest.append(line)
-    name = "uds_" + header.stem
-    out = ['.\\" Made from uds/%s by from-header.py.' % header.name, ".Dd $Mdocdate$", f".Dt {name.upper()} 3", ".Os", ".Sh NAME"]
+    part = header.parent.name  # "uds" or "sbx", which is the prefix of its names, too
+    name = f"{part}_{header.stem}"
+    out = [f'.\\" Made from {part}/{header.name} by from-header.py.', ".Dd $Mdocdate$", f".Dt {name.upper()} 3", ".Os", ".Sh NAME"]
     names = [f.name for _, functions in groups for f in functions]
     listed = [name, *(n for n in names if n != name)]
-    out += [f".Nm {n} ," for n in listed[:-1]] + [f".Nm {listed[-1]}", f".Nd {brief}", ".Sh SYNOPSIS", f".In uds/{header.name}"]
+    out += [f".Nm {n} ," for n in listed[:-1]] + [f".Nm {listed[-1]}", f".Nd {brief}", ".Sh SYNOPSIS", f".In {part}/{header.name}"]
     for _, functions in groups:
         for function in functions:
             out += function.synopsis()
@@ -282,7 +285,8 @@ def main():
         out += paragraphs(comment_lines(comment))
     if types:
         out += [".Sh TYPES", *literal(types)]
-    out.append(".Sh FUNCTIONS")
+    if groups:
+        out.append(".Sh FUNCTIONS")
     for comment, functions in groups:
         out += group_page(comment, functions)
     out += rest
@@ -291,9 +295,9 @@ def main():
     links.sort(key=lambda link: (link[1], link[0]))
     for i, (page, section) in enumerate(links):
         out.append(f".Xr {page} {section}" + (" ," if i + 1 < len(links) else ""))
-    if not names:
-        sys.exit(f"{header}: no function found")
-    missing = set(re.findall(r"\b(uds_\w+)\(", "".join(re.findall(r"^UDS_EXPORT[^;]*;", header.read_text(), re.M)))) - set(names)
+    if not names and not types:
+        sys.exit(f"{header}: neither function nor type found")
+    missing = set(re.findall(rf"\b({part}_\w+)\(", "".join(re.findall(r"^UDS_EXPORT[^;]*;", header.read_text(), re.M)))) - set(names)
     if missing:
         sys.exit(f"{header}: functions that the page would lack: {', '.join(sorted(missing))}")
     problems = list(incomplete(model, groups))

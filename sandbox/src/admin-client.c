@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <sbx/warm.h>
+#include <sbx/admin.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

@@ -2,7 +2,7 @@
 #ifndef SBXI_ADMIN_H
 #define SBXI_ADMIN_H
 
-#include <sbx/exec.h>
+#include <sbx/admin.h>
 #include <stdint.h>
 
 #include "steps.h"

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <sbx/sandbox.h>
+#include <sbx/jail.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

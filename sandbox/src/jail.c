@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sbx/jail.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -108,6 +108,9 @@ static void endp(struct job **job)
 static int
 begin(struct job **ret, const struct sbx_layer *layer, bool alone, struct sbx_error *error)
 {
+    if (layer->size != sizeof *layer)
+        return sbxi_error(error, EINVAL,
+                          "layer: it is of another version; begin with SBX_LAYER_INIT");
     struct job *job = calloc(1, sizeof *job);
     if (!job)
         return sbxi_error(error, ENOMEM, "layer: out of memory");

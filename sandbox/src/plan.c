@@ -355,6 +355,9 @@ static int build(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *
 
 int sbx_plan_new(sbx_plan **ret, const struct sbx_spec *spec, struct sbx_error *error)
 {
+    if (spec->size != sizeof *spec)
+        return sbxi_error(error, EINVAL,
+                          "sandbox: spec: it is of another version; begin with SBX_SPEC_INIT");
     sbx_plan *plan = calloc(1, sizeof *plan);
     if (plan)
         plan->netns = -1;

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <sbx/jail.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 #ifndef SBXI_RUNNING_H
 #define SBXI_RUNNING_H
 
-#include <sbx/exec.h>
+#include <sbx/admin.h>
 #include <sbx/sandbox.h>
 #include <stdbool.h>
 #include <stdint.h>

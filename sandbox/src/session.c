@@ -100,6 +100,10 @@ static int write_request(const struct sbx_exec *exec)
 
 static int check(const struct sbx_exec *exec, const char *name, struct sbx_error *error)
 {
+    if (exec->size != sizeof *exec)
+        return sbxi_error(error, EINVAL,
+                          "sandbox %s: exec: it is of another version; begin with SBX_EXEC_INIT",
+                          name);
     if (!exec->argv || !exec->argv[0] || !exec->argv[0][0])
         return sbxi_error(error, EINVAL, "sandbox %s: exec: there is no command", name);
     if (exec->chdir && exec->chdir[0] != '/')

@@ -3,7 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <sbx/warm.h>
+#include <sbx/admin.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Every example, as a newcomer meets it: copied out of the tree, built against the installed package by the line in its
 README (pkg-config), built again by its CMakeLists.txt (find_package), and both times run as the README shows it."""
+import hashlib
 import shutil
 
 from installed import SOURCE, expect, run_parts
@@ -69,11 +70,12 @@ def thumbnail(installed):
 
 
 def readme(installed):
-    """The program of the front page, against a broker at which somebody serves, and without one."""
+    """The programs of the front page: against a broker at which somebody serves, and without one; and a jail."""
     directory = installed.work / "readme"
     directory.mkdir()
-    (program,), lines = blocks(SOURCE / "README.md", "c"), blocks(SOURCE / "README.md", "sh")
-    (directory / "thumb.c").write_text(program)
+    (thumb, jail), lines = blocks(SOURCE / "README.md", "c"), blocks(SOURCE / "README.md", "sh")
+    (directory / "thumb.c").write_text(thumb)
+    (directory / "jail.c").write_text(jail)
     installed.run("".join(lines), cwd=directory)
     env = {**installed.env, "UDS_BROKER": f"unix:{directory}/b.sock"}
     with Session(directory, env) as session:
@@ -82,6 +84,7 @@ def readme(installed):
         session.type("./thumb < thumb.c", ["no-responders nobody serves this subject"])
         session.type("uds reply --verbose thumbnail -- sh -c 'cmp thumb.c - <&3' &", ["uds reply: thumbnail: serving"])
         session.type("./thumb < thumb.c", ["ok "])
+        session.type("echo hello > x; ./jail < x; sha256sum - < x", 2 * [hashlib.sha256(b"hello\n").hexdigest() + "  -"])
 
 
 run_parts(*map(part, names()), thumbnail, readme)

@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: MIT
 """What `cmake --install` leaves is complete, is nothing more, and works where it is moved to: by pkg-config and by
 find_package, shared and static, from C and C++."""
+import os
+import pathlib
 import re
+import shutil
 import subprocess
 
 from installed import BUILD, SOURCE, expect, run, run_parts
@@ -34,10 +37,48 @@ int main(void)
 }
 """
 
+# A payload of exit status 3 and, by "library", which way the sandbox's own programs were found.
+SANDBOX = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <sbx/sandbox.h>
+
+int main(int argc, char **argv)
+{
+    const char *const command[] = {"/bin/sh", "-c", "exit 3", NULL};
+    struct sbx_spec spec = SBX_SPEC_INIT;
+    static struct sbx_error error;
+    struct sbx_result result;
+    sbx_cleaner *cleaner = NULL;
+    sbx_plan *plan = NULL;
+    sbx *s = NULL;
+    if (argc != 2)
+        return 2;
+    spec.argv = command;
+    spec.run_dir = argv[1];
+    spec.degrade = SBX_DEGRADE_CGROUP | SBX_DEGRADE_ID_RANGE | SBX_DEGRADE_STATS | SBX_DEGRADE_LANDLOCK;
+    int r = sbx_plan_new(&plan, &spec, &error);
+    if (r == 0)
+        r = sbx_cleaner_new(&cleaner, argv[1], &error);
+    if (r == 0)
+        r = sbx_start(&s, plan, cleaner, &error);
+    if (r == 0)
+        r = sbx_wait(s, &result);
+    if (r == 1)
+        printf("outcome %d, %d\n", (int)result.outcome, (int)result.value);
+    else
+        printf("%s\n", error.text);
+    sbx_free(s);
+    sbx_plan_free(plan);
+    sbx_cleaner_free(cleaner);
+    return r == 1 ? 0 : 1;
+}
+"""
+
 PROJECT = """
 cmake_minimum_required(VERSION 3.25)
 project(user LANGUAGES C CXX)
-find_package(libuds 0.1 REQUIRED COMPONENTS event pb)
+find_package(libuds 0.1 REQUIRED COMPONENTS event pb sandbox)
 add_executable(shared user.c)
 target_link_libraries(shared PRIVATE libuds::event libuds::pb)
 add_executable(static user.c)
@@ -45,15 +86,22 @@ target_link_libraries(static PRIVATE libuds::event-static libuds::pb-static)
 add_executable(shared++ user.cc)
 set_target_properties(shared++ PROPERTIES CXX_STANDARD 17)
 target_link_libraries(shared++ PRIVATE libuds::event libuds::pb)
+add_executable(sandbox sandbox.c)
+target_link_libraries(sandbox PRIVATE libuds::sandbox)
+add_executable(sandbox-static sandbox.c)
+target_link_libraries(sandbox-static PRIVATE libuds::sandbox-static)
 """
+
+
+HEADERS = [*(SOURCE / "libuds/include/uds").glob("*.h"), *(SOURCE / "sandbox/include/sbx").glob("*.h")]
 
 
 def files_are_all_there_and_no_others(installed):
     found = {str(p.relative_to(installed.prefix)) for p in installed.prefix.rglob("*") if not p.is_dir()}
     lib = installed.libdir.relative_to(installed.prefix)
     version = installed.run(["pkg-config", "--modversion", "libuds"]).strip()
-    expected = {f"include/uds/{h.name}" for h in (SOURCE / "libuds/include/uds").glob("*.h")}
-    for name in ("libuds", "libuds-event", "libuds-pb"):
+    expected = {f"include/{h.parent.name}/{h.name}" for h in HEADERS}
+    for name in ("libuds", "libuds-event", "libuds-pb", "libuds-sandbox"):
         expected |= {f"{lib}/{name}{end}" for end in (".a", ".so", ".so.0", f".so.{version}")}
         expected.add(f"{lib}/pkgconfig/{name}.pc")
     expected |= {f"{lib}/cmake/libuds/libuds{end}.cmake" for end in ("Config", "ConfigVersion")}
@@ -63,8 +111,9 @@ def files_are_all_there_and_no_others(installed):
         expected |= {"libexec/uds/uds-ls", "libexec/uds/uds-sandbox-answer"}  # uds is linked with musl
     expected |= {f"share/man/man{p.suffix[1:]}/{p.name}" for p in (SOURCE / "docs/man").glob("*.[1-8]")}
     expected |= {f"share/man/man3/{p.stem}" for p in (SOURCE / "docs/man").glob("*.3.in")}
-    for header in (SOURCE / "libuds/include/uds").glob("*.h"):
-        functions = re.findall(r"^UDS_EXPORT[^;]*?\b(uds_\w+)\(", header.read_text(), re.M)
+    paged = {p.name for p in (SOURCE / "docs/man").glob("*.3.in")}
+    for header in (h for h in HEADERS if f"{h.parent.name}_{h.stem}.3.in" in paged):
+        functions = re.findall(r"^UDS_EXPORT[^;]*?\b((?:uds|sbx)_\w+)\(", header.read_text(), re.M)
         expected |= {f"share/man/man3/{f}.3" for f in functions}
     expect(f"missing {expected - found}, too much {found - expected}", expected == found)
     expect("something outside the prefix", not [p for p in installed.stage.rglob("*") if not p.is_dir()])
@@ -75,7 +124,8 @@ def no_file_remembers_where_it_was_built(installed):
         for place in (BUILD, SOURCE, installed.stage):
             expect(f"{path.name} names {place}", str(place) not in path.read_text())
     for path in installed.libdir.glob("*.so.*.*"):
-        expect(f"{path.name} has a run path", not re.search(r"R(UN)?PATH", run(["readelf", "-d", path])))
+        paths = re.findall(r"R(?:UN)?PATH.*\[(.*)\]", run(["readelf", "-d", path]))
+        expect(f"{path.name} has the run path {paths}", paths == ([] if path.name.startswith("libuds.so") else ["$ORIGIN"]))
 
 
 def programs_lie_at_no_fixed_address(installed):
@@ -114,6 +164,7 @@ def cmake_leads_to_it(installed):
     (project / "CMakeLists.txt").write_text(PROJECT)
     (project / "user.c").write_text(PROGRAM)
     (project / "user.cc").write_text(PROGRAM)
+    (project / "sandbox.c").write_text(SANDBOX)
     installed.run(["cmake", "-G", "Ninja", "-S", project, "-B", project / "b"])
     installed.run(["cmake", "--build", project / "b"])
     version = installed.run("pkg-config --modversion libuds")
@@ -121,6 +172,46 @@ def cmake_leads_to_it(installed):
         needed = run(["readelf", "-d", project / "b" / program])
         expect(f"{program} needs\n{needed}", ("libuds.so.0" in needed) == (program != "static"))
         expect("the version", installed.run([project / "b" / program]) == version)
+
+
+def starts(installed, program, **more):
+    """What the program says of the sandbox that it starts, from a directory that is no help."""
+    done = subprocess.run([program, installed.work / "run"], env={**installed.env, **more}, cwd="/", text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
+    return done.stdout
+
+
+def a_sandbox_of_a_program_finds_what_it_starts(installed):
+    """By the shared library, wherever the program is; by the static one from bin. What lies beside it and is somebody
+    else's, or anybody's, is not taken."""
+    (installed.work / "sandbox.c").write_text(SANDBOX)
+    (installed.work / "sandbox.cc").write_text(SANDBOX)
+    flags = "pkg-config --cflags --libs"
+    installed.run(f'eval cc -o sandbox sandbox.c "$({flags} libuds-sandbox)"', cwd=installed.work)
+    installed.run(f'eval c++ -std=c++17 -o sandbox++ sandbox.cc "$({flags} libuds-sandbox)"', cwd=installed.work)
+    installed.run(f'eval cc -static -o sandbox-static sandbox.c "$({flags} --static libuds-sandbox)"', cwd=installed.work)
+    for program in ("sandbox", "sandbox++", "project/b/sandbox"):
+        said = starts(installed, installed.work / program)
+        expect(f"{program}: {said}", said == "outcome 1, 3\n")
+    needed = run(["readelf", "-d", installed.work / "project/b/sandbox-static"])
+    expect(f"sandbox-static needs\n{needed}", "libuds" not in needed)
+
+    lost = installed.work / "sandbox-static"
+    said = starts(installed, lost)
+    expect(f"not beside it: {said}", "not found in" in said and f"{installed.work}, {installed.work}/../libexec/uds" in said)
+    found = shutil.copy(lost, installed.prefix / "bin/of-ours")
+    said = starts(installed, found)
+    os.unlink(found)
+    expect(f"static: {said}", said == "outcome 1, 3\n")
+    beside = pathlib.Path(shutil.copy(installed.prefix / "libexec/uds/uds-cleaner", installed.work))
+    beside.chmod(0o757)
+    said = starts(installed, lost)
+    expect(f"anybody's: {said}", "nobody else can write to" in said)
+    if os.geteuid() == 0:
+        beside.chmod(0o755)
+        os.chown(beside, 65534, 65534)
+        said = starts(installed, lost)
+        expect(f"somebody else's: {said}", "nobody else can write to" in said)
 
 
 def cmake_refuses_what_it_is_not(installed):
@@ -145,5 +236,5 @@ def programs_find_their_helpers(installed):
 
 
 run_parts(files_are_all_there_and_no_others, no_file_remembers_where_it_was_built, programs_lie_at_no_fixed_address, headers_compile_alone,
-          pkg_config_leads_to_it, cmake_leads_to_it, cmake_refuses_what_it_is_not, programs_find_their_helpers,
+          pkg_config_leads_to_it, cmake_leads_to_it, a_sandbox_of_a_program_finds_what_it_starts, cmake_refuses_what_it_is_not, programs_find_their_helpers,
           name="a prefix")  # a space is what the newcomer's $(pkg-config …) cannot bear, and everything else must

@@ -6,15 +6,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <uds/version.h>
+
 /*
  * The vocabulary of resource control, one for all cgroup backends: what is asked for (struct sbx_limits) and what is
  * counted (struct sbx_stats). Which file of which hierarchy carries what is the library's business.
  *
- * int functions return 0 or -errno and write their output on success only. Nothing here blocks or keeps state, all of it
- * may be called from any thread. Since 0.1, the parsers of cpus, io and pressure since 0.2.
+ * Unless a comment says otherwise: pointers are not NULL, nothing changes owner, there are no errors, blocking:
+ * never, threads: any, since: 0.1.
  */
 
-/* ---- limits ---- */
+UDS_BEGIN_DECLS
 
 #define SBX_MEMORY_MIN    (1u << 20) /* of a memory limit: below that nothing starts */
 #define SBX_UNLIMITED     UINT64_MAX /* "max": lifted, or not there */
@@ -43,35 +45,6 @@ struct sbx_limits {
     struct sbx_io_limit io[SBX_IO_DEVICES];
     char cpus[SBX_CPUS_MAX]; /* CPUs to run on, "0-1,3" */
 };
-
-/*
- * One setting as people write it, into @limits, where it replaces what was said before of the same control.
- * @control: "cpu" (50%), "cpu-weight" (100), "cpuset" (0-1,3), "memory", "memory-high", "swap" (64M), "pids" (8),
- * "io-max" (DEVICE:rbps=1M,wbps=…,riops=…,wiops=…), "io-weight" (100, or DEVICE:100). All but weights take "max".
- * DEVICE is a block device, MAJOR:MINOR, or any file on a file system that lies on one; a partition means its disk.
- * @ret_why: why it was refused, static; may be NULL
- * Errors: -EINVAL malformed or no such control; -ERANGE; -E2BIG too many devices; -ENODEV, -ENOENT, … of a device.
- * Blocking: file system look-ups for a DEVICE.
- */
-int sbx_limits_set(struct sbx_limits *limits,
-                   const char *control,
-                   const char *value,
-                   const char **ret_why);
-/*
- * The other way round: the @index-th setting that @limits names, as a control and a value that sbx_limits_set() takes.
- * @value: 256 bytes suffice   Returns false past the last one.
- */
-bool sbx_limits_get(const struct sbx_limits *limits,
-                    size_t index,
-                    const char **ret_control,
-                    char *value,
-                    size_t size);
-
-/* "50%" → 50 (1 … 1000000); "64M" → bytes (K M G T, base 1024). Errors: -EINVAL malformed, -ERANGE out of range. */
-int sbx_parse_percent(const char *text, uint32_t *ret);
-int sbx_parse_bytes(const char *text, uint64_t *ret);
-
-/* ---- statistics ---- */
 
 /* Pressure stall information: the share of time in which some, or all, processes waited for a resource. */
 struct sbx_pressure {
@@ -103,5 +76,39 @@ struct sbx_stats {
     struct sbx_io_stats io[SBX_IO_DEVICES];
     struct sbx_pressure cpu_pressure, memory_pressure, io_pressure;
 };
+
+/**
+ * sbx_limits_set() - one setting as people write it, into @limits, where it replaces what was said before of the
+ * same control
+ * @control: "cpu" (50%), "cpu-weight" (100), "cpuset" (0-1,3), "memory", "memory-high", "swap" (64M), "pids" (8),
+ *   "io-max" (DEVICE:rbps=1M,wbps=…,riops=…,wiops=…), "io-weight" (100, or DEVICE:100). All but weights take "max".
+ *   DEVICE is a block device, MAJOR:MINOR, or any file on a file system that lies on one; a partition means its disk.
+ * @ret_why: why it was refused, static; may be NULL
+ *
+ * Errors: -EINVAL malformed or no such control; -ERANGE; -E2BIG too many devices; -ENODEV, -ENOENT, … of a device.
+ * Blocking: file system look-ups for a DEVICE.
+ */
+UDS_EXPORT int sbx_limits_set(struct sbx_limits *limits,
+                              const char *control,
+                              const char *value,
+                              const char **ret_why);
+/**
+ * sbx_limits_get() - the other way round: the @index-th setting that @limits names, as a control and a value that
+ * sbx_limits_set() takes
+ * @value: 256 bytes suffice
+ *
+ * Returns false past the last one.
+ */
+UDS_EXPORT bool sbx_limits_get(const struct sbx_limits *limits,
+                               size_t index,
+                               const char **ret_control,
+                               char *value,
+                               size_t size);
+/** sbx_parse_percent() - "50%" is 50, of 1 to 1000000. Errors: -EINVAL malformed; -ERANGE out of range. */
+UDS_EXPORT int sbx_parse_percent(const char *text, uint32_t *ret);
+/** sbx_parse_bytes() - "64M" in bytes (K, M, G, T of base 1024). Errors: -EINVAL malformed; -ERANGE out of range. */
+UDS_EXPORT int sbx_parse_bytes(const char *text, uint64_t *ret);
+
+UDS_END_DECLS
 
 #endif

@@ -12,9 +12,11 @@
  * reach it. PID 1 of the sandbox reads it. What it passes on is bounded and checked again here; what is refused is
  * counted and said, because the protocol itself has no answer but BARRIER's.
  *
- * Unless a comment says otherwise: pointers are not NULL, threads: each object belongs to one at a time, nothing blocks.
- * Since 0.1.
+ * Unless a comment says otherwise: pointers are not NULL, nothing changes owner, there are no errors, blocking:
+ * never, threads: a store belongs to one at a time, with the sandboxes that push into it, since: 0.1.
  */
+
+UDS_BEGIN_DECLS
 
 struct sbx_notify {
     uint32_t changes; /* grows with every change of what follows */
@@ -25,13 +27,13 @@ struct sbx_notify {
     char why[256];    /* of the last of them: one line */
 };
 
-/* What it has told so far; all zero without spec.notify. Changes only in sbx_process(). */
-void sbx_get_notify(const sbx *s, struct sbx_notify *ret);
+/** sbx_get_notify() - what it has told so far; all zero without spec.notify. Changes only in sbx_process(). */
+UDS_EXPORT void sbx_get_notify(const sbx *s, struct sbx_notify *ret);
 
 /*
- * Descriptors that a payload has pushed by FDSTORE=1, to be passed to its next life: name them in spec.fds then, and give
- * the same store as spec.fdstore. A name is not unique. Memfds, files, pipes, eventfds, sockets and pidfds are taken;
- * directories, devices, O_PATH, namespaces, io_uring and what is none of these are refused.
+ * Descriptors that a payload has pushed by FDSTORE=1, to be passed to its next life: name them in spec.fds then, and
+ * give the same store as spec.fdstore. A name is not unique. Memfds, files, pipes, eventfds, sockets and pidfds are
+ * taken; directories, devices, O_PATH, namespaces, io_uring and what is none of these are refused.
  *
  * One whose other end has hung up is dropped when the store is looked at, unless it came with FDPOLL=0.
  */
@@ -39,27 +41,38 @@ typedef struct sbx_fdstore sbx_fdstore;
 
 #define SBX_FDSTORE_MAX 100u
 
-/*
+/**
+ * sbx_fdstore_new() - an empty store
  * @max: descriptors that it takes, 1 to SBX_FDSTORE_MAX; more are refused
+ *
  * Ownership: the caller frees @ret, after every sandbox that was started with it.   Errors: -EINVAL @max; -ENOMEM.
  */
-int sbx_fdstore_new(sbx_fdstore **ret, unsigned max);
-/* Closes all that is in it. NULL is fine. Returns NULL. Blocking: as uds_fd_close(). */
-sbx_fdstore *sbx_fdstore_free(sbx_fdstore *store);
-/* Closes all that is in it, and it goes on. NULL is fine. */
-void sbx_fdstore_clear(sbx_fdstore *store);
-/*
- * What is in it, oldest first, written to @ret (SBX_FDSTORE_MAX entries at most fit). Returns how many.
- * Ownership: names and descriptors stay the store's, valid until it changes: in sbx_process() of its sandbox, or the next list.
+UDS_EXPORT UDS_NODISCARD int sbx_fdstore_new(sbx_fdstore **ret, unsigned max);
+/** sbx_fdstore_free() - close all that is in it. NULL is fine. Returns NULL. Blocking: as uds_fd_close(). */
+UDS_EXPORT sbx_fdstore *sbx_fdstore_free(sbx_fdstore *store);
+/** sbx_fdstore_clear() - close all that is in it, and it goes on. NULL is fine. Blocking: as uds_fd_close(). */
+UDS_EXPORT void sbx_fdstore_clear(sbx_fdstore *store);
+/**
+ * sbx_fdstore_list() - what is in it, oldest first
+ * @ret: room for SBX_FDSTORE_MAX entries
+ *
+ * Returns how many there are.
+ *
+ * Ownership: names and descriptors stay the store's, valid until it changes: in sbx_process() of its sandbox, or the
+ *   next list.
  */
-size_t sbx_fdstore_list(sbx_fdstore *store, struct sbx_named_fd ret[SBX_FDSTORE_MAX]);
+UDS_EXPORT size_t sbx_fdstore_list(sbx_fdstore *store, struct sbx_named_fd ret[SBX_FDSTORE_MAX]);
 
-/*
- * Tell our own service manager, if the environment names one in NOTIFY_SOCKET.
+/**
+ * sbx_notify_send() - tell our own service manager, if the environment names one in NOTIFY_SOCKET
  * @text: as sd_notify(3) has it
- * Returns 1 it was sent, 0 nobody to tell. Errors: -errno of the socket; -EAGAIN its queue is full.   Threads: any, while nobody
- * calls setenv(3).
+ *
+ * Returns 1 it was sent, 0 nobody to tell.
+ *
+ * Errors: -errno of the socket; -EAGAIN its queue is full.   Threads: any, while nobody calls setenv(3).
  */
-int sbx_notify_send(const char *text);
+UDS_EXPORT int sbx_notify_send(const char *text);
+
+UDS_END_DECLS
 
 #endif

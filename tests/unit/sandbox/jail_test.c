@@ -6,7 +6,8 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sbx/sandbox.h>
+#include <sbx/jail.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <sbx/warm.h>
+#include <sbx/admin.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
