@@ -74,6 +74,24 @@ static int ask(int fd,
     return 0;
 }
 
+/* One that hangs up refuses us, or has ended. */
+static int ask_once(int records,
+                    const char *name,
+                    const void *request,
+                    size_t size,
+                    const struct sbxi_parcel *parcel,
+                    struct sbxi_admin_answer *ret)
+{
+    _cleanup_close_ int fd = call(records, name, EXEC_S);
+    if (fd < 0)
+        return fd == -EAGAIN ? -ETIMEDOUT : fd;
+    int r = ask(fd, request, size, parcel->fds, parcel->n, ret);
+    if (r != -EACCES)
+        return r;
+    _cleanup_close_ int again = call(records, name, LIST_S);
+    return again == -ECONNREFUSED || again == -ENOENT ? -ECONNRESET : r;
+}
+
 struct visit {
     int (*each)(const struct sbx_listed *listed, const char *socket, void *userdata);
     void *userdata;
@@ -208,10 +226,11 @@ refused(const char *name, int r, const struct sbxi_admin_answer *answer, struct 
     if (answer->text[0])
         return sbxi_error(error, -r, "%s", answer->text);
     return sbxi_error(error, -r, "sandbox %s: its launcher: %s", name,
-                      r == -ETIMEDOUT ? "it does not answer, it may be stopped"
-                      : r == -EACCES  ? "it refuses us: it is for processes of its user that "
-                                        "are in no sandbox"
-                                      : strerror(-r));
+                      r == -ETIMEDOUT    ? "it does not answer, it may be stopped"
+                      : r == -ECONNRESET ? "it has ended before it answered"
+                      : r == -EACCES     ? "it refuses us: it is for processes of its user that "
+                                           "are in no sandbox"
+                                         : strerror(-r));
 }
 
 static int request_exec(int records,
@@ -221,8 +240,7 @@ static int request_exec(int records,
 {
     const struct sbxi_admin_request request = {.op = SBXI_ADMIN_EXEC, .value = search->found};
     struct sbxi_admin_answer answer = {0};
-    _cleanup_close_ int fd = call(records, search->socket, EXEC_S);
-    int r = fd < 0 ? fd : ask(fd, &request, sizeof request, parcel->fds, parcel->n, &answer);
+    int r = ask_once(records, search->socket, &request, sizeof request, parcel, &answer);
     if (r == 0 && answer.err > 0 && answer.err < 4096)
         r = -answer.err;
     return r < 0 ? refused(search->name, r, &answer, error) : 0;
@@ -288,19 +306,23 @@ static int request_start(int records,
 {
     _cleanup_closedir_ DIR *dir = open_list(records);
     const struct dirent *e;
+    int silent = 0;
     while (dir && (e = readdir(dir))) {
         struct sbxi_admin_answer answer = {0};
-        _cleanup_close_ int fd = is_socket_name(e->d_name) ? call(records, e->d_name, EXEC_S) : -1;
-        if (fd < 0)
+        if (!is_socket_name(e->d_name))
             continue;
-        int r = ask(fd, start, sizeof *start, parcel->fds, parcel->n, &answer);
+        int r = ask_once(records, e->d_name, start, sizeof *start, parcel, &answer);
         if (r == 0 && answer.err == 0)
             return 0;
         if (r == 0)
             r = answer.err > 0 && answer.err < 4096 ? -answer.err : -EBADMSG;
-        if (r != -ENOENT || answer.text[0])
+        if (r == -ETIMEDOUT || r == -ECONNRESET)
+            silent = r; /* another may know it */
+        else if (r != -ECONNREFUSED && (r != -ENOENT || answer.text[0]))
             return refused(start->entry, r, &answer, error);
     }
+    if (silent)
+        return refused(start->entry, silent, &(struct sbxi_admin_answer){0}, error);
     return sbxi_error(error, ENOENT,
                       "start %s: no broker of yours that runs has a sandbox or a template of this "
                       "name: see its stack file, and --run-dir",

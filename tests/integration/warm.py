@@ -227,5 +227,26 @@ def hostile(scene):
     os.close(null)
 
 
-run_parts(Scene(), lives, ends, rootless, requests, refused)
+def crowd(scene):
+    """More at once than wait, and a broker that is killed while it is asked."""
+    b = Broker(scene, json.dumps({"templates": {"job": {"warm": 2}}})).ready()
+    wait_for("two wait", lambda: len(waiting(scene.run)) == 2)
+    for row in listed(scene.run):
+        scene.cgroups.add(row["cgroup"])
+    command = [BIN / "uds", "sandbox", "start", "--run-dir", scene.run, "job", "--", "/bin/sh", "-c"]
+    crowd = [subprocess.Popen([*command, f"exit {n + 1}"], stderr=subprocess.PIPE) for n in range(16)]
+    ends = [p.wait(60 * PATIENCE) for p in crowd]
+    check("crowd: each gets its own", ends == list(range(1, 17)), [(p.returncode, p.stderr.read()) for p in crowd])
+    wait_for("two wait again", lambda: len(waiting(scene.run)) == 2 and len(listed(scene.run)) == 2)
+    os.kill(b.pid, signal.SIGSTOP)
+    p = subprocess.Popen([*command, "exit 0"], stderr=subprocess.PIPE, text=True)
+    wait_for("it waits for an answer", lambda: open(f"/proc/{p.pid}/stat").read().rsplit(")", 1)[1].split()[0] == "S" and
+             os.readlink(f"/proc/{p.pid}/exe").endswith("/uds"))
+    b.end(signal.SIGKILL)
+    _, said = p.communicate(timeout=60 * PATIENCE)
+    check("crowd: who asks a broker that is killed is told that", p.returncode == 121 and "has ended before it answered" in said, (p.returncode, said))
+    scene.expect_nothing_left("crowd")
+
+
+run_parts(Scene(), lives, ends, rootless, requests, crowd, refused)
 finish()
