@@ -35,12 +35,12 @@ struct init {
     bool style_bwrap;
     bool seen;    /* by others who may own us: what makes us dumpable was done before */
     bool bounded; /* no exec gives a capability */
-    const struct sbxi_request *request; /* of a session: what is to be run, checked */
-    bool session;                       /* started later: failures name the kind of step */
-    int passed;                         /* of a session: where what it is passed begins */
-    char cwd[4096];                     /* where the payload starts, for PWD */
-    uint64_t cgroup_ns, time_ns;        /* inodes, 0 = not ours */
-    char detail[224];                   /* of the step that failed */
+    const struct sbxi_request *request;  /* of a session: what is to be run, checked */
+    bool session;                        /* started later: failures name the kind of step */
+    int passed;                          /* of a session: where what it is passed begins */
+    char cwd[4096];                      /* where the payload starts, for PWD */
+    uint64_t cgroup_ns, time_ns, net_ns; /* inodes, 0 = not ours, or the launcher knows */
+    char detail[224];                    /* of the step that failed */
 };
 
 /* parcel.c: the descriptors of SBXI_START; none of another command, or where some were lost. */
@@ -72,6 +72,8 @@ int init_fail(struct init *init, int err, const char *format, ...)
 
 /* mounts.c: the steps that build the root. */
 int init_act_mount(struct init *init, const struct sbxi_step *step);
+/* Before a step with operation @before. */
+int init_end_old_root(struct init *init, uint32_t before);
 /* What tells one place from another, of statx(2). */
 #define INIT_IDENTITY (STATX_INO | STATX_MNT_ID | STATX_TYPE)
 /* Attach @tree where @target, of which INIT_IDENTITY is in @at, leads. Consumes neither. */
@@ -121,6 +123,15 @@ int init_copy(int from, int to, bool whole);
 
 /* join.c: into namespaces that exist already. Returns in PID 1, when it has its ids; the process that calls it ends. */
 int init_join(struct init *init);
+
+/* meanwhile.c: what goes on beside the steps. What failed is said where it is waited for. */
+void init_meanwhile_network(bool lo);
+int init_meanwhile_enter_network(struct init *init);
+/* So many mounts over the new root, where we are; when it returns they are out of sight. */
+void init_meanwhile_detach(const struct init *init, int mounts);
+int init_meanwhile_wait(struct init *init); /* for that */
+bool init_meanwhile_is_on(void);
+int init_loopback_up(void);
 
 /* userns.c: user namespaces after the first. */
 int init_act_userns(struct init *init, const struct sbxi_step *step);

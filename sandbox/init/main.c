@@ -332,6 +332,7 @@ start_payload(struct init *init, const struct sbxi_step *step, int signals, cons
         event.type = SBXI_RUNNING;
         event.cgroup_ns = init->cgroup_ns;
         event.time_ns = init->time_ns;
+        event.net_ns = init->net_ns;
         init_send(&event);
         init_watch(payload, FD_SIGNALS, style);
     }
@@ -434,9 +435,11 @@ int main(int argc, char **argv)
     for (uint32_t i = 0; r >= 0 && i < init.blob->nsteps; i++) {
         index = init.steps[i].index;
         SBXI_BOUNDARY("init");
+        if ((r = init_end_old_root(&init, init.steps[i].op)) < 0)
+            break;
         /* Nothing of the host's goes further. */
-        if (init.steps[i].op == SBXI_FORK && init.old >= 0) {
-            r = init_fail(&init, EPERM, "the old root is still there");
+        if (init.steps[i].op == SBXI_FORK && (init.old >= 0 || init_meanwhile_is_on())) {
+            r = init_fail(&init, EPERM, "the old root or network is still there");
             break;
         }
         if (init.steps[i].op == SBXI_FORK)

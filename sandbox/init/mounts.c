@@ -266,20 +266,19 @@ static int pivot(struct init *init, const struct sbxi_step *step)
 
 /*
  * The old root now lies over the new one, the scratch tmpfs over that; "." leads to the uppermost. What was uncovered lies
- * on the old root and goes with it: each umount(2) waits until every CPU has been seen idle or elsewhere (an RCU grace
- * period), which takes milliseconds where others work in the kernel.
+ * on the old root and goes with it, in one umount(2): meanwhile.c says why.
  */
-static int detach_old_root(struct init *init)
+int init_end_old_root(struct init *init, uint32_t before)
 {
+    if (init->old < 0 ||
+        before == SBXI_UNCOVER) /* who changes the directory, or must be alone, waits */
+        return before >= SBXI_ENTER ? init_meanwhile_wait(init) : 0;
+    init_meanwhile_detach(init, SBXI_WITHOUT("detach") ? 0 : init->scratch >= 0 ? 2 : 1);
     close(init->old);
-    init->old = -1;
-    for (int i = SBXI_WITHOUT("detach") ? 2 : init->scratch >= 0 ? 0 : 1; i < 2; i++)
-        if (umount2(".", MNT_DETACH) < 0)
-            return init_fail(init, errno, "detach of the old root");
     if (init->scratch >= 0)
         close(init->scratch);
-    init->scratch = -1;
-    return chdir("/") < 0 ? -errno : 0;
+    init->old = init->scratch = -1;
+    return before >= SBXI_ENTER ? init_meanwhile_wait(init) : 0;
 }
 
 /* What was attached at / lies over the process's own root. */
@@ -324,21 +323,6 @@ static int mount_tmpfs(struct init *init, const struct sbxi_step *step)
     r = attach(init, fd, step);
     if (r >= 0)
         init_set_fresh(init, init_a(init, step), fcntl(fd, F_DUPFD_CLOEXEC, 3));
-    return r;
-}
-
-static int loopback_up(void)
-{
-    struct ifreq request = {.ifr_name = "lo"};
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -errno;
-    int r = ioctl(fd, SIOCGIFFLAGS, &request);
-    request.ifr_flags = (short)(request.ifr_flags | IFF_UP);
-    if (r >= 0)
-        r = ioctl(fd, SIOCSIFFLAGS, &request);
-    r = r < 0 ? -errno : 0;
-    close(fd);
     return r;
 }
 
@@ -406,11 +390,7 @@ int init_act_mount(struct init *init, const struct sbxi_step *step)
     const char *path = init_a(init, step);
     if (is_below_new_root(step->op) && !init->pivoted)
         return init_fail(init, EPERM, "it comes before the root is the sandbox's own");
-    if (init->old >= 0 && step->op != SBXI_UNCOVER) {
-        int r = detach_old_root(init);
-        if (r < 0)
-            return r;
-    }
+    int r;
     switch (step->op) {
     case SBXI_OPEN:
     case SBXI_PROC:
@@ -432,16 +412,20 @@ int init_act_mount(struct init *init, const struct sbxi_step *step)
     case SBXI_HOSTNAME:
         return sethostname(path, strlen(path)) < 0 ? -errno : 0;
     case SBXI_LOOPBACK:
-        return loopback_up();
+        return init_loopback_up();
+    case SBXI_NETWORK:
+        init_meanwhile_network(step->args[0]);
+        return 0;
+    case SBXI_NETWORK_ENTER:
+        return init_meanwhile_enter_network(init);
     case SBXI_PRIVATE: {
         unsigned long how = step->flags & SBXI_F_SLAVE ? MS_SLAVE : MS_PRIVATE;
         return mount(NULL, "/", NULL, MS_REC | how, NULL) < 0 ? -errno : 0;
     }
-    case SBXI_PIVOT: {
-        int r = pivot(init, step);
+    case SBXI_PIVOT:
+        r = pivot(init, step);
         init->pivoted = r == 0;
         return r;
-    }
     case SBXI_UNCOVER:
         return uncover(init, path);
     case SBXI_PARENTS:

@@ -77,42 +77,9 @@ static struct sbxi_birth *copy(const struct sbxi_child *child, void **ret_stack)
     return birth;
 }
 
-/* Not in C: the child returns to a stack where there is nothing to return to. */
-static long clone_and_run(struct clone_args *args, const struct sbxi_child *child)
+static _Noreturn void run(void *child)
 {
-#if defined(__x86_64__)
-    long ret;
-    __asm__ volatile("syscall\n\t"
-                     "testq %%rax, %%rax\n\t"
-                     "jnz 1f\n\t"
-                     "movq %[child], %%rdi\n\t"
-                     "call *%[run]\n\t"
-                     "ud2\n"
-                     "1:"
-                     : "=a"(ret)
-                     : "a"((long)SYS_clone3), "D"(args),
-                       "S"(sizeof *args), [child] "r"(child), [run] "r"(sbxi_child_run)
-                     : "rcx", "r11", "memory", "cc");
-    return ret;
-#elif defined(__aarch64__)
-    register long x8 __asm__("x8") = SYS_clone3;
-    register long x0 __asm__("x0") = (long)args;
-    register long x1 __asm__("x1") = (long)sizeof *args;
-    __asm__ volatile("svc #0\n\t"
-                     "cbnz x0, 1f\n\t"
-                     "mov x0, %[child]\n\t"
-                     "blr %[run]\n\t"
-                     "brk #1\n"
-                     "1:"
-                     : "+r"(x0)
-                     : "r"(x8), "r"(x1), [child] "r"(child), [run] "r"(sbxi_child_run)
-                     : "memory", "cc", "x30");
-    return x0;
-#else
-    (void)args;
-    (void)child;
-    return -ENOSYS;
-#endif
+    sbxi_child_run(child);
 }
 
 long sbxi_birth_clone(struct sbxi_birth **ret,
@@ -128,7 +95,7 @@ long sbxi_birth_clone(struct sbxi_birth **ret,
     args->stack_size = STACK_BYTES;
     if (child->become_root)
         begin();
-    long pid = clone_and_run(args, &birth->child);
+    long pid = sbxi_raw_clone(args, sizeof *args, run, &birth->child);
     if (pid < 0)
         sbxi_birth_over(birth);
     else

@@ -70,7 +70,7 @@ int sbxi_clone(const sbx_plan *plan, sbx *s, struct sbxi_child child, struct sbx
     /* The cgroup namespace is init's step, once it is in its cgroups, if there are any. */
     size_t n = sizeof flags / sizeof flags[0] - (sbxi_plan_clones_cgroup_ns(plan) ? 0 : 1);
     for (size_t i = 0; i < n; i++)
-        if (plan->isolate & (1u << i))
+        if ((plan->isolate & (1u << i)) && !(flags[i] == CLONE_NEWNET && plan->net_meanwhile))
             args.flags |= flags[i];
     if (group >= 0) {
         args.flags |= CLONE_INTO_CGROUP;

@@ -326,6 +326,19 @@ static int add_payload(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_e
     return finish_payload(plan, spec, error);
 }
 
+/* Where nobody outside has to do with it before the payload runs, init has it made beside all else. */
+static void add_network(sbx_plan *plan, const struct sbx_spec *spec)
+{
+    if (!(plan->isolate & SBX_NS_NET))
+        return;
+    bool own = plan->net.kind == SBX_NET_DEFAULT || plan->net.kind == SBX_NET_NONE;
+    plan->net_meanwhile = own && !spec->bwrap && !plan->on_born && !plan->notify && !plan->njoins;
+    if (!plan->net_meanwhile)
+        sbxi_plan_add(plan, SBXI_LOOPBACK, NULL, NULL);
+    else
+        sbxi_plan_add(plan, SBXI_NETWORK, NULL, NULL)->args[0] = !SBXI_WITHOUT("loopback");
+}
+
 static int build(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
 {
     int r = sbxi_spec_check(plan, spec, error);
@@ -335,16 +348,17 @@ static int build(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *
         sbxi_plan_bwrap_begin(plan, spec);
     else if (plan->joined_user)
         sbxi_plan_joined_ids(plan);
+    add_network(plan, spec);
     if ((plan->isolate & SBX_NS_CGROUP) && !sbxi_plan_clones_cgroup_ns(plan))
         sbxi_plan_add(plan, SBXI_UNSHARE_CG, NULL, NULL);
     if (plan->isolate & SBX_NS_TIME)
         sbxi_plan_time(plan, spec);
     if ((plan->isolate & SBX_NS_UTS) && (spec->hostname || !spec->bwrap))
         sbxi_plan_add(plan, SBXI_HOSTNAME, spec->hostname ? spec->hostname : plan->name, NULL);
-    if (plan->isolate & SBX_NS_NET)
-        sbxi_plan_add(plan, SBXI_LOOPBACK, NULL, NULL);
     if ((plan->isolate & SBX_NS_MOUNT) && (r = sbxi_plan_root(plan, spec, error)) < 0)
         return r;
+    if (plan->net_meanwhile)
+        sbxi_plan_add(plan, SBXI_NETWORK_ENTER, NULL, NULL);
     if ((r = add_payload(plan, spec, error)) < 0)
         return r;
     if (plan->ntrees > SBXI_MAX_TREES)

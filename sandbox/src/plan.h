@@ -60,7 +60,8 @@ struct sbx_plan {
     struct sbx_join joins[SBXI_MAX_JOINS];
     size_t njoins;
     struct sbx_net net;
-    int netns; /* what @net names; owned, -1 = none */
+    int netns;          /* what @net names; owned, -1 = none */
+    bool net_meanwhile; /* init has it made; else it is part of the clone, or there is none */
     int (*on_born)(const struct sbx_report *report, void *userdata);
     void *userdata;
     uint64_t own_env; /* the first of SBXI_EXEC's environment: what is not about descriptors */

@@ -29,6 +29,11 @@ static const struct words {
                    "the kernel has none"},
     [SBXI_HOSTNAME] = {"set hostname", "", ""},
     [SBXI_LOOPBACK] = {"bring up lo", "", ""},
+    [SBXI_NETWORK] = {"begin a new network namespace", "", ""},
+    [SBXI_NETWORK_ENTER] = {"enter the new network namespace",
+                            "network namespaces are forbidden to this user: see the container's "
+                            "seccomp profile",
+                            ""},
     [SBXI_PRIVATE] = {"make mounts private", "an LSM forbids mounts in user namespaces", ""},
     [SBXI_PROC] = {"make /proc",
                    "this container hides parts of its own /proc, so the kernel allows no new "
@@ -182,6 +187,8 @@ const char *sbxi_step_advice(const struct sbxi_plan_step *step, int err)
 {
     if (step->op >= SBXI_OPS || !words[step->op].what)
         return "";
+    if (step->op == SBXI_NETWORK_ENTER && err == ENOSPC)
+        return "a limit of namespaces is reached: see sysctl user.max_net_namespaces";
     if (step->op == SBXI_TIME && err == ERANGE)
         return "no clock may become negative, nor go over 146 years";
     if ((step->op == SBXI_SWITCH_IDS || step->op == SBXI_IDS) && err == EINVAL)
@@ -236,7 +243,7 @@ static void print_launcher(const sbx_plan *plan, FILE *out)
         fprintf(out, " pids=%llu", (unsigned long long)limits->pids);
     fputs("\nlauncher: clone into new namespaces:", out);
     for (uint32_t bit = 1; bit <= SBX_NS_CGROUP; bit <<= 1) /* time is init's */
-        if (plan->isolate & bit)
+        if ((plan->isolate & bit) && !(bit == SBX_NS_NET && plan->net_meanwhile))
             fprintf(out, " %s", sbx_ns_name(bit));
     print_network(plan, out);
     for (size_t i = 0; i < plan->njoins; i++)

@@ -12,6 +12,9 @@
 
 #include <sys/syscall.h>
 
+struct clone_args;
+typedef void sbxi_raw_main(void *arg); /* does not return */
+
 #if defined(__x86_64__)
 #define SBXI_RAW 1
 static inline long sbxi_raw(long number, long a, long b, long c, long d, long e)
@@ -24,6 +27,24 @@ static inline long sbxi_raw(long number, long a, long b, long c, long d, long e)
                      : "=a"(ret)
                      : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
                      : "rcx", "r11", "memory");
+    return ret;
+}
+
+/* clone3 of @size bytes of arguments, with a stack of its own. Not in C: the child returns to a stack where there is nothing to
+ * return to. */
+static inline long sbxi_raw_clone(struct clone_args *args, long size, sbxi_raw_main *run, void *arg)
+{
+    long ret;
+    __asm__ volatile("syscall\n\t"
+                     "testq %%rax, %%rax\n\t"
+                     "jnz 1f\n\t"
+                     "movq %[arg], %%rdi\n\t"
+                     "call *%[run]\n\t"
+                     "ud2\n"
+                     "1:"
+                     : "=a"(ret)
+                     : "a"((long)SYS_clone3), "D"(args), "S"(size), [arg] "r"(arg), [run] "r"(run)
+                     : "rcx", "r11", "memory", "cc");
     return ret;
 }
 #elif defined(__aarch64__)
@@ -43,12 +64,38 @@ static inline long sbxi_raw(long number, long a, long b, long c, long d, long e)
                      : "memory");
     return x0;
 }
+
+static inline long sbxi_raw_clone(struct clone_args *args, long size, sbxi_raw_main *run, void *arg)
+{
+    register long x8 __asm__("x8") = SYS_clone3;
+    register long x0 __asm__("x0") = (long)args;
+    register long x1 __asm__("x1") = size;
+    __asm__ volatile("svc #0\n\t"
+                     "cbnz x0, 1f\n\t"
+                     "mov x0, %[arg]\n\t"
+                     "blr %[run]\n\t"
+                     "brk #1\n"
+                     "1:"
+                     : "+r"(x0)
+                     : "r"(x8), "r"(x1), [arg] "r"(arg), [run] "r"(run)
+                     : "memory", "cc", "x30");
+    return x0;
+}
 #else
 #define SBXI_RAW 0 /* the C library's: such a process has a copy of its own */
 static inline long sbxi_raw(long number, long a, long b, long c, long d, long e)
 {
     long r = syscall(number, a, b, c, d, e, 0L);
     return r < 0 ? -errno : r;
+}
+
+static inline long sbxi_raw_clone(struct clone_args *args, long size, sbxi_raw_main *run, void *arg)
+{
+    (void)args;
+    (void)size;
+    (void)run;
+    (void)arg;
+    return -ENOSYS;
 }
 #endif
 

@@ -177,6 +177,8 @@ static int await_running(const sbx_plan *plan, sbx *s, struct sbx_error *error)
                 s->report.ns_inode[6] = event.cgroup_ns;
             if (event.time_ns)
                 s->report.ns_inode[7] = event.time_ns;
+            if (plan->net_meanwhile) /* till then it was in the launcher's */
+                s->report.ns_inode[3] = event.net_ns;
             if (!s->direct)
                 return 0;
             about_to_exec = true;

@@ -63,9 +63,11 @@ enum sbxi_op {
     SBXI_TIME,     /* time namespace for the payload; args: offsets in ns, monotonic and boottime */
     SBXI_HOSTNAME, /* a */
     SBXI_LOOPBACK, /* lo up */
-    SBXI_PRIVATE,  /* no mount event leaves, nor with flag SLAVE enters */
-    SBXI_PROC,     /* tree slot ← new procfs; made while the host's is still in sight */
-    SBXI_NEW_TMPFS, /* tree slot ← new tmpfs, mode args[0] */
+    SBXI_NETWORK,  /* a network namespace begins to be made; args[0]: lo up in it */
+    SBXI_NETWORK_ENTER, /* it is there, and ours */
+    SBXI_PRIVATE,       /* no mount event leaves, nor with flag SLAVE enters */
+    SBXI_PROC,          /* tree slot ← new procfs; made while the host's is still in sight */
+    SBXI_NEW_TMPFS,     /* tree slot ← new tmpfs, mode args[0] */
     SBXI_PIVOT, /* tree slot becomes /, the old root goes. From here to SBXI_ENTER nothing comes before it */
     SBXI_UNCOVER,   /* what is mounted at a goes with the old root; right after PIVOT */
     SBXI_PARENTS,   /* the directories above a, mode args[0] */
@@ -214,9 +216,9 @@ struct sbxi_event {
     uint64_t cpu_usec, peak_kib; /* ENDED: rusage of all that was reaped */
     uint64_t refused,
         refused_bytes; /* ENDED, RESULT: requests for memory that RLIMIT_DATA refused, the first of them */
-    uint64_t cgroup_ns, time_ns; /* RUNNING: inode, 0 = not its own */
-    char detail[224];            /* FAILED, RESULT: what exactly, NUL-terminated */
-    uint64_t value;              /* RESULT: of that */
+    uint64_t cgroup_ns, time_ns, net_ns; /* RUNNING: inode, 0 = not its own, or not made by it */
+    char detail[224];                    /* FAILED, RESULT: what exactly, NUL-terminated */
+    uint64_t value;                      /* RESULT: of that */
 };
 
 /* What a terminal is at first. */

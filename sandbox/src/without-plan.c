@@ -16,6 +16,8 @@ static const struct {
     {"hostname", SBXI_HOSTNAME, NULL},
     {"loopback", SBXI_LOOPBACK, NULL},
     {"cgroup-ns", SBXI_UNSHARE_CG, NULL},
+    {"ns-net", SBXI_NETWORK, NULL},
+    {"ns-net", SBXI_NETWORK_ENTER, NULL},
     {"private", SBXI_PRIVATE, NULL},
     {"uncover", SBXI_UNCOVER, NULL},
     {"mask", SBXI_MASK, NULL},
