@@ -2,8 +2,10 @@
 /*
  * Guests: a template of the stack file says how a sandbox is made, who asks through the admin socket says what runs in it.
  *
- *   asked ── one that waits, or a new one ──▶ runs ── its end, or who asked is gone ──▶ told, freed
+ *   asked ── one waits ──▶ runs ── its end, or who asked is gone ──▶ told, freed
+ *     └── none does ──▶ due ── the next that is made is its own ──▶ runs
  *
+ * The loop waits for nobody's sandbox to be made, but where more than GUESTS_DUE_MAX are due: they hold what they are to be given.
  * They are nobody to the router: there is no link, no place in /run/uds, no name on the bus. What they are to talk with they
  * get as descriptors from who starts them. At most GUESTS_MAX run at a time; each ends with who asked for it, and with us.
  */
@@ -24,6 +26,7 @@ struct guest {
     sbx_request *request;
     struct event *io, *ask;
     struct guest *next, **at;
+    struct guest *due_next; /* while it has no sandbox */
 };
 
 static void add_timer(struct event *event, int ms)
@@ -37,7 +40,34 @@ static void add_timer(struct event *event, int ms)
 
 static void fill_soon(struct template *template)
 {
-    reserve_fill_soon(&template->reserve, template->guests->count > 0);
+    if (template->due)
+        reserve_hurry(&template->reserve);
+    else
+        reserve_fill_soon(&template->reserve, template->guests->count > 0);
+}
+
+static void make_due(struct guest *guest)
+{
+    struct template *template = guest->template;
+
+    guest->due_next = NULL;
+    *template->due_end = guest;
+    template->due_end = &guest->due_next;
+    template->guests->due++;
+}
+
+/* The next, or NULL. */
+static struct guest *take_due(struct template *template)
+{
+    struct guest *guest = template->due;
+
+    if (!guest)
+        return NULL;
+    template->due = guest->due_next;
+    if (!template->due)
+        template->due_end = &template->due;
+    template->guests->due--;
+    return guest;
 }
 
 static void end(struct guest *guest, const struct sbx_result *result)
@@ -112,6 +142,38 @@ bool guests_has(const struct guests *guests, const char *name)
     return find(guests, name) != NULL;
 }
 
+static void enlist(struct guest *guest)
+{
+    struct guests *guests = guest->template->guests;
+
+    guest->at = &guests->first;
+    guest->next = guests->first;
+    if (guest->next)
+        guest->next->at = &guest->next;
+    guests->first = guest;
+    guests->count++;
+}
+
+static int run(struct guest *guest, struct sbx_error *error)
+{
+    struct template *template = guest->template;
+    int r = sbx_pool_start_request(&guest->sbx, template->reserve.pool, guest->request, error);
+
+    if (r == 0)
+        r = watch(guest);
+    if (r == 0)
+        fill_soon(template);
+    return r;
+}
+
+static void fail(struct guest *guest, const struct sbx_error *error)
+{
+    const struct sbx_result result = {
+        .outcome = SBX_SETUP_FAILED, .value = (uint64_t)error->err, .error = *error};
+
+    end(guest, &result);
+}
+
 int guests_start(struct guests *guests,
                  const char *name,
                  sbx_request *request,
@@ -133,37 +195,54 @@ int guests_start(struct guests *guests,
     if (!guest)
         return -ENOMEM;
     guest->template = template;
-    r = sbx_pool_start_request(&guest->sbx, template->reserve.pool, request, error);
-    if (r < 0) {
-        free(guest);
-        fill_soon(template);
-        return r;
-    }
     guest->request = request;
-    guest->at = &guests->first;
-    guest->next = guests->first;
-    if (guest->next)
-        guest->next->at = &guest->next;
-    guests->first = guest;
-    guests->count++;
-    r = watch(guest);
+    enlist(guest);
+    if (guests->due < GUESTS_DUE_MAX && (template->due || !reserve_count(&template->reserve))) {
+        make_due(guest);
+        fill_soon(template);
+        return 0;
+    }
+    r = run(guest, error);
     if (r < 0) {
         guest->request = NULL; /* who called ends it */
         end(guest, NULL);
-        return r;
     }
-    fill_soon(template);
-    return 0;
+    return r;
 }
 
 /* ---- make ---- */
 
 static void on_reserve(void *arg, const struct sbx_error *error)
 {
-    const struct template *template = arg;
+    struct template *template = arg;
 
     if (error)
         report_not_warm(template->guests->status, template->entry->name, error->text);
+    while (template->due && reserve_count(&template->reserve) > 0) {
+        struct guest *guest = take_due(template);
+        struct sbx_error why = {0};
+        int r = run(guest, &why);
+
+        if (r < 0 && !why.err)
+            why.err = -r;
+        if (r < 0)
+            fail(guest, &why);
+    }
+}
+
+/* What is wrong with one is so with the next. */
+static void on_failed(void *arg, const struct sbx_error *error)
+{
+    struct template *template = arg;
+    struct guest *due = template->due, *guest;
+
+    template->due = NULL; /* who fails hurries nobody */
+    template->due_end = &template->due;
+    while ((guest = due)) {
+        due = guest->due_next;
+        template->guests->due--;
+        fail(guest, error);
+    }
 }
 
 static int make(struct template *template, struct sbx_error *error)
@@ -184,6 +263,7 @@ static int make(struct template *template, struct sbx_error *error)
     int r = launch_plan(&options.plan, &launch, error);
 
     template->reserve.on_changed = on_reserve;
+    template->reserve.on_failed = on_failed;
     template->reserve.arg = template;
     if (r == 0)
         r = reserve_make(&template->reserve, &options, error);
@@ -213,6 +293,7 @@ int guests_make(struct guests *guests,
         struct template *template = &guests->templates[guests->n++];
 
         template->guests = guests;
+        template->due_end = &template->due;
         template->entry = &stack->templates[i];
         r = make(template, error);
     }
@@ -223,6 +304,9 @@ void guests_clear(struct guests *guests)
 {
     const struct sbx_result stopped = {.outcome = SBX_STOPPED};
 
+    for (size_t i = 0; i < guests->n; i++)
+        while (take_due(&guests->templates[i]))
+            ;
     while (guests->first)
         end(guests->first, &stopped);
     for (size_t i = 0; i < guests->n; i++)

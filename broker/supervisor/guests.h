@@ -14,7 +14,8 @@
  * no templates.
  */
 
-#define GUESTS_MAX 256u
+#define GUESTS_MAX     256u
+#define GUESTS_DUE_MAX 32u
 
 struct guest;
 
@@ -22,7 +23,8 @@ struct template
 {
     struct guests *guests;
     const struct stack_sandbox *entry;
-    struct reserve reserve; /* one at least waits; starts are cold while none does */
+    struct reserve reserve;       /* one at least waits; starts are cold while none does */
+    struct guest *due, **due_end; /* who asked when none did, the first first */
 };
 
 struct guests {
@@ -31,7 +33,7 @@ struct guests {
     struct template *templates;
     size_t n;
     struct guest *first;
-    size_t count;
+    size_t count, due; /* of all of them; who is not started yet */
 };
 
 /* 0 or -errno with @error; guests_clear() is right after both. */
@@ -40,7 +42,7 @@ int guests_make(struct guests *guests,
                 const struct status *status,
                 struct sbx_error *error);
 bool guests_has(const struct guests *guests, const char *name);
-/* Takes @request on success. -ENOENT: there is no such template. */
+/* Takes @request on success, when it runs or will, or its end says why not. -ENOENT: there is no such template. */
 int guests_start(struct guests *guests,
                  const char *name,
                  sbx_request *request,

@@ -55,6 +55,8 @@ static void tell_failure(struct reserve *reserve, const struct sbx_error *error)
     wait_ms(reserve, reserve->backoff_ms);
     if (first)
         reserve->on_changed(reserve->arg, error);
+    if (reserve->on_failed)
+        reserve->on_failed(reserve->arg, error);
 }
 
 static void step(struct reserve *reserve);
@@ -130,6 +132,12 @@ void reserve_fill_soon(struct reserve *reserve, bool busy)
     if (reserve->since_ms == 0)
         reserve->since_ms = clock_ms(CLOCK_MONOTONIC);
     wait_ms(reserve, next_ms(reserve, busy));
+}
+
+void reserve_hurry(struct reserve *reserve)
+{
+    event_del(reserve->made);
+    wait_ms(reserve, 0);
 }
 
 size_t reserve_count(const struct reserve *reserve)

@@ -14,12 +14,13 @@ struct event_base;
  * Sandboxes of one entry that wait for their payload (`warm:`), and when they are made. See reserve.c. All zero: none.
  */
 struct reserve {
-    sbx_pool *pool; /* NULL = nobody is to wait */
+    sbx_pool *pool;             /* NULL = nobody is to wait */
     struct event *timer, *made; /* made: of the one that is being made */
-    int backoff_ms;    /* after a failure; 0 = the last one was made */
-    uint64_t since_ms; /* one is missing, and none was made since; 0 = it is full */
+    int backoff_ms;             /* after a failure; 0 = the last one was made */
+    uint64_t since_ms;          /* one is missing, and none was made since; 0 = it is full */
     /* More or fewer wait now; @error says why one could not be made, else NULL. */
     void (*on_changed)(void *arg, const struct sbx_error *error);
+    void (*on_failed)(void *arg, const struct sbx_error *error); /* each time; may be NULL */
     void *arg;
 };
 
@@ -40,6 +41,8 @@ int reserve_make(struct reserve *reserve,
  * @busy: what runs may be about to end
  */
 void reserve_fill_soon(struct reserve *reserve, bool busy);
+/* Somebody waits for one: it is made now, a back-off or not. */
+void reserve_hurry(struct reserve *reserve);
 size_t reserve_count(const struct reserve *reserve);
 /* Those that wait end. */
 void reserve_clear(struct reserve *reserve);

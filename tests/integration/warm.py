@@ -229,7 +229,7 @@ def hostile(scene):
 
 def crowd(scene):
     """More at once than wait, and a broker that is killed while it is asked."""
-    b = Broker(scene, json.dumps({"templates": {"job": {"warm": 2}}})).ready()
+    b = Broker(scene, json.dumps({"templates": {"job": {"warm": 2}, "bad": {"root": {"dir": str(scene.dir)}}}})).ready()
     wait_for("two wait", lambda: len(waiting(scene.run)) == 2)
     for row in listed(scene.run):
         scene.cgroups.add(row["cgroup"])
@@ -237,6 +237,10 @@ def crowd(scene):
     crowd = [subprocess.Popen([*command, f"exit {n + 1}"], stderr=subprocess.PIPE) for n in range(16)]
     ends = [p.wait(60 * PATIENCE) for p in crowd]
     check("crowd: each gets its own", ends == list(range(1, 17)), [(p.returncode, p.stderr.read()) for p in crowd])
+    bad = [subprocess.Popen([BIN / "uds", "sandbox", "start", "--run-dir", scene.run, "bad", "--", "/bin/true"], stderr=subprocess.PIPE, text=True)
+           for _ in range(3)]
+    told = [(p.wait(60 * PATIENCE), p.stderr.read()) for p in bad]
+    check("crowd: why one cannot be made all are told who want one", all(code == 121 and "mount" in said for code, said in told), told)
     wait_for("two wait again", lambda: len(waiting(scene.run)) == 2 and len(listed(scene.run)) == 2)
     os.kill(b.pid, signal.SIGSTOP)
     p = subprocess.Popen([*command, "exit 0"], stderr=subprocess.PIPE, text=True)

@@ -147,8 +147,9 @@ UDS_EXPORT sbx_request *sbx_request_end(sbx_request *request, const struct sbx_r
  * @error:   may be NULL
  *
  * Ownership: the caller frees @ret.
- * Errors: as of sbx_exec(); -ENOENT no such entry; -EACCES it refuses us; -EALREADY it runs; as of the start;
- *   -ETIMEDOUT.
+ * Errors: as of sbx_exec(); -ENOENT no such entry; -EEXIST @what->name is declared there; -EACCES it refuses us; -ECONNRESET it
+ *   has ended; -EALREADY it runs; as of the start; -ETIMEDOUT. Where a sandbox has to be made first, and cannot be, the session
+ *   ends with SBX_SETUP_FAILED.
  * Blocking: until the launcher answers, 5 s at most.   Threads: any.
  */
 UDS_EXPORT UDS_NODISCARD int sbx_start_named(sbx_session **ret,
