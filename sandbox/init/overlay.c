@@ -23,6 +23,7 @@
 #include <sys/statvfs.h>
 
 #include "init.h"
+#include "kernel.h"
 #include "tree.h"
 #include "without.h"
 
@@ -42,6 +43,13 @@ struct parts {
 static int open_directory(struct init *init, int dirfd, const char *path)
 {
     int fd = openat(dirfd, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? init_fail(init, errno, "%s", path) : fd;
+}
+
+static int open_written(struct init *init, const struct sbxi_step *step, const char *path)
+{
+    int fd = sbxi_openat2(AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0,
+                          step->flags & SBXI_F_REAL ? RESOLVE_NO_SYMLINKS : 0);
     return fd < 0 ? init_fail(init, errno, "%s", path) : fd;
 }
 
@@ -122,10 +130,10 @@ static int open_upper(struct init *init, const struct sbxi_step *step, struct pa
         return take_upper(init, step, parts);
     if (!step->b_length)
         return make_upper(init, step, parts);
-    parts->upper = open_directory(init, AT_FDCWD, upper);
+    parts->upper = open_written(init, step, upper);
     if (parts->upper < 0)
         return parts->upper;
-    parts->work = open_directory(init, AT_FDCWD, upper + strlen(upper) + 1);
+    parts->work = open_written(init, step, upper + strlen(upper) + 1);
     return parts->work < 0 ? parts->work : 0;
 }
 

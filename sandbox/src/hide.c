@@ -32,13 +32,16 @@ static int refuse(const sbx_plan *plan, const char *source, struct sbx_error *er
                       plan->name, source);
 }
 
+static bool is_refused(const sbx_plan *plan, const char *real)
+{
+    const char *rest = behind(real, plan->hidden);
+    return rest && (!*rest || behind(rest, "/records") || behind(rest, "/groups"));
+}
+
 static int check(const sbx_plan *plan, const char *source, struct sbx_error *error)
 {
     char real[PATH_MAX];
-    const char *rest = realpath(source, real) ? behind(real, plan->hidden) : NULL;
-    if (rest && (!*rest || behind(rest, "/records") || behind(rest, "/groups")))
-        return refuse(plan, source, error);
-    return 0;
+    return realpath(source, real) && is_refused(plan, real) ? refuse(plan, source, error) : 0;
 }
 
 static int check_all(const sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
@@ -63,6 +66,28 @@ int sbxi_hide_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_erro
     if (!(plan->hidden = strdup(path)))
         return -ENOMEM;
     return check_all(plan, spec, error);
+}
+
+/*
+ * The name that is looked at is what is opened, without a link on the way: somebody of the payload's id could put one there
+ * meanwhile that leads to the run directory.
+ */
+const char *sbxi_plan_real(sbx_plan *plan, const char *source, char real[PATH_MAX])
+{
+    if (!plan->hidden || !realpath(source, real))
+        return source;
+    if (is_refused(plan, real))
+        sbxi_plan_fail(plan); /* it was another when sbxi_hide_check() looked at it */
+    return real;
+}
+
+struct sbxi_plan_step *sbxi_plan_open(sbx_plan *plan, const char *source)
+{
+    char real[PATH_MAX];
+    struct sbxi_plan_step *step =
+        sbxi_plan_add_tree(plan, SBXI_OPEN, sbxi_plan_real(plan, source, real));
+    step->flags = plan->hidden ? (uint32_t)SBXI_F_REAL : 0;
+    return step;
 }
 
 void sbxi_plan_hide(const sbx_plan *plan, sbx_plan *later, const char *source, const char *target)

@@ -97,16 +97,24 @@ add_bind(sbx_plan *plan, sbx_plan *later, const struct sbx_spec *spec, const str
     struct sbxi_plan_step *step;
     char given[32];
     if (m->source) {
-        step = sbxi_plan_add_tree(plan, SBXI_OPEN, m->source);
+        step = sbxi_plan_open(plan, m->source);
     } else {
         int32_t slot = sbxi_plan_give(plan, m->fd);
         step = sbxi_plan_add(plan, SBXI_OPEN_FD, NULL, NULL);
         step->slot = slot;
     }
-    step->flags = bind_flags(spec, m);
+    step->flags |= bind_flags(spec, m);
     snprintf(given, sizeof given, "/proc/self/fd/%d", m->fd);
-    sbxi_plan_attach(later, step->slot, m->target);
-    sbxi_plan_hide(plan, later, m->source ? m->source : given, m->target);
+    const char *source = m->source ? step->a : given;
+    int32_t slot = step->slot;
+    sbxi_plan_attach(later, slot, m->target);
+    sbxi_plan_hide(plan, later, source ? source : "", m->target);
+}
+
+static void add_written(struct sbxi_block *block, sbx_plan *plan, const char *path)
+{
+    char real[PATH_MAX];
+    sbxi_block_add(block, "", sbxi_plan_real(plan, path, real));
 }
 
 static void add_overlay(sbx_plan *plan, sbx_plan *made, sbx_plan *later, const struct sbx_mount *m)
@@ -118,16 +126,18 @@ static void add_overlay(sbx_plan *plan, sbx_plan *made, sbx_plan *later, const s
     while (n > 0)
         sbxi_block_add(&layers, "", m->layers[--n]);
     if (m->source) {
-        sbxi_block_add(&upper, "", m->source);
-        sbxi_block_add(&upper, "", m->work);
+        add_written(&upper, plan, m->source);
+        add_written(&upper, plan, m->work);
     }
     struct sbxi_plan_step *step = sbxi_plan_add_blocks(made, SBXI_OVERLAY, &layers, &upper);
     step->args[1] = 0; /* all by their paths */
     step->slot = plan->ntrees++;
-    step->flags = (m->readonly ? (uint32_t)SBXI_F_RDONLY : 0) | (uint32_t)SBXI_F_OWNED;
+    step->flags = (m->readonly ? (uint32_t)SBXI_F_RDONLY : 0) | (uint32_t)SBXI_F_OWNED |
+                  (plan->hidden ? (uint32_t)SBXI_F_REAL : 0);
+    const char *written = m->source ? step->b : NULL;
     sbxi_plan_attach(later, step->slot, m->target);
-    if (m->source)
-        sbxi_plan_hide(plan, later, m->source, m->target);
+    if (written)
+        sbxi_plan_hide(plan, later, written, m->target);
 }
 
 /* A file with what is in the descriptor, bound over the target. */

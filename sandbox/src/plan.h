@@ -2,6 +2,7 @@
 #ifndef SBXI_PLAN_H
 #define SBXI_PLAN_H
 
+#include <limits.h>
 #include <sbx/sandbox.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -135,6 +136,9 @@ void sbxi_plan_secrets(sbx_plan *plan, sbx_plan *later, const struct sbx_spec *s
 
 /* hide.c: sets plan->hidden; no mount is to show what lies there. */
 int sbxi_hide_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error);
+/* What is opened for host path @source, with SBXI_F_REAL if anything is hidden; and SBXI_OPEN of it. */
+const char *sbxi_plan_real(sbx_plan *plan, const char *source, char real[PATH_MAX]);
+struct sbxi_plan_step *sbxi_plan_open(sbx_plan *plan, const char *source);
 /* What is hidden, where host path @source is seen as @target, becomes a mask in @later. */
 void sbxi_plan_hide(const sbx_plan *plan, sbx_plan *later, const char *source, const char *target);
 

@@ -78,9 +78,9 @@ static void open_sources(sbx_plan *plan, const struct sbx_spec *spec, struct slo
 {
     slots->binds = plan->ntrees;
     for (size_t i = 0; i < spec->nbinds; i++)
-        open_tree_step(plan, spec->binds[i].source,
-                       SBXI_F_NODEV | (spec->binds[i].writable ? 0 : (uint32_t)SBXI_F_RDONLY) |
-                           (spec->binds[i].optional ? (uint32_t)SBXI_F_OPTIONAL : 0));
+        sbxi_plan_open(plan, spec->binds[i].source)->flags |=
+            SBXI_F_NODEV | (spec->binds[i].writable ? 0 : (uint32_t)SBXI_F_RDONLY) |
+            (spec->binds[i].optional ? (uint32_t)SBXI_F_OPTIONAL : 0);
     if (spec->root != SBX_ROOT_EMPTY) {
         slots->own_dev = sbxi_plan_dev(plan, &slots->dev, "/dev", spec);
         sbxi_plan_proc(plan, &slots->proc, "/proc", spec);

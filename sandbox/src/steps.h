@@ -143,6 +143,7 @@ enum { /* flags */
         << 11, /* a lies directly in the file system that a step without this flag attached last */
     SBXI_F_WHOLE = 1u << 12,     /* of SBXI_FILE: all of what is in slot, from its beginning */
     SBXI_F_DIRECTORY = 1u << 13, /* of SBXI_MASK: where a is there, it is a directory */
+    SBXI_F_REAL = 1u << 14, /* no symbolic link is on the way to a, or to the directories in b */
 };
 
 struct sbxi_step {

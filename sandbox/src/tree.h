@@ -13,12 +13,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <unistd.h>
 
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include "kernel.h"
 #include "steps.h"
 #include "without.h"
 
@@ -39,9 +41,20 @@ static inline int sbxi_tree_open(int dirfd, const char *path, uint32_t flags, ui
 {
     unsigned how =
         OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (flags & SBXI_F_LAYER ? 0 : (unsigned)AT_RECURSIVE);
-    int fd = open_tree(dirfd, path, how | (path[0] ? 0 : (unsigned)AT_EMPTY_PATH));
-    if (fd < 0)
+    int real = flags & SBXI_F_REAL
+                   ? sbxi_openat2(dirfd, path, O_PATH | O_CLOEXEC, 0, RESOLVE_NO_SYMLINKS)
+                   : -1;
+    if ((flags & SBXI_F_REAL) && real < 0)
         return -errno;
+    bool empty = real >= 0 || !path[0];
+    int fd = open_tree(real >= 0 ? real : dirfd, real >= 0 ? "" : path,
+                       how | (empty ? (unsigned)AT_EMPTY_PATH : 0));
+    if (fd < 0)
+        fd = -errno;
+    if (real >= 0)
+        close(real);
+    if (fd < 0)
+        return fd;
     struct mount_attr attr = sbxi_tree_attributes(flags);
     unsigned below = SBXI_WITHOUT("below") ? 0 : AT_RECURSIVE;
     struct stat st;

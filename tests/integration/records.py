@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """A payload with its starter's own id, and with the directory bound in that the run directory lies in: it rewrites the records
 by which cleaners know what to kill, and its cleaner would kill another process of the same user's. Whatever way that
-directory is shown, the records are not."""
+directory is shown, and whatever becomes of the way there between the look at it and its opening, the records are not."""
 import os
 import pathlib
 import shutil
@@ -60,10 +60,10 @@ class Caller:
             os.setresgid(self.uid, self.uid, self.uid)
             os.setresuid(self.uid, self.uid, self.uid)
 
-    def start(self, *words):
-        return subprocess.Popen([self.uds, "run", "--run-dir", self.dir / "run", "--degrade", "cgroup", *map(str, words)],
+    def start(self, *words, uds=None, env=None):
+        return subprocess.Popen([uds or self.uds, "run", "--run-dir", self.dir / "run", "--degrade", "cgroup", *map(str, words)],
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=self.become,
-                                env={"PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": str(self.dir)}, pass_fds=[self.fd])
+                                env={"PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": str(self.dir), **(env or {})}, pass_fds=[self.fd])
 
 
 def record_of(pid):
@@ -85,6 +85,31 @@ def attack(c, name, *options):
     victim.wait()
 
 
+def swapped(c, name, *options):
+    """Between the look at a source and its opening somebody of the same id puts a link there that leads to where the records are."""
+    lure, aside = c.dir / "lure", c.dir / "aside"
+    lure.mkdir()
+    os.chown(lure, c.uid, c.uid)
+    victim = subprocess.Popen(["sleep", "600"], preexec_fn=c.become)
+    p = c.start(*options, "--", "/usr/bin/python3", "-c", FORGE, "/mnt", record_of(victim.pid).hex(), uds=base / "bin/unsafe/uds",
+                env={"UDS_STOP_AT": "launcher:1"})
+    os.waitid(os.P_PID, p.pid, os.WSTOPPED)
+    lure.rename(aside)
+    lure.symlink_to(c.dir / "run")
+    p.send_signal(signal.SIGCONT)
+    forged = p.stdout.readline().strip()
+    check(f"{c.who}: {name}: no record is found", forged in (b"", b"0"), forged)
+    p.kill()
+    _, err = p.communicate(timeout=PATIENCE)
+    check(f"{c.who}: {name}: it is refused", b"lure" in err and b"symbolic link" in err, err)
+    subprocess.run([c.uds, "sandbox", "gc", "--run-dir", c.dir / "run"], preexec_fn=c.become, capture_output=True, check=False)
+    check(f"{c.who}: {name}: who is none of the sandbox's lives on", victim.poll() is None)
+    victim.kill()
+    victim.wait()
+    lure.unlink()
+    aside.rmdir()
+
+
 def refused(c, *options):
     p = c.start(*options, "--", "true")
     _, err = p.communicate(timeout=PATIENCE)
@@ -101,15 +126,23 @@ def everything(c):
     attack(c, "by a descriptor", *host, "--bind-fd", c.fd, "/mnt")
     refused(c, *host, "--bind", c.dir / "run", "/mnt")
     refused(c, *host, "--bind", c.dir / "run/records", "/mnt")
+    if (BIN / "unsafe").exists():
+        swapped(c, "a bind that becomes a link", *host, "--bind", c.dir / "lure", "/mnt")
+        work = c.dir / "work"
+        work.mkdir()
+        os.chown(work, c.uid, c.uid)
+        swapped(c, "what an overlay writes that becomes a link", *host, "--overlay-src", "/usr/share/doc", "--overlay", c.dir / "lure", work, "/mnt")
     os.close(c.fd)
 
 
 base = pathlib.Path(tempfile.mkdtemp(prefix="uds-records."))
 base.chmod(0o755)
-(base / "bin").mkdir()
 try:
-    for program in "uds", "uds-sandbox-init", "uds-cleaner":
-        shutil.copy(BIN / program, base / "bin")
+    for kind in "", "unsafe":
+        (base / "bin" / kind).mkdir()
+        for program in "uds", "uds-sandbox-init", "uds-sandbox-answer", "uds-cleaner":
+            if (BIN / kind / program).exists():
+                shutil.copy(BIN / kind / program, base / "bin" / kind)
     for uid in (0, NOBODY) if ROOT else (os.geteuid(), ):
         everything(Caller(base, uid))
 finally:
