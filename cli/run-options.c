@@ -450,6 +450,8 @@ int run_options_parse(struct run_options *o, int argc, char **argv, bool *ret_he
                          "--timeout too");
     if (!mount_options_end(&o->mounts))
         return cli_usage("%s", o->mounts.problem);
+    if (!o->stats && !o->json && o->life.status < 0)
+        o->spec.counting = SBX_COUNT_LITTLE; /* nobody is told */
     r = life_options_end(&o->life, &o->spec);
     return r == CLI_OK ? finish(o, argc, argv) : r;
 }

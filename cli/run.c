@@ -179,8 +179,18 @@ static int run_kill(void *thing)
     return sbx_kill(running->s);
 }
 
+/* Killed, and nothing counts whether that was for memory. */
+static bool may_be_oom(const struct run_options *o, const struct sbx_report *report)
+{
+    return o->spec.counting == SBX_COUNT_LITTLE && !o->spec.limits.memory_bytes &&
+           (!strcmp(report->backend, "hybrid") || !strcmp(report->backend, "v1"));
+}
+
 /* Prints the one line where there is something to say. */
-static int exit_code(const struct run_options *o, const struct sbx_result *result, uint64_t asked)
+static int exit_code(const struct run_options *o,
+                     const struct sbx_report *report,
+                     const struct sbx_result *result,
+                     uint64_t asked)
 {
     char a[24], b[24];
     const char *name = o->spec.name;
@@ -189,8 +199,11 @@ static int exit_code(const struct run_options *o, const struct sbx_result *resul
         return (int)result->value;
     case SBX_SIGNALED:
         if (!(asked >> result->value & 1)) /* that was us, for somebody who knows */
-            cli_error("%s: killed by signal %d (%s)", name, (int)result->value,
-                      strsignal((int)result->value));
+            cli_error("%s: killed by signal %d (%s)%s", name, (int)result->value,
+                      strsignal((int)result->value),
+                      result->value == SIGKILL && may_be_oom(o, report)
+                          ? "; if for want of memory, --stats would say so"
+                          : "");
         return 128 + (int)result->value;
     case SBX_OOM:
         if (result->value)
@@ -277,7 +290,7 @@ static int supervise(const struct run_options *o, sbx *s, sbx_cleaner *cleaner, 
         cli_error("%s: cannot wait for it: %s", o->spec.name, strerror(-r));
         return RUN_REFUSED;
     }
-    int code = exit_code(o, &result, asked);
+    int code = exit_code(o, &report, &result, asked);
     if (result.memory_refused && (code != 0 || o->stats))
         say_memory_limit(o, &result);
     run_report_ended(o, s, &report, &limits, &running.notify, &result, code);

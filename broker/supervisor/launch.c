@@ -183,6 +183,8 @@ int launch_plan(sbx_plan **ret, const struct launch *launch, struct sbx_error *e
     spec.chroot = entry->chroot;
     spec.jail = entry->jail.n ? constant(entry->jail.v) : NULL;
     spec.limits = entry->limits;
+    if (!entry->command.n) /* who asked is told that much of its end */
+        spec.counting = SBX_COUNT_BRIEFLY;
     spec.degrade = entry->degrade;
     spec.timeout_ms = entry->timeout_ms;
     stack_confine_apply(&entry->confine, &spec);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <sbx/admin.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 
 enum {
     LIST_S = 1,
+    LISTENS_MS = 200,
     EXEC_S = 5
 };
 
@@ -273,6 +275,51 @@ int sbx_exec_named(sbx_session **ret,
     else
         *ret = session;
     return r;
+}
+
+/* ---- limits ---- */
+
+struct owner {
+    const char *group;
+    int64_t init_pid;
+    char socket[256];
+};
+
+static int is_owner(const struct sbx_listed *listed, const char *socket, void *userdata)
+{
+    struct owner *owner = userdata;
+    const char *base = strrchr(listed->cgroup, '/');
+    if (!base || strcmp(base + 1, owner->group) != 0)
+        return 0;
+    owner->init_pid = listed->init_pid;
+    snprintf(owner->socket, sizeof owner->socket, "%s", socket);
+    return 1;
+}
+
+int sbxi_admin_set_limits(const char *run_dir,
+                          const char *group,
+                          const struct sbx_limits *limits,
+                          struct sbx_error *error)
+{
+    struct owner owner = {.group = group};
+    const struct visit visit = {is_owner, &owner};
+    struct sbxi_admin_start request = {.request = {.op = SBXI_ADMIN_LIMITS}};
+    struct sbxi_admin_answer answer = {0};
+    _cleanup_close_ int records = open_records(run_dir, error);
+    /* A launcher listens some milliseconds after it has started. */
+    for (int i = 0; records >= 0 && i < LISTENS_MS && visit_all(records, &visit) == 0; i++)
+        poll(NULL, 0, 1);
+    if (records < 0 || !owner.init_pid)
+        return records < 0 ? records : -ENOENT;
+    memset(&request.limits, 0, sizeof request.limits);
+    request.request.value = owner.init_pid;
+    request.limited = 1;
+    request.limits = *limits;
+    const struct sbxi_parcel nothing = {.n = 0};
+    int r = ask_once(records, owner.socket, &request, sizeof request, &nothing, &answer);
+    if (r == 0 && answer.err > 0 && answer.err < 4096)
+        r = -answer.err;
+    return r < 0 ? refused(group, r, &answer, error) : 0;
 }
 
 /* ---- start ---- */

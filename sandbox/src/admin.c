@@ -207,15 +207,31 @@ static void list(const sbx_admin *admin, int64_t before, struct sbxi_admin_answe
     listed->running_ms = sbxi_now_ms() - s->admin_since;
 }
 
+static sbx *find(const sbx_admin *admin, int64_t pid)
+{
+    sbx *s = admin->sandboxes;
+    while (s && (s->init_pid != pid || s->finished))
+        s = s->admin_next;
+    return s;
+}
+
+static void change_limits(sbx_admin *admin,
+                          const struct sbxi_admin_start *start,
+                          struct sbxi_admin_answer *answer)
+{
+    struct sbx_error error = {0};
+    sbx *s = find(admin, start->request.value);
+    answer->err = s ? -sbx_set_limits(s, &start->limits, &error) : ESRCH;
+    snprintf(answer->text, sizeof answer->text, "%.199s", error.text);
+}
+
 static void start(sbx_admin *admin,
                   int64_t pid,
                   const struct sbxi_parcel *parcel,
                   struct sbxi_admin_answer *answer)
 {
     struct sbx_error error = {0};
-    sbx *s = admin->sandboxes;
-    while (s && (s->init_pid != pid || s->finished))
-        s = s->admin_next;
+    sbx *s = find(admin, pid);
     int r = !s ? -ESRCH : sbxi_session_start(s, parcel, &error);
     answer->err = -r;
     snprintf(answer->text, sizeof answer->text, "%.199s", error.text);
@@ -280,10 +296,14 @@ static void answer(sbx_admin *admin, int peer)
     } else if (whole && request->op == SBXI_ADMIN_EXEC && parcel.n >= SBXI_SESSION_PASSED) {
         start(admin, request->value, &parcel, &reply);
     } else {
-        whole = n == (ssize_t)sizeof whole_request && !lost && request->op == SBXI_ADMIN_START &&
-                (parcel.n == 0 || parcel.n >= SBXI_SESSION_PASSED) &&
+        bool limits = n == (ssize_t)sizeof whole_request && request->op == SBXI_ADMIN_LIMITS;
+        whole = n == (ssize_t)sizeof whole_request && !lost &&
+                (limits || request->op == SBXI_ADMIN_START) &&
+                (parcel.n == 0 || (!limits && parcel.n >= SBXI_SESSION_PASSED)) &&
                 sbxi_admin_start_is_sound(&whole_request);
-        if (whole)
+        if (whole && limits)
+            change_limits(admin, &whole_request, &reply);
+        else if (whole)
             start_new(admin, &whole_request, &parcel, &reply);
     }
     sbxi_parcel_close(&parcel);

@@ -14,7 +14,8 @@
 enum sbxi_admin_op {
     SBXI_ADMIN_LIST = 1, /* the last added before number @value, 0 = of all; ENOENT: none */
     SBXI_ADMIN_EXEC,     /* in the one whose init is @value */
-    SBXI_ADMIN_START     /* what a struct sbxi_admin_start says; ENOENT: not known here */
+    SBXI_ADMIN_START,    /* what a struct sbxi_admin_start says; ENOENT: not known here */
+    SBXI_ADMIN_LIMITS    /* its limits, of the one whose init is @value: the rest says nothing */
 };
 
 struct sbxi_admin_request {
@@ -54,6 +55,15 @@ int sbxi_session_new(sbx_session **ret,
                      const char *name,
                      struct sbx_error *error);
 void sbxi_parcel_close(struct sbxi_parcel *parcel);
+
+/*
+ * admin-client.c: asks the owner of the sandbox whose cgroup is called @group to change its limits, who alone can make it a
+ * place where it has none yet. -ENOENT: no owner answers to that.
+ */
+int sbxi_admin_set_limits(const char *run_dir,
+                          const char *group,
+                          const struct sbx_limits *limits,
+                          struct sbx_error *error);
 
 /* fds.c: a record with descriptors. 0, -errno. */
 int sbxi_send_fds(int sock, const void *record, size_t size, const int *fds, size_t nfds);

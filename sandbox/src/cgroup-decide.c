@@ -108,6 +108,7 @@ int sbxi_cgroup_omit(int r, const struct sbx_limits *limits, uint32_t degrade, u
 
 int sbxi_cgroup_decide(const struct sbxi_cgroup_layout *layout,
                        struct sbx_limits *limits,
+                       bool look,
                        uint32_t degrade,
                        uint32_t *degraded,
                        struct sbx_error *error)
@@ -117,7 +118,7 @@ int sbxi_cgroup_decide(const struct sbxi_cgroup_layout *layout,
         r = sbxi_error(error, EOPNOTSUPP,
                        "cgroup: no cgroup hierarchy that contains us is mounted; mount cgroup2 on "
                        "/sys/fs/cgroup");
-    else if ((r = sbxi_cgroup_check_demand(layout, limits, degrade, degraded, error)) >= 0)
+    else if ((r = sbxi_cgroup_check_demand(layout, limits, degrade, degraded, error)) >= 0 && look)
         r = check_access(layout, limits, error);
     return r >= 0 ? 1 : sbxi_cgroup_omit(r, limits, degrade, degraded);
 }
@@ -147,7 +148,7 @@ int sbxi_cgroup_check(const struct sbxi_cgroup_layout *layout,
 {
     struct sbx_limits copy = *limits;
     uint32_t degraded = 0;
-    int r = sbxi_cgroup_decide(layout, &copy, degrade, &degraded, error);
+    int r = sbxi_cgroup_decide(layout, &copy, true, degrade, &degraded, error);
     if (r < 0)
         return sbxi_cgroup_advise(layout, r, error);
     *ret_degraded = degraded;

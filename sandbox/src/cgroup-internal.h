@@ -26,15 +26,17 @@ struct sbxi_cgroup_backend {
                    uint32_t controllers,
                    sbx_cleaner *cleaner,
                    struct sbx_error *error);
-    /* Write what of @limits belongs into directory @fd of hierarchy @h, whether somebody lives in it or not. */
+    /* Write what of @limits belongs into directory @fd of hierarchy @h. @fresh: nobody lives in it, and nothing was written. */
     int (*limit)(const struct sbxi_cgroup_layout *layout,
                  const struct sbxi_hierarchy *h,
                  int fd,
+                 bool fresh,
                  const struct sbx_limits *limits,
                  struct sbx_error *error);
     /* Read it back: what is in force in @fd. */
     void (*read)(const struct sbxi_hierarchy *h, int fd, struct sbx_limits *limits);
-    void (*stats)(const struct sbxi_hierarchy *h, int fd, struct sbx_stats *stats);
+    /* @brief: of CPU time, memory's peak and OOM kills, nothing else is read. */
+    void (*stats)(const struct sbxi_hierarchy *h, int fd, bool brief, struct sbx_stats *stats);
 };
 
 /* One directory of a cgroup. */
@@ -50,6 +52,7 @@ struct sbxi_cgroup {
     struct sbxi_cgroup_layout layout;
     sbx_cleaner *cleaner;
     bool opened; /* made by somebody else */
+    bool apart;  /* who is in it is limited in memory or CPUs where we are not */
     size_t n;
     struct sbxi_member members[SBXI_CGROUP_HIERARCHIES];
     uint64_t hits_above
@@ -60,9 +63,13 @@ extern const struct sbxi_cgroup_backend sbxi_cgroup_v2;
 extern const struct sbxi_cgroup_backend sbxi_cgroup_hybrid;
 extern const struct sbxi_cgroup_backend sbxi_cgroup_v1; /* hybrid's files, killed by the freezer */
 
-/* cgroup-decide.c. 1: make one with what remains of @limits; 0: go without, @degraded says why that is right; -errno. */
+/*
+ * cgroup-decide.c. 1: make one with what remains of @limits; 0: go without, @degraded says why that is right; -errno.
+ * @look: at whether we may make directories there.
+ */
 int sbxi_cgroup_decide(const struct sbxi_cgroup_layout *layout,
                        struct sbx_limits *limits,
+                       bool look,
                        uint32_t degrade,
                        uint32_t *degraded,
                        struct sbx_error *error);
@@ -91,10 +98,18 @@ void sbxi_cgroup_note_oom(sbxi_cgroup *cg);
 int sbxi_cgroup_v1_limit(const struct sbxi_cgroup_layout *layout,
                          const struct sbxi_hierarchy *h,
                          int fd,
+                         bool fresh,
                          const struct sbx_limits *limits,
                          struct sbx_error *error);
 void sbxi_cgroup_v1_read(const struct sbxi_hierarchy *h, int fd, struct sbx_limits *limits);
-void sbxi_cgroup_v1_stats(const struct sbxi_hierarchy *h, int fd, struct sbx_stats *stats);
+void sbxi_cgroup_hybrid_stats(const struct sbxi_hierarchy *h,
+                              int fd,
+                              bool brief,
+                              struct sbx_stats *stats);
+void sbxi_cgroup_v1_stats(const struct sbxi_hierarchy *h,
+                          int fd,
+                          bool brief,
+                          struct sbx_stats *stats);
 /* cgroup-v2-limits.c, cgroup-v2-stats.c */
 uint32_t sbxi_cgroup_v2_lacks(const struct sbxi_cgroup_layout *layout,
                               const struct sbx_limits *limits,
@@ -103,10 +118,16 @@ uint32_t sbxi_cgroup_v2_lacks(const struct sbxi_cgroup_layout *layout,
 int sbxi_cgroup_v2_limit(const struct sbxi_cgroup_layout *layout,
                          const struct sbxi_hierarchy *h,
                          int fd,
+                         bool fresh,
                          const struct sbx_limits *limits,
                          struct sbx_error *error);
 void sbxi_cgroup_v2_read(const struct sbxi_hierarchy *h, int fd, struct sbx_limits *limits);
-void sbxi_cgroup_v2_stats(const struct sbxi_hierarchy *h, int fd, struct sbx_stats *stats);
+void sbxi_cgroup_v2_stats(const struct sbxi_hierarchy *h,
+                          int fd,
+                          bool brief,
+                          struct sbx_stats *stats);
+/* CPU time of the v2 directory @fd, which has it with or without a controller. */
+void sbxi_cgroup_v2_cpu_stats(int fd, struct sbx_stats *stats);
 /* cgroup-stats.c: pressure of the v2 directory @fd, on whatever backend it is to be had; a sum over devices. */
 void sbxi_cgroup_read_pressure(int fd, struct sbx_stats *stats);
 struct sbx_io_stats *sbxi_cgroup_io_of(struct sbx_stats *stats, uint32_t major, uint32_t minor);

@@ -51,6 +51,22 @@ static bool has_member(const sbxi_cgroup *cg, const struct sbxi_hierarchy *h)
     return false;
 }
 
+/* One hierarchy of v1 in which it has no place yet, but some of @controllers are; NULL. On v2 there is one place for all. */
+static const struct sbxi_hierarchy *find_missing(const sbxi_cgroup *cg, uint32_t controllers)
+{
+    for (size_t i = 0; i < cg->layout.n; i++) {
+        const struct sbxi_hierarchy *h = &cg->layout.hierarchies[i];
+        if (!h->v2 && (h->controllers & controllers) && !has_member(cg, h))
+            return h;
+    }
+    return NULL;
+}
+
+bool sbxi_cgroup_has_places(const sbxi_cgroup *cg, const struct sbx_limits *limits)
+{
+    return !find_missing(cg, sbxi_demand_controllers(sbxi_demand_of(limits)));
+}
+
 /* Everybody who lives in @from to @to, both directories of v1 or v2 hierarchies. */
 static int move_all(int from, int to)
 {
@@ -77,15 +93,15 @@ static int join_late(sbxi_cgroup *cg,
     if (cg->opened)
         return sbxi_error(
             error, EOPNOTSUPP,
-            "cgroup: %s has no place below %s, and only its owner can make one; start "
-            "it with such a limit, even max",
+            "cgroup: %s has no place below %s, and only its owner can make one, which does not "
+            "answer; start it with such a limit, even max",
             strrchr(cg->members[0].path, '/') + 1, h->mount);
     int was_frozen = sbxi_cgroup_is_frozen(cg);
     int r = sbxi_cgroup_add_member(cg, h, error);
     if (r < 0)
         return r;
     const struct sbxi_member *m = &cg->members[cg->n - 1];
-    r = cg->layout.backend->limit(&cg->layout, h, m->fd, limits, error);
+    r = cg->layout.backend->limit(&cg->layout, h, m->fd, true, limits, error);
     if (r >= 0 && !was_frozen && (r = sbxi_cgroup_freeze(cg, true)) < 0)
         sbxi_error(error, -r, "cgroup: cannot be frozen to be moved: %s", strerror(-r));
     if (r >= 0 && (r = move_all(cg->members[0].fd, m->fd)) < 0)
@@ -104,8 +120,8 @@ static int write_all(sbxi_cgroup *cg, const struct sbx_limits *limits, struct sb
 {
     int r = 0;
     for (size_t i = 0; i < cg->n && r >= 0; i++)
-        r = cg->layout.backend->limit(&cg->layout, cg->members[i].h, cg->members[i].fd, limits,
-                                      error);
+        r = cg->layout.backend->limit(&cg->layout, cg->members[i].h, cg->members[i].fd, false,
+                                      limits, error);
     return r;
 }
 
@@ -143,11 +159,8 @@ int sbxi_cgroup_set_limits(sbxi_cgroup *cg,
         return r;
     struct sbx_limits undo = undo_of(&wanted, &old);
     r = write_all(cg, &wanted, error);
-    for (size_t i = 0; i < cg->layout.n && r >= 0; i++) {
-        const struct sbxi_hierarchy *h = &cg->layout.hierarchies[i];
-        if (!has_member(cg, h) && backend->wants(&cg->layout, h, controllers))
-            r = join_late(cg, h, &wanted, error);
-    }
+    for (const struct sbxi_hierarchy *h; r >= 0 && (h = find_missing(cg, controllers));)
+        r = join_late(cg, h, &wanted, error);
     if (r < 0)
         write_all(cg, &undo, NULL);
     return r;

@@ -150,7 +150,7 @@ static uint32_t v2_controllers(const struct sbxi_hierarchy *h)
     char text[512];
     uint32_t bits = 0;
     const char *places[] = {h->own, "/"};
-    for (size_t p = 0; p < 2; p++) {
+    for (size_t p = 0; p < (strcmp(h->own, "/") ? 2 : 1); p++) {
         _cleanup_close_ int fd = open_below(h, places[p]);
         if (fd < 0 || sbxi_control_read(fd, "cgroup.controllers", text, sizeof text) < 0)
             continue;
@@ -202,8 +202,6 @@ static int add_mount(struct sbxi_cgroup_layout *layout,
         if (h.v2)
             out_of_leaf(h.own);
     }
-    if (h.v2)
-        h.controllers = v2_controllers(&h);
     layout->hierarchies[layout->n++] = h;
     return 0;
 }
@@ -230,7 +228,7 @@ int sbxi_cgroup_probe(struct sbxi_cgroup_layout *ret,
                       const char *parent,
                       struct sbx_error *error)
 {
-    struct sbxi_cgroup_layout layout = {.fake = root != NULL};
+    struct sbxi_cgroup_layout layout = {.fake = root != NULL, .below = parent != NULL};
     snprintf(layout.root, sizeof layout.root, "%s", root ? root : "");
     if (parent && !parent_is_plain(parent))
         return sbxi_error(error, EINVAL,
@@ -252,8 +250,9 @@ int sbxi_cgroup_probe(struct sbxi_cgroup_layout *ret,
             return r;
     }
     layout.backend = choose(&layout);
-    for (size_t i = 0; i < layout.n && layout.backend == &sbxi_cgroup_v2 && !parent; i++) {
-        sbxi_cgroup_v2_settle(&layout.hierarchies[i], layout.fake);
+    for (size_t i = 0; i < layout.n && layout.backend == &sbxi_cgroup_v2; i++) {
+        if (!parent)
+            sbxi_cgroup_v2_settle(&layout.hierarchies[i], layout.fake);
         layout.hierarchies[i].controllers = v2_controllers(&layout.hierarchies[i]);
     }
     *ret = layout;

@@ -51,28 +51,30 @@ static int put(const struct sbxi_hierarchy *h,
 static uint64_t quota_above(int fd)
 {
     uint64_t quota = 0, period = 0;
-    sbxi_control_get(fd, "../cpu.cfs_quota_us", &quota);
+    if (sbxi_control_read_u64(fd, "../cpu.cfs_quota_us", &quota) < 0) /* that is the root */
+        return 0;
     sbxi_control_get(fd, "../cpu.cfs_period_us", &period);
     return quota && period && quota < V1_UNLIMITED ? quota * PERIOD_US / period : 0;
 }
 
-static int
-limit_quota(const struct sbxi_hierarchy *h, int fd, uint32_t percent, struct sbx_error *error)
+static int limit_quota(
+    const struct sbxi_hierarchy *h, int fd, bool fresh, uint32_t percent, struct sbx_error *error)
 {
     if (percent == SBX_CPU_UNLIMITED)
         return put(h, fd, "cpu.cfs_quota_us", SBX_UNLIMITED, error);
     uint64_t quota = (uint64_t)percent * PERIOD_US / 100, above = quota_above(fd);
-    int r = put(h, fd, "cpu.cfs_period_us", PERIOD_US, error);
+    int r = fresh ? 0 : put(h, fd, "cpu.cfs_period_us", PERIOD_US, error); /* it begins with that */
     return r < 0 ? r
                  : put(h, fd, "cpu.cfs_quota_us", above && above < quota ? above : quota, error);
 }
 
 static int limit_cpu(const struct sbxi_hierarchy *h,
                      int fd,
+                     bool fresh,
                      const struct sbx_limits *limits,
                      struct sbx_error *error)
 {
-    int r = limits->cpu_percent ? limit_quota(h, fd, limits->cpu_percent, error) : 0;
+    int r = limits->cpu_percent ? limit_quota(h, fd, fresh, limits->cpu_percent, error) : 0;
     if (r >= 0 && limits->cpu_weight) {
         uint64_t shares = (uint64_t)limits->cpu_weight * 1024 / 100;
         r = put(h, fd, "cpu.shares", shares < 2 ? 2 : shares, error);
@@ -159,14 +161,24 @@ static struct pair new_pair(const struct sbx_limits *limits, struct pair old)
     return (struct pair){.memory = memory, .sum = plus(memory, swap)};
 }
 
+/* What is in force. -ENOENT, -EOPNOTSUPP: swap is not accounted. */
+static int read_pair(int fd, bool fresh, struct pair *ret)
+{
+    *ret = (struct pair){SBX_UNLIMITED, SBX_UNLIMITED};
+    if (fresh)
+        return faccessat(fd, "memory.memsw.limit_in_bytes", F_OK, 0) < 0 ? -errno : 0;
+    sbxi_control_get(fd, "memory.limit_in_bytes", &ret->memory);
+    return sbxi_control_read_u64(fd, "memory.memsw.limit_in_bytes", &ret->sum);
+}
+
 static int limit_swap_and_memory(const struct sbxi_hierarchy *h,
                                  int fd,
+                                 bool fresh,
                                  const struct sbx_limits *limits,
                                  struct sbx_error *error)
 {
-    struct pair old = {SBX_UNLIMITED, SBX_UNLIMITED}, new;
-    sbxi_control_get(fd, "memory.limit_in_bytes", &old.memory);
-    int r = sbxi_control_read_u64(fd, "memory.memsw.limit_in_bytes", &old.sum);
+    struct pair old, new;
+    int r = read_pair(fd, fresh, &old);
     if (r == -ENOENT || r == -EOPNOTSUPP) {
         if (limits->swap_named && limits->swap_bytes)
             return sbxi_control_error(error, ENOENT, BACKEND, h, "memory.memsw.limit_in_bytes", "");
@@ -187,18 +199,20 @@ static int limit_swap_and_memory(const struct sbxi_hierarchy *h,
 
 static int limit_memory(const struct sbxi_hierarchy *h,
                         int fd,
+                        bool fresh,
                         const struct sbx_limits *limits,
                         struct sbx_error *error)
 {
     uint64_t memory = SBX_UNLIMITED;
     if (!limits->memory_bytes && !limits->swap_named)
         return 0;
-    sbxi_control_get(fd, "memory.limit_in_bytes", &memory);
+    if (!fresh)
+        sbxi_control_get(fd, "memory.limit_in_bytes", &memory);
     if (!limits->memory_bytes && memory >= V1_UNLIMITED && limits->swap_bytes != SBX_UNLIMITED)
         return sbxi_error(error, EOPNOTSUPP,
                           "cgroup: swap: the " BACKEND " backend bounds swap only together with "
                           "memory; name --memory too");
-    int r = limit_swap_and_memory(h, fd, limits, error);
+    int r = limit_swap_and_memory(h, fd, fresh, limits, error);
     if (r < 0 || !limits->memory_bytes)
         return r;
     uint64_t sockets = limits->memory_bytes == SBX_UNLIMITED ? SBX_UNLIMITED
@@ -263,6 +277,7 @@ static int limit_io(const struct sbxi_hierarchy *h,
 int sbxi_cgroup_v1_limit(const struct sbxi_cgroup_layout *layout,
                          const struct sbxi_hierarchy *h,
                          int fd,
+                         bool fresh,
                          const struct sbx_limits *limits,
                          struct sbx_error *error)
 {
@@ -273,9 +288,9 @@ int sbxi_cgroup_v1_limit(const struct sbxi_cgroup_layout *layout,
     if (h->controllers & SBXI_CTL_CPUSET)
         r = limit_cpuset(h, fd, limits, error);
     if (r >= 0 && (h->controllers & SBXI_CTL_CPU))
-        r = limit_cpu(h, fd, limits, error);
+        r = limit_cpu(h, fd, fresh, limits, error);
     if (r >= 0 && (h->controllers & SBXI_CTL_MEMORY))
-        r = limit_memory(h, fd, limits, error);
+        r = limit_memory(h, fd, fresh, limits, error);
     if (r >= 0 && (h->controllers & SBXI_CTL_PIDS) && limits->pids) {
         char text[24] = "max";
         if (limits->pids != SBX_UNLIMITED)

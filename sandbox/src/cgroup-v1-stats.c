@@ -4,7 +4,8 @@
  *   - statistics of io are of the throttling layer and see direct and read traffic; buffered writes are charged to
  *     the root (there is no writeback accounting on v1).
  *   - memory.oom_control counts oom_kill for this group alone.
- *   - pressure is v2's: the tree beside the v1 hierarchies has it, its controllers or not.
+ *   - pressure is v2's: the tree beside the v1 hierarchies has it, its controllers or not; and CPU time, so that there
+ *     cpuacct, one hierarchy more, need not be entered for it.
  */
 
 #include <stdio.h>
@@ -35,15 +36,17 @@ static void cpu_stats(int fd, struct sbx_stats *stats)
     stats->throttled_usec = throttled_ns / 1000;
 }
 
-static void memory_stats(int fd, struct sbx_stats *stats)
+static void memory_stats(int fd, bool brief, struct sbx_stats *stats)
 {
     uint64_t sum = 0;
+    sbxi_control_get(fd, "memory.max_usage_in_bytes", &stats->memory_peak_bytes);
+    sbxi_control_get_key(fd, "memory.oom_control", "oom_kill", &stats->oom_kills);
+    if (brief)
+        return;
     sbxi_control_get(fd, "memory.usage_in_bytes", &stats->memory_bytes);
     sbxi_control_get(fd, "memory.memsw.usage_in_bytes", &sum);
     stats->swap_bytes = sum > stats->memory_bytes ? sum - stats->memory_bytes : 0;
-    sbxi_control_get(fd, "memory.max_usage_in_bytes", &stats->memory_peak_bytes);
     sbxi_control_get(fd, "memory.failcnt", &stats->memory_limit_hits);
-    sbxi_control_get_key(fd, "memory.oom_control", "oom_kill", &stats->oom_kills);
 }
 
 /* "8:0 Read 4096" a line, a device each; "Total" lines are not added again. */
@@ -89,20 +92,35 @@ static void pids_stats(int fd, struct sbx_stats *stats)
     sbxi_control_get_key(fd, "pids.events", "max", &stats->pids_refused);
 }
 
-void sbxi_cgroup_v1_stats(const struct sbxi_hierarchy *h, int fd, struct sbx_stats *stats)
+void sbxi_cgroup_hybrid_stats(const struct sbxi_hierarchy *h,
+                              int fd,
+                              bool brief,
+                              struct sbx_stats *stats)
 {
     if (h->v2) {
-        sbxi_cgroup_read_pressure(fd, stats);
+        sbxi_cgroup_v2_cpu_stats(fd, stats);
+        if (!brief)
+            sbxi_cgroup_read_pressure(fd, stats);
         return;
     }
-    if (h->controllers & SBXI_CTL_CPUACCT)
-        cpuacct_stats(fd, stats);
+    if (h->controllers & SBXI_CTL_MEMORY)
+        memory_stats(fd, brief, stats);
+    if (brief)
+        return;
     if (h->controllers & SBXI_CTL_CPU)
         cpu_stats(fd, stats);
-    if (h->controllers & SBXI_CTL_MEMORY)
-        memory_stats(fd, stats);
     if (h->controllers & SBXI_CTL_PIDS)
         pids_stats(fd, stats);
     if (h->controllers & SBXI_CTL_IO)
         blkio_stats(fd, stats);
+}
+
+void sbxi_cgroup_v1_stats(const struct sbxi_hierarchy *h,
+                          int fd,
+                          bool brief,
+                          struct sbx_stats *stats)
+{
+    if (h->controllers & SBXI_CTL_CPUACCT)
+        cpuacct_stats(fd, stats);
+    sbxi_cgroup_hybrid_stats(h, fd, brief, stats);
 }

@@ -233,9 +233,11 @@ static int limit_weight(const struct sbxi_cgroup_layout *layout,
 int sbxi_cgroup_v2_limit(const struct sbxi_cgroup_layout *layout,
                          const struct sbxi_hierarchy *h,
                          int fd,
+                         bool fresh,
                          const struct sbx_limits *limits,
                          struct sbx_error *error)
 {
+    (void)fresh;
     int r = limit_cpuset(h, fd, limits->cpus, error);
     if (r >= 0)
         r = limit_cpu(h, fd, limits, error);

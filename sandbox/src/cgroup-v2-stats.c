@@ -39,7 +39,7 @@ static void io_stats(int fd, struct sbx_stats *stats)
     }
 }
 
-static void cpu_stats(int fd, struct sbx_stats *stats)
+void sbxi_cgroup_v2_cpu_stats(int fd, struct sbx_stats *stats)
 {
     const struct sbxi_counter counters[] = {{"usage_usec", &stats->cpu_usec},
                                             {"user_usec", &stats->cpu_user_usec},
@@ -50,17 +50,22 @@ static void cpu_stats(int fd, struct sbx_stats *stats)
     sbxi_control_get_keys(fd, "cpu.stat", counters, sizeof counters / sizeof counters[0]);
 }
 
-void sbxi_cgroup_v2_stats(const struct sbxi_hierarchy *h, int fd, struct sbx_stats *stats)
+void sbxi_cgroup_v2_stats(const struct sbxi_hierarchy *h,
+                          int fd,
+                          bool brief,
+                          struct sbx_stats *stats)
 {
     const struct sbxi_counter events[] = {{"high", &stats->memory_high_hits},
                                           {"max", &stats->memory_limit_hits},
                                           {"oom_kill", &stats->oom_kills}};
     (void)h;
-    cpu_stats(fd, stats);
-    sbxi_control_get(fd, "memory.current", &stats->memory_bytes);
+    sbxi_cgroup_v2_cpu_stats(fd, stats);
     sbxi_control_get(fd, "memory.peak", &stats->memory_peak_bytes);
-    sbxi_control_get(fd, "memory.swap.current", &stats->swap_bytes);
     sbxi_control_get_keys(fd, "memory.events", events, sizeof events / sizeof events[0]);
+    if (brief)
+        return;
+    sbxi_control_get(fd, "memory.current", &stats->memory_bytes);
+    sbxi_control_get(fd, "memory.swap.current", &stats->swap_bytes);
     sbxi_control_get(fd, "pids.current", &stats->pids);
     sbxi_control_get(fd, "pids.peak", &stats->pids_peak);
     sbxi_control_get_key(fd, "pids.events", "max", &stats->pids_refused);

@@ -103,18 +103,27 @@ static int make_directory(const struct sbxi_cgroup_layout *layout, struct sbxi_m
     return layout->fill ? layout->fill(m->fd, m->h) : 0;
 }
 
-/* Removes what was made, keeps the object. Returns how many directories remain. */
+/*
+ * Removes what was made, keeps the object. Returns how many directories remain. The kernel knows best whether somebody is
+ * still there, and mostly nobody is: only what it refuses is looked at, killed, and gone through.
+ */
 static int unmake(sbxi_cgroup *cg)
 {
     const char *paths[SBXI_CGROUP_HIERARCHIES];
     size_t n = 0;
-    for (size_t i = 0; i < cg->n; i++) {
-        if (cg->members[i].fd < 0)
-            continue;
-        paths[n++] = cg->members[i].path;
-        sbxi_closep(&cg->members[i].fd);
+    for (size_t i = cg->n; i-- > 0 && !cg->layout.fake;) {
+        struct sbxi_member *m = &cg->members[i];
+        if (m->fd >= 0 && sbxi_cgtree_remove_open(m->fd, strrchr(m->path, '/') + 1) == 0)
+            sbxi_closep(&m->fd);
     }
-    int remain = sbxi_cgtree_remove_all(paths, n, cg->layout.fake, REMOVE_MS);
+    for (size_t i = 0; i < cg->n; i++)
+        if (cg->members[i].fd >= 0)
+            paths[n++] = cg->members[i].path;
+    if (n > 0)
+        sbxi_cgroup_kill(cg);
+    for (size_t i = 0; i < cg->n; i++)
+        sbxi_closep(&cg->members[i].fd);
+    int remain = n > 0 ? sbxi_cgtree_remove_all(paths, n, cg->layout.fake, REMOVE_MS) : 0;
     if (remain == 0)
         unregister_names(cg); /* otherwise the cleaner goes on trying when we end */
     return remain;
@@ -177,6 +186,7 @@ make(sbxi_cgroup *cg, const char *name, const struct sbx_limits *limits, struct 
     const struct sbxi_cgroup_backend *backend = cg->layout.backend;
     uint32_t controllers = sbxi_demand_controllers(sbxi_demand_of(limits));
     int r = 0;
+    cg->apart = cg->layout.below || (controllers & (SBXI_CTL_MEMORY | SBXI_CTL_CPUSET));
     for (size_t i = 0; i < cg->layout.n && r >= 0; i++)
         if (backend->wants(&cg->layout, &cg->layout.hierarchies[i], controllers))
             r = backend->prepare(&cg->layout, &cg->layout.hierarchies[i], controllers, cg->cleaner,
@@ -186,7 +196,7 @@ make(sbxi_cgroup *cg, const char *name, const struct sbx_limits *limits, struct 
     if (r < 0)
         return r;
     for (size_t i = 0; i < cg->n && r >= 0; i++)
-        r = backend->limit(&cg->layout, cg->members[i].h, cg->members[i].fd, limits, error);
+        r = backend->limit(&cg->layout, cg->members[i].h, cg->members[i].fd, true, limits, error);
     if (r < 0)
         unmake(cg);
     else if (!cg->layout.lasting)
@@ -205,7 +215,9 @@ int sbxi_cgroup_new(sbxi_cgroup **ret,
 {
     struct sbx_limits granted = *limits;
     uint32_t degraded = 0;
-    int r = sbxi_cgroup_decide(layout, &granted, degrade, &degraded, error);
+    /* Of v1 the first mkdir tells; of v2 our own processes are moved before. */
+    bool look = layout->backend == &sbxi_cgroup_v2;
+    int r = sbxi_cgroup_decide(layout, &granted, look, degrade, &degraded, error);
     if (r > 0) {
         _cleanup_free_ sbxi_cgroup *cg = calloc(1, sizeof *cg);
         if (!cg)
@@ -295,11 +307,16 @@ bool sbxi_cgroup_exists(const sbxi_cgroup *cg)
     return faccessat(cg->members[0].fd, "cgroup.procs", F_OK, 0) == 0;
 }
 
-int sbxi_cgroup_get_stats(const sbxi_cgroup *cg, struct sbx_stats *ret)
+bool sbxi_cgroup_may_share(const sbxi_cgroup *cg)
+{
+    return !cg->apart;
+}
+
+int sbxi_cgroup_get_stats(const sbxi_cgroup *cg, bool brief, struct sbx_stats *ret)
 {
     struct sbx_stats stats = {.known = true};
     for (size_t i = 0; i < cg->n; i++)
-        cg->layout.backend->stats(cg->members[i].h, cg->members[i].fd, &stats);
+        cg->layout.backend->stats(cg->members[i].h, cg->members[i].fd, brief, &stats);
     *ret = stats;
     return 0;
 }
@@ -322,7 +339,6 @@ sbxi_cgroup *sbxi_cgroup_free(sbxi_cgroup *cg)
 {
     if (!cg)
         return NULL;
-    sbxi_cgroup_kill(cg);
     unmake(cg);
     free(cg);
     return NULL;

@@ -46,8 +46,11 @@ struct sbxi_cgroup_layout {
     const struct sbxi_cgroup_backend *backend; /* NULL = no usable hierarchy */
     bool fake;      /* a test's directory tree, not a cgroup file system */
     char root[128]; /* fake: where / is; otherwise "" */
+    bool
+        below; /* a parent was named: its limits are to hold, so a place in every hierarchy that has some */
     /* For a named group: a place in every hierarchy, and an OOM kills one process, not all. */
     bool lasting;
+    bool uncounted; /* a place in a hierarchy of v1 only where a limit takes one */
     /* Told the names of all directories before the first is made; NULL: only the cleaner is. */
     int (*note)(const struct sbxi_record *records, size_t n, void *arg);
     void *note_arg;
@@ -123,14 +126,21 @@ int sbxi_cgroup_open_join(const sbxi_cgroup *cg,
                           struct sbx_error *error);
 /* Kills everything in it and below and waits until it is empty, at most ~2 s (-ETIMEDOUT). Never left frozen. */
 int sbxi_cgroup_kill(sbxi_cgroup *cg);
-/* Counters of now. @ret->known is set; fields that the backend lacks stay 0. */
-int sbxi_cgroup_get_stats(const sbxi_cgroup *cg, struct sbx_stats *ret);
+/* Counters of now. @ret->known is set; fields that the backend lacks stay 0. @brief: CPU time, memory's peak, OOM kills alone. */
+int sbxi_cgroup_get_stats(const sbxi_cgroup *cg, bool brief, struct sbx_stats *ret);
+/*
+ * May a child in it have our memory until it is another program? Not where a limit of memory is its own and not ours: the
+ * kernel's killer takes all who share a memory. Nor in a cpuset, which moves it.
+ */
+bool sbxi_cgroup_may_share(const sbxi_cgroup *cg);
 /* What is in force now; SBX_UNLIMITED where nothing is, 0 where the backend cannot tell. */
 void sbxi_cgroup_get_limits(const sbxi_cgroup *cg, struct sbx_limits *ret);
 /* Changes what @limits name, all of it or nothing. -EOPNOTSUPP, -EBUSY (memory in use), -errno, with @error. */
 int sbxi_cgroup_set_limits(sbxi_cgroup *cg,
                            const struct sbx_limits *limits,
                            struct sbx_error *error);
+/* Has it a place wherever these limits take one? If not, only who made it can give it one. */
+bool sbxi_cgroup_has_places(const sbxi_cgroup *cg, const struct sbx_limits *limits);
 /* All in it stop, or go on. -EOPNOTSUPP: nothing here can; -ETIMEDOUT: one would not stop within 2 s, thawed again. */
 int sbxi_cgroup_freeze(sbxi_cgroup *cg, bool frozen);
 int sbxi_cgroup_is_frozen(const sbxi_cgroup *cg);

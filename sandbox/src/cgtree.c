@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
@@ -287,6 +288,15 @@ int sbxi_cgtree_remove(const char *path, bool fake)
     if (fd < 0)
         return fd == -ENOENT ? 0 : fd;
     return remove_at(fd, slash + 1, fake, 0);
+}
+
+int sbxi_cgtree_remove_open(int fd, const char *name)
+{
+    char path[NAME_MAX + 4];
+    int n = snprintf(path, sizeof path, "../%s", name);
+    if (n < 0 || (size_t)n >= sizeof path)
+        return -ENAMETOOLONG;
+    return unlinkat(fd, path, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -errno;
 }
 
 int sbxi_cgtree_remove_all(const char *const *paths, size_t n, bool fake, int timeout_ms)

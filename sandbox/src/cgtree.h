@@ -27,7 +27,9 @@ int sbxi_cgtree_freeze(int fd, bool frozen, int timeout_ms);
 int sbxi_cgtree_is_frozen(int fd);
 /* Removes directory @path deepest first. 0 also when it does not exist; -EBUSY: somebody lives in it. One attempt. */
 int sbxi_cgtree_remove(const char *path, bool fake);
-/* The same for several, until all are gone or @timeout_ms is over. Returns how many remain. */
+/* Removes the directory @fd, called @name, if it is empty, by the way that it was made. 0, or -errno. */
+int sbxi_cgtree_remove_open(int fd, const char *name);
+/* The same as by path for several, until all are gone or @timeout_ms is over. Returns how many remain. */
 int sbxi_cgtree_remove_all(const char *const *paths, size_t n, bool fake, int timeout_ms);
 
 #endif

@@ -17,6 +17,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "admin.h"
 #include "cgroup.h"
 #include "cgtree.h"
 #include "cleanup.h"
@@ -308,9 +309,27 @@ int sbx_group_join(sbx_group *group, struct sbx_error *error)
     return sbxi_cgroup_join(group->cgroup, error);
 }
 
+/* It may have a place by then where it had none. */
+static int ask_owner(sbx_group *group, const struct sbx_limits *limits, struct sbx_error *error)
+{
+    sbx_group anew = *group;
+    const char *name = strrchr(sbxi_cgroup_get_path(group->cgroup), '/') + 1;
+    int r = sbxi_admin_set_limits(group->run_dir, name, limits, error);
+    if (r == 0 && open_sandbox(&anew, group->run_dir, NULL) == 0) {
+        sbxi_cgroup_close(group->cgroup);
+        group->cgroup = anew.cgroup;
+    }
+    return r;
+}
+
 int sbx_group_set_limits(sbx_group *group, const struct sbx_limits *limits, struct sbx_error *error)
 {
     struct sbx_limits own = *limits;
+    if (group->kind == SBX_GROUP_SANDBOX && !sbxi_cgroup_has_places(group->cgroup, limits)) {
+        int r = ask_owner(group, limits, error);
+        if (r != -ENOENT)
+            return r;
+    }
     if (group->kind == SBX_GROUP_SANDBOX && own.pids && own.pids != SBX_UNLIMITED)
         own.pids++; /* its init */
     return sbxi_cgroup_set_limits(group->cgroup, &own, error);
@@ -326,7 +345,8 @@ int sbx_group_get_limits(sbx_group *group, struct sbx_limits *ret)
 
 int sbx_group_get_stats(sbx_group *group, struct sbx_stats *ret)
 {
-    return sbxi_cgroup_exists(group->cgroup) ? sbxi_cgroup_get_stats(group->cgroup, ret) : -ENODEV;
+    return sbxi_cgroup_exists(group->cgroup) ? sbxi_cgroup_get_stats(group->cgroup, false, ret)
+                                             : -ENODEV;
 }
 
 int sbx_group_get_pids(sbx_group *group, pid_t *ret, size_t max)

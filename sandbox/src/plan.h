@@ -31,6 +31,7 @@ struct sbx_plan {
     char *name;
     char *cgroup_parent;
     bool no_cgroup, assert_all;
+    enum sbx_counting counting;
     uint32_t isolate, degrade;
     uint32_t degraded;         /* omissions that are certain before anything is tried */
     bool privileged;           /* CAP_SYS_ADMIN: the launcher opens host paths */

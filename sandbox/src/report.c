@@ -184,19 +184,29 @@ void sbxi_step_failed(struct sbx_error *error, const char *name, const struct sb
 }
 
 /* Killed without our doing, and the cgroup counts a kill for memory: that was it. */
-static bool is_oom(const sbx *s, int status)
+static bool is_oom(const sbx *s)
 {
-    return s->cgroup && s->stats.oom_kills > 0 &&
-           (s->oom || (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL));
+    return s->cgroup && s->stats.oom_kills > 0 && sbxi_was_killed(s);
+}
+
+static int status_of(const sbx *s)
+{
+    return s->ended                      ? s->last.status
+           : s->direct && s->init_exited ? W_EXITCODE(s->init_status, 0)
+           : s->init_status              ? s->init_status
+                                         : SIGKILL;
+}
+
+bool sbxi_was_killed(const sbx *s)
+{
+    int status = status_of(s);
+    return s->oom || (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
 
 void sbxi_result_fill(sbx *s)
 {
     struct sbx_result *result = &s->result;
-    int status = s->ended                      ? s->last.status
-                 : s->direct && s->init_exited ? W_EXITCODE(s->init_status, 0)
-                 : s->init_status              ? s->init_status
-                                               : SIGKILL;
+    int status = status_of(s);
     memset(result, 0, sizeof *result);
     if (s->ended && s->report.memory_is_rlimit) {
         result->memory_refused = s->last.refused;
@@ -213,7 +223,7 @@ void sbxi_result_fill(sbx *s)
     } else if (s->end == SBXI_BY_WATCHDOG) {
         result->outcome = SBX_WATCHDOG;
         result->value = s->notify.watchdog_ms;
-    } else if (is_oom(s, status)) {
+    } else if (is_oom(s)) {
         result->outcome = SBX_OOM;
         if (sbxi_cgroup_get_oom_level(s->cgroup, result->oom_level, sizeof result->oom_level))
             result->value = s->memory_limit;

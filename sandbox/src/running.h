@@ -47,6 +47,7 @@ struct sbx {
     int oom_event;      /* v1: somebody may have been killed for memory; -1 = none */
     bool oom;           /* somebody was: all go with it */
     uint64_t oom_until; /* ms: till then look whether it was somebody of ours; 0 = no need */
+    enum sbx_counting counting;
     bool waiting;  /* for sbx_adopt(): the payload's process listens at the other end of @adopt */
     int adopt;     /* -1 = nobody waits */
     bool detached; /* what outlives the payload, or us, lives on */
@@ -132,6 +133,8 @@ int sbxi_report_failure(const sbx_plan *plan,
                         const struct sbxi_event *event,
                         struct sbx_error *error);
 void sbxi_result_fill(sbx *s);
+/* It has ended, by SIGKILL or for memory: then it may have been the kernel. */
+bool sbxi_was_killed(const sbx *s);
 /* A session's, that knows the kind of step only. */
 void sbxi_step_failed(struct sbx_error *error, const char *name, const struct sbxi_event *event);
 

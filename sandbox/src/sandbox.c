@@ -59,19 +59,36 @@ static void kill_all(sbx *s)
         if (s->cleaner)
             sbx_cleaner_remove_process(s->cleaner, s->init_pid);
         s->init_pid = 0;
+        if (s->own_pids) /* the kernel has waited for them all; whoever else is in the cgroup goes with it */
+            return;
     }
     if (s->cgroup)
         sbxi_cgroup_kill(s->cgroup);
 }
 
-static void read_stats(sbx *s)
+static void read_stats(sbx *s, bool brief)
 {
     struct sbx_stats stats = {0};
-    if (!s->cgroup || sbxi_cgroup_get_stats(s->cgroup, &stats) < 0)
+    if (!s->cgroup || sbxi_cgroup_get_stats(s->cgroup, brief, &stats) < 0)
         return;
     stats.pids -= stats.pids > 0; /* PID 1 is not the payload's */
     stats.pids_peak -= stats.pids_peak > 0;
     s->stats = stats;
+}
+
+/* Each file is some microseconds of a start: what nobody will look at is not read. */
+static void read_last_stats(sbx *s)
+{
+    bool little = s->counting == SBX_COUNT_LITTLE;
+    if (!little || sbxi_was_killed(s))
+        read_stats(s, s->counting != SBX_COUNT_ALL);
+    if (little)
+        s->stats.known = false;
+    if (s->stats.known || !s->ended)
+        return;
+    s->stats.cpu_usec = s->last.cpu_usec;
+    if (!s->stats.memory_peak_bytes)
+        s->stats.memory_peak_bytes = s->last.peak_kib * 1024;
 }
 
 /* The payload has ended, or we are no longer interested; PID 1 goes when the last process does. */
@@ -114,14 +131,10 @@ void sbxi_teardown(sbx *s)
         kill_all(s);
     sbxi_network_end(s);
     SBXI_BOUNDARY("launcher");
-    read_stats(s);
+    read_last_stats(s);
     if (!s->finished)
         sbxi_result_fill(s);
     s->oom_until = 0;
-    if (!s->stats.known && s->ended) {
-        s->stats.cpu_usec = s->last.cpu_usec;
-        s->stats.memory_peak_bytes = s->last.peak_kib * 1024;
-    }
     s->result.stats = s->stats;
     remove_all(s);
     SBXI_BOUNDARY("launcher");
@@ -163,7 +176,7 @@ static bool was_oom(sbx *s, uint64_t now)
         return false;
     if (now >= s->oom_until)
         s->oom_until = 0;
-    sbxi_cgroup_get_stats(s->cgroup, &stats);
+    sbxi_cgroup_get_stats(s->cgroup, true, &stats);
     s->oom = stats.oom_kills > 0;
     return s->oom;
 }
@@ -242,7 +255,7 @@ void sbx_get_notify(const sbx *s, struct sbx_notify *ret)
 int sbx_get_stats(sbx *s, struct sbx_stats *ret)
 {
     if (!s->finished)
-        read_stats(s);
+        read_stats(s, false);
     *ret = s->stats;
     return 0;
 }

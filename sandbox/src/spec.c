@@ -165,6 +165,7 @@ static int check_limits(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_
                           "processes; isolate pid, leave out --share-pid",
                           plan->name);
     plan->no_cgroup = spec->no_cgroup;
+    plan->counting = spec->counting;
     plan->limits = spec->limits;
     plan->timeout_ms = spec->timeout_ms;
     plan->grace_ms = spec->grace_ms;

@@ -215,6 +215,7 @@ static int make_cgroup(const sbx_plan *plan, sbx *s, struct sbx_error *error)
     int r = sbxi_cgroup_probe(&layout, NULL, plan->cgroup_parent, error);
     if (r < 0)
         return r;
+    layout.uncounted = plan->counting == SBX_COUNT_LITTLE;
     if (!plan->cgroup_parent)
         sbxi_cgroup_ask_for_scope(&layout, plan->name, &limits, s->cleaner);
     r = sbxi_cgroup_new(&s->cgroup, &layout, plan->name, &limits, s->cleaner, plan->degrade,
@@ -297,6 +298,7 @@ static int begin(const sbx_plan *plan, sbx *s, sbx_cleaner *cleaner, struct sbx_
     s->timeout_ms = plan->timeout_ms;
     s->grace_ms = plan->grace_ms;
     s->own_pids = plan->isolate & SBX_NS_PID;
+    s->counting = plan->counting;
     s->detached = sbxi_plan_is_bwrap(plan);
     s->plan = s->detached ? NULL : sbxi_plan_ref(plan);
     snprintf(s->name, sizeof s->name, "%s", plan->name);

@@ -65,6 +65,21 @@ enum sbx_degrade { /* bits */
     SBX_DEGRADE_LAYER_IDS = 1u << 9,
 };
 
+/*
+ * What is counted of a sandbox (struct sbx_stats). Where controllers are in hierarchies of v1, each that is counted in
+ * takes one more directory to make, to enter and to remove: 0.1 ms. Limits have theirs in any case, and so has what
+ * @cgroup_parent names.
+ */
+enum sbx_counting {
+    SBX_COUNT_ALL = 0,
+    SBX_COUNT_BRIEFLY, /* the same while it runs; of its end CPU time, the memory's peak and OOM kills */
+    /*
+     * What there is for its limits, on v1 besides CPU time. Of its end what wait4 gives. Without a limit of memory
+     * an OOM kill is on v1 no SBX_OOM: it cannot be told from another SIGKILL.
+     */
+    SBX_COUNT_LITTLE
+};
+
 enum sbx_seccomp {
     SBX_SECCOMP_DEFAULT = 0, /* what ordinary programs call; with @caps also what those are for */
     SBX_SECCOMP_NONE,        /* no filter but @filters */
@@ -240,6 +255,7 @@ struct sbx_spec {
     bool waits;
     /* No cgroup: nothing is limited or counted, nothing can be frozen, and its pid namespace ends it. Starts sooner */
     bool no_cgroup;
+    enum sbx_counting counting;
     const char *cgroup_parent; /* NULL = ours; on v2 the next free above if it is shared */
 
     const struct sbx_mount *mounts; /* in order */

@@ -336,7 +336,7 @@ Test(live, a_new_hierarchy_is_joined_late)
              strrchr(sbxi_cgroup_get_path(cg), '/') + 1);
     cr_assert_eq(access(path, F_OK), -1);
     put_stat(cg, "/cg", "cgroup.events", "populated 1\nfrozen 1\n"); /* as it is after the freeze */
-    put_stat(cg, "/v1/cpu,cpuacct", "cgroup.procs", pid);
+    put_stat(cg, "/v1/memory/sub/x", "cgroup.procs", pid);
     int r = sbxi_cgroup_set_limits(cg, &cpus, &error);
     cr_assert_eq(r, 0, "%s", error.text);
     int fd = member_fd(cg, "/v1/cpuset");
@@ -344,7 +344,7 @@ Test(live, a_new_hierarchy_is_joined_late)
     cr_expect_str_eq(get(fd, "cgroup.procs"), pid);
     close(fd);
     put_stat(cg, "/cg", "cgroup.events", "populated 0\nfrozen 0\n");
-    put_stat(cg, "/v1/cpu,cpuacct", "cgroup.procs", "");
+    put_stat(cg, "/v1/memory/sub/x", "cgroup.procs", "");
     put_stat(cg, "/v1/cpuset", "cgroup.procs", "");
     sbxi_cgroup_free(cg);
     end();

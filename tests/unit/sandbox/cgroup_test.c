@@ -279,7 +279,7 @@ Test(cgroup_v2, reads_its_counters)
     STAT("pids.peak", "8\n");
     STAT("pids.events", "max 3\n");
     STAT("io.stat", "8:0 rbytes=10 wbytes=20 rios=1\n8:16 rbytes=1 wbytes=2 dbytes=9\n");
-    cr_assert_eq(sbxi_cgroup_get_stats(cg, &stats), 0);
+    cr_assert_eq(sbxi_cgroup_get_stats(cg, false, &stats), 0);
     cr_assert(stats.known);
     cr_assert_eq(stats.cpu_usec, 1234);
     cr_assert_eq(stats.throttled_usec, 77);
@@ -299,6 +299,12 @@ Test(cgroup_v2, reads_its_counters)
     cr_assert_float_eq(stats.memory_pressure.full_avg60, 0.5, 0.001);
     cr_assert_eq(stats.memory_pressure.full_usec, 42);
     cr_assert_not(stats.io_pressure.known);
+    cr_assert_eq(sbxi_cgroup_get_stats(cg, true, &stats), 0);
+    cr_assert_eq(stats.cpu_usec, 1234);
+    cr_assert_eq(stats.memory_peak_bytes, 8192);
+    cr_assert_eq(stats.oom_kills, 1);
+    cr_assert_eq(stats.pids_peak, 0);
+    cr_assert_not(stats.memory_pressure.known);
     sbxi_cgroup_free(cg);
     end();
 }
@@ -383,7 +389,7 @@ Test(cgroup_v1, reads_its_counters)
     put_stat(cg, "/v1/blkio", "blkio.throttle.io_service_bytes_recursive",
              "8:0 Read 10\n8:0 Write 20\n8:0 Sync 30\n8:0 Total 30\n8:16 Read 1\n8:16 Write 2\n"
              "Total 33\n");
-    cr_assert_eq(sbxi_cgroup_get_stats(cg, &stats), 0);
+    cr_assert_eq(sbxi_cgroup_get_stats(cg, false, &stats), 0);
     cr_assert(stats.known);
     cr_assert_eq(stats.cpu_usec, 1234);
     cr_assert_eq(stats.throttled_usec, 77);
@@ -395,7 +401,124 @@ Test(cgroup_v1, reads_its_counters)
     cr_assert_eq(stats.pids_refused, 3);
     cr_assert_eq(stats.io_read_bytes, 11);
     cr_assert_eq(stats.io_write_bytes, 22);
+    cr_assert_eq(sbxi_cgroup_get_stats(cg, true, &stats), 0);
+    cr_assert_eq(stats.cpu_usec, 1234);
+    cr_assert_eq(stats.memory_peak_bytes, 8192);
+    cr_assert_eq(stats.oom_kills, 1);
+    cr_assert_eq(stats.memory_bytes, 0);
+    cr_assert_eq(stats.pids_peak, 0);
     sbxi_cgroup_free(cg);
+    end();
+}
+
+static bool has_member(sbxi_cgroup *cg, const char *mount)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s%s/%s", root, mount, strrchr(sbxi_cgroup_get_path(cg), '/') + 1);
+    return access(path, F_OK) == 0;
+}
+
+Test(cgroup_hybrid, enters_hierarchies_that_count_or_limit_it)
+{
+    UDS_TEST_GUARD;
+    static const char *const mounts[] = {"/v1/cpu,cpuacct", "/v1/memory/sub/x", "/v1/pids",
+                                         "/v1/freezer", "/cg"};
+    static const struct sbx_limits none = {0}, pids = {.pids = 8}, cpu = {.cpu_percent = 50};
+    static const struct {
+        const char *what;
+        const struct sbx_limits *limits;
+        bool uncounted, lasting;
+        bool in[5];
+    } cases[] = {
+        {"counted", &none, false, false, {false, true, true, false, true}},
+        {"counted, with a limit", &cpu, false, false, {true, true, true, false, true}},
+        {"uncounted", &none, true, false, {false, false, false, false, true}},
+        {"uncounted, with a limit", &pids, true, false, {false, false, true, false, true}},
+        {"a named group", &none, false, true, {true, true, true, false, true}},
+    };
+    struct sbxi_cgroup_layout layout;
+    begin();
+    make_v1(V2_MOUNT);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        probe(&layout, NULL);
+        layout.uncounted = cases[i].uncounted;
+        layout.lasting = cases[i].lasting;
+        sbxi_cgroup *cg = make(&layout, cases[i].limits);
+        for (size_t m = 0; m < 5; m++)
+            cr_expect_eq(has_member(cg, mounts[m]), cases[i].in[m], "%s: %s", cases[i].what,
+                         mounts[m]);
+        sbxi_cgroup_free(cg);
+    }
+    end();
+}
+
+Test(cgroup_hybrid, is_in_every_hierarchy_that_limits_below_a_parent)
+{
+    UDS_TEST_GUARD;
+    struct sbxi_cgroup_layout layout;
+    static const struct sbx_limits none = {0};
+    begin();
+    make_v1(V2_MOUNT);
+    put("/v1/cpu,cpuacct/above/x", "");
+    put("/v1/memory/above/x", "");
+    put("/v1/pids/above/x", "");
+    put("/v1/freezer/above/x", "");
+    put("/cg/above/x", "");
+    probe(&layout, "/above");
+    layout.uncounted = true;
+    sbxi_cgroup *cg = make(&layout, &none);
+    cr_assert(has_member(cg, "/v1/cpu,cpuacct/above"));
+    cr_assert(has_member(cg, "/v1/memory/above"));
+    cr_assert(has_member(cg, "/v1/pids/above"));
+    cr_assert_not(sbxi_cgroup_may_share(cg), "the limit of memory may be the parent's");
+    sbxi_cgroup_free(cg);
+    end();
+}
+
+Test(cgroup_v1, is_somewhere_although_nothing_is_counted)
+{
+    UDS_TEST_GUARD;
+    struct sbxi_cgroup_layout layout;
+    static const struct sbx_limits none = {0};
+    begin();
+    make_v1("");
+    probe(&layout, NULL);
+    layout.uncounted = true;
+    sbxi_cgroup *cg = make(&layout, &none);
+    cr_assert(has_member(cg, "/v1/freezer"));
+    cr_assert_not(has_member(cg, "/v1/memory/sub/x"));
+    sbxi_cgroup_free(cg);
+    put("/proc/self/mountinfo", "35 31 0:32 / /v1/memory rw - cgroup cgroup rw,memory\n");
+    probe(&layout, NULL);
+    layout.uncounted = true;
+    cg = make(&layout, &none);
+    cr_assert(has_member(cg, "/v1/memory/sub/x"), "nothing else could kill it");
+    sbxi_cgroup_free(cg);
+    end();
+}
+
+Test(cgroup_new, keeps_apart_whose_memory_is_limited)
+{
+    UDS_TEST_GUARD;
+    struct sbxi_cgroup_layout layout;
+    static const struct {
+        struct sbx_limits limits;
+        bool may_share;
+    } cases[] = {
+        {{0}, true},
+        {{.pids = 8, .cpu_percent = 50}, true},
+        {{.memory_bytes = 64 << 20}, false},
+        {{.memory_high_bytes = 64 << 20}, false},
+        {{.swap_named = true}, false},
+    };
+    begin();
+    make_v2("cpu memory pids io");
+    probe(&layout, NULL);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        sbxi_cgroup *cg = make(&layout, &cases[i].limits);
+        cr_expect_eq(sbxi_cgroup_may_share(cg), cases[i].may_share, "case %zu", i);
+        sbxi_cgroup_free(cg);
+    }
     end();
 }
 

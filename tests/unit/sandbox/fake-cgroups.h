@@ -86,9 +86,9 @@ static __attribute__((unused)) void make_v1(const char *more_mounts)
 /* What the kernel does at mkdir. */
 static __attribute__((unused)) int fill(int dirfd, const struct sbxi_hierarchy *h)
 {
-    static const char *const v2[] = {
-        "cpu.max",          "cpu.weight",      "memory.max", "cgroup.procs",
-        "memory.oom.group", "memory.swap.max", "pids.max",   NULL};
+    static const char *const v2[] = {"cpu.max",      "cpu.weight",       "memory.max",
+                                     "cgroup.procs", "memory.oom.group", "memory.swap.max",
+                                     "memory.high",  "pids.max",         NULL};
     static const char *const v1[] = {"cpu.cfs_quota_us",
                                      "cpu.cfs_period_us",
                                      "cpu.shares",
@@ -101,6 +101,8 @@ static __attribute__((unused)) int fill(int dirfd, const struct sbxi_hierarchy *
                                      NULL};
     for (const char *const *f = h->v2 ? v2 : v1; *f; f++)
         close(openat(dirfd, *f, O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
+    if (h->controllers & SBXI_CTL_CPU && !h->v2)
+        cr_assert_eq(sbxi_control_write(dirfd, "cpu.cfs_period_us", "100000"), 0);
     return 0;
 }
 
