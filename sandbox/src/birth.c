@@ -17,7 +17,7 @@ enum {
     ALIGNMENT = 16 /* what the ABIs of both processors ask of a stack */
 };
 
-/* The child's descriptors, its path and its stack lie behind. */
+/* The child's descriptors, its cgroups', its path and its stack lie behind. */
 struct sbxi_birth {
     struct sbxi_child child;
 };
@@ -60,9 +60,9 @@ static size_t align(size_t size)
 
 static struct sbxi_birth *copy(const struct sbxi_child *child, void **ret_stack)
 {
-    size_t numbers = child->nfds * sizeof *child->fds;
+    size_t numbers = child->nfds * sizeof *child->fds, joins = child->njoins * sizeof *child->joins;
     size_t path = child->program_path ? strlen(child->program_path) + 1 : 0;
-    size_t head = align(sizeof(struct sbxi_birth) + 2 * numbers + path);
+    size_t head = align(sizeof(struct sbxi_birth) + 2 * numbers + joins + path);
     char *memory = aligned_alloc(ALIGNMENT, head + STACK_BYTES);
     if (!memory)
         return NULL;
@@ -71,8 +71,11 @@ static struct sbxi_birth *copy(const struct sbxi_child *child, void **ret_stack)
     birth->child = *child;
     birth->child.fds = memcpy(at, child->fds, numbers);
     birth->child.spare = (int *)(void *)(at + numbers);
+    at += 2 * numbers;
+    if (joins)
+        birth->child.joins = memcpy(at, child->joins, joins);
     if (path)
-        birth->child.program_path = memcpy(at + 2 * numbers, child->program_path, path);
+        birth->child.program_path = memcpy(at + joins, child->program_path, path);
     *ret_stack = memory + head;
     return birth;
 }

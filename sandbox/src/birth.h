@@ -14,12 +14,13 @@
  *   - it runs on a stack of its own, and what it reads stays as it is until it has become another program or is gone;
  *   - it has our thread's errno and whatever else a C library keeps there: it calls the kernel and nobody else (raw.h);
  *   - its change of ids makes our memory not dumpable, which is put back;
- *   - the kernel's killer takes all who share a memory: so it must not be where the sandbox's limit is.
+ *   - the kernel's killer takes all who share a memory: so it must not be where a limit of the sandbox's memory is. That of
+ *     a cgroup in which we are too may take either of us in any case.
  */
 struct sbxi_birth;
 struct clone_args;
 
-/* Whether that can be done here, for a child that joins no cgroup. */
+/* Whether that can be done here. */
 bool sbxi_birth_can_share(void);
 /* clone3 with @args; the child runs @child, which is copied. Its pid or -errno. *@ret: free it, or it is over. */
 long sbxi_birth_clone(struct sbxi_birth **ret,

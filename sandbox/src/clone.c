@@ -81,14 +81,15 @@ int sbxi_clone(const sbx_plan *plan, sbx *s, struct sbxi_child child, struct sbx
         return r == 0 || error->err ? r : clone_error(plan, -r, group >= 0, error);
     }
     /*
-     * In its cgroup a child that shares our memory would take us with it when the limit is reached. Rootless, one that changes
+     * Under a limit of memory a child that shares ours would take us with it when that is reached. Rootless, one that changes
      * its ids would leave our other threads' children to root for a moment: nobody but root could write their id maps.
      */
-    bool apart = s->cgroup || (child.become_root && !plan->privileged);
+    bool apart = (s->cgroup && !sbxi_cgroup_may_share(s->cgroup)) ||
+                 (child.become_root && !plan->privileged);
     if (!apart && sbxi_birth_can_share()) {
         long r = sbxi_birth_clone(&s->birth, &args, &child);
         if (r < 0)
-            return clone_error(plan, (int)-r, false, error);
+            return clone_error(plan, (int)-r, group >= 0, error);
         s->init_pid = (pid_t)r;
         return 0;
     }
