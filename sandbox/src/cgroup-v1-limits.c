@@ -51,10 +51,11 @@ static int put(const struct sbxi_hierarchy *h,
 static uint64_t quota_above(int fd)
 {
     uint64_t quota = 0, period = 0;
-    if (sbxi_control_read_u64(fd, "../cpu.cfs_quota_us", &quota) < 0) /* that is the root */
+    sbxi_control_get(fd, "../cpu.cfs_quota_us", &quota);
+    if (!quota || quota >= V1_UNLIMITED) /* -1 is none, as at the root */
         return 0;
     sbxi_control_get(fd, "../cpu.cfs_period_us", &period);
-    return quota && period && quota < V1_UNLIMITED ? quota * PERIOD_US / period : 0;
+    return period ? quota * PERIOD_US / period : 0;
 }
 
 static int limit_quota(
