@@ -14,9 +14,9 @@ done
 
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-for page in "$root/docs/man/uds.3" "$root"/libuds/include/uds/*.h; do
+for page in "$root/docs/man/uds.3" "$root/docs/man/sbx.3" "$root"/libuds/include/uds/*.h "$root"/sandbox/include/sbx/*.h; do
     if [ "${page%.h}" != "$page" ]; then
-        page=$made/uds_$(basename "$page" .h).3
+        page=$made/$(basename "$(dirname "$page")")_$(basename "$page" .h).3
     fi
     name=$(basename "$page" .3)
     [ -s "$page" ] || { echo "$name(3) is missing: docs/man/$name.3.in"; status=1; continue; }
@@ -29,7 +29,7 @@ code = re.findall(r"^\.Bd -literal[^\n]*\n(.*?)^\.Ed$", examples[1], re.S | re.M
 open(sys.argv[2], "w").write("\n".join(code).replace(r"\&", "").replace(r"\e", "\\"))
 PY
     [ -s "$dir/$name.c" ] || { echo "$name(3) has no example"; status=1; continue; }
-    cc -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -fsyntax-only -I"$root/libuds/include" "$dir/$name.c" ||
+    cc -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -fsyntax-only -I"$root/libuds/include" -I"$root/sandbox/include" "$dir/$name.c" ||
         { echo "$name(3): its example does not compile"; status=1; }
 done
 exit $status
