@@ -29,6 +29,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "child-process.h"
 #include "cleanup.h"
 #include "control.h"
 #include "error.h"
@@ -148,8 +149,10 @@ static int spawn(const sbx_cleaner *c, const char *path, int control, pid_t *ret
 
 static void reap(sbx_cleaner *c)
 {
-    if (c->pid > 0)
-        waitpid(c->pid, NULL, 0); /* ECHILD where the caller ignores SIGCHLD: as well */
+    if (c->pidfd >= 0)
+        (void)sbxi_reap(c->pidfd, NULL);
+    else if (c->pid > 0)
+        waitpid(c->pid, NULL, 0); /* no descriptor was left to know it by */
     c->pid = -1;
     sbxi_closep(&c->pidfd);
     sbxi_closep(&c->control);

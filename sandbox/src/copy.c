@@ -11,7 +11,7 @@
 
 static int copy_range(int from, int to, off_t at, off_t end)
 {
-    static char block[1 << 16];
+    char block[1 << 14]; /* of each thread, whose stack may be small */
     while (at < end) {
         off_t in = at, out = at;
         ssize_t n = copy_file_range(from, &in, to, &out, (size_t)(end - at), 0);

@@ -10,8 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <sys/wait.h>
-
+#include "child-process.h"
 #include "error.h"
 #include "running.h"
 #include "waiting.h"
@@ -26,7 +25,8 @@ static _Noreturn void enter_and_set(const sbx *s, const char *hostname)
 
 int sbxi_hostname_set(const sbx *s, const char *hostname, struct sbx_error *error)
 {
-    int status = 0;
+    int pidfd;
+    siginfo_t info = {0};
     if (!*hostname || strlen(hostname) > 64)
         return sbxi_error(error, EINVAL, "sandbox %s: hostname: use 1 to 64 characters", s->name);
     if (!(s->plan->isolate & SBX_NS_UTS))
@@ -39,14 +39,14 @@ int sbxi_hostname_set(const sbx *s, const char *hostname, struct sbx_error *erro
                           "sandbox %s: hostname: %s: its user namespace is somebody else's, whom "
                           "we do not enter; let it wait with that name",
                           s->name, hostname);
-    pid_t pid = fork(); /* a new user namespace wants a process that shares nothing */
+    pid_t pid =
+        sbxi_fork_unseen(&pidfd); /* a new user namespace wants a process that shares nothing */
     if (pid == 0)
         enter_and_set(s, hostname);
     if (pid < 0)
-        return sbxi_error(error, errno, "sandbox %s: hostname: fork: %s", s->name, strerror(errno));
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        continue;
-    int err = WIFEXITED(status) ? WEXITSTATUS(status) : ECHILD;
+        return sbxi_error(error, -pid, "sandbox %s: hostname: fork: %s", s->name, strerror(-pid));
+    int err = sbxi_reap(pidfd, &info) == 0 && info.si_code == CLD_EXITED ? info.si_status : ECHILD;
+    close(pidfd);
     return err ? sbxi_error(error, err, "sandbox %s: hostname: %s: %s", s->name, hostname,
                             strerror(err))
                : 0;

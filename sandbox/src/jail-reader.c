@@ -20,8 +20,8 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 
+#include "child-process.h"
 #include "cleanup.h"
 
 enum {
@@ -130,17 +130,13 @@ int sbxi_jail_reader_start(struct sbxi_jail_reader *ret)
     _cleanup_close_ int ours = pair[0], theirs = pair[1];
     struct timeval timeout = {.tv_sec = CPU_SECONDS};
     setsockopt(ours, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
-    sigset_t all, old;
-    sigfillset(&all);
-    sigprocmask(SIG_BLOCK, &all, &old); /* the caller's handlers must not run in the child */
-    pid_t pid = fork();
+    int pidfd;
+    pid_t pid = sbxi_fork_unseen(&pidfd);
     if (pid == 0)
         child(theirs);
-    int err = errno;
-    sigprocmask(SIG_SETMASK, &old, NULL);
     if (pid < 0)
-        return -err;
-    *ret = (struct sbxi_jail_reader){.pid = pid, .socket = sbxi_take_fd(&ours)};
+        return pid;
+    *ret = (struct sbxi_jail_reader){.pidfd = pidfd, .socket = sbxi_take_fd(&ours)};
     return 0;
 }
 
@@ -170,7 +166,6 @@ int sbxi_jail_reader_read(struct sbxi_jail_reader *reader, int fd, struct sbxi_e
 void sbxi_jail_reader_end(struct sbxi_jail_reader *reader)
 {
     close(reader->socket);
-    kill(reader->pid, SIGKILL);
-    while (waitpid(reader->pid, NULL, 0) < 0 && errno == EINTR)
-        continue;
+    sbxi_kill_and_reap(reader->pidfd);
+    close(reader->pidfd);
 }

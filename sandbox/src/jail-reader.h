@@ -12,7 +12,7 @@
  * privileges, tight rlimits, and a seccomp filter of the handful of calls that it makes.
  */
 struct sbxi_jail_reader {
-    pid_t pid;
+    int pidfd;
     int socket;
 };
 

@@ -12,8 +12,8 @@
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/wait.h>
 
+#include "child-process.h"
 #include "cleanup.h"
 #include "error.h"
 #include "kernel.h"
@@ -84,30 +84,12 @@ static int receive(int socket, struct sbxi_joined *ret, pid_t *ret_pid, int ret_
     return 1;
 }
 
-static void reap(pid_t pid)
-{
-    while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-        continue;
-}
-
-/* By what is surely it: who ignores SIGCHLD has nobody to reap, and the number may be another's. */
-struct helper {
-    pid_t pid;
-    int fd;
-};
-
-static struct helper watch_helper(pid_t pid)
-{
-    return (struct helper){pid, pid > 0 ? pidfd_open(pid, 0) : -1};
-}
-
 /* It has done what it was there for. Who is root where it went can have stopped it before its end. */
-static void end_helper(struct helper *helper)
+static void end_helper(int *pidfd)
 {
-    if (helper->fd >= 0)
-        pidfd_send_signal(helper->fd, SIGKILL, NULL, 0);
-    sbxi_closep(&helper->fd);
-    reap(helper->pid);
+    if (*pidfd >= 0)
+        sbxi_kill_and_reap(*pidfd);
+    sbxi_closep(pidfd);
 }
 
 static const char *advice(const sbx_plan *plan, enum sbx_ns ns, int err)
@@ -143,14 +125,14 @@ static int explain(const sbx_plan *plan, const struct sbxi_joined *answer, struc
                       advice(plan, ns, answer->err));
 }
 
-/* Nobody has waited for it: the number is its own. */
+/* It waits for us to go on: the number is its own. */
 static int take_child(sbx *s, pid_t pid, const struct sbxi_joined *answer)
 {
     s->init_fd = pidfd_open(pid, 0);
     if (s->init_fd < 0) {
         int r = -errno;
         kill(pid, SIGKILL);
-        reap(pid);
+        waitpid(pid, NULL, __WALL);
         return r;
     }
     s->init_pid = pid;
@@ -168,7 +150,7 @@ int sbxi_join_clone(const sbx_plan *plan,
     int pair[2], on = 1;
     const struct timeval patience = {.tv_sec = ENTER_TIMEOUT_S};
     pid_t pid = 0;
-    struct helper helper = {-1, -1}, second = {-1, -1};
+    int helper = -1, second = -1;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return -errno;
     int r = setsockopt(pair[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof on) < 0 ||
@@ -178,14 +160,14 @@ int sbxi_join_clone(const sbx_plan *plan,
     if (r == 0)
         r = send_request(pair[0], plan, args, &child);
     child.fds[child.nfds++] = pair[1];
-    if (r == 0 && (helper.pid = fork()) < 0)
-        r = -errno;
-    if (helper.pid == 0)
+    pid_t first = r < 0 ? r : sbxi_fork_unseen(&helper);
+    if (first == 0)
         sbxi_child_run(&child);
-    helper = watch_helper(helper.pid);
+    if (first < 0)
+        r = first;
     close(pair[1]);
     while (r == 0 && (r = receive(pair[0], &answer, &pid, s->ns)) == 0 && !answer.err)
-        second = watch_helper(answer.helper);
+        second = answer.helper > 0 ? pidfd_open(answer.helper, 0) : -1;
     close(pair[0]);
     end_helper(&helper);
     end_helper(&second);

@@ -11,8 +11,9 @@
 #include <unistd.h>
 
 #include <sys/file.h>
-#include <sys/wait.h>
+#include <sys/socket.h>
 
+#include "child-process.h"
 #include "cleanup.h"
 #include "error.h"
 
@@ -42,16 +43,20 @@ static _Noreturn void guard(sbx_group *group, const struct sbxi_upper *upper, in
 static int start_guard(struct sbxi_layer_hold *hold, const struct sbxi_upper *upper)
 {
     int ends[2];
-    if (pipe2(ends, O_CLOEXEC) < 0)
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) <
+        0) /* no pipe: whose reader is dead sends SIGPIPE */
         return -errno;
-    hold->guard = fork();
-    if (hold->guard == 0) {
+    pid_t pid = fork(); /* it needs malloc */
+    if (pid == 0) {
         close(ends[1]);
         guard(hold->group, upper, ends[0]);
     }
+    int r = pid < 0 ? -errno : 0;
     close(ends[0]);
     hold->guard_fd = ends[1];
-    return hold->guard < 0 ? -errno : 0;
+    if (r == 0 && (hold->guard = pidfd_open(pid, 0)) < 0)
+        r = -errno;
+    return r;
 }
 
 static int freeze(struct sbxi_layer_hold *hold,
@@ -113,12 +118,12 @@ void sbxi_layer_release(struct sbxi_layer_hold *hold, const struct sbxi_upper *u
     if (hold->thaw)
         thaw(hold->group, upper);
     if (hold->guard_fd >= 0) {
-        (void)!write(hold->guard_fd, "", 1);
+        (void)!send(hold->guard_fd, "", 1, MSG_NOSIGNAL);
         close(hold->guard_fd);
     }
-    if (hold->guard > 0)
-        while (waitpid(hold->guard, NULL, 0) < 0 && errno == EINTR)
-            continue;
+    if (hold->guard >= 0)
+        (void)sbxi_reap(hold->guard, NULL);
+    sbxi_closep(&hold->guard);
     if (hold->group)
         sbx_group_free(hold->group);
     *hold = (struct sbxi_layer_hold)SBXI_LAYER_HOLD_INIT;

@@ -15,12 +15,12 @@
 struct sbxi_layer_hold {
     struct sbx_group *group; /* NULL: none is frozen */
     bool thaw;
-    pid_t guard;
+    int guard; /* a pidfd; -1 = there is none */
     int guard_fd;
 };
-#define SBXI_LAYER_HOLD_INIT \
-    {                        \
-        .guard_fd = -1       \
+#define SBXI_LAYER_HOLD_INIT        \
+    {                               \
+        .guard = -1, .guard_fd = -1 \
     }
 
 /* @live: do not freeze. @alone: -EBUSY if a sandbox runs on it. */

@@ -18,8 +18,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/wait.h>
 
+#include "child-process.h"
 #include "cleanup.h"
 #include "error.h"
 #include "kernel.h"
@@ -310,16 +310,15 @@ int sbxi_worker_run(const struct sbxi_work *w,
         be_child(w, parent);
     }
     close(pair[1]);
+    _cleanup_close_ int pidfd = pid < 0 ? -1 : pidfd_open(pid, 0); /* it waits for us */
     int r = pid < 0 ? sbxi_error(error, errno, "layer: %s: %s", what, strerror(errno))
                     : prepare(pid, pair[0], ids, written, what, error);
     if (r == 0)
         r = listen_to(w, pair[0], what, error);
     close(pair[0]);
-    if (pid > 0) {
-        if (r != 0)
-            kill(pid, SIGKILL);
-        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-            continue;
-    }
+    if (pidfd >= 0 && r != 0)
+        sbxi_kill_and_reap(pidfd);
+    else if (pidfd >= 0)
+        (void)sbxi_reap(pidfd, NULL);
     return r;
 }

@@ -27,10 +27,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 
 #include <uds/fdset.h>
 
+#include "child-process.h"
 #include "cleanup.h"
 #include "clock.h"
 #include "error.h"
@@ -212,15 +212,12 @@ await_ready(const sbx *s, const sbx_plan *plan, int watch, int words, struct sbx
 
 static int start(sbx *s, const struct child *child, int go)
 {
-    pid_t pid = fork();
+    pid_t pid = sbxi_fork_unseen(&s->network.pasta_fd);
     if (pid == 0)
         become_pasta(child);
     if (pid < 0)
-        return -errno;
+        return pid;
     s->network.pasta = s->report.net.pasta = pid;
-    s->network.pasta_fd = pidfd_open(pid, 0);
-    if (s->network.pasta_fd < 0)
-        return -errno;
     int r = s->cleaner ? sbx_cleaner_add_process(s->cleaner, pid, s->network.pasta_fd) : 0;
     return r < 0 ? r : send(go, "", 1, MSG_NOSIGNAL) == 1 ? 0 : -errno;
 }
@@ -258,11 +255,7 @@ void sbxi_pasta_end(sbx *s)
     if (!network->pasta)
         return;
     if (network->pasta_fd >= 0)
-        pidfd_send_signal(network->pasta_fd, SIGKILL, NULL, 0);
-    else
-        kill(network->pasta, SIGKILL); /* a child that nobody has waited for */
-    while (waitpid(network->pasta, NULL, 0) < 0 && errno == EINTR)
-        continue; /* ECHILD: the caller ignores SIGCHLD or has reaped it */
+        sbxi_kill_and_reap(network->pasta_fd);
     if (s->cleaner)
         sbx_cleaner_remove_process(s->cleaner, network->pasta);
     network->pasta = 0;

@@ -61,9 +61,13 @@ int sbxi_rundir_open(char ret_path[PATH_MAX],
     if (r < 0)
         return sbxi_error(error, -r, "run directory: %s: %s; name an absolute path that exists",
                           run_dir ? run_dir : "the default", strerror(-r));
-    if (make && mkdir(ret_path, geteuid() == 0 ? 0755 : 0700) < 0 && errno != EEXIST)
+    mode_t mode = geteuid() == 0 ? 0755 : 0700;
+    bool made = make && mkdir(ret_path, mode) == 0;
+    if (make && !made && errno != EEXIST)
         return sbxi_error(error, errno, "run directory: %s: cannot be made: %s", ret_path,
                           strerror(errno));
+    if (made) /* whatever our caller's umask is: others connect to what lies there */
+        (void)chmod(ret_path, mode);
     int fd = sbxi_sweep_open_dir(ret_path);
     if (fd == -ENOENT && !make)
         return fd;
