@@ -99,6 +99,19 @@ take_text(struct bwrap_options *o, const struct entry *entry, const char *const 
     return BWRAP_RUN;
 }
 
+/* bubblewrap stands in / when it does this. */
+static enum bwrap_parsed
+take_chdir(struct bwrap_options *o, const struct entry *entry, const char *const *v)
+{
+    char *whole;
+    if (v[0][0] == '/')
+        return take_text(o, entry, v);
+    if (asprintf(&whole, "/%s", v[0]) < 0 || !own(o, whole))
+        return bwrap_bad("out of memory");
+    const char *const values[] = {whole};
+    return take_text(o, entry, values);
+}
+
 static enum bwrap_parsed
 take_fd(struct bwrap_options *o, const struct entry *entry, const char *const *v)
 {
@@ -268,7 +281,7 @@ static const struct entry entries[] = {
     {"unshare-cgroup", 0, take_unshare, 0, SBX_NS_CGROUP},
     {"unshare-cgroup-try", 0, take_flag, AT(unshare_cgroup_try), 0},
     {"share-net", 0, take_share, 0, SBX_NS_NET},
-    {"chdir", 1, take_text, AT(spec.chdir), 0},
+    {"chdir", 1, take_chdir, AT(spec.chdir), 0},
     {"disable-userns", 0, take_flag, AT(spec.disable_userns), 0},
     {"assert-userns-disabled", 0, take_flag, AT(spec.assert_userns_disabled), 0},
     {"exec-label", 1, take_label, 0, 0},

@@ -288,10 +288,12 @@ static int run(int argc, char **argv)
     if (help)
         return cli_help(&verb_cgroup);
     if (sub == NULL)
-        return cli_usage("%s: create, set, exec, watch, ls, freeze, thaw, kill or delete",
-                         argc > 1 ? argv[1] : "nothing");
+        return cli_usage("%s: is none of create, set, exec, watch, ls, freeze, thaw, kill, delete",
+                         argc > 1 ? argv[1] : "no word");
     int code = parse(&o, sub, argc - 1, argv + 1);
     if (code == CLI_OK)
-        code = sub->run(&o);
+        return sub->run(&o);
+    if (code == CLI_USAGE && sub->run == exec_command)
+        return RUN_REFUSED; /* 2 is the command's own */
     return code == SUBVERB_HELP ? CLI_OK : code;
 }

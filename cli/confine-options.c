@@ -82,7 +82,8 @@ static int add_port(struct run_list *ports, bool *limit, const char *option, con
 static int add_scopes(struct run_options *o, const char *option, const char *list)
 {
     char word[32];
-    for (const char *p = list; *p != '\0';) {
+    const char *p = list;
+    do {
         size_t len = strcspn(p, ",");
         uint32_t bit;
         (void)snprintf(word, sizeof word, "%.*s", (int)(len < sizeof word ? len : 0), p);
@@ -90,7 +91,7 @@ static int add_scopes(struct run_options *o, const char *option, const char *lis
             return bad(option, list, "is not a list of abstract-sockets, signals");
         o->spec.landlock.scope |= bit;
         p += len + (p[len] == ',');
-    }
+    } while (*p != '\0');
     return CLI_OK;
 }
 

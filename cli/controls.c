@@ -37,7 +37,8 @@ int cli_add_degrade(uint32_t *bits, uint32_t permitted, const char *list)
 {
     char word[32], all[256];
 
-    for (const char *p = list; *p != '\0';) {
+    const char *p = list;
+    do {
         size_t len = strcspn(p, ",");
         uint32_t bit;
         (void)snprintf(word, sizeof(word), "%.*s", (int)(len < sizeof(word) ? len : 0), p);
@@ -47,7 +48,7 @@ int cli_add_degrade(uint32_t *bits, uint32_t permitted, const char *list)
         }
         *bits |= bit;
         p += len + (p[len] == ',');
-    }
+    } while (*p != '\0');
     return CLI_OK;
 }
 

@@ -70,7 +70,8 @@ static int keep_all(struct run_options *o)
 static int keep_named(struct run_options *o, const char *list)
 {
     int r = CLI_OK;
-    for (const char *p = list; r == CLI_OK && *p;) {
+    const char *p = list;
+    do {
         size_t length = strcspn(p, ",");
         if (length == 0 || memchr(p, '=', length))
             return cli_usage("--keep-env=%s: is not a list of names", list);
@@ -81,7 +82,7 @@ static int keep_named(struct run_options *o, const char *list)
             if (strncmp(*e, p, length) == 0 && (*e)[length] == '=')
                 r = keep(o, *e);
         p += length + (p[length] == ',');
-    }
+    } while (r == CLI_OK && *p);
     return r;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* `uds jail`: what a jail holds, and a copy of it for chroot(8). */
+#include <errno.h>
 #include <getopt.h>
 #include <limits.h>
 #include <sbx/jail.h>
@@ -54,26 +55,16 @@ struct jail_options {
     struct run_list files, owned; /* const char *; to free */
 };
 
-/* As a shell would find it, in places that nobody but root fills. */
-static char *find_program(const char *name)
-{
-    static const char *const dirs[] = {"/usr/local/bin",  "/usr/bin",  "/bin",
-                                       "/usr/local/sbin", "/usr/sbin", "/sbin"};
-    char path[PATH_MAX];
-    for (size_t i = 0; i < sizeof dirs / sizeof dirs[0]; i++) {
-        (void)snprintf(path, sizeof path, "%s/%s", dirs[i], name);
-        if (access(path, X_OK) == 0)
-            return strdup(path);
-    }
-    return NULL;
-}
-
 static int add_file(struct jail_options *o, const char *name)
 {
     if (name[0] != '/' && name[0] != '@') {
-        char *path = strchr(name, '/') ? path_absolute(name) : find_program(name);
-        if (path == NULL)
-            return cli_usage("%s: no such program", name);
+        char *path = strchr(name, '/') ? path_absolute(name) : path_program(name);
+        if (path == NULL) {
+            cli_error("%s: %s", name,
+                      strchr(name, '/') ? strerror(errno)
+                                        : "no such program in the usual directories");
+            return CLI_FAILED;
+        }
         if (!list_own(&o->owned, path))
             return cli_no_memory(CLI_FAILED);
         name = path;
@@ -168,13 +159,13 @@ static int parse(struct jail_options *o, bool builds, int argc, char **argv)
 static int run(int argc, char **argv)
 {
     struct jail_options o = {0};
-    const char *sub = argc > 1 ? argv[1] : "nothing";
+    const char *sub = argc > 1 ? argv[1] : "no word";
     bool help = strcmp(sub, "--help") == 0 || strcmp(sub, "-h") == 0,
          builds = strcmp(sub, "build") == 0;
     if (help)
         return cli_help(&verb_jail);
     if (!builds && strcmp(sub, "list") != 0)
-        return cli_usage("%s: list or build", sub);
+        return cli_usage("%s: is none of list, build", sub);
     int code = parse(&o, builds, argc - 1, argv + 1);
     if (code == CLI_OK)
         code = builds ? build(&o, argv[1 + optind]) : list(&o);

@@ -269,7 +269,7 @@ static const struct sub {
 
 static int add_keep(struct layer_options *o, const char *list)
 {
-    while (*list) {
+    do {
         size_t n = strcspn(list, ","), i = 0;
         while (i < 3 && (strlen(parts[i].name) != n || strncmp(parts[i].name, list, n) != 0))
             i++;
@@ -277,7 +277,7 @@ static int add_keep(struct layer_options *o, const char *list)
             return cli_usage("--keep %s: a list of setuid, file-caps, devices", list);
         o->keep |= parts[i].part;
         list += n + (list[n] == ',');
-    }
+    } while (*list);
     return CLI_OK;
 }
 
@@ -340,7 +340,8 @@ static int run(int argc, char **argv)
     if (help)
         return cli_help(&verb_layer);
     if (sub == NULL)
-        return cli_usage("%s: diff, commit, fork or reset", argc > 1 ? argv[1] : "nothing");
+        return cli_usage("%s: is none of diff, commit, fork, reset",
+                         argc > 1 ? argv[1] : "no word");
     int code = parse(&o, sub, argc - 1, argv + 1);
     if (code == CLI_OK)
         code = sub->run(&o);

@@ -23,10 +23,14 @@ static int bad(const char *option, const char *value, const char *why)
 static int set_fd(const char *option, const char *value, int *ret)
 {
     unsigned long number;
+    bool block = strcmp(option, "block-fd") == 0;
     if (parse_number(value, 0, INT_MAX, &number) < 0)
         return bad(option, value, "is not the number of a descriptor");
     if (fcntl((int)number, F_GETFD) < 0)
         return bad(option, value, "is not open here");
+    int access = fcntl((int)number, F_GETFL) & O_ACCMODE;
+    if (access == (block ? O_WRONLY : O_RDONLY))
+        return bad(option, value, block ? "cannot be read" : "cannot be written");
     *ret = (int)number;
     return CLI_OK;
 }

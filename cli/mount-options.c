@@ -115,9 +115,13 @@ static bool set_size(struct mount_options *o, const char *text)
     if (o->size != 0)
         return wrong(o, "--size given twice for the same action");
     errno = 0;
-    unsigned long long size = strtoull(text, &end, 0);
-    if (errno || !isdigit((unsigned char)text[0]) || *end || size == 0)
-        return wrong(o, "--size takes a non-zero number of bytes");
+    uint64_t size = strtoull(text, &end, 0);
+    bool number = !errno && isdigit((unsigned char)text[0]) && *end == '\0';
+    if (!number && (o->bwrap || sbx_parse_bytes(text, &size) < 0))
+        size = 0;
+    if (size == 0)
+        return wrong(o, o->bwrap ? "--size takes a non-zero number of bytes"
+                                 : "--size takes a number of bytes above 0, as 65536 or 64M");
     if (size > TMPFS_MOST)
         return wrong(o, "--size (for tmpfs) is limited to %zu", TMPFS_MOST);
     o->size = size;

@@ -6,4 +6,7 @@
  * no current directory. The caller frees it. */
 char *path_absolute(const char *path);
 
+/* A program as a shell would find it, in places that nobody but root fills. NULL: there is none, or no memory. */
+char *path_program(const char *name);
+
 #endif

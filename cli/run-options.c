@@ -19,6 +19,7 @@
 #include "namespace-options.h"
 #include "notify-options.h"
 #include "options.h"
+#include "path.h"
 #include "profile-option.h"
 #include "run.h"
 #include "secret-option.h"
@@ -227,6 +228,12 @@ static int add_rlimit(struct run_options *o, const char *text)
     if (r < 0 || limit.soft > limit.hard)
         return bad("rlimit", text,
                    "the values are numbers (K, M, G) or \"unlimited\", SOFT at most HARD");
+    struct sbx_rlimit *all = o->rlimits.items;
+    for (size_t k = 0; k < o->rlimits.count; k++)
+        if (all[k].resource == limit.resource) { /* set in turn, the first would bound the second */
+            all[k] = limit;
+            return CLI_OK;
+        }
     return push(&o->rlimits, &limit, sizeof limit);
 }
 
@@ -274,28 +281,30 @@ static int set_root(struct run_options *o, const char *text)
     return CLI_OK;
 }
 
-static int add_jail(struct run_options *o, const char *path)
+static int add_jail(struct run_options *o, const char *name, const char *path)
 {
     if (o->root_is_host)
-        return bad("jail", path, "contradicts --root host");
+        return bad(name, path, "contradicts --root host");
     o->spec.root = SBX_ROOT_JAIL;
     if (path[0] == '/' || path[0] == '@')
         return run_push_text(&o->jail, path);
-    char *whole = realpath(path, NULL);
+    bool program = strcmp(name, "jail") == 0 && strchr(path, '/') == NULL;
+    char *whole = program ? path_program(path) : realpath(path, NULL);
     if (whole == NULL)
-        return bad("jail", path, strerror(errno));
+        return bad(name, path,
+                   program ? "there is no such program in the usual directories" : strerror(errno));
     whole = run_own(o, whole);
     return whole ? run_push_text(&o->jail, whole) : cli_no_memory(RUN_REFUSED);
 }
 
 /* Options that need more than a store. */
-static int handle_value(struct run_options *o, int c, char **argv)
+static int handle_value(struct run_options *o, int c, const char *name, char **argv)
 {
     switch (c) {
     case OPT_ROOT:
         return set_root(o, optarg);
     case OPT_JAIL:
-        return add_jail(o, optarg);
+        return add_jail(o, name, optarg);
     case OPT_RLIMIT:
         return add_rlimit(o, optarg);
     case OPT_FD:
@@ -315,7 +324,7 @@ static int handle_value(struct run_options *o, int c, char **argv)
     }
 }
 
-static int handle(struct run_options *o, int c, char **argv)
+static int handle(struct run_options *o, int c, const char *name, char **argv)
 {
     static const uint32_t shared[] = {SBX_NS_USER, SBX_NS_MOUNT, SBX_NS_PID,   SBX_NS_NET,
                                       SBX_NS_IPC,  SBX_NS_UTS,   SBX_NS_CGROUP};
@@ -352,7 +361,7 @@ static int handle(struct run_options *o, int c, char **argv)
             *flags[i].flag = true;
             return CLI_OK;
         }
-    return handle_value(o, c, argv);
+    return handle_value(o, c, name, argv);
 }
 
 static int finish(struct run_options *o, int argc, char **argv)
@@ -425,7 +434,7 @@ static int read_options(struct run_options *o, int argc, char **argv, bool *ret_
                 : c == OPT_SECRET             ? run_add_secret(o, optarg)
                 : c == OPT_PROFILE            ? read_profile(o, ret_help)
                 : c == OPT_NOTIFY             ? run_notify_option(o, name, optarg)
-                                              : handle(o, c, argv);
+                                              : handle(o, c, name, argv);
         if (r != CLI_OK)
             return r;
     }

@@ -150,8 +150,9 @@ static int run(int argc, char **argv)
         return start_declared(run_dir, argv[optind + 1]);
     bool ls = strcmp(what, "ls") == 0;
     if (!ls && strcmp(what, "gc") != 0)
-        return cli_usage("%s: it can do ls, start and gc",
-                         optind < argc ? argv[optind] : "nothing");
+        return optind + 1 < argc ? cli_usage("%s: takes no argument", argv[optind])
+                                 : cli_usage("%s: is none of ls, start, gc",
+                                             optind < argc ? argv[optind] : "no word");
     /* The default one need not exist yet; one that is named and does not is a slip. */
     if (run_dir != NULL && access(run_dir, F_OK) < 0) {
         cli_error("run directory: %s: %s", run_dir, strerror(errno));

@@ -62,9 +62,11 @@ int cli_no_memory(int code)
 
 int cli_bad_option(int c, char *const *argv)
 {
-    const char *problem = c == ':' ? "needs a value" : "not an option, or takes no value";
-
     /* getopt_long() leaves optopt 0 after an unknown long option, and has always stepped over a long one. */
+    const char *problem = c == ':'      ? "needs a value"
+                          : optopt == 0 ? "no such option, or the beginning of several"
+                                        : "not an option, or takes no value";
+
     if (optopt > ' ' && optopt < 127 && strncmp(argv[optind - 1], "--", 2) != 0)
         return cli_usage("-%c: %s", optopt, problem);
     return cli_usage("%s: %s", argv[optind - 1], problem);

@@ -158,7 +158,7 @@ static int seal(struct init *init, const struct sbxi_step *step)
     int r = mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof attr) < 0 ? -errno : 0;
     if (!given)
         close(fd);
-    return r;
+    return r == -EINVAL && !given ? init_fail(init, EINVAL, "nothing is mounted there") : r;
 }
 
 int init_act_cover(struct init *init, const struct sbxi_step *step)

@@ -66,7 +66,28 @@ int init_make_leaf(struct init *init, const char *path, bool directory, unsigned
     return r == -EEXIST ? check_kind(init, path, directory) : r;
 }
 
-int init_make_parents(struct init *init, const char *path, unsigned mode)
+int init_give_away(const struct init *init, const struct sbxi_step *step, int fd)
+{
+    const struct sbxi_blob *blob = init->blob;
+    if (!(step->flags & SBXI_F_OWNED) || !(blob->style & SBXI_S_OWNED))
+        return 0;
+    return fchownat(fd, "", blob->uid, blob->gid, AT_EMPTY_PATH) < 0 ? -errno : 0;
+}
+
+/* Somebody else's directory of mode 0700 would keep its owner from what is made in it. */
+static int give_away_made(struct init *init, const struct sbxi_step *step, const char *path)
+{
+    int fd = init_resolve(init, path);
+    int r = fd < 0 ? fd : init_give_away(init, step, fd);
+    if (fd >= 0)
+        close(fd);
+    return r;
+}
+
+int init_make_parents(struct init *init,
+                      const struct sbxi_step *step,
+                      const char *path,
+                      unsigned mode)
 {
     char prefix[4096];
     if (path[0] != '/' || strlen(path) >= sizeof prefix)
@@ -83,18 +104,12 @@ int init_make_parents(struct init *init, const char *path, unsigned mode)
             continue;
         }
         int r = fd == -ENOENT ? init_make_leaf(init, prefix, true, mode) : fd;
+        if (r >= 0 && (step->flags & SBXI_F_OWNED))
+            r = give_away_made(init, step, prefix);
         if (r < 0)
             return init_fail(init, -r, "%s", prefix);
     }
     return 0;
-}
-
-int init_give_away(const struct init *init, const struct sbxi_step *step, int fd)
-{
-    const struct sbxi_blob *blob = init->blob;
-    if (!(step->flags & SBXI_F_OWNED) || !(blob->style & SBXI_S_OWNED))
-        return 0;
-    return fchownat(fd, "", blob->uid, blob->gid, AT_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
 /* Permissions of what is there stay: it may be the host's. */
@@ -106,22 +121,16 @@ static int make_directory(struct init *init, const struct sbxi_step *step)
         close(fd);
         return check_kind(init, path, true);
     }
-    int r = init_make_parents(init, path, 0755);
+    int r = init_make_parents(init, step, path, 0755);
     if (r >= 0)
         r = init_make_leaf(init, path, true, (unsigned)step->args[0]);
-    if (r < 0 || !(step->flags & SBXI_F_OWNED))
-        return r;
-    fd = init_resolve(init, path);
-    r = fd < 0 ? fd : init_give_away(init, step, fd);
-    if (fd >= 0)
-        close(fd);
-    return r;
+    return r < 0 || !(step->flags & SBXI_F_OWNED) ? r : give_away_made(init, step, path);
 }
 
 static int make_file(struct init *init, const struct sbxi_step *step)
 {
     const char *path = init_a(init, step), *name;
-    int r = init_make_parents(init, path, 0755);
+    int r = init_make_parents(init, step, path, 0755);
     if (r < 0)
         return r;
     int parent = open_parent(init, path, &name);
@@ -147,7 +156,7 @@ static int make_symlink(struct init *init, const struct sbxi_step *step)
     int fresh = init_fresh(init, step, &name);
     if (fresh >= 0)
         return symlinkat(target, fresh, name) < 0 ? -errno : 0;
-    int r = init_make_parents(init, path, 0755);
+    int r = init_make_parents(init, step, path, 0755);
     if (r < 0)
         return r;
     int parent = open_parent(init, path, &name);
@@ -184,7 +193,7 @@ int init_act_file(struct init *init, const struct sbxi_step *step)
 {
     switch (step->op) {
     case SBXI_PARENTS:
-        return init_make_parents(init, init_a(init, step), (unsigned)step->args[0]);
+        return init_make_parents(init, step, init_a(init, step), (unsigned)step->args[0]);
     case SBXI_DIRECTORY:
         return make_directory(init, step);
     case SBXI_FILE:

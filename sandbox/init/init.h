@@ -141,7 +141,10 @@ int init_act_time(struct init *init, const struct sbxi_step *step);
 
 /* files.c: making paths below the new root, and the steps that only do that. */
 int init_act_file(struct init *init, const struct sbxi_step *step);
-int init_make_parents(struct init *init, const char *path, unsigned mode);
+int init_make_parents(struct init *init,
+                      const struct sbxi_step *step,
+                      const char *path,
+                      unsigned mode);
 int init_make_leaf(struct init *init, const char *path, bool directory, unsigned mode);
 /* What a step with flag OWNED has made. */
 int init_give_away(const struct init *init, const struct sbxi_step *step, int fd);

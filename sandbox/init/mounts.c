@@ -79,14 +79,13 @@ static int attach(struct init *init, int tree, const struct sbxi_step *step)
     }
     int target = init_resolve(init, path);
     if (target == -ENOENT) {
-        int r = init_make_parents(init, path, 0755);
+        int r = init_make_parents(init, step, path, 0755);
         if (r >= 0)
             r = init_make_leaf(init, path, S_ISDIR(st.st_mode), S_ISDIR(st.st_mode) ? 0755 : 0444);
         if (r == -EROFS)
             return init_fail(init, EROFS,
-                             "it does not exist, and the root is read-only; make it there, or "
-                             "start from a --layer "
-                             "with --upper tmpfs");
+                             "it does not exist, and the root is read-only; make it there, or name "
+                             "what is, or a place on a --tmpfs or --layer with --upper");
         if (r < 0)
             return r;
         target = init_resolve(init, path);

@@ -43,7 +43,7 @@ int init_notify_make(struct init *init, const struct sbxi_step *step)
     static const struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "notify"};
     const char *path = init_a(init, step);
     char parent[64];
-    int r = init_make_parents(init, path, 0755);
+    int r = init_make_parents(init, step, path, 0755);
     if (r < 0)
         return r;
     size_t length = (size_t)(strrchr(path, '/') - path);

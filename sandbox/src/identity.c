@@ -63,8 +63,9 @@ check_namespace(const sbx_plan *plan, const struct sbx_spec *spec, struct sbx_er
         return 0;
     if (plan->privileged)
         return sbxi_error(error, EINVAL,
-                          "sandbox %s: isolate: started by root it needs a user namespace; add "
-                          "\"user\", or keep host ids with --host-root",
+                          "sandbox %s: isolate: started by root it needs a user namespace; "
+                          "isolate user, leave out --share-user, or keep host ids with "
+                          "--host-root",
                           plan->name);
     if (spec->isolate)
         return sbxi_error(error, EPERM,

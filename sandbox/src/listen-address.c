@@ -59,7 +59,11 @@ static int take_option(const char *text, struct sbxi_listen_address *ret, struct
                 error, -r, "listen: %s: use the name of `ip netns`, a path or a process's number",
                 text);
     } else {
-        return 0;
+        size_t word = strspn(text, "abcdefghijklmnopqrstuvwxyz");
+        return word > 0 && text[word] == '='
+                   ? sbxi_error(error, EINVAL,
+                                "listen: %s: is no option; they are mode=, backlog=, netns=", text)
+                   : 0;
     }
     return 1;
 }

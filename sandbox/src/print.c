@@ -66,7 +66,7 @@ static const struct words {
     [SBXI_MQUEUE] = {"mount mqueue at", "", ""},
     [SBXI_MASK] = {"mask", "", ""},
     [SBXI_READONLY] = {"make read-only", "", ""},
-    [SBXI_SEAL] = {"seal", "", "name a mount that is there by then"},
+    [SBXI_SEAL] = {"make read-only the mount at", "", "name a mount that is there by then"},
     [SBXI_FORK] = {"start the payload's process", "", ""},
     [SBXI_HOLD] = {"hold a descriptor", "", ""},
     [SBXI_LOCK_FILE] = {"lock", "", "name a file that exists inside"},

@@ -165,7 +165,9 @@ static int load(const char *path, char **ret, struct sbx_error *error)
     _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     struct stat st;
     if (fd < 0 || fstat(fd, &st) < 0)
-        return sbxi_error(error, errno, "sandbox: seccomp: %s: %s", path, strerror(errno));
+        return sbxi_error(error, errno,
+                          "sandbox: seccomp: %s: %s; it is default, strict, none or a file's name",
+                          path, strerror(errno));
     if (!S_ISREG(st.st_mode) || st.st_size > MOST)
         return sbxi_error(error, EINVAL, "sandbox: seccomp: %s: it must be a file of at most 1M",
                           path);

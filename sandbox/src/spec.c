@@ -44,6 +44,17 @@ static int check_name(sbx_plan *plan, const char *name, struct sbx_error *error)
     return plan->name ? 0 : -ENOMEM;
 }
 
+static int
+check_hostname(const sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
+{
+    if (spec->hostname && !spec->bwrap && !(plan->isolate & SBX_NS_UTS))
+        return sbxi_error(error, EINVAL,
+                          "sandbox %s: hostname: it needs a uts namespace of its own; isolate uts, "
+                          "leave out --share-uts",
+                          plan->name);
+    return 0;
+}
+
 static int check_root(const sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
 {
     bool mount = plan->isolate & SBX_NS_MOUNT;
@@ -159,6 +170,11 @@ static int check_limits(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_
                           "sandbox %s: no-cgroup: %s: limits are set on its cgroup; leave out one "
                           "of the two",
                           plan->name, control);
+    if (spec->no_cgroup && spec->cgroup_parent)
+        return sbxi_error(error, EINVAL,
+                          "sandbox %s: no-cgroup: a parent is of no use to it; leave out one of "
+                          "the two",
+                          plan->name);
     if (spec->no_cgroup && !spec->bwrap && !(plan->isolate & SBX_NS_PID))
         return sbxi_error(error, EINVAL,
                           "sandbox %s: no-cgroup: then only a pid namespace ends all of its "
@@ -194,9 +210,10 @@ int sbxi_spec_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_erro
         return sbxi_error(error, EINVAL, "sandbox %s: hostname: use 1 to 64 characters",
                           plan->name);
     r = spec->bwrap ? sbxi_bwrap_check(plan, spec, error) : sbxi_identity_check(plan, spec, error);
-    if (r < 0 || (r = check_root(plan, spec, error)) < 0 ||
-        (r = sbxi_hide_check(plan, spec, error)) < 0 || (r = check_fds(plan, spec, error)) < 0 ||
-        (r = check_limits(plan, spec, error)) < 0 || (r = check_filters(plan, spec, error)) < 0 ||
+    if (r < 0 || (r = check_hostname(plan, spec, error)) < 0 ||
+        (r = check_root(plan, spec, error)) < 0 || (r = sbxi_hide_check(plan, spec, error)) < 0 ||
+        (r = check_fds(plan, spec, error)) < 0 || (r = check_limits(plan, spec, error)) < 0 ||
+        (r = check_filters(plan, spec, error)) < 0 ||
         (r = sbxi_joins_check(plan, spec, error)) < 0 ||
         (r = sbxi_notify_check(plan, spec, error)) < 0 ||
         (r = sbxi_net_check(plan, spec, error)) < 0 || (r = sbxi_time_check(plan, spec, error)) < 0)

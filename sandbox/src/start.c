@@ -141,8 +141,7 @@ static int admit_child(const struct launch *launch, sbx *s, struct sbx_error *er
         return r;
     SBXI_BOUNDARY("launcher");
     if (plan->on_born && (r = plan->on_born(&s->report, plan->userdata)) < 0)
-        return sbxi_error(error, -r,
-                          "sandbox %s: told of its birth, our caller will not have it: %s",
+        return sbxi_error(error, -r, "sandbox %s: telling the caller of its first process: %s",
                           plan->name, strerror(-r));
     if (send(s->control, "", 1, MSG_NOSIGNAL) != 1)
         return -errno;

@@ -46,7 +46,7 @@ static int fail(const struct sbxi_upper *upper, int r, struct sbx_error *error)
         why = "it is a symbolic link";
         advice = "; name what it leads to";
     } else if (r == -ENOENT)
-        advice = "; make the directory that it shall be in";
+        advice = "; name a directory that exists, or is to be made in one";
     else if (r == -EPERM)
         advice = "; it must be yours";
     return sbxi_error(error, -r, "upper: %s: %s%s", upper->path, why, advice);

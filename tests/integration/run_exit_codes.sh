@@ -17,7 +17,7 @@ expect "OOM" 120 'killed by OOM: limit 32.* MiB, peak' $r --memory 32M -- python
 expect "timeout" 123 'timeout of 300' $r --timeout 300ms -- sleep 60
 expect "exec ENOENT" 122 '/nonexistent/program' $r -- /nonexistent/program
 expect "exec EACCES" 122 '/etc/passwd.*Permission denied' $r -- /etc/passwd
-expect "usage" 121 'not an option' $r --bogus -- true
+expect "usage" 121 'no such option' $r --bogus -- true
 expect "no command" 121 'no command' $r --
 expect "bad limit" 121 'memory lots' $r --memory lots -- true
 expect "bad rlimit" 121 'nofile' $r --rlimit files=3 -- true

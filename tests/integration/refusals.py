@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What users mistype: each line is refused by the exit code that its page names, in words that say what was wrong and what to do.
+As root, and once more as nobody."""
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ.get("UDS_BIN", SOURCE / "build/release/bin"))
+NOBODY = 65534
+EITHER = [ # the words, the exit code, what is said: in bash, descriptor 5 is a file that can be read, 6 one that can be written
+    ("run", 121, "no command: name one"),
+    ("run --bogus true", 121, "--bogus: no such option"),
+    ("run --mem 1 true", 121, "--mem: no such option, or the beginning of several"),
+    ("run --json=1 true", 121, "--json=1: not an option, or takes no value"),
+    ("run --memory", 121, "--memory: needs a value"),
+    ("run nosuch", 122, "name an existing program"),
+    ("run --cpu 50 true", 121, "as 50% or 200%"),
+    ("run --memory 64m true", 121, "as 64M or 1G"),
+    ("run --pids 0 true", 121, "1 or more"),
+    ("run --cpuset 1-0 true", 121, "as 0-1,3"),
+    ("run --io-max /dev/null:rbps=1M true", 121, "name a disk"),
+    ("run --rlimit nofile=64:32 true", 121, "SOFT at most HARD"),
+    ("run --timeout 0 true", 121, "above 0, as 10s"),
+    ("run --grace 1s true", 121, "name --timeout too"),
+    ("run --degrade '' true", 121, "is not a list of cgroup"),
+    ("run --landlock-scope '' true", 121, "is not a list of abstract-sockets, signals"),
+    ("run --keep-env= true", 121, "is not a list of names"),
+    ("run --share-uts --hostname x true", 121, "leave out --share-uts"),
+    ("run --share-net --net none true", 121, "leave out --share-net"),
+    ("run --share-user true", 121, "leave out --share-user"),
+    ("run --no-cgroup --cgroup-parent /x true", 121, "leave out one of the two"),
+    ("run --secret a=5 --secret a=5 true", 121, "two have this name"),
+    ("run --fd a=99 true", 121, "open it in the shell"),
+    ("run --info-fd 5 true", 121, "cannot be written"),
+    ("run --block-fd 6 true", 121, "cannot be read"),
+    ("run --size 4Q --tmpfs /mnt true", 121, "as 65536 or 64M"),
+    ("run --remount-ro /etc true", 121, "nothing is mounted there"),
+    ("run --tmpfs x true", 121, "must be an absolute path"),
+    ("run --bind /nosuch /mnt true", 121, "/nosuch: No such file"),
+    ("run --bind / /nosuch true", 121, "make it there, or name what is"),
+    ("run --listen a=unix:$PWD/s,mod=0666 true", 121, "mod=0666: is no option"),
+    ("run --seccomp strct true", 121, "default, strict, none or a file"),
+    ("run --jail nosuch true", 121, "no such program in the usual directories"),
+    ("run --root host --jail ls true", 121, "contradicts --root host"),
+    ("run --uid 70000 true", 121, "from 0 to 65535"),
+    ("run --name a/b true", 121, "1 to 48 of letters"),
+    ("exec never-made true", 121, "none of yours runs under this name"),
+    ("exec x", 121, "no command: name one"),
+    ("sandbox", 2, "no word: is none of ls, start, gc"),
+    ("sandbox ls x", 2, "ls: takes no argument"),
+    ("cgroup", 2, "is none of create"),
+    ("cgroup exec", 121, "of which group"),
+    ("cgroup exec never-made -- true", 121, "there is no such group"),
+    ("cgroup set never-made --pids 5", 1, "there is no such group"),
+    ("cgroup freeze a b", 2, "one name is enough"),
+    ("layer commit a b --keep ''", 2, "a list of setuid"),
+    ("layer diff /nosuch", 1, "name a directory that exists"),
+    ("jail list nosuch", 1, "no such program in the usual directories"),
+    ("bwrap --ro-bind / / --hostname x true", 1, "Specifying --hostname requires --unshare-uts"),
+]
+TAKEN = [ # what is meant well is taken
+    ("run --jail ls -- ls /", "usr"),
+    ("run --hostname other -- hostname", "other"),
+    ("run --size 1M --tmpfs /mnt -- df --output=size -B1 /mnt", "1048576"),
+    ("run --rlimit nofile=64 --rlimit nofile=128 -- sh -c 'ulimit -n'", "128"),
+    ("run --perms 700 --dir /tmp/a/b -- sh -c 'cd /tmp/a/b && pwd'", "/tmp/a/b"),
+    ("bwrap --ro-bind / / --chdir usr pwd", "/usr"),
+]
+
+
+def run(line, user, place):
+    script = f"exec 5</etc/passwd 6>/dev/null\n{BIN}/uds {line}"
+    drop = dict(user=NOBODY, group=NOBODY, extra_groups=[]) if user == "nobody" else {}
+    return subprocess.run(["bash", "-c", script], cwd=place, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=30,
+                          env={"PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": str(place)}, **drop)
+
+
+def main():
+    users = ["root", "nobody"] if os.geteuid() == 0 else ["user"]
+    places = {}
+    for user in users:
+        places[user] = pathlib.Path(tempfile.mkdtemp(prefix=f"refusals-{user}-"))
+        if user == "nobody":
+            os.chown(places[user], NOBODY, NOBODY)
+    jobs = [(u, line, code, words) for u in users for line, code, words in EITHER]
+    jobs += [(u, line, 0, words) for u in users for line, words in TAKEN]
+    failed = 0
+    with ThreadPoolExecutor(4) as pool:
+        for (user, line, code, words), p in zip(jobs, pool.map(lambda j: run(j[1], j[0], places[j[0]]), jobs)):
+            said = p.stdout + p.stderr
+            if p.returncode != code or words not in said:
+                failed += 1
+                print(f"FAIL {user}: uds {line}: {p.returncode} and not {code}, or not {words!r}:\n{said}")
+    for place in places.values():
+        shutil.rmtree(place)
+    print(f"{len(jobs)} lines, {failed} failed")
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
