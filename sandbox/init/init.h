@@ -202,8 +202,8 @@ void init_notify_finish(void);
 
 /* memory.c: what RLIMIT_DATA refuses. Begun before the payload is forked; kept by PID 1 as the socket of notify.c is. */
 int init_memory_begin(const struct sbxi_step *step);
-int init_memory_keep(int *ret_fd);
-void init_memory_moved(int fd);
+int init_memory_keep(int fds[2]); /* how many there are to keep */
+void init_memory_moved(int first);
 struct pollfd init_memory_poll(void);
 void init_memory_serve(const struct pollfd *poll);
 void init_memory_tell(struct sbxi_event *event);

@@ -5,7 +5,8 @@
  * us, tells of requests for a mebibyte and more (to a smaller one the C library falls back to one of that size), and we see
  * what the process has by then. All are let go on: it is the kernel that decides.
  *
- * We have the filter too: who allocates so much in PID 1 waits for himself.
+ * We have the filter too: who allocates so much in PID 1 waits for himself. A payload with rights over mounts may put a FIFO, or
+ * a file system that answers nobody, where we look: so procfs is held since before it ran, and no mount in it is entered.
  */
 
 #include <errno.h>
@@ -19,13 +20,16 @@
 
 #include <linux/audit.h>
 #include <linux/filter.h>
+#include <linux/magic.h>
 #include <linux/seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 
 #include "init.h"
+#include "kernel.h"
 
 #if defined(__x86_64__)
 #define OUR_ARCH AUDIT_ARCH_X86_64
@@ -41,9 +45,10 @@ enum {
 };
 
 static struct {
-    int fd; /* -1: nobody asks */
+    int fd;   /* -1: nobody asks */
+    int proc; /* -1: there is none */
     uint64_t limit, refused, first;
-} memory = {.fd = -1};
+} memory = {.fd = -1, .proc = -1};
 
 #define LOAD(member) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, member))
 /* Both machines begin a number with its lower half. */
@@ -96,6 +101,16 @@ static int load(void)
                         &program);
 }
 
+static int open_proc(void)
+{
+    struct statfs fs;
+    int fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || (fstatfs(fd, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC))
+        return fd;
+    close(fd);
+    return -1;
+}
+
 /* An old kernel, or a container that has such a listener already: then nothing is told of. */
 int init_memory_begin(const struct sbxi_step *step)
 {
@@ -103,18 +118,23 @@ int init_memory_begin(const struct sbxi_step *step)
     memory.fd = OUR_ARCH ? load() : -1;
     if (memory.fd < 0 && errno == EACCES && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
         memory.fd = load();
+    if (memory.fd >= 0)
+        memory.proc = open_proc();
     return 0;
 }
 
-int init_memory_keep(int *ret_fd)
+int init_memory_keep(int fds[2])
 {
-    *ret_fd = memory.fd;
-    return memory.fd < 0 ? 0 : 1;
+    fds[0] = memory.fd;
+    fds[1] = memory.proc;
+    return memory.fd < 0 ? 0 : memory.proc < 0 ? 1 : 2;
 }
 
-void init_memory_moved(int fd)
+void init_memory_moved(int first)
 {
-    memory.fd = fd;
+    memory.fd = first;
+    if (memory.proc >= 0)
+        memory.proc = first + 1;
 }
 
 struct pollfd init_memory_poll(void)
@@ -126,8 +146,9 @@ struct pollfd init_memory_poll(void)
 static uint64_t data_of(uint32_t pid)
 {
     char path[48], text[4096];
-    snprintf(path, sizeof path, "/proc/%u/status", pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    snprintf(path, sizeof path, "%u/status", pid);
+    int fd = sbxi_openat2(memory.proc, path, O_RDONLY | O_CLOEXEC, 0,
+                          RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS);
     ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
     if (fd >= 0)
         close(fd);

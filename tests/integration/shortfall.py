@@ -32,6 +32,9 @@ GROWS = "import ctypes\nc = ctypes.CDLL(None)\nc.malloc.restype = c.realloc.rest
         "p = c.realloc(ctypes.c_void_p(c.malloc(8 << 20)), ctypes.c_size_t(120 << 20))\nraise SystemExit(0 if p else 9)"
 
 
+BLOCKS = "mkfifo /tmp/fifo && mount --bind /tmp/fifo /proc/$$/status && exec python3 -c 'x = bytearray(200 << 20)'"
+
+
 def test_memory_limit(c):
     limit = ("--degrade", "cgroup", "--memory", "64M", "--pids", "20")
     for what, code, script in (("a huge request", 1, HUGE), ("many small ones", 1, MANY), ("stacks of threads", 1, STACKS),
@@ -43,6 +46,8 @@ def test_memory_limit(c):
         c.check(f"{what}: counted", end.get("memory_limit", {}).get("refused", 0) >= 1, end)
         c.check(f"{what}: the report has the limits",
                 end["report"]["limits"] == {"memory_bytes": 64 << 20, "pids": 20} and end["report"]["pids_is_rlimit"], end)
+    r = run(c, *limit, "--cap-add", "sys_admin", "--uid", "0", "--gid", "0", "--seccomp", "none", "--", "sh", "-c", BLOCKS)
+    c.check("PID 1 waits for no FIFO of the payload's", r.returncode == 1 and "MemoryError" in r.stderr, (r.returncode, r.stderr))
     c.check("the first size", run(c, *limit, "--", "python3", "-c", HUGE).stderr.count("first 200 MiB") == 1)
     for what, script in (("who copes", COPES), ("who asks for nothing", "pass")):
         r = run(c, *limit, "--", "python3", "-c", script)
