@@ -309,7 +309,8 @@ static int mount_tmpfs(struct init *init, const struct sbxi_step *step)
         describe_tmpfs(&tmpfs, step->args[0], step->args[1]);
         return mount_new(init, step, "tmpfs", tmpfs.options, TMPFS_ATTRIBUTES);
     }
-    int fd = init_new_tmpfs(init, step->args[0], step->args[1], 0);
+    bool given = step->slot >= 0 && init->tree[step->slot] >= 0;
+    int fd = given ? init->tree[step->slot] : init_new_tmpfs(init, step->args[0], step->args[1], 0);
     int r = fd < 0 ? fd : init_give_away(init, step, fd);
     if (r < 0) {
         if (fd >= 0)
@@ -397,6 +398,7 @@ int init_act_mount(struct init *init, const struct sbxi_step *step)
         return open_slot(init, step);
     case SBXI_GIVEN:
     case SBXI_UPPER:
+    case SBXI_NODES:
         return 0; /* main.c has put it there */
     case SBXI_OPEN_FD:
     case SBXI_DATA:

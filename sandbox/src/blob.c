@@ -16,7 +16,11 @@ static bool is_left_out(const struct launch *launch, const struct sbxi_plan_step
 {
     if (((step->flags & SBXI_F_NO_CGROUP) && cgroup) || SBXI_WITHOUT_STEP(step))
         return true;
-    return step->op == SBXI_OPEN && launch->plan->privileged && launch->tree[step->slot] < 0;
+    if (step->op == SBXI_ATTACH)
+        return (step->flags & SBXI_F_NODE) && launch->nodes;
+    return step->op == SBXI_NODES || (step->op == SBXI_OPEN && launch->plan->privileged)
+               ? launch->tree[step->slot] < 0
+               : false;
 }
 
 static uint32_t copy_bytes(char *base, uint32_t *at, const void *bytes, size_t length)
@@ -68,7 +72,7 @@ static void fill_blob(const struct launch *launch, bool cgroup, char *base, uint
                                   .b_length = (uint32_t)step->b_length};
         memcpy(out->args, step->args, sizeof out->args);
         if (step->op == SBXI_GIVEN || step->op == SBXI_UPPER || step->op == SBXI_NOTIFY ||
-            (step->op == SBXI_OPEN && plan->privileged))
+            step->op == SBXI_NODES || (step->op == SBXI_OPEN && plan->privileged))
             out->flags |= SBXI_F_GIVEN;
         out->a = copy_bytes(base, &at, step->a, step->a_length);
         out->b = copy_bytes(base, &at, step->b, step->b_length);

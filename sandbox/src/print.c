@@ -22,6 +22,7 @@ static const struct words {
                       "the kernel allows none here (before Linux 5.11 only root's), or a layer or "
                       "its upper directory cannot be written",
                       "name existing directories"},
+    [SBXI_NODES] = {"make device nodes", "", ""},
     [SBXI_UPPER] = {"take upper directory", "", ""},
     [SBXI_UNSHARE_CG] = {"new cgroup namespace", "", "the kernel has none"},
     [SBXI_TIME] = {"new time namespace",
@@ -256,16 +257,21 @@ void sbx_plan_print(const sbx_plan *plan, FILE *out)
 {
     char text[8300];
     const char *who = "init";
+    bool nodes = false;
     fprintf(out, "sandbox %s\n", plan->name);
     print_launcher(plan, out);
     for (size_t i = 0; i < plan->nsteps; i++) {
         const struct sbxi_plan_step *step = &plan->steps[i];
-        bool launcher = step->op == SBXI_UPPER || (step->op == SBXI_OPEN && plan->privileged);
+        bool launcher = step->op == SBXI_UPPER || step->op == SBXI_NODES ||
+                        (step->op == SBXI_OPEN && plan->privileged);
+        nodes |= step->op == SBXI_NODES;
         sbxi_step_describe(step, text, sizeof text);
         fprintf(out, "%s: %s%s%s%s%s%s\n", launcher ? "launcher" : who, text,
                 step->flags & SBXI_F_RDONLY ? ", read-only" : "",
                 step->flags & SBXI_F_LAYER && plan->range ? ", with the sandbox's ids" : "",
-                step->flags & SBXI_F_CHROOT ? ", by chroot" : "",
+                step->flags & SBXI_F_CHROOT            ? ", by chroot"
+                : nodes && (step->flags & SBXI_F_NODE) ? ", where no node can be made"
+                                                       : "",
                 (step->flags & SBXI_F_OPTIONAL) && step->op != SBXI_IDS &&
                         step->op != SBXI_SWITCH_IDS
                     ? ", if it exists"

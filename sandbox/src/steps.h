@@ -58,6 +58,7 @@ enum sbxi_op {
     SBXI_OVERLAY, /* tree slot ← an overlay; a = args[0] host paths, the highest first; b = upper and work directory;
                      args[1], args[2]: where they are trees of the launcher, the first slot of layers, and of mount, upper
                      and work directory, + 1 */
+    SBXI_NODES, /* tree slot ← a tmpfs of args[0] bytes with the nodes of a /dev, by the launcher where it can */
     SBXI_UPPER, /* slot ← part args[0] (enum sbxi_upper_part) of upper directory a, by the launcher */
     SBXI_UNSHARE_CG, /* cgroup namespace, after the cgroups were joined */
     SBXI_TIME,     /* time namespace for the payload; args: offsets in ns, monotonic and boottime */
@@ -142,6 +143,7 @@ enum { /* flags */
         1u
         << 11, /* a lies directly in the file system that a step without this flag attached last */
     SBXI_F_WHOLE = 1u << 12,     /* of SBXI_FILE: all of what is in slot, from its beginning */
+    SBXI_F_NODE = 1u << 14,      /* only where SBXI_NODES has none */
     SBXI_F_DIRECTORY = 1u << 13, /* of SBXI_MASK: where a is there, it is a directory */
     SBXI_F_REAL = 1u << 14, /* no symbolic link is on the way to a, or to the directories in b */
 };

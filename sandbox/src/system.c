@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * /dev and /proc of a sandbox, or the same at another place: --dev DEST and --proc DEST. Devices are the host's, by
- * bind; nobody makes nodes. As bubblewrap makes them /proc is covered in four places, where the payload could write, and
+ * /dev and /proc of a sandbox, or the same at another place: --dev DEST and --proc DEST. Devices are nodes that the launcher
+ * has made (nodes.h), or the host's, by bind, where it could not. As bubblewrap makes them /proc is covered in four places, where the payload could write, and
  * nothing is hidden; as we do, what the OCI runtimes hide is hidden.
  */
 
@@ -14,14 +14,11 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "nodes.h"
 #include "plan.h"
 
-static const struct device {
-    const char *name;
-    unsigned major, minor;
-} devices[] = {
-    {"null", 1, 3},   {"zero", 1, 5},    {"full", 1, 7},
-    {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0},
+enum {
+    DEV_SIZE = 1 << 20
 };
 
 static const char *const links[][2] = {
@@ -48,13 +45,13 @@ static const char *join(char ret[PATH_MAX], const char *directory, const char *n
 static void add_devices(sbx_plan *plan, sbx_plan *later, const char *target)
 {
     char path[PATH_MAX];
-    for (size_t i = 0; i < sizeof devices / sizeof devices[0]; i++) {
+    for (const struct sbxi_device *d = sbxi_devices; d->name; d++) {
         struct sbxi_plan_step *step =
-            sbxi_plan_add_tree(plan, SBXI_OPEN, join(path, "/dev", devices[i].name));
-        step->flags = SBXI_F_CHAR | SBXI_F_RDONLY; /* can be written, not chmod'ed */
-        step->args[0] = makedev(devices[i].major, devices[i].minor);
-        sbxi_plan_attach(later, step->slot, join(path, target, devices[i].name))->flags =
-            SBXI_F_BELOW;
+            sbxi_plan_add_tree(plan, SBXI_OPEN, join(path, "/dev", d->name));
+        step->flags = SBXI_F_CHAR | SBXI_F_RDONLY | SBXI_F_NODE; /* can be written, not chmod'ed */
+        step->args[0] = makedev(d->major, d->minor);
+        sbxi_plan_attach(later, step->slot, join(path, target, d->name))->flags =
+            SBXI_F_BELOW | SBXI_F_NODE;
     }
 }
 
@@ -76,7 +73,12 @@ sbxi_plan_dev(sbx_plan *plan, sbx_plan *later, const char *target, const struct 
 {
     char path[PATH_MAX];
     int32_t slot = plan->ntrees++;
-    sbxi_plan_tmpfs(later, target, 0755, spec->bwrap ? 0 : 1 << 20, 0)->slot = slot;
+    if (plan->privileged && plan->range) {
+        struct sbxi_plan_step *nodes = sbxi_plan_add(plan, SBXI_NODES, NULL, NULL);
+        nodes->slot = slot;
+        nodes->args[0] = DEV_SIZE;
+    }
+    sbxi_plan_tmpfs(later, target, 0755, spec->bwrap ? 0 : DEV_SIZE, 0)->slot = slot;
     add_devices(plan, later, target);
     for (size_t i = 0; i < sizeof links / sizeof links[0]; i++)
         sbxi_plan_add(later, SBXI_SYMLINK, join(path, target, links[i][0]), links[i][1])->flags =

@@ -11,7 +11,9 @@
 #include "cleanup.h"
 #include "error.h"
 #include "launch.h"
+#include "nodes.h"
 #include "tree.h"
+#include "without.h"
 
 static void fill(struct launch *launch, int32_t slot, int fd)
 {
@@ -44,6 +46,22 @@ open_source(struct launch *launch, const struct sbxi_plan_step *step, struct sbx
                           : fd == -EMFILE ? "raise the limit of open files (ulimit -n)"
                                           : "it must be reachable for the launcher");
     fill(launch, step->slot, fd);
+    return 0;
+}
+
+/* Where they may not be made the devices are bound, all of them. */
+static int make_nodes(struct launch *launch,
+                      const sbx *s,
+                      const struct sbxi_plan_step *step,
+                      struct sbx_error *error)
+{
+    int fd = sbxi_nodes_make(step->args[0], SBXI_WITHOUT("map") ? 0 : s->report.uid_first);
+    if (fd < 0 && launch->nodes)
+        return sbxi_error(error, -fd, "sandbox %s: device nodes: %s", launch->plan->name,
+                          strerror(-fd));
+    launch->nodes = fd >= 0;
+    if (fd >= 0)
+        fill(launch, step->slot, fd);
     return 0;
 }
 
@@ -119,6 +137,10 @@ int sbxi_launch_open_trees(struct launch *launch, const sbx *s, struct sbx_error
             fill(launch, step->slot, sbxi_take_fd(&launch->notify));
         else if (step->op == SBXI_UPPER)
             r = open_upper(launch, s, step, error);
+        else if (step->op == SBXI_NODES)
+            r = make_nodes(launch, s, step, error);
+        else if ((step->flags & SBXI_F_NODE) && launch->nodes)
+            continue;
         else if (step->op == SBXI_OPEN && plan->privileged)
             r = open_source(launch, step, error);
     }

@@ -67,6 +67,15 @@ fi
 try root "" ""
 try nobody "setpriv --reuid 65534 --regid 65534 --clear-groups env XDG_RUNTIME_DIR=$dir/nobody" "-o 65534 -g 65534"
 who=root as=
+# How many of them are mounts, and what they are.
+devices='cut -d" " -f5 /proc/self/mountinfo | grep -cE "^/dev/(null|zero|full|random|urandom|tty)\$"; for d in null zero full random urandom tty; do stat -c "%t:%T %a %u" /dev/$d; done; touch /dev/x /dev/full 2>/dev/null || echo ro; echo x >/dev/null'
+nodes='1:3 666 65534 1:5 666 65534 1:7 666 65534 1:8 666 65534 1:9 666 65534 5:0 666 65534 ro'
+umask 077
+equal 'device nodes of its own' "0 $nodes" -- sh -c "$devices"
+as='setpriv --bounding-set=-mknod'
+equal 'devices are bound by who may make no nodes' "6 $nodes" -- sh -c "$devices"
+as=
+umask 022
 unshare -n sleep 60 &
 mine="$mine $!"
 within 5 sh -c "[ \"\$(readlink /proc/$!/ns/net)\" != \"\$(readlink /proc/self/ns/net)\" ]" || fail "no network namespace to join"
