@@ -22,5 +22,7 @@ const struct sbx_named_fd *sbxi_passed_get(const struct sbxi_passed *passed, siz
 void sbxi_passed_add(const struct sbxi_passed *passed, struct sbxi_block *block);
 /* spec.c: are there not too many, are they open and sensibly named? */
 int sbxi_passed_check(const struct sbxi_passed *passed, const char *name, struct sbx_error *error);
+/* spec.c: are 0 to 2 open or -1, and no way out, unless @any will do? */
+int sbxi_stdio_check(const int stdio[3], bool any, const char *name, struct sbx_error *error);
 
 #endif

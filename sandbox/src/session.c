@@ -109,12 +109,9 @@ static int check(const struct sbx_exec *exec, const char *name, struct sbx_error
     if (exec->chdir && exec->chdir[0] != '/')
         return sbxi_error(error, EINVAL, "sandbox %s: exec: chdir: %s: use an absolute path", name,
                           exec->chdir);
-    for (int i = 0; i < 3; i++)
-        if (exec->stdio[i] >= 0 && fcntl(exec->stdio[i], F_GETFD) < 0)
-            return sbxi_error(error, EBADF, "sandbox %s: exec: descriptor %d is not open", name,
-                              exec->stdio[i]);
     const struct sbxi_passed passed = passed_of(exec);
-    return sbxi_passed_check(&passed, name, error);
+    int r = sbxi_stdio_check(exec->stdio, false, name, error);
+    return r < 0 ? r : sbxi_passed_check(&passed, name, error);
 }
 
 void sbxi_parcel_close(struct sbxi_parcel *parcel)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <sys/random.h>
+#include <sys/stat.h>
 
 #include "cleanup.h"
 #include "environment.h"
@@ -116,6 +117,26 @@ int sbxi_passed_check(const struct sbxi_passed *passed, const char *name, struct
     return 0;
 }
 
+/* Who has a directory of the host has all of the host: /proc/self/fd/0/.. leads up to its root. Nobody reads or writes one, so
+ * that here it is a slip; by --fd it is meant. */
+int sbxi_stdio_check(const int stdio[3], bool any, const char *name, struct sbx_error *error)
+{
+    struct stat st;
+    for (int i = 0; i < 3; i++) {
+        if (stdio[i] < 0)
+            continue;
+        if (fstat(stdio[i], &st) < 0)
+            return sbxi_error(error, errno, "sandbox %s: stdio: descriptor %d is not open", name,
+                              stdio[i]);
+        if (!any && S_ISDIR(st.st_mode))
+            return sbxi_error(error, EISDIR,
+                              "sandbox %s: stdio: descriptor %d is a directory, through which all "
+                              "of the host can be reached; bind it",
+                              name, i);
+    }
+    return 0;
+}
+
 static int check_fds(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
 {
     const struct sbxi_passed passed = {
@@ -129,10 +150,8 @@ static int check_fds(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_err
         plan->passed[plan->npassed++] = fd->fd;
     }
     /* One that is not open now could be one of ours by the time it is passed. */
-    for (size_t i = 0; i < 3; i++)
-        if (spec->stdio[i] >= 0 && fcntl(spec->stdio[i], F_GETFD) < 0)
-            return sbxi_error(error, EBADF, "sandbox %s: stdio: descriptor %d is not open",
-                              plan->name, spec->stdio[i]);
+    if ((r = sbxi_stdio_check(spec->stdio, spec->bwrap, plan->name, error)) < 0)
+        return r;
     memcpy(plan->stdio, spec->stdio, sizeof plan->stdio);
     return 0;
 }

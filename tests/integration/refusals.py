@@ -37,6 +37,7 @@ EITHER = [ # the words, the exit code, what is said: in bash, descriptor 5 is a 
     ("run --no-cgroup --cgroup-parent /x true", 121, "leave out one of the two"),
     ("run --secret a=5 --secret a=5 true", 121, "two have this name"),
     ("run --fd a=99 true", 121, "open it in the shell"),
+    ("run true <.", 121, "descriptor 0 is a directory, through which all of the host"),
     ("run --info-fd 5 true", 121, "cannot be written"),
     ("run --block-fd 6 true", 121, "cannot be read"),
     ("run --size 4Q --tmpfs /mnt true", 121, "as 65536 or 64M"),
