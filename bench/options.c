@@ -34,6 +34,8 @@ static const char help_text[] =
     "  oneway  one way, as fast as it goes, each message by itself and in batches\n"
     "  bulk    a large message goes, 8 bytes come back\n"
     "  fd      round trips that hand a descriptor over each way\n"
+    "  start   a program starts, in a sandbox or without, ends, and all that was made for it is "
+    "gone\n"
     "  bars    what libuds promises, against the floors; exits 3 if it is not met\n"
     "  list    the media and workloads of this build\n"
     "\n"

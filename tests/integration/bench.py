@@ -120,6 +120,8 @@ def words_for_people():
     expect(f"no progress: {text.stderr}", "[1/1] rtt" in text.stderr)
     help_text = run("--help").stdout
     expect("--help lacks examples and exit codes", "examples:" in help_text and "exit codes:" in help_text)
+    for workload in json.loads(run("list", "--json").stdout)["workloads"]:
+        expect(f"--help lacks the command {workload['name']}", f"\n  {workload['name']} " in help_text)
     expect("--version", run("--version").stdout.startswith("uds-bench "))
 
 

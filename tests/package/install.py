@@ -214,6 +214,19 @@ def a_sandbox_of_a_program_finds_what_it_starts(installed):
         expect(f"somebody else's: {said}", "nobody else can write to" in said)
 
 
+def another_builds_init_is_refused(installed):
+    """The library and the program were installed at different times: a start says so, and leaves nothing."""
+    init = installed.prefix / "libexec/uds/uds-sandbox-init"
+    digest = int(re.search(r"-DSBXI_STEPS_DIGEST=(0x\w+)u", (BUILD / "build.ninja").read_text())[1], 16)
+    whole = init.read_bytes()
+    expect("the digest is not in uds-sandbox-init", digest.to_bytes(4, "little") in whole)
+    init.write_bytes(whole.replace(digest.to_bytes(4, "little"), (digest ^ 1).to_bytes(4, "little")))
+    said = starts(installed, installed.work / "sandbox")
+    init.write_bytes(whole)
+    expect(f"another build: {said}", "is of another build" in said and "install them together" in said)
+    expect("something is left", not [*(installed.work / "run/records").iterdir()])
+
+
 def cmake_refuses_what_it_is_not(installed):
     project = installed.work / "refused"
     project.mkdir()
@@ -236,5 +249,6 @@ def programs_find_their_helpers(installed):
 
 
 run_parts(files_are_all_there_and_no_others, no_file_remembers_where_it_was_built, programs_lie_at_no_fixed_address, headers_compile_alone,
-          pkg_config_leads_to_it, cmake_leads_to_it, a_sandbox_of_a_program_finds_what_it_starts, cmake_refuses_what_it_is_not, programs_find_their_helpers,
+          pkg_config_leads_to_it, cmake_leads_to_it, a_sandbox_of_a_program_finds_what_it_starts,
+          another_builds_init_is_refused, cmake_refuses_what_it_is_not, programs_find_their_helpers,
           name="a prefix")  # a space is what the newcomer's $(pkg-config …) cannot bear, and everything else must
