@@ -297,6 +297,16 @@ static int add_jail(struct run_options *o, const char *name, const char *path)
     return whole ? run_push_text(&o->jail, whole) : cli_no_memory(RUN_REFUSED);
 }
 
+/* What is not there needs no hiding, so a pattern would hide nothing and say nothing. */
+static int add_mask(struct run_options *o, const char *path)
+{
+    if (strpbrk(path, "*?[") && access(path, F_OK) < 0)
+        return cli_usage("--mask %s: is a pattern, and patterns are not expanded here; name each "
+                         "path, by a --mask of its own",
+                         path);
+    return run_push_text(&o->masks, path);
+}
+
 /* Options that need more than a store. */
 static int handle_value(struct run_options *o, int c, const char *name, char **argv)
 {
@@ -316,7 +326,7 @@ static int handle_value(struct run_options *o, int c, const char *name, char **a
     case OPT_GID:
         return set_id("gid", optarg, &o->spec.gid);
     case OPT_MASK:
-        return run_push_text(&o->masks, optarg);
+        return add_mask(o, optarg);
     case OPT_DEGRADE:
         return cli_add_degrade(&o->spec.degrade, UINT32_MAX, optarg);
     default:

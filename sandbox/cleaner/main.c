@@ -35,15 +35,17 @@ enum {
 /* A fork of the owner that did not call sbx_cleaner_forget() keeps the control socket open, so its end alone does not
  * tell; the owner's pidfd does. Who made the socket is the owner, while it is our parent: an owner that died before we
  * came here has left us to PID 1 or a subreaper, whose end would be waited for in vain. -1: the owner is gone. */
-static int open_owner(void)
+static int open_owner(uint64_t *ret_since)
 {
     struct ucred maker;
     socklen_t size = sizeof maker;
     if (getsockopt(SBXI_CONTROL_FD, SOL_SOCKET, SO_PEERCRED, &maker, &size) < 0)
         return -1;
     int fd = (int)syscall(SYS_pidfd_open, maker.pid, 0);
-    if (fd >= 0 && getppid() == maker.pid)
+    if (fd >= 0 && getppid() == maker.pid) {
+        (void)sbxi_record_start_time(maker.pid, ret_since);
         return fd;
+    }
     if (fd >= 0)
         close(fd);
     return -1;
@@ -69,14 +71,18 @@ static void wait_until_dead(int owner)
         poll(&fd, 1, OWNER_DIES_MS);
 }
 
-static int sweep_and_unlink(const char *run_dir, const char *name, enum sbxi_sweep_mode mode)
+static int
+sweep_and_unlink(const char *run_dir, const char *name, enum sbxi_sweep_mode mode, uint64_t since)
 {
     _cleanup_close_ int dirfd = sbxi_sweep_open_dir(run_dir);
     bool gone = dirfd == -ENOENT || dirfd == -ENOTDIR; /* what we know we have open */
     if (dirfd < 0 && !gone)
         return dirfd;
-    struct sbxi_sweep sweep = {
-        .run_dir = run_dir, .run_dirfd = gone ? -1 : dirfd, .mode = mode, .log = NULL};
+    struct sbxi_sweep sweep = {.run_dir = run_dir,
+                               .run_dirfd = gone ? -1 : dirfd,
+                               .mode = mode,
+                               .since = since,
+                               .log = NULL};
     int r = sbxi_sweep_file(&sweep, SBXI_CONTROL_RECORD);
     if (r < 0 || sweep.remain) {
         fprintf(
@@ -107,7 +113,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "uds-cleaner: %s/records/%s is no record file of ours\n", argv[1], argv[2]);
         return 1;
     }
-    int owner = open_owner();
+    uint64_t since = 0;
+    int owner = open_owner(&since);
     SBXI_BOUNDARY("cleaner");
     enum sbxi_sweep_mode mode =
         owner >= 0 && wait_for_end(owner) ? SBXI_SWEEP_END : SBXI_SWEEP_ORPHAN;
@@ -115,5 +122,5 @@ int main(int argc, char **argv)
         wait_until_dead(owner);
     if (SBXI_WITHOUT("cleaner") && mode == SBXI_SWEEP_ORPHAN)
         return 0;
-    return sweep_and_unlink(argv[1], argv[2], mode) < 0;
+    return sweep_and_unlink(argv[1], argv[2], mode, since) < 0;
 }

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <linux/capability.h>
+
 #include "error.h"
 #include "plan.h"
 #include "rundir.h"
@@ -38,21 +40,35 @@ static bool is_refused(const sbx_plan *plan, const char *real)
     return rest && (!*rest || behind(rest, "/records") || behind(rest, "/groups"));
 }
 
-static int check(const sbx_plan *plan, const char *source, struct sbx_error *error)
+/* What covers a directory is a mount, which who may mount takes away. */
+static int check(const sbx_plan *plan,
+                 const struct sbx_spec *spec,
+                 const char *source,
+                 struct sbx_error *error)
 {
     char real[PATH_MAX];
-    return realpath(source, real) && is_refused(plan, real) ? refuse(plan, source, error) : 0;
+    if (!realpath(source, real))
+        return 0;
+    if (is_refused(plan, real))
+        return refuse(plan, source, error);
+    if ((spec->caps >> CAP_SYS_ADMIN & 1) && behind(plan->hidden, real))
+        return sbxi_error(error, EPERM,
+                          "sandbox %s: mounts: %s: records of running sandboxes lie in it, and who "
+                          "has sys_admin uncovers them; leave out one of the two, or have the run "
+                          "directory elsewhere",
+                          plan->name, source);
+    return 0;
 }
 
 static int check_all(const sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
 {
     int r = 0;
     for (size_t i = 0; r == 0 && i < spec->nbinds; i++)
-        r = check(plan, spec->binds[i].source, error);
+        r = check(plan, spec, spec->binds[i].source, error);
     for (size_t i = 0; r == 0 && i < spec->nmounts; i++) {
         const struct sbx_mount *m = &spec->mounts[i];
         if ((m->type == SBX_MOUNT_BIND || m->type == SBX_MOUNT_OVERLAY) && m->source)
-            r = check(plan, m->source, error);
+            r = check(plan, spec, m->source, error);
     }
     return r;
 }

@@ -38,7 +38,7 @@ static const struct words {
     [SBXI_PRIVATE] = {"make mounts private", "an LSM forbids mounts in user namespaces", ""},
     [SBXI_PROC] = {"make /proc",
                    "this container hides parts of its own /proc, so the kernel allows no new "
-                   "one; run unmasked, or leave out \"pid\" from isolate",
+                   "one; run unmasked, or do without a pid namespace, --share-pid",
                    ""},
     [SBXI_NEW_TMPFS] = {"make an empty root", "", ""},
     [SBXI_PIVOT] =

@@ -8,7 +8,7 @@
  *   4 ids       last: while the slice's file exists nobody else's processes get these ids
  *
  * Nothing is believed. A cgroup is opened without following symlinks and must be on a cgroup file system and be called
- * "uds-…"; a process must have the start time that the record has; which paths go is sweep-path.c's to say. What is done
+ * "uds-…"; a process must have the start time that the record has, and not be older than the owner where that is known; which paths go is sweep-path.c's to say. What is done
  * is cleared from the file at once, so that a sweep that is killed in the middle is continued by the next.
  */
 
@@ -119,8 +119,12 @@ static void kill_everything(struct sbxi_sweep *s, struct table *t, int *fds)
             done(s, t, i, fds[i]);
     }
     for (size_t i = 0; i < t->n; i++)
-        if (t->mine[i] && t->records[i].kind == SBXI_RECORD_PROCESS)
-            fds[i] = open_process(&t->records[i]);
+        if (t->mine[i] && t->records[i].kind == SBXI_RECORD_PROCESS) {
+            if (t->records[i].start < s->since)
+                done(s, t, i, -EPERM);
+            else
+                fds[i] = open_process(&t->records[i]);
+        }
     kill_processes(t, fds);
 }
 

@@ -22,6 +22,8 @@ struct sbxi_sweep {
     const char *run_dir; /* as opened at @run_dirfd */
     int run_dirfd;       /* -1: it is gone, and so is what was in it */
     enum sbxi_sweep_mode mode;
+    uint64_t
+        since; /* when the owner started, as records have it: what is older was not made by it; 0 = unknown */
     FILE *log;        /* what was removed and what was refused, a line each; may be NULL */
     unsigned removed; /* out */
     unsigned remain;  /* out: things that could not be removed; their slots stay */

@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 
 BIN = pathlib.Path(os.environ["UDS_BIN"])
 NOBODY = 65534
@@ -110,6 +111,26 @@ def swapped(c, name, *options):
     aside.rmdir()
 
 
+def older(c, *options):
+    """However a record came to name it: a process that was there before the launcher is none of its."""
+    victim = subprocess.Popen(["sleep", "600"], preexec_fn=c.become)
+    time.sleep(0.02)  # start times are counted in hundredths of a second
+    p = c.start(*options, "--", "sh", "-c", "echo up; exec sleep 600")
+    p.stdout.readline()
+    for record in (c.dir / "run/records").glob("*.record"):
+        with open(record, "r+b") as f:
+            f.seek(0, os.SEEK_END)
+            f.write(record_of(victim.pid))
+    p.send_signal(signal.SIGKILL)
+    p.communicate(timeout=PATIENCE)
+    within = time.monotonic() + PATIENCE
+    while list((c.dir / "run/records").glob("*.record")) and time.monotonic() < within:
+        time.sleep(0.01)
+    check(f"{c.who}: who is older than the launcher lives on", victim.poll() is None)
+    victim.kill()
+    victim.wait()
+
+
 def refused(c, *options):
     p = c.start(*options, "--", "true")
     _, err = p.communicate(timeout=PATIENCE)
@@ -125,6 +146,8 @@ def everything(c):
     attack(c, "bound elsewhere, by a link", *host, "--bind", link, "/mnt")
     attack(c, "by a descriptor", *host, "--bind-fd", c.fd, "/mnt")
     refused(c, *host, "--bind", c.dir / "run", "/mnt")
+    refused(c, *host, "--cap-add", "sys_admin", "--bind", c.dir, "/mnt")
+    older(c, *host)
     refused(c, *host, "--bind", c.dir / "run/records", "/mnt")
     if (BIN / "unsafe").exists():
         swapped(c, "a bind that becomes a link", *host, "--bind", c.dir / "lure", "/mnt")

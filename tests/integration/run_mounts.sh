@@ -55,6 +55,7 @@ try()
     refused 'a chmod of nothing' 'exists inside by then' --chmod 777 /nonexist -- true
     refused 'nothing to make read-only' 'that is there by then' --remount-ro /nonexist -- true
     refused 'a user namespace could be made' 'user namespaces disabled' --assert-userns-disabled -- true
+    refused 'a pattern of what to mask' 'patterns are not expanded' --mask '/etc/host*' -- true
     refused 'no such namespace' 'is not NAMESPACE=' --join what=1 -- true
     refused 'no such process' 'there is no process 999999999' --join net=999999999 -- true
 }

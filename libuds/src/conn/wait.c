@@ -55,6 +55,19 @@ __attribute__((always_inline)) static inline void receive_bytes(uds_conn *conn)
     udsi_conn_received(conn, r);
 }
 
+/* What the peer is to hear from whoever receives: he may find a message each time, and never come to a quiet moment. */
+static inline bool owes_peer(const uds_conn *conn)
+{
+    return conn->beat.answers || udsi_conn_owes_releases(conn);
+}
+
+/* All that receive() may have to do besides taking the next message out of an open connection's buffer. */
+static inline bool is_due(const uds_conn *conn)
+{
+    return conn->ready || conn->ring || conn->peer_finished || conn->refused.first ||
+           owes_peer(conn);
+}
+
 /*
  * A message that is in the buffer, while nothing else is due: of many that come at once it is all but the first. NULL: there is
  * none, or receive() has more to do.
@@ -63,9 +76,8 @@ static inline uds_msg *take_buffered(uds_conn *conn)
 {
     uds_msg *msg;
 
-    if (conn->in.start == conn->in.end || conn->state != UDSI_CONN_OPEN || conn->ready ||
-        !udsi_conn_may_read(conn) || conn->ring || conn->peer_finished || conn->refused.first ||
-        conn->beat.answers || udsi_conn_owes_releases(conn))
+    if (conn->in.start == conn->in.end || conn->state != UDSI_CONN_OPEN ||
+        !udsi_conn_may_read(conn) || is_due(conn))
         return NULL;
     msg = udsi_receiver_take(&conn->in);
     if (msg) {
@@ -115,8 +127,7 @@ receive(uds_conn *conn, uds_msg **ret, enum patience patience)
         udsi_ringlink_wake(conn, false);
     if (r == 1)
         conn->more = true; /* the buffer may hold another, which does not wake poll */
-    /* Who finds a message each time never comes to a quiet moment. */
-    if (r == 1 && (conn->beat.answers || udsi_conn_owes_releases(conn)))
+    if (r == 1 && owes_peer(conn))
         (void)udsi_conn_pump_out(conn);
     if (r == 0)
         r = while_quiet(conn);
