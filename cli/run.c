@@ -305,10 +305,12 @@ static int supervise(const struct run_options *o, sbx *s, sbx_cleaner *cleaner, 
     return code;
 }
 
-static int act(struct run_options *o, const sbx_plan *plan)
+/* The cleaner begins while the plan is made. */
+static int act(struct run_options *o)
 {
     struct sbx_error error = {0};
     sbx_cleaner *cleaner = NULL;
+    sbx_plan *plan = NULL;
     sbx *s = NULL;
     int signals = attend_open_signals();
     if (signals < 0)
@@ -316,6 +318,8 @@ static int act(struct run_options *o, const sbx_plan *plan)
     int code, r = life_begin(&o->life, signals);
     if (r == 0)
         r = sbx_cleaner_new(&cleaner, o->run_dir, &error);
+    if (r == 0)
+        r = sbx_plan_new(&plan, &o->spec, &error);
     if (r < 0) {
         code = refuse_start(o, &error, r);
     } else {
@@ -329,34 +333,35 @@ static int act(struct run_options *o, const sbx_plan *plan)
             (void)sbx_free(s);
         }
         run_listen_close(o);
-        (void)sbx_cleaner_free(cleaner);
     }
+    (void)sbx_cleaner_free(cleaner);
+    (void)sbx_plan_free(plan);
     (void)close(signals);
     return code;
+}
+
+static int dry_run(struct run_options *o)
+{
+    struct sbx_error error = {0};
+    sbx_plan *plan;
+    int r = sbx_plan_new(&plan, &o->spec, &error);
+    if (r < 0)
+        return refuse_start(o, &error, r);
+    run_listen_print(o, stdout);
+    sbx_plan_print(plan, stdout);
+    (void)sbx_plan_free(plan);
+    return CLI_OK;
 }
 
 static int run_parsed(struct run_options *o)
 {
     struct sbx_error error = {0};
-    sbx_plan *plan;
-    if (o->spec.assert_all && o->stats && o->spec.no_cgroup) {
-        snprintf(error.text, sizeof error.text,
-                 "%s: --stats: without a cgroup there are none; leave out --no-cgroup or --assert",
-                 o->spec.name);
-        return refuse_start(o, &error, -EOPNOTSUPP);
-    }
-    int r = sbx_plan_new(&plan, &o->spec, &error);
-    if (r < 0)
-        return refuse_start(o, &error, r);
-    int code = CLI_OK;
-    if (o->dry_run) {
-        run_listen_print(o, stdout);
-        sbx_plan_print(plan, stdout);
-    } else {
-        code = act(o, plan);
-    }
-    (void)sbx_plan_free(plan);
-    return code;
+    if (!o->spec.assert_all || !o->stats || !o->spec.no_cgroup)
+        return o->dry_run ? dry_run(o) : act(o);
+    snprintf(error.text, sizeof error.text,
+             "%s: --stats: without a cgroup there are none; leave out --no-cgroup or --assert",
+             o->spec.name);
+    return refuse_start(o, &error, -EOPNOTSUPP);
 }
 
 static int run(int argc, char **argv)

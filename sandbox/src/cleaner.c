@@ -18,7 +18,6 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +29,7 @@
 #include <sys/wait.h>
 
 #include "child-process.h"
+#include "cleaner-spawn.h"
 #include "cleanup.h"
 #include "control.h"
 #include "error.h"
@@ -56,6 +56,8 @@ struct sbx_cleaner {
     struct sbxi_slots slots; /* of the record */
     pid_t pid;
     int pidfd;
+    bool is_new; /* perhaps it is not uds-cleaner yet */
+    struct sbxi_spawned *spawned;
     struct held_ids *ids;
     size_t nids;
 };
@@ -86,74 +88,12 @@ static int make_record(int records, char name[64])
     return -EAGAIN;
 }
 
-/* In the child only control and record are open beyond stdio, and the stdio ends are /dev/null but stderr. */
-static int spawn_actions(posix_spawn_file_actions_t *actions, int control, int record)
-{
-    int r = posix_spawn_file_actions_addopen(actions, 0, "/dev/null", O_RDWR, 0);
-    if (r == 0)
-        r = posix_spawn_file_actions_addopen(actions, 1, "/dev/null", O_RDWR, 0);
-    if (r == 0)
-        r = posix_spawn_file_actions_adddup2(actions, control, SBXI_CONTROL_FD);
-    if (r == 0)
-        r = posix_spawn_file_actions_adddup2(actions, record, SBXI_CONTROL_RECORD);
-    if (r == 0)
-        r = posix_spawn_file_actions_addclosefrom_np(actions, SBXI_CONTROL_RECORD + 1);
-    return -r;
-}
-
-static int spawn_attributes(posix_spawnattr_t *attr)
-{
-    sigset_t defaults;
-    sigfillset(&defaults);
-    sigdelset(&defaults, SIGKILL);
-    sigdelset(&defaults, SIGSTOP);
-    sigset_t none;
-    sigemptyset(&none);
-    int r = posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF |
-                                               POSIX_SPAWN_SETSIGMASK);
-    if (r == 0)
-        r = posix_spawnattr_setsigdefault(attr, &defaults);
-    if (r == 0)
-        r = posix_spawnattr_setsigmask(attr, &none);
-    return -r;
-}
-
-static int spawn(const sbx_cleaner *c, const char *path, int control, pid_t *ret_pid)
-{
-    /* The numbers must not be among 3 and 4 themselves: dup2 of one would close the other. */
-    _cleanup_close_ int high_control = fcntl(control, F_DUPFD_CLOEXEC, 10);
-    _cleanup_close_ int high_record = fcntl(c->record, F_DUPFD_CLOEXEC, 10);
-    if (high_control < 0 || high_record < 0)
-        return -errno;
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attr;
-    if (posix_spawn_file_actions_init(&actions) != 0)
-        return -ENOMEM;
-    if (posix_spawnattr_init(&attr) != 0) {
-        posix_spawn_file_actions_destroy(&actions);
-        return -ENOMEM;
-    }
-    char name[] = "uds-cleaner", run_dir[PATH_MAX], record_name[64];
-    snprintf(run_dir, sizeof run_dir, "%s", c->run_dir);
-    snprintf(record_name, sizeof record_name, "%s", c->record_name);
-    char *argv[] = {name, run_dir, record_name, NULL}, *const *env = SBXI_NO_ENVIRONMENT;
-    int r = spawn_actions(&actions, high_control, high_record);
-    if (r == 0)
-        r = spawn_attributes(&attr);
-    if (r == 0)
-        r = -posix_spawn(ret_pid, path, &actions, &attr, argv, env);
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attr);
-    return r;
-}
-
 static void reap(sbx_cleaner *c)
 {
     if (c->pidfd >= 0)
         (void)sbxi_reap(c->pidfd, NULL);
-    else if (c->pid > 0)
-        waitpid(c->pid, NULL, 0); /* no descriptor was left to know it by */
     c->pid = -1;
+    c->spawned = sbxi_spawned_free(c->spawned);
     sbxi_closep(&c->pidfd);
     sbxi_closep(&c->control);
 }
@@ -168,26 +108,36 @@ static int start(sbx_cleaner *c, struct sbx_error *error)
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return sbxi_error(error, errno, "cleaner: socketpair: %s", strerror(errno));
     _cleanup_close_ int ours = pair[0], theirs = pair[1];
-    pid_t pid;
-    int r = spawn(c, path, theirs, &pid);
+    int r = sbxi_cleaner_spawn(&c->spawned, helper, c->run_dir, c->record_name, theirs, c->record,
+                               &c->pid, &c->pidfd);
     if (r < 0)
         return sbxi_error(error, -r, "cleaner: %s: cannot be started: %s", path, strerror(-r));
-    c->pid = pid;
-    c->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
     c->control = sbxi_take_fd(&ours);
+    c->is_new = true;
     return 0;
 }
 
-/* Is it there? If not, another takes over the file, which says all that it knew. */
-static int revive(sbx_cleaner *c)
+/* 0: it runs. -ESRCH: it did. Or why it never did. */
+static int look(sbx_cleaner *c)
 {
     struct pollfd p = {.fd = c->pidfd, .events = POLLIN};
-    if (c->pidfd >= 0 && poll(&p, 1, 0) == 0)
-        return 0;
-    if (c->pidfd < 0 && c->pid > 0 && waitpid(c->pid, NULL, WNOHANG) == 0)
+    int r = c->is_new ? sbxi_spawned_wait(c->spawned) : 0;
+    c->is_new = false;
+    return r < 0 ? r : poll(&p, 1, 0) == 0 ? 0 : -ESRCH;
+}
+
+/* If it is gone, another takes over the file, which says all that it knew. */
+static int revive(sbx_cleaner *c)
+{
+    int r = c->pid > 0 ? look(c) : -ESRCH;
+    if (r == 0)
         return 0;
     reap(c);
-    return start(c, NULL) < 0 ? -EPIPE : 0;
+    if (r == -ESRCH)
+        r = start(c, NULL) < 0 ? -EPIPE : look(c);
+    if (r < 0)
+        reap(c);
+    return r == -ESRCH ? -EPIPE : r;
 }
 
 int sbx_cleaner_new(sbx_cleaner **ret, const char *run_dir, struct sbx_error *error)
@@ -220,18 +170,27 @@ int sbx_cleaner_new(sbx_cleaner **ret, const char *run_dir, struct sbx_error *er
     return 0;
 }
 
-sbx_cleaner *sbx_cleaner_forget(sbx_cleaner *c)
+/* All but the process. */
+static void close_others(sbx_cleaner *c)
 {
-    if (!c)
-        return NULL;
     sbxi_closep(&c->control);
     sbxi_closep(&c->record);
     sbxi_closep(&c->run_dirfd);
-    sbxi_closep(&c->pidfd);
     sbxi_slots_deinit(&c->slots);
     for (size_t i = 0; i < c->nids; i++)
         close(c->ids[i].fd);
     free(c->ids);
+    c->ids = NULL;
+    c->nids = 0;
+}
+
+sbx_cleaner *sbx_cleaner_forget(sbx_cleaner *c)
+{
+    if (!c)
+        return NULL;
+    close_others(c);
+    sbxi_closep(&c->pidfd);
+    sbxi_spawned_free(c->spawned);
     free(c);
     return NULL;
 }
@@ -248,22 +207,27 @@ static void sweep_here(sbx_cleaner *c)
         sbxi_record_unlink(records, c->record_name);
 }
 
-static void kill_and_reap(sbx_cleaner *c)
+static void kill_it(const sbx_cleaner *c)
 {
     if (c->pidfd >= 0)
         syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, NULL, 0);
-    else if (c->pid > 0)
-        kill(c->pid, SIGKILL);
+}
+
+static void kill_and_reap(sbx_cleaner *c)
+{
+    kill_it(c);
     reap(c);
 }
 
-/* Nothing is written down, so there is nothing that it could do; by now it may not even have begun. */
+/* Nothing is written down, so there is nothing that it could do; by now it may not even have begun. It dies while we close. */
 static int dismiss(sbx_cleaner *c)
 {
     _cleanup_close_ int records = sbxi_rundir_open_sub(c->run_dirfd, "records", true);
     if (c->slots.used > 0 || records < 0 || sbxi_record_unlink(records, c->record_name) < 0)
         return -EBUSY;
-    kill_and_reap(c);
+    kill_it(c);
+    close_others(c);
+    reap(c);
     return 0;
 }
 
@@ -416,7 +380,7 @@ int sbxi_cleaner_take_ids_near(sbx_cleaner *c,
     r = sbxi_cleaner_add(c, &record, 1);
     if (r < 0) {
         sbxi_ids_drop(home, slice, true);
-        return sbxi_error(error, -r, "id range: the cleaner did not take the record: %s",
+        return sbxi_error(error, -r, "id range: uds-cleaner does not run, or takes no record: %s",
                           strerror(-r));
     }
     c->ids[c->nids++] = (struct held_ids){.slice = slice, .fd = sbxi_take_fd(&fd)};

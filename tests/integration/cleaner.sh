@@ -164,6 +164,19 @@ rm -f "$run"/records/1-*.record
 chmod 770 "$run/records"
 expect "a records directory that others may write" 1 'writable by others' "$uds" sandbox gc --run-dir "$run"
 chmod 700 "$run/records"
+# Where its program is not one, nothing is made.
+mkdir "$dir/bin"
+cp "$(dirname "$uds")/uds" "$(dirname "$uds")/uds-sandbox-init" "$(dirname "$uds")/uds-cleaner" "$dir/bin"
+for arguments in "" "--no-cgroup --host-root"; do
+    chmod 644 "$dir/bin/uds-cleaner"
+    # shellcheck disable=SC2086
+    expect "a cleaner that may not be executed $arguments" 121 'cleaner.*Permission denied' \
+        "$dir/bin/uds" run --run-dir "$run" $arguments -- touch /dev/null
+done
+echo x >"$dir/bin/uds-cleaner"
+chmod 755 "$dir/bin/uds-cleaner"
+expect "a cleaner that is no program" 121 'cleaner.*Exec format error' "$dir/bin/uds" run --run-dir "$run" -- true
+check "nothing is left of those" nothing_left
 ln -s "$run" "$dir/link"
 expect "a run directory that is a symlink" 1 "$dir/link" "$uds" sandbox gc --run-dir "$dir/link"
 finish
