@@ -254,9 +254,11 @@ static int start_warm(struct cell *cell, const struct launch *launch, struct sbx
 {
     struct sbx_adoption adoption;
     struct sbx_named_fd links[2];
+    int r;
 
     launch_adoption(&adoption, links, launch);
-    int r = sbx_pool_start(&cell->sbx, cell->reserve.pool, &adoption, error);
+    reserve_unwatch(&cell->reserve);
+    r = sbx_pool_start(&cell->sbx, cell->reserve.pool, &adoption, error);
     cell->member.warm = (uint32_t)reserve_count(&cell->reserve);
     return r;
 }

@@ -74,11 +74,11 @@ static void end(struct guest *guest, const struct sbx_result *result)
 {
     struct template *template = guest->template;
 
-    sbx_request_end(guest->request, result);
     if (guest->io)
         event_free(guest->io);
     if (guest->ask)
         event_free(guest->ask);
+    sbx_request_end(guest->request, result); /* what is closed is watched no more */
     sbx_free(guest->sbx);
     *guest->at = guest->next;
     if (guest->next)
@@ -157,8 +157,10 @@ static void enlist(struct guest *guest)
 static int run(struct guest *guest, struct sbx_error *error)
 {
     struct template *template = guest->template;
-    int r = sbx_pool_start_request(&guest->sbx, template->reserve.pool, guest->request, error);
+    int r;
 
+    reserve_unwatch(&template->reserve);
+    r = sbx_pool_start_request(&guest->sbx, template->reserve.pool, guest->request, error);
     if (r == 0)
         r = watch(guest);
     if (r == 0)

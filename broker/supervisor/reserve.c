@@ -128,7 +128,7 @@ void reserve_fill_soon(struct reserve *reserve, bool busy)
 {
     if (!reserve->pool || reserve->backoff_ms > 0) /* which goes on */
         return;
-    event_del(reserve->made); /* the one that comes may just have been taken */
+    reserve_unwatch(reserve);
     if (reserve->since_ms == 0)
         reserve->since_ms = clock_ms(CLOCK_MONOTONIC);
     wait_ms(reserve, next_ms(reserve, busy));
@@ -138,6 +138,13 @@ void reserve_hurry(struct reserve *reserve)
 {
     event_del(reserve->made);
     wait_ms(reserve, 0);
+}
+
+void reserve_unwatch(struct reserve *reserve)
+{
+    event_del(
+        reserve
+            ->made); /* before it can be closed: a child that has copies would keep it in epoll */
 }
 
 size_t reserve_count(const struct reserve *reserve)

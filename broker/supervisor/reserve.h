@@ -43,6 +43,8 @@ int reserve_make(struct reserve *reserve,
 void reserve_fill_soon(struct reserve *reserve, bool busy);
 /* Somebody waits for one: it is made now, a back-off or not. */
 void reserve_hurry(struct reserve *reserve);
+/* One is going to be taken, perhaps the one that is being made. */
+void reserve_unwatch(struct reserve *reserve);
 size_t reserve_count(const struct reserve *reserve);
 /* Those that wait end. */
 void reserve_clear(struct reserve *reserve);

@@ -176,11 +176,23 @@ static bool is_ours(const sbx_admin *admin, int peer)
     return ours;
 }
 
+/*
+ * Told to epoll: that forgets what nobody has open any more, and a child of ours has copies until it is another program. We
+ * would be told of the hang-up again and again, and not leave it a CPU to become that.
+ */
+static void drop_place(sbx_admin *admin, size_t place)
+{
+    if (admin->peers[place] < 0)
+        return;
+    epoll_ctl(admin->epoll, EPOLL_CTL_DEL, admin->peers[place], NULL);
+    sbxi_closep(&admin->peers[place]);
+}
+
 static void drop(sbx_admin *admin, int peer)
 {
     for (size_t i = 0; i < MAX_PEERS; i++)
         if (admin->peers[i] == peer)
-            sbxi_closep(&admin->peers[i]); /* epoll forgets it */
+            drop_place(admin, i);
 }
 
 /* ---- what is asked ---- */
@@ -333,7 +345,7 @@ static void admit(sbx_admin *admin)
         place++;
     if (place == MAX_PEERS)
         place = admin->next++ % MAX_PEERS;
-    sbxi_closep(&admin->peers[place]);
+    drop_place(admin, place);
     admin->peers[place] = peer;
     answer(admin, peer); /* while we looked who it is, it has asked */
 }

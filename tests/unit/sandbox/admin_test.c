@@ -3,6 +3,8 @@
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +12,7 @@
 
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
 #include "admin.h"
 #include "guard.h"
@@ -73,6 +76,39 @@ Test(admin, lists_each_once_whatever_comes_and_goes_meanwhile)
     cr_assert_str_eq(ask(admin, fd, 0).listed.name, "new");
 
     close(fd);
+    sbx_admin_free(admin);
+    sbx_cleaner_free(cleaner);
+    char command[128];
+    snprintf(command, sizeof command, "rm -r %s", run);
+    cr_assert_eq(system(command), 0);
+}
+
+Test(admin, one_that_hung_up_is_forgotten_also_while_a_child_has_a_copy)
+{
+    UDS_TEST_GUARD;
+    struct sbx_error error = {0};
+    sbx_cleaner *cleaner;
+    sbx_admin *admin;
+    char run[] = "/tmp/uds-admin-XXXXXX", records[64];
+    cr_assert(mkdtemp(run));
+    snprintf(records, sizeof records, "%s/records", run);
+    cr_assert_eq(sbx_cleaner_new(&cleaner, run, &error), 0, "%s", error.text);
+    cr_assert_eq(sbx_admin_new(&admin, cleaner, &error), 0, "%s", error.text);
+    int fd = connect_to(records);
+    sbx_admin_process(admin);
+    pid_t child = fork(); /* as one that is to be PID 1 of a sandbox, and is no other program yet */
+    if (child == 0) {
+        close(fd);
+        for (;;)
+            pause();
+    }
+    close(fd);
+    struct pollfd more = {.fd = sbx_admin_get_fd(admin), .events = POLLIN};
+    cr_assert_eq(poll(&more, 1, 10000), 1, "it hangs up when the child has closed its end, too");
+    sbx_admin_process(admin);
+    cr_expect_eq(poll(&more, 1, 0), 0, "the loop would turn for nothing");
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
     sbx_admin_free(admin);
     sbx_cleaner_free(cleaner);
     char command[128];
