@@ -166,8 +166,9 @@ static int search_path(struct init *init, const char *name, char **argv, char **
 int init_exec(struct init *init, const struct sbxi_step *step)
 {
     char listen_pid[32], watchdog_pid[32], pwd[sizeof init->cwd + 4];
-    snprintf(listen_pid, sizeof listen_pid, "LISTEN_PID=%d", (int)getpid());
-    snprintf(watchdog_pid, sizeof watchdog_pid, "WATCHDOG_PID=%d", (int)getpid());
+    int pid = init->pid ? init->pid : getpid();
+    snprintf(listen_pid, sizeof listen_pid, "LISTEN_PID=%d", pid);
+    snprintf(watchdog_pid, sizeof watchdog_pid, "WATCHDOG_PID=%d", pid);
     snprintf(pwd, sizeof pwd, "PWD=%s", init->cwd);
     const struct sbxi_request *request = init->request;
     char *const nothing[] = {NULL};

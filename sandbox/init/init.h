@@ -38,6 +38,7 @@ struct init {
     const struct sbxi_request *request;  /* of a session: what is to be run, checked */
     bool session;                        /* started later: failures name the kind of step */
     int passed;                          /* of a session: where what it is passed begins */
+    pid_t pid;                           /* of who becomes the payload; 0 = not asked yet */
     char cwd[4096];                      /* where the payload starts, for PWD */
     uint64_t cgroup_ns, time_ns, net_ns; /* inodes, 0 = not ours, or the launcher knows */
     char detail[224];                    /* of the step that failed */

@@ -44,6 +44,21 @@ def examples(page):
             yield f"{page}: {line}", line
 
 
+def blocks(page):
+    """Whole files that a page shows."""
+    text = (SOURCE / "docs/man" / page).read_text().partition(".Sh EXAMPLES\n")[2].partition("\n.Sh ")[0]
+    return re.findall(r"^\.Bd -literal.*\n((?:.*\n)*?)\.Ed$", text, re.M)
+
+
+def files(place):
+    """They are taken for what they are, and a program without needs runs under each filter."""
+    for i, text in enumerate(blocks("uds-seccomp.5")):
+        (place / f"filter{i}").write_text(text)
+        yield f"uds-seccomp.5: {text.splitlines()[-1]}", f"uds run --seccomp ./filter{i} -- true"
+    (place / "stack.yaml").write_text(blocks("uds-stack.5")[-1].replace("/usr/libexec/uds/decoder", "/bin/cat"))
+    yield "uds-stack.5: the stack", "uds up --check stack.yaml"
+
+
 def hurry():
     text = subprocess.run([BIN / "uds", "run", "--help"], capture_output=True, text=True, check=True).stdout
     part = text.partition("in a hurry:\n")[2].partition("\n\n")[0]
@@ -81,6 +96,7 @@ def main():
         for name in ("job", "web"):
             assert shell(f"until uds exec {name} -- true; do :; done").returncode == 0
         lines = [pair for page in PAGES for pair in examples(page)] + list(hurry()) + list(coming_from())
+        lines += list(files(place))
         for title, line in lines:
             for pattern, to in CHANGES:
                 line = re.sub(pattern, to, line)
