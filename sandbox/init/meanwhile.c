@@ -59,12 +59,11 @@ static struct {
     int mounts; /* over the new root */
 } old;
 
+/* It is new: what else can be set of its flags is not. */
 static long lo_up(long socket)
 {
-    struct ifreq request = {.ifr_name = "lo"};
-    long r = sbxi_raw(SYS_ioctl, socket, SIOCGIFFLAGS, POINTER(&request), 0, 0);
-    request.ifr_flags = (short)(request.ifr_flags | IFF_UP);
-    return r < 0 ? r : sbxi_raw(SYS_ioctl, socket, SIOCSIFFLAGS, POINTER(&request), 0, 0);
+    struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+    return sbxi_raw(SYS_ioctl, socket, SIOCSIFFLAGS, POINTER(&request), 0, 0);
 }
 
 static long open_socket(void)
