@@ -281,7 +281,7 @@ static pid_t bear_sharing(struct init *init, const struct sbxi_step *step, const
     return pid;
 }
 
-/* And where they are to be two from the start (a cgroup's killer takes all who share a memory), it is a copy with a pipe. */
+/* And where they are to be two from the start (a killer takes all who share a memory), it is a copy with a pipe. */
 static pid_t
 bear(struct init *init, const struct sbxi_step *step, const sigset_t *mask, int *ret_pipe)
 {

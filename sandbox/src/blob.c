@@ -32,17 +32,20 @@ static uint32_t copy_bytes(char *base, uint32_t *at, const void *bytes, size_t l
     return offset;
 }
 
-/* In a cgroup the kernel's killer would take PID 1 with it. */
-static bool can_share(const sbx_plan *plan, bool cgroup)
+/* Under a limit of memory the kernel's killer would take PID 1 with it: clone.c. */
+static bool can_share(const struct launch *launch)
 {
+    const sbx_plan *plan = launch->plan;
     const uint32_t others = SBXI_S_BWRAP | SBXI_S_WAITS | SBXI_S_DIRECT;
-    return !cgroup && (plan->isolate & SBX_NS_PID) && plan->njoins == 0 && !(plan->style & others);
+    return !launch->apart && (plan->isolate & SBX_NS_PID) && plan->njoins == 0 &&
+           !(plan->style & others);
 }
 
-static uint32_t style_of(const sbx_plan *plan, bool cgroup)
+static uint32_t style_of(const struct launch *launch)
 {
+    const sbx_plan *plan = launch->plan;
     uint32_t style = plan->style | (plan->isolate & SBX_NS_PID ? SBXI_S_PID1 : 0u) |
-                     (can_share(plan, cgroup) ? SBXI_S_SHARES : 0u);
+                     (can_share(launch) ? SBXI_S_SHARES : 0u);
     for (size_t i = 0; i < plan->njoins; i++)
         style |= SBXI_S_JOINS | (plan->joins[i].ns == SBX_NS_PID ? SBXI_S_SEEN : 0u);
     return style;
@@ -57,7 +60,7 @@ static void fill_blob(const struct launch *launch, bool cgroup, char *base, uint
     *blob = (struct sbxi_blob){.magic = SBXI_BLOB_MAGIC,
                                .size = size,
                                .npassed = (uint32_t)plan->npassed,
-                               .style = style_of(plan, cgroup),
+                               .style = style_of(launch),
                                .uid = plan->uid,
                                .gid = plan->gid};
     for (size_t i = 0; i < plan->nsteps; i++) {

@@ -22,6 +22,7 @@ struct launch {
     int *fds, *spare;         /* the child's 0, 1, 2, … */
     size_t nfds, ntrees;      /* the last @ntrees of @fds are ours to close */
     int tree[SBXI_MAX_TREES]; /* by slot: what is in it; -1 = not opened here. Borrowed from @fds */
+    bool apart;               /* the kernel's killer may come for the payload alone */
     bool nodes;               /* there is a /dev with them */
     struct sbxi_upper upper;
     int joins[SBXI_CGROUP_HIERARCHIES];

@@ -80,6 +80,7 @@ static int collect_fds(struct launch *launch, sbx *s, struct sbx_error *error)
     launch->fds[SBXI_FD_CONTROL] = launch->control;
     memcpy(launch->fds + SBXI_FD_PASSED, plan->passed, plan->npassed * sizeof *launch->fds);
     launch->nfds = SBXI_FD_PASSED + plan->npassed;
+    launch->apart = s->cgroup && !sbxi_cgroup_may_share(s->cgroup);
     r = sbxi_launch_open_trees(launch, s, error);
     if (r == 0 && (r = sbxi_launch_write_blob(launch, s->cgroup != NULL)) == 0)
         launch->fds[SBXI_FD_BLOB] = launch->blob;
