@@ -3,7 +3,7 @@
 #define CLI_PROGRAM_H
 
 /*
- * Becomes the program @name of ours: beside the running one, in ../libexec/uds from there, in UDS_LIBEXECDIR; never by PATH.
+ * Becomes the program @name of ours, which is where sbx_find_program() says.
  * Returns only if that did not work, after saying why.
  */
 void cli_become(const char *name, char *const *argv);

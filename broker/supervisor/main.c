@@ -18,7 +18,6 @@
 #include <uds/version.h>
 
 #include "profile.h"
-#include "program.h"
 #include "supervisor.h"
 
 enum {
@@ -198,7 +197,7 @@ static void fill_standard_fds(void)
 static int find_router(struct arguments *a, struct sbx_error *error)
 {
     if (a->router[0] == 0)
-        return program_find("uds-router", a->router, sizeof(a->router), error);
+        return sbx_find_program("uds-router", a->router, error);
     if (access(a->router, X_OK) == 0)
         return 0;
     error->err = errno;

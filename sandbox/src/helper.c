@@ -92,6 +92,15 @@ static int try_open(const struct origin *origin, const char *path, char ret_path
     return sbxi_take_fd(&fd);
 }
 
+int sbx_find_program(const char *name, char *ret_path, struct sbx_error *error)
+{
+    int fd = sbxi_helper_open(name, ret_path, error);
+    if (fd < 0)
+        return fd;
+    close(fd);
+    return 0;
+}
+
 int sbxi_helper_open(const char *name, char ret_path[PATH_MAX], struct sbx_error *error)
 {
     struct origin origin;

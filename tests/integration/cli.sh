@@ -57,6 +57,13 @@ expect "help of a verb" 0 '^usage: uds run' "$uds" help run
 expect "help of a verb that may be a program of its own" 0 '^usage: uds ls' "$uds" help ls
 ln -s loop "$dir/loop"
 expect "an error in this machine's words" 121 "$dir/loop: Too many levels of symbolic links: see" "$uds" run --layer "$dir/loop" -- true
+mkdir "$dir/beside"
+cp "$UDS_BIN/uds" "$dir/beside"
+printf '#!/bin/sh\necho it ran\n' >"$dir/beside/uds-broker"
+chmod 755 "$dir/beside/uds-broker"
+expect "what lies beside us is run" 0 '^it ran' "$dir/beside/uds" up "$dir/none.yaml"
+chmod 777 "$dir/beside/uds-broker"
+expect "not what anybody may have written" 1 'uds-broker: not found .*that nobody else can write to' "$dir/beside/uds" up "$dir/none.yaml"
 expect "gc of nothing" 1 '^uds sandbox: run directory: /nonexistent: No such file' "$uds" sandbox gc --run-dir /nonexistent
 expect "no broker" 3 "^uds pub: connect: unix:$dir/b.sock: nobody listens there" "$uds" pub a b
 expect "a file where the socket should be" 1 'address in use: what is there is no socket; ' "$UDS_BIN/uds-broker" --run-dir "$dir/run" --listen "$uds"

@@ -131,6 +131,18 @@ UDS_EXPORT int sbx_gc(const char *run_dir, FILE *log, struct sbx_error *error);
 UDS_EXPORT int sbx_gc_wait(
     const char *run_dir, int timeout_ms, FILE *log, unsigned *ret_held, struct sbx_error *error);
 
+/**
+ * sbx_find_program() - where a program that belongs to this library is, as "uds-cleaner"
+ * @name:     of the program
+ * @ret_path: PATH_MAX bytes; written on success only
+ *
+ * Looked for from the file that this code is in, never by PATH.
+ *
+ * Errors: -ENOENT not there; -EACCES not a file of root's, ours or whose this code is, that nobody else can write; each with @error.
+ * Blocking: a few looks at files.   Threads: any.   Since: 0.2.
+ */
+UDS_EXPORT int sbx_find_program(const char *name, char *ret_path, struct sbx_error *error);
+
 UDS_END_DECLS
 
 #endif
