@@ -18,6 +18,7 @@
 #include "admin.h"
 #include "cleanup.h"
 #include "error.h"
+#include "peer.h"
 #include "rundir.h"
 
 enum {
@@ -87,7 +88,9 @@ static int ask_once(int records,
     _cleanup_close_ int fd = call(records, name, EXEC_S);
     if (fd < 0)
         return fd == -EAGAIN ? -ETIMEDOUT : fd;
-    int r = ask(fd, request, size, parcel->fds, parcel->n, ret);
+    int r = sbxi_peer_prove(fd);
+    if (r >= 0)
+        r = ask(fd, request, size, parcel->fds, parcel->n, ret);
     if (r != -EACCES)
         return r;
     _cleanup_close_ int again = call(records, name, LIST_S);
@@ -104,7 +107,9 @@ static int visit_one(int records, const char *name, const struct visit *visit)
     struct sbxi_admin_request request = {.op = SBXI_ADMIN_LIST};
     struct sbxi_admin_answer answer;
     _cleanup_close_ int fd = call(records, name, LIST_S);
-    for (; fd >= 0 && ask(fd, &request, sizeof request, NULL, 0, &answer) == 0 && answer.err == 0;
+    if (fd < 0 || sbxi_peer_prove(fd) < 0)
+        return 0; /* as below */
+    for (; ask(fd, &request, sizeof request, NULL, 0, &answer) == 0 && answer.err == 0;
          request.value = answer.number) {
         int r = visit->each(&answer.listed, name, visit->userdata);
         if (r != 0)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The admin socket of a launcher. Who may ask is its own user, outside of any sandbox: a rootless sandbox has its launcher's
- * uid, so it is told by its namespaces, read through the peer's pidfd. A request has a fixed size; of what is to be run we
- * pass descriptors on, unread, to the sandbox's init.
+ * The admin socket of a launcher. Who may ask is its own user, outside of any sandbox (peer.c). A request has a fixed size;
+ * of what is to be run we pass descriptors on, unread, to the sandbox's init.
  *
  * A peer that connects and is silent holds one of a few places until another wants it.
  */
@@ -20,12 +19,11 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#include <uds/cred.h>
-
 #include "cleaner.h"
 #include "cleanup.h"
 #include "clock.h"
 #include "error.h"
+#include "peer.h"
 #include "request.h"
 #include "rundir.h"
 #include "running.h"
@@ -39,9 +37,9 @@ enum {
 struct sbx_admin {
     int listener, epoll, records;
     char name[80];
-    int peers[MAX_PEERS];
-    size_t next;               /* the place that is given up when all are taken */
-    uint64_t user_ns, pid_ns;  /* ours */
+    struct sbxi_peer peers[MAX_PEERS];
+    size_t next; /* the place that is given up when all are taken */
+    struct sbxi_home home;
     sbx *sandboxes;            /* the latest first */
     int64_t added;             /* how many ever were */
     sbx_admin_start *on_start; /* NULL = nothing can be started here */
@@ -64,20 +62,9 @@ static int watch(sbx_admin *admin, int fd)
     return epoll_ctl(admin->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
-static int read_inode(const char *path, uint64_t *ret)
-{
-    struct stat st;
-    if (stat(path, &st) < 0)
-        return -errno;
-    *ret = st.st_ino;
-    return 0;
-}
-
 static int open_socket(sbx_admin *admin, const sbx_cleaner *cleaner)
 {
-    int r = read_inode("/proc/self/ns/user", &admin->user_ns);
-    if (r == 0)
-        r = read_inode("/proc/self/ns/pid", &admin->pid_ns);
+    int r = sbxi_peer_find_home(&admin->home);
     if (r < 0)
         return r;
     _cleanup_close_ int run =
@@ -103,7 +90,7 @@ int sbx_admin_new(sbx_admin **ret, sbx_cleaner *cleaner, struct sbx_error *error
         return sbxi_error(error, ENOMEM, "admin socket: no memory");
     admin->listener = admin->epoll = admin->records = -1;
     for (size_t i = 0; i < MAX_PEERS; i++)
-        admin->peers[i] = -1;
+        admin->peers[i] = (struct sbxi_peer){.fd = -1, .pidfd = -1};
     int r = open_socket(admin, cleaner);
     if (r < 0) {
         sbx_admin_free(admin);
@@ -149,7 +136,7 @@ sbx_admin *sbx_admin_free(sbx_admin *admin)
     if (admin->name[0] && admin->listener >= 0)
         unlinkat(admin->records, admin->name, 0);
     for (size_t i = 0; i < MAX_PEERS; i++)
-        sbxi_closep(&admin->peers[i]);
+        sbxi_peer_close(&admin->peers[i]);
     sbxi_closep(&admin->listener);
     sbxi_closep(&admin->epoll);
     sbxi_closep(&admin->records);
@@ -159,40 +146,23 @@ sbx_admin *sbx_admin_free(sbx_admin *admin)
 
 /* ---- who asks ---- */
 
-/*
- * Of the process that has connected, or of nobody: its number may be another's by the time that we look, while somebody it
- * has passed the connection to holds that open.
- */
-static bool is_ours(const sbx_admin *admin, int peer)
+static struct sbxi_peer *find_peer(sbx_admin *admin, int fd)
 {
-    const uint32_t namespaces = UDS_CRED_NS_OF(UDS_NS_USER) | UDS_CRED_NS_OF(UDS_NS_PID);
-    const uint32_t need = UDS_CRED_UID | namespaces;
-    struct uds_cred cred;
-    if (uds_cred_from_socket(peer, namespaces, &cred) < 0)
-        return false;
-    bool ours = (cred.known & need) == need && cred.uid == geteuid() &&
-                cred.ns[UDS_NS_USER] == admin->user_ns && cred.ns[UDS_NS_PID] == admin->pid_ns;
-    uds_cred_clear(&cred);
-    return ours;
+    size_t i = 0;
+    while (i < MAX_PEERS && admin->peers[i].fd != fd)
+        i++;
+    return i < MAX_PEERS ? &admin->peers[i] : NULL;
 }
 
 /*
  * Told to epoll: that forgets what nobody has open any more, and a child of ours has copies until it is another program. We
  * would be told of the hang-up again and again, and not leave it a CPU to become that.
  */
-static void drop_place(sbx_admin *admin, size_t place)
+static void drop(sbx_admin *admin, struct sbxi_peer *peer)
 {
-    if (admin->peers[place] < 0)
-        return;
-    epoll_ctl(admin->epoll, EPOLL_CTL_DEL, admin->peers[place], NULL);
-    sbxi_closep(&admin->peers[place]);
-}
-
-static void drop(sbx_admin *admin, int peer)
-{
-    for (size_t i = 0; i < MAX_PEERS; i++)
-        if (admin->peers[i] == peer)
-            drop_place(admin, i);
+    if (peer->fd >= 0)
+        epoll_ctl(admin->epoll, EPOLL_CTL_DEL, peer->fd, NULL);
+    sbxi_peer_close(peer);
 }
 
 /* ---- what is asked ---- */
@@ -283,7 +253,8 @@ void sbx_admin_set_start(sbx_admin *admin, sbx_admin_start *on_start, void *user
     admin->on_start_arg = userdata;
 }
 
-static void answer(sbx_admin *admin, int peer)
+/* Returns whether it may ask again. */
+static bool answer(sbx_admin *admin, int peer)
 {
     struct sbxi_admin_start whole_request;
     const struct sbxi_admin_request *request = &whole_request.request;
@@ -298,7 +269,7 @@ static void answer(sbx_admin *admin, int peer)
                              .msg_controllen = CMSG_LEN(MOST * sizeof(int))};
     ssize_t n = recvmsg(peer, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
+        return true;
     if (n >= 0)
         take_fds(&message, &parcel);
     bool lost = message.msg_flags & (MSG_TRUNC | MSG_CTRUNC);
@@ -319,45 +290,47 @@ static void answer(sbx_admin *admin, int peer)
             start_new(admin, &whole_request, &parcel, &reply);
     }
     sbxi_parcel_close(&parcel);
-    if (!whole || sbxi_send_fds(peer, &reply, sizeof reply, NULL, 0) < 0)
-        drop(admin, peer);
+    return whole && sbxi_send_fds(peer, &reply, sizeof reply, NULL, 0) >= 0;
 }
 
-static bool is_peer(const sbx_admin *admin, int fd)
+static void serve(sbx_admin *admin, struct sbxi_peer *peer)
 {
-    size_t place = 0;
-    while (place < MAX_PEERS && admin->peers[place] != fd)
-        place++;
-    return place < MAX_PEERS;
+    int r = peer->pidfd >= 0 ? sbxi_peer_hear(peer) : 1;
+    if ((r < 0 && r != -EAGAIN) || (r == 1 && !answer(admin, peer->fd)))
+        drop(admin, peer);
 }
 
 static void admit(sbx_admin *admin)
 {
-    int peer = accept4(admin->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (peer < 0)
+    struct sbxi_peer peer;
+    int fd = accept4(admin->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0)
         return;
-    if (!is_ours(admin, peer) || watch(admin, peer) < 0) {
-        close(peer);
+    if (sbxi_peer_admit(&peer, fd, &admin->home) < 0) {
+        close(fd);
         return;
     }
-    size_t place = 0;
-    while (place < MAX_PEERS && admin->peers[place] >= 0)
-        place++;
-    if (place == MAX_PEERS)
-        place = admin->next++ % MAX_PEERS;
-    drop_place(admin, place);
-    admin->peers[place] = peer;
-    answer(admin, peer); /* while we looked who it is, it has asked */
+    if (watch(admin, fd) < 0) {
+        sbxi_peer_close(&peer);
+        return;
+    }
+    struct sbxi_peer *place = find_peer(admin, -1);
+    if (!place)
+        place = &admin->peers[admin->next++ % MAX_PEERS];
+    drop(admin, place);
+    *place = peer;
+    serve(admin, place); /* while we looked who it is, it has asked */
 }
 
 void sbx_admin_process(sbx_admin *admin)
 {
     struct epoll_event events[MAX_EVENTS];
+    struct sbxi_peer *peer;
     int n = epoll_wait(admin->epoll, events, MAX_EVENTS, 0);
     for (int i = 0; i < n; i++) {
         if (events[i].data.fd == admin->listener)
             admit(admin);
-        else if (is_peer(admin, events[i].data.fd)) /* it may just have lost its place */
-            answer(admin, events[i].data.fd);
+        else if ((peer = find_peer(admin, events[i].data.fd))) /* it may just have lost its place */
+            serve(admin, peer);
     }
 }

@@ -71,11 +71,11 @@ class Caller:
         if "input" in more:
             del more["stdin"]
         return subprocess.run(self.words("exec", *words), preexec_fn=self.become, capture_output=True, text=True,
-                              timeout=60, **more)
+                              timeout=6 * PATIENCE, **more)
 
     def list(self):
         done = subprocess.run([self.uds, "sandbox", "ls", "--json", "--run-dir", self.dir / "run"], preexec_fn=self.become,
-                              capture_output=True, text=True, env=self.env(), timeout=60)
+                              capture_output=True, text=True, env=self.env(), timeout=6 * PATIENCE)
         return json.loads(done.stdout)
 
     def check(self, name, condition, detail=""):

@@ -16,10 +16,11 @@
 
 #include "admin.h"
 #include "guard.h"
+#include "peer.h"
 #include "running.h"
 
-/* The one socket of @records. */
-static int connect_to(const char *records)
+/* The one socket of @records, which is @admin's. */
+static int connect_to(sbx_admin *admin, const char *records)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
@@ -30,6 +31,9 @@ static int connect_to(const char *records)
             snprintf(address.sun_path, sizeof address.sun_path, "%s/%.40s", records, e->d_name);
     closedir(dir);
     cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    sbx_admin_process(admin);
+    cr_assert_eq(sbxi_peer_prove(fd), 0);
+    sbx_admin_process(admin);
     return fd;
 }
 
@@ -60,7 +64,7 @@ Test(admin, lists_each_once_whatever_comes_and_goes_meanwhile)
     sbx_admin_add(admin, &one);
     sbx_admin_add(admin, &two);
     sbx_admin_add(admin, &three);
-    int fd = connect_to(records);
+    int fd = connect_to(admin, records);
     sbx_admin_process(admin); /* it is let in */
 
     answer = ask(admin, fd, 0);
@@ -94,7 +98,7 @@ Test(admin, one_that_hung_up_is_forgotten_also_while_a_child_has_a_copy)
     snprintf(records, sizeof records, "%s/records", run);
     cr_assert_eq(sbx_cleaner_new(&cleaner, run, &error), 0, "%s", error.text);
     cr_assert_eq(sbx_admin_new(&admin, cleaner, &error), 0, "%s", error.text);
-    int fd = connect_to(records);
+    int fd = connect_to(admin, records);
     sbx_admin_process(admin);
     pid_t child = fork(); /* as one that is to be PID 1 of a sandbox, and is no other program yet */
     if (child == 0) {
