@@ -124,11 +124,12 @@ def test_signals(c):
 
 def test_timeout(c):
     trap = "trap 'echo asked; exit 5' TERM; echo up; while :; do sleep 0.02; done"
-    code, records, _ = told(c, "--timeout", "150ms", "--", "sh", "-c", trap, stdout=subprocess.PIPE)
+    slow = PATIENCE // 10 # until a shell in an emulated guest has set its trap
+    code, records, _ = told(c, "--timeout", f"{150 * slow}ms", "--", "sh", "-c", trap, stdout=subprocess.PIPE)
     c.check("TERM first", code == 123 and records[-1]["outcome"] == "timeout", (code, records))
     start = time.monotonic()
     deaf = trap.replace("; exit 5", "")
-    p = c.start("--timeout", "200ms", "--grace", "300ms", "--", "sh", "-c", deaf)
+    p = c.start("--timeout", f"{200 * slow}ms", "--grace", "300ms", "--", "sh", "-c", deaf)
     out, err = p.communicate(timeout=60)
     c.check("a kill after the grace", p.returncode == 123 and out.endswith("asked\n") and
             time.monotonic() - start > 0.45, (p.returncode, out, err))

@@ -40,6 +40,9 @@ if [ "$1" != second ]; then
     $bb mkdir /tree && $bb mount -o bind "/new$tree" /tree || die "the tree"
     $bb mount -t tmpfs -o mode=1777 tmp /new/tmp
     $bb mkdir -p "/new$tree" && $bb mount -o move /tree "/new$tree" || die "the tree"
+    # A disk as users have one: an overlay may have its upper directory there, and mounts of it their own ids, before 6.3 too.
+    $bb chroot /new /sbin/mkfs.ext4 -q /dev/vdb && $bb mount -t ext4 /new/dev/vdb /new/var/tmp && $bb chmod 1777 /new/var/tmp ||
+        die "/var/tmp"
     $bb mkdir -p "/new$run"
     $bb mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=none run "/new$run" || die "the run directory"
     $bb mount -t cgroup2 -o nsdelegate,memory_recursiveprot cgroup2 /new/sys/fs/cgroup || die "cgroup v2"

@@ -97,7 +97,8 @@ flock -u 8
 start() {
     local machine=(-accel kvm -cpu host)
     [ "$3" = kvm ] || machine=("${emulate[@]}")
-    truncate -s 512M "$1/disk"
+    truncate -s 512M "$1/disk" # for tests to do with as they like
+    truncate -s 2G "$1/scratch" # /var/tmp
     timeout -k 5 "$2" qemu-system-x86_64 "${machine[@]}" -M q35 -smp 2 -m "${UDS_VM_MEMORY:-1536}" \
         -nodefaults -no-user-config -display none -no-reboot -nic none -kernel "$dir/vmlinux" -initrd "$dir/initrd" \
         -append "console=ttyS0 quiet panic=-1 tsc=unstable mitigations=off nokaslr random.trust_cpu=1 no_timer_check psi=1 rcupdate.rcu_expedited=1 vm.run=$1 vm.tree=$tree" \
@@ -105,6 +106,7 @@ start() {
         -fsdev local,id=root,path=/,security_model=none,readonly=on,multidevs=remap -device virtio-9p-pci,fsdev=root,mount_tag=root \
         -fsdev local,id=run,path="$1",security_model=none -device virtio-9p-pci,fsdev=run,mount_tag=run \
         -drive if=none,id=disk,format=raw,file="$1/disk",cache=unsafe -device virtio-blk-pci,drive=disk \
+        -drive if=none,id=scratch,format=raw,file="$1/scratch",cache=unsafe -device virtio-blk-pci,drive=scratch \
         -object rng-random,id=rng,filename=/dev/urandom -device virtio-rng-pci,rng=rng \
         -device isa-debug-exit,iobase=0xf4,iosize=4 </dev/null 2>"$1/qemu"
 }
