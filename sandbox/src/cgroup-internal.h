@@ -59,6 +59,14 @@ struct sbxi_cgroup {
         [SBXI_OOM_LEVELS]; /* of the memory limits of the cgroups above, when it was made */
 };
 
+/*
+ * The weights of @limits for the scope of systemd's in which @cg is alone, as after sbxi_cgroup_ask_for_scope(): there is
+ * nobody in it to be weighed against. 0 also where it is not in one, or has others beside it. @error names the manager.
+ */
+int sbxi_cgroup_weigh_scope(const sbxi_cgroup *cg,
+                            const struct sbx_limits *limits,
+                            struct sbx_error *error);
+
 extern const struct sbxi_cgroup_backend sbxi_cgroup_v2;
 extern const struct sbxi_cgroup_backend sbxi_cgroup_hybrid;
 extern const struct sbxi_cgroup_backend sbxi_cgroup_v1; /* hybrid's files, killed by the freezer */

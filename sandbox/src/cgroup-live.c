@@ -161,6 +161,8 @@ int sbxi_cgroup_set_limits(sbxi_cgroup *cg,
     r = write_all(cg, &wanted, error);
     for (const struct sbxi_hierarchy *h; r >= 0 && (h = find_missing(cg, controllers));)
         r = join_late(cg, h, &wanted, error);
+    if (r >= 0)
+        r = sbxi_cgroup_weigh_scope(cg, &wanted, error);
     if (r < 0)
         write_all(cg, &undo, NULL);
     return r;

@@ -10,11 +10,13 @@
  * made in the next one above that is ours to write and has none; if there is none the error says so.
  */
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <sys/stat.h>
 
@@ -142,6 +144,41 @@ void sbxi_cgroup_ask_for_scope(struct sbxi_cgroup_layout *layout,
     if (asked && sbxi_scope_enter(name, pids, pids[1] > 0 ? 2 : 1, path, sizeof path, NULL) >= 0 &&
         sbxi_cgroup_probe(&probed, NULL, NULL, NULL) >= 0)
         *layout = probed;
+}
+
+/* Does anything lie in the cgroup at @path beside @name and our leaf? */
+static bool is_alone(const char *path, const char *name)
+{
+    int fd = sbxi_cgtree_open(path, false);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    bool alone = dir != NULL;
+    if (!dir && fd >= 0)
+        close(fd);
+    for (struct dirent *e; alone && (e = readdir(dir));)
+        alone = e->d_type != DT_DIR || e->d_name[0] == '.' || strcmp(e->d_name, name) == 0 ||
+                strcmp(e->d_name, LEAF) == 0;
+    if (dir)
+        closedir(dir);
+    return alone;
+}
+
+int sbxi_cgroup_weigh_scope(const sbxi_cgroup *cg,
+                            const struct sbx_limits *limits,
+                            struct sbx_error *error)
+{
+    char path[SBXI_RECORD_PATH_MAX];
+    if (cg->layout.fake || (!limits->cpu_weight && !limits->io_weight))
+        return 0;
+    snprintf(path, sizeof path, "%s", cg->members[0].path);
+    char *name = strrchr(path, '/');
+    *name++ = '\0';
+    const char *unit = strrchr(path, '/') + 1;
+    size_t length = strlen(unit), tail = strlen(".scope");
+    bool scope = strncmp(unit, "uds-", 4) == 0 && length > tail &&
+                 strcmp(unit + length - tail, ".scope") == 0;
+    return scope && is_alone(path, name)
+               ? sbxi_scope_weigh(unit, limits->cpu_weight, limits->io_weight, error)
+               : 0;
 }
 
 int sbxi_cgroup_v2_move_ours(int fd, const char *leaf)

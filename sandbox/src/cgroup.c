@@ -197,6 +197,8 @@ make(sbxi_cgroup *cg, const char *name, const struct sbx_limits *limits, struct 
         return r;
     for (size_t i = 0; i < cg->n && r >= 0; i++)
         r = backend->limit(&cg->layout, cg->members[i].h, cg->members[i].fd, true, limits, error);
+    if (r >= 0)
+        r = sbxi_cgroup_weigh_scope(cg, limits, error);
     if (r < 0)
         unmake(cg);
     else if (!cg->layout.lasting)

@@ -297,6 +297,21 @@ static int refuse_sandbox(const sbx_group *group, const char *what, struct sbx_e
                             what);
 }
 
+/*
+ * From a login session, which is the system manager's, the kernel lets nobody but root go straight into what the user's
+ * manager was given (nothing above both is the user's to write). From a scope of that manager's it does.
+ */
+static void enter_scope(const sbx_group *group)
+{
+    struct sbxi_cgroup_layout layout;
+    char path[512], unit[128];
+    pid_t self = getpid();
+    snprintf(unit, sizeof unit, "join-%.58s", group->name);
+    if (sbxi_scope_is_possible() && sbxi_cgroup_probe(&layout, NULL, NULL, NULL) >= 0 &&
+        layout.hierarchies[0].shared)
+        sbxi_scope_enter(unit, &self, 1, path, sizeof path, NULL);
+}
+
 int sbx_group_join(sbx_group *group, struct sbx_error *error)
 {
     int r = refuse_sandbox(group, "joined", error);
@@ -306,7 +321,10 @@ int sbx_group_join(sbx_group *group, struct sbx_error *error)
         return sbxi_error(error, EBUSY,
                           "group %s: it is frozen, and so would be who joins it; thaw it",
                           group->name);
-    return sbxi_cgroup_join(group->cgroup, error);
+    r = sbxi_cgroup_join(group->cgroup, NULL);
+    if (r == -EACCES)
+        enter_scope(group);
+    return r < 0 ? sbxi_cgroup_join(group->cgroup, error) : 0;
 }
 
 /* It may have a place by then where it had none. */

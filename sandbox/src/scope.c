@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One call over D-Bus, StartTransientUnit of systemd's manager, written by hand: no library is worth one message. It goes
- * to the manager's private socket, where there is no bus and no Hello; the answer is looked at only for being one or an
- * error. That the job is done is seen in /proc/self/cgroup, where it matters.
+ * Two calls over D-Bus to systemd's manager, StartTransientUnit and SetUnitProperties, written by hand: no library is worth
+ * two messages. They go to the manager's private socket, where there is no bus and no Hello; the answer is looked at only for
+ * being one or an error. That a scope is there is seen in /proc/self/cgroup, where it matters.
  *
  * D-Bus in short: strings are a length, bytes and a NUL; everything is aligned to its own size, structs to 8; a variant has
  * its signature in front; an array has its length in bytes, without the padding before the first element.
@@ -75,6 +75,12 @@ static void put_u32(struct writer *w, uint32_t value)
     put(w, &value, sizeof value);
 }
 
+static void put_u64(struct writer *w, uint64_t value)
+{
+    align(w, 8);
+    put(w, &value, sizeof value);
+}
+
 static void put_string(struct writer *w, const char *text)
 {
     put_u32(w, (uint32_t)strlen(text));
@@ -143,30 +149,62 @@ static void put_body(struct writer *w, const char *unit, const pid_t *pids, size
     end_array(w, more, 8);
 }
 
+/* All but the body. Returns where the body's length goes, which is known at its end. */
+static size_t put_head(struct writer *w, const char *member, const char *signature)
+{
+    put_u8(w, __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 'l' : 'B');
+    put_u8(w, TYPE_CALL);
+    put_u8(w, 0);
+    put_u8(w, 1);  /* protocol */
+    put_u32(w, 0); /* length of the body */
+    put_u32(w, 1); /* serial */
+    size_t fields = begin_array(w, 8);
+    put_field(w, FIELD_PATH, "o", "/org/freedesktop/systemd1");
+    put_field(w, FIELD_INTERFACE, "s", "org.freedesktop.systemd1.Manager");
+    put_field(w, FIELD_MEMBER, "s", member);
+    put_field(w, FIELD_DESTINATION, "s", "org.freedesktop.systemd1");
+    put_field(w, FIELD_SIGNATURE, "g", signature);
+    end_array(w, fields, 8);
+    align(w, 8);
+    return w->len;
+}
+
+/* Returns the whole length, 0: it does not fit. */
+static size_t end_body(struct writer *w, size_t body)
+{
+    if (w->full)
+        return 0;
+    uint32_t length = (uint32_t)(w->len - body);
+    memcpy(w->bytes + 4, &length, sizeof length);
+    return w->len;
+}
+
 size_t sbxi_scope_encode(uint8_t *ret, size_t size, const char *unit, const pid_t *pids, size_t n)
 {
     struct writer w = {.bytes = ret, .size = size};
-    put_u8(&w, __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 'l' : 'B');
-    put_u8(&w, TYPE_CALL);
-    put_u8(&w, 0);
-    put_u8(&w, 1);  /* protocol */
-    put_u32(&w, 0); /* length of the body, below */
-    put_u32(&w, 1); /* serial */
-    size_t fields = begin_array(&w, 8);
-    put_field(&w, FIELD_PATH, "o", "/org/freedesktop/systemd1");
-    put_field(&w, FIELD_INTERFACE, "s", "org.freedesktop.systemd1.Manager");
-    put_field(&w, FIELD_MEMBER, "s", "StartTransientUnit");
-    put_field(&w, FIELD_DESTINATION, "s", "org.freedesktop.systemd1");
-    put_field(&w, FIELD_SIGNATURE, "g", "ssa(sv)a(sa(sv))");
-    end_array(&w, fields, 8);
-    align(&w, 8);
-    size_t body = w.len;
+    size_t body = put_head(&w, "StartTransientUnit", "ssa(sv)a(sa(sv))");
     put_body(&w, unit, pids, n);
-    if (w.full)
-        return 0;
-    uint32_t length = (uint32_t)(w.len - body);
-    memcpy(ret + 4, &length, sizeof length);
-    return w.len;
+    return end_body(&w, body);
+}
+
+size_t sbxi_scope_encode_weights(
+    uint8_t *ret, size_t size, const char *unit, uint32_t cpu_weight, uint32_t io_weight)
+{
+    struct writer w = {.bytes = ret, .size = size};
+    size_t body = put_head(&w, "SetUnitProperties", "sba(sv)");
+    put_string(&w, unit);
+    put_u32(&w, 1); /* only while it runs: nothing is written to a disk */
+    size_t properties = begin_array(&w, 8);
+    if (cpu_weight) {
+        begin_property(&w, "CPUWeight", "t");
+        put_u64(&w, cpu_weight);
+    }
+    if (io_weight) {
+        begin_property(&w, "IOWeight", "t");
+        put_u64(&w, io_weight);
+    }
+    end_array(&w, properties, 8);
+    return end_body(&w, body);
 }
 
 /* ---- talking ---- */
@@ -286,6 +324,25 @@ static bool is_in(pid_t pid, const char *unit, char *ret, size_t size)
     return false;
 }
 
+/* Sends @message of @length and hears that it was done. @path: room for the manager's, @why for its words. */
+static int
+ask(const uint8_t *message, size_t length, char *path, size_t size, char *why, size_t why_size)
+{
+    snprintf(path, size, "XDG_RUNTIME_DIR");
+    _cleanup_close_ int fd = connect_manager(path, size);
+    int r = fd < 0 ? fd : length ? authenticate(fd) : -E2BIG;
+    if (r >= 0)
+        r = send_all(fd, message, length);
+    return r < 0 ? r : await_answer(fd, why, why_size);
+}
+
+static bool are_in(const pid_t *pids, size_t n, const char *unit, char *ret, size_t size)
+{
+    while (n > 0 && is_in(pids[n - 1], unit, ret, size))
+        n--;
+    return n == 0;
+}
+
 bool sbxi_scope_is_possible(void)
 {
     return access("/run/systemd/system", F_OK) == 0;
@@ -298,23 +355,33 @@ int sbxi_scope_enter(const char *name,
                      size_t size,
                      struct sbx_error *error)
 {
-    char unit[128], path[256] = "XDG_RUNTIME_DIR", why[256] = "";
+    char unit[128], path[256], why[256] = "";
     uint8_t message[4096];
     snprintf(unit, sizeof unit, "uds-%.64s-%d.scope", name, (int)getpid());
     size_t length = sbxi_scope_encode(message, sizeof message, unit, pids, n);
-    _cleanup_close_ int fd = connect_manager(path, sizeof path);
-    int r = fd < 0 ? fd : length ? authenticate(fd) : -E2BIG;
-    if (r >= 0)
-        r = send_all(fd, message, length);
-    if (r >= 0)
-        r = await_answer(fd, why, sizeof why);
+    int r = ask(message, length, path, sizeof path, why, sizeof why);
     uint64_t until = sbxi_now_ms() + MOVED_MS;
-    while (r >= 0 && !is_in(pids[0], unit, ret_path, size)) {
+    /* All of them: one that came later, when the scope hands controllers down, would be refused, and the scope fail. */
+    while (r >= 0 && !are_in(pids, n, unit, ret_path, size)) {
         if (sbxi_now_ms() >= until)
             r = -ETIMEDOUT;
         poll(NULL, 0, 2);
     }
     return r < 0 ? sbxi_error(error, -r, "cgroup: systemd: %s: no scope of our own: %s", path,
+                              why[0] ? why : strerror(-r))
+                 : 0;
+}
+
+int sbxi_scope_weigh(const char *unit,
+                     uint32_t cpu_weight,
+                     uint32_t io_weight,
+                     struct sbx_error *error)
+{
+    char path[256], why[256] = "";
+    uint8_t message[1024];
+    size_t length = sbxi_scope_encode_weights(message, sizeof message, unit, cpu_weight, io_weight);
+    int r = ask(message, length, path, sizeof path, why, sizeof why);
+    return r < 0 ? sbxi_error(error, -r, "cgroup: systemd: %s: no weight for %s: %s", path, unit,
                               why[0] ? why : strerror(-r))
                  : 0;
 }

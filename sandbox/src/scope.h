@@ -15,8 +15,8 @@
 /* Does systemd run this machine? */
 bool sbxi_scope_is_possible(void);
 /*
- * Moves @pids into a new scope "uds-@name-PID.scope" with Delegate=yes, PID being the caller's, and waits until the first
- * is there. @ret_path: its cgroup, below the mount.
+ * Moves @pids into a new scope "uds-@name-PID.scope" with Delegate=yes, PID being the caller's, and waits until all
+ * are there. @ret_path: its cgroup, below the mount.
  * -EOPNOTSUPP: nobody to ask; -EACCES and others: it was refused; -ETIMEDOUT. @error says so.
  */
 int sbxi_scope_enter(const char *name,
@@ -26,7 +26,17 @@ int sbxi_scope_enter(const char *name,
                      size_t size,
                      struct sbx_error *error);
 
-/* The request as it goes out, for tests. Returns its length, 0: does not fit. */
+/*
+ * Weights of a scope that we asked for, against what lies beside it; 0 = as it is. -EACCES and others: refused, @error says so.
+ */
+int sbxi_scope_weigh(const char *unit,
+                     uint32_t cpu_weight,
+                     uint32_t io_weight,
+                     struct sbx_error *error);
+
+/* The requests as they go out, for tests. Returns the length, 0: does not fit. */
 size_t sbxi_scope_encode(uint8_t *ret, size_t size, const char *unit, const pid_t *pids, size_t n);
+size_t sbxi_scope_encode_weights(
+    uint8_t *ret, size_t size, const char *unit, uint32_t cpu_weight, uint32_t io_weight);
 
 #endif

@@ -99,7 +99,8 @@ UDS_EXPORT const char *sbx_group_get_backend(const sbx_group *group);
  * sbx_group_join() - move the calling process into it, in every hierarchy
  *
  * Its later children come with it. It may have one thread only, and on failure should end: it may be in some
- * hierarchies already.
+ * hierarchies already. Where a user's login session may not go there directly, it goes by way of a scope that the user's
+ * systemd is asked for.
  *
  * Errors: -EBUSY it is frozen; -EOPNOTSUPP it is a sandbox's; -EACCES, -ENOSPC, … of the kernel.
  */
