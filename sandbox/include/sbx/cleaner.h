@@ -139,7 +139,7 @@ UDS_EXPORT int sbx_gc_wait(
  * Looked for from the file that this code is in, never by PATH.
  *
  * Errors: -ENOENT not there; -EACCES not a file of root's, ours or whose this code is, that nobody else can write; each with @error.
- * Blocking: a few looks at files.   Threads: any.   Since: 0.2.
+ * Blocking: a few looks at files.   Threads: any.   Since: 0.1.
  */
 UDS_EXPORT int sbx_find_program(const char *name, char *ret_path, struct sbx_error *error);
 
