@@ -37,6 +37,8 @@
 
 enum {
     STACK_BYTES = 8192,
+    YIELDS = 8,
+    PAUSE_US = 30,
     NETWORK_TID = 298, /* so that the payload is 2; whatever pid_max is, it is more */
     DETACH_TID
 };
@@ -166,8 +168,12 @@ void init_meanwhile_detach(const struct init *init, int mounts)
     old.mounts = mounts;
     if (!begin(&old.thread, run_detach, DETACH_TID))
         detach(&old.thread);
-    while (mounts > 0 && atomic_load(&old.thread.tid) && is_covered(init->root))
-        sched_yield(); /* a moment: the wait comes after */
+    for (int i = 0; mounts > 0 && atomic_load(&old.thread.tid) && is_covered(init->root); i++)
+        if (i < YIELDS)
+            sched_yield(); /* a moment: the wait comes after */
+        else
+            usleep(
+                PAUSE_US); /* on a busy CPU it has its turn sooner when this one has nothing to do */
 }
 
 int init_meanwhile_wait(struct init *init)
