@@ -39,9 +39,12 @@ enum {
 enum {
     SBXI_LANDLOCK_NET_BIND = 1 << 0, /* ABI 4 */
     SBXI_LANDLOCK_NET_CONNECT = 1 << 1,
+    SBXI_LANDLOCK_RULE_NET_PORT = 2,
+};
+
+enum {
     SBXI_LANDLOCK_SCOPE_ABSTRACT = 1 << 0, /* ABI 6 */
     SBXI_LANDLOCK_SCOPE_SIGNAL = 1 << 1,
-    SBXI_LANDLOCK_RULE_NET_PORT = 2,
 };
 
 /* landlock_ruleset_attr and landlock_net_port_attr of ABI 6; an older kernel takes the longer struct if what it does not know is zero. */

@@ -104,7 +104,7 @@ enum sbxi_op {
     SBXI_IDS,          /* args: uid, gid, 1 = capabilities stay, for the next */
     SBXI_GRANT,   /* every capability set becomes args[0], bounding set and securebits with them */
     SBXI_NO_CAPS, /* every capability set empty */
-    SBXI_NO_NEW_PRIVS, /* */
+    SBXI_NO_NEW_PRIVS, /* for good */
     SBXI_CHDIR,        /* a, and it must be below / */
     SBXI_FIND_CWD,     /* the first of args[0] directories in a that is there, or / */
     SBXI_TERMINAL, /* a terminal of its own as 0 to 2; a = struct sbxi_terminal; of a session if it asks for one */
@@ -136,16 +136,13 @@ enum { /* flags */
     SBXI_F_WRITABLE = 1u << 6,  /* of SBXI_READONLY: only where it could be written */
     SBXI_F_GIVEN = 1u << 7,     /* the launcher has filled the slot */
     SBXI_F_OWNED = 1u << 8,     /* what is made belongs to the payload */
-    SBXI_F_LAYER =
-        1u << 9, /* without the mounts below; with the sandbox's ids, where it has a range */
-    SBXI_F_CHROOT = 1u << 10, /* of SBXI_PIVOT, SBXI_ENTER: by chroot(2) */
-    SBXI_F_BELOW =
-        1u
-        << 11, /* a lies directly in the file system that a step without this flag attached last */
-    SBXI_F_WHOLE = 1u << 12,     /* of SBXI_FILE: all of what is in slot, from its beginning */
-    SBXI_F_NODE = 1u << 14,      /* only where SBXI_NODES has none */
+    SBXI_F_LAYER = 1u << 9,     /* no mounts below; with the ids of its range, if it has one */
+    SBXI_F_CHROOT = 1u << 10,   /* of SBXI_PIVOT, SBXI_ENTER: by chroot(2) */
+    SBXI_F_BELOW = 1u << 11,    /* a lies directly in what a step without this flag attached last */
+    SBXI_F_WHOLE = 1u << 12,    /* of SBXI_FILE: all of what is in slot, from its beginning */
     SBXI_F_DIRECTORY = 1u << 13, /* of SBXI_MASK: where a is there, it is a directory */
-    SBXI_F_REAL = 1u << 14, /* no symbolic link is on the way to a, or to the directories in b */
+    SBXI_F_NODE = 1u << 14,      /* only where SBXI_NODES has none */
+    SBXI_F_REAL = 1u << 15, /* no symbolic link is on the way to a, or to the directories in b */
 };
 
 struct sbxi_step {
@@ -172,17 +169,16 @@ struct sbxi_blob {
 
 enum sbxi_style {          /* bits */
     SBXI_S_PID1 = 1u << 0, /* a pid namespace of its own */
-    SBXI_S_BWRAP =
-        1u
-        << 1, /* the caller's umask, signals, session, keyring; lives on without launcher and payload */
+    /* The caller's umask, signals, session, keyring; lives on without launcher and payload. */
+    SBXI_S_BWRAP = 1u << 1,
     SBXI_S_SESSION = 1u << 2, /* with BWRAP: a session of its own */
     SBXI_S_DIE = 1u << 3,     /* with BWRAP: dies with the launcher */
     SBXI_S_DIRECT = 1u << 4,  /* no SBXI_FORK: this process becomes the payload */
-    SBXI_S_OWNED = 1u << 5,
-    SBXI_S_WAITS = 1u << 6,  /* the payload's process waits for what it is to run: SBXI_AWAIT */
-    SBXI_S_JOINS = 1u << 7,  /* namespaces that exist already come first */
-    SBXI_S_SEEN = 1u << 8,   /* a pid namespace is one of them: others see us, who may own us */
-    SBXI_S_SHARES = 1u << 9, /* the payload's process has PID 1's memory until its execve */
+    SBXI_S_OWNED = 1u << 5,   /* uid and gid of the blob own what is made inside */
+    SBXI_S_WAITS = 1u << 6,   /* the payload's process waits for what it is to run: SBXI_AWAIT */
+    SBXI_S_JOINS = 1u << 7,   /* namespaces that exist already come first */
+    SBXI_S_SEEN = 1u << 8,    /* a pid namespace is one of them: others see us, who may own us */
+    SBXI_S_SHARES = 1u << 9,  /* the payload's process has PID 1's memory until its execve */
 };
 
 /* With it come the namespaces, the cgroup to be born in, if there is one, and cgroup.procs of those to move into. */
