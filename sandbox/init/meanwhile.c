@@ -95,7 +95,6 @@ static void make_network(struct thread *self)
 
 static void detach(struct thread *self)
 {
-    self->what = "detach of the old root";
     for (int i = 0; i < old.mounts && self->r >= 0; i++)
         self->r = sbxi_raw(SYS_umount2, POINTER("."), MNT_DETACH, 0, 0, 0);
 }
@@ -166,6 +165,7 @@ static bool is_covered(int root)
 void init_meanwhile_detach(const struct init *init, int mounts)
 {
     old.mounts = mounts;
+    old.thread.what = "detach of the old root"; /* from here on it is waited for */
     if (!begin(&old.thread, run_detach, DETACH_TID))
         detach(&old.thread);
     for (int i = 0; mounts > 0 && atomic_load(&old.thread.tid) && is_covered(init->root); i++)
