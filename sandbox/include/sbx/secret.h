@@ -38,7 +38,8 @@ UDS_EXPORT int sbx_secret_check_source(const char *source, const char **ret_why)
  * @error:       names @source and says why and what to do, never what is in it; may be NULL
  *
  * A file must be a regular one of the caller's or root's, that others cannot read and nobody else can write. Root reads it by
- * a path without symbolic links, in a directory that nobody else may write: it would otherwise choose a file of root's.
+ * a path without symbolic links, in a directory that nobody else may write, or a sticky one of root's: whoever else writes there
+ * would otherwise choose a file of root's.
  *
  * Ownership: the caller closes *@ret_fd.
  * Errors: -EINVAL no such form; -ENOENT no such file or variable; -EACCES others may read or write it; -ELOOP a symbolic
