@@ -269,6 +269,9 @@ static int parse(struct exec_options *o, int argc, char **argv, bool *ret_help)
     *ret_help = false;
     while (r == CLI_OK && (c = getopt_long(argc, argv, "+:ht", known, &index)) != -1) {
         const char *value = optarg;
+        if (c != '?' && c != ':' && c != 't' &&
+            (r = cli_check_name(known[index].name, argv)) != CLI_OK)
+            return r;
         switch (c) {
         case 'h':
             *ret_help = true;

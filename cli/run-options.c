@@ -434,17 +434,20 @@ static int read_options(struct run_options *o, int argc, char **argv, bool *ret_
             return CLI_OK;
         }
         const char *name = c == 't' ? "pty" : long_options[index].name;
-        int r = c == CLI_OPT_LIFE || c == 't' ? life_option(&o->life, &o->spec, name, optarg)
-                : c == CLI_OPT_LIMIT          ? cli_set_limit(&o->spec.limits, name, optarg)
-                : c == OPT_MOUNT              ? add_mount(o, name, argc, argv)
-                : c == OPT_NAMESPACE          ? run_namespace_option(o, name, optarg)
-                : c == OPT_CONFINE            ? run_confine_option(o, name, optarg)
-                : c == OPT_ENV                ? add_env(o, name, argc, argv)
-                : c == OPT_LAYER              ? run_layer_option(o, name, optarg)
-                : c == OPT_SECRET             ? run_add_secret(o, optarg)
-                : c == OPT_PROFILE            ? read_profile(o, ret_help)
-                : c == OPT_NOTIFY             ? run_notify_option(o, name, optarg)
-                                              : handle(o, c, name, argv);
+        int r = c == '?' || c == ':' ? CLI_OK : cli_check_name(name, argv);
+        if (r != CLI_OK)
+            return r;
+        r = c == CLI_OPT_LIFE || c == 't' ? life_option(&o->life, &o->spec, name, optarg)
+            : c == CLI_OPT_LIMIT          ? cli_set_limit(&o->spec.limits, name, optarg)
+            : c == OPT_MOUNT              ? add_mount(o, name, argc, argv)
+            : c == OPT_NAMESPACE          ? run_namespace_option(o, name, optarg)
+            : c == OPT_CONFINE            ? run_confine_option(o, name, optarg)
+            : c == OPT_ENV                ? add_env(o, name, argc, argv)
+            : c == OPT_LAYER              ? run_layer_option(o, name, optarg)
+            : c == OPT_SECRET             ? run_add_secret(o, optarg)
+            : c == OPT_PROFILE            ? read_profile(o, ret_help)
+            : c == OPT_NOTIFY             ? run_notify_option(o, name, optarg)
+                                          : handle(o, c, name, argv);
         if (r != CLI_OK)
             return r;
     }

@@ -28,6 +28,8 @@ int subverb_parse(const struct subverb *subverb,
         }
         if (c == '?' || c == ':')
             return cli_bad_option(c, argv);
+        if ((code = cli_check_name(options->all[index].name, argv)) != CLI_OK)
+            return code;
         if (!takes(subverb, c))
             return cli_usage("--%s: not an option of %s", options->all[index].name, subverb->name);
         code = options->take(into, c, options->all[index].name);

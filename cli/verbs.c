@@ -72,6 +72,19 @@ int cli_bad_option(int c, char *const *argv)
     return cli_usage("%s: %s", argv[optind - 1], problem);
 }
 
+int cli_check_name(const char *name, char *const *argv)
+{
+    const char *word = argv[optind - 1];
+    size_t length = strlen(name);
+    if (optarg != NULL && (optarg <= word || optarg > word + strlen(word)))
+        word = argv[optind - 2]; /* that was its value */
+    if (strncmp(word, "--", 2) != 0 ||
+        (strncmp(word + 2, name, length) == 0 && strchr("=", word[2 + length]) != NULL))
+        return CLI_OK;
+    return cli_usage("%.*s: no such option, or the beginning of several; \"--%s\" is one",
+                     (int)strcspn(word, "="), word, name);
+}
+
 void cli_begin(void)
 {
     static char line[4096];

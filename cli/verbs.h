@@ -58,6 +58,9 @@ int cli_no_memory(int code);
  * getopt_long() returned '?' or ':' (begin the short options with ':'; main() has set opterr to 0, so that it prints
  * nothing by itself): says which option of @argv. Returns CLI_USAGE.
  */
+/* Right after getopt_long() has found a long option @name, or a short one. An option is spelled out: what is the beginning of one
+ * today is that of two tomorrow, and glibc takes the first of several that have the same number. */
+int cli_check_name(const char *name, char *const *argv);
 int cli_bad_option(int c, char *const *argv);
 /* Of main(): how the program prints. */
 void cli_begin(void);
