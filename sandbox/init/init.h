@@ -126,10 +126,12 @@ int init_copy(int from, int to, bool whole);
 int init_join(struct init *init);
 
 /* meanwhile.c: what goes on beside the steps. What failed is said where it is waited for. */
+void init_meanwhile_alone(
+    void); /* nothing does: threads would be refused, and counted as the payload's */
 void init_meanwhile_network(bool lo);
 int init_meanwhile_enter_network(struct init *init);
-/* So many mounts over the new root, where we are; when it returns they are out of sight. */
-void init_meanwhile_detach(const struct init *init, int mounts);
+/* So many mounts over the new root, where we are; when it returns 0 they are out of sight. */
+int init_meanwhile_detach(struct init *init, int mounts);
 int init_meanwhile_wait(struct init *init); /* for that */
 bool init_meanwhile_is_on(void);
 int init_loopback_up(void);

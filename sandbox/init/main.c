@@ -369,6 +369,8 @@ static int settle(struct init *init)
 {
     style = init->blob->style;
     init->style_bwrap = style & SBXI_S_BWRAP;
+    if (style & SBXI_S_ALONE)
+        init_meanwhile_alone();
     if ((!(style & SBXI_S_BWRAP) || (style & SBXI_S_SESSION)) && !SBXI_WITHOUT("session"))
         setsid();
     if (style & SBXI_S_BWRAP)

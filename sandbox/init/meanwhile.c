@@ -44,7 +44,8 @@ enum {
 };
 
 struct thread {
-    atomic_uint tid; /* 0: it is gone, or never was */
+    atomic_uint tid; /* 0: it needs our memory no more, or never was */
+    long number;     /* the same, and stays */
     long r;          /* -errno of what failed */
     const char *what;
     _Alignas(64) char stack[STACK_BYTES];
@@ -60,6 +61,8 @@ static struct {
     struct thread thread;
     int mounts; /* over the new root */
 } old;
+
+static bool alone;
 
 /* It is new: what else can be set of its flags is not. */
 static long lo_up(long socket)
@@ -129,20 +132,34 @@ static bool begin(struct thread *thread, sbxi_raw_main *run, pid_t tid)
         .set_tid = (uint64_t)(uintptr_t)&tid,
         .set_tid_size = 1,
     };
-    long r = sbxi_raw_clone(&args, sizeof args, run, thread);
-    if (r >= 0 || r == -EAGAIN)
-        return r >= 0;
-    args.set_tid = args.set_tid_size = 0; /* in a pid namespace of others it is not ours to say */
-    return sbxi_raw_clone(&args, sizeof args, run, thread) >= 0;
+    long r = alone ? -EAGAIN : sbxi_raw_clone(&args, sizeof args, run, thread);
+    if (r < 0 && r != -EAGAIN) {
+        args.set_tid = args.set_tid_size =
+            0; /* in a pid namespace of others it is not ours to say */
+        r = sbxi_raw_clone(&args, sizeof args, run, thread);
+    }
+    thread->number = r < 0 ? 0 : r;
+    return r >= 0;
 }
 
-/* 0 or -errno of what it did. Not a private futex: what the kernel wakes at a thread's end is none either. */
+/*
+ * 0 or -errno of what it did. Not a private futex: what the kernel wakes at a thread's end is none either. It does so before the
+ * thread is out of the process and of its cgroup's count, which the next steps are refused for (EINVAL, EAGAIN).
+ */
 static int join(struct init *init, struct thread *thread)
 {
     unsigned tid;
     while ((tid = atomic_load(&thread->tid)))
         sbxi_raw(SYS_futex, POINTER(&thread->tid), FUTEX_WAIT, tid, 0, 0);
+    while (thread->number && sbxi_raw(SYS_tgkill, getpid(), thread->number, 0, 0, 0) == 0)
+        sched_yield();
+    thread->number = 0;
     return thread->r < 0 ? init_fail(init, (int)-thread->r, "%s", thread->what) : 0;
+}
+
+void init_meanwhile_alone(void)
+{
+    alone = true;
 }
 
 void init_meanwhile_network(bool lo)
@@ -162,7 +179,7 @@ static bool is_covered(int root)
            here.stx_mnt_id != up.stx_mnt_id;
 }
 
-void init_meanwhile_detach(const struct init *init, int mounts)
+int init_meanwhile_detach(struct init *init, int mounts)
 {
     old.mounts = mounts;
     old.thread.what = "detach of the old root"; /* from here on it is waited for */
@@ -174,6 +191,7 @@ void init_meanwhile_detach(const struct init *init, int mounts)
         else
             usleep(
                 PAUSE_US); /* on a busy CPU it has its turn sooner when this one has nothing to do */
+    return atomic_load(&old.thread.tid) ? 0 : init_meanwhile_wait(init); /* it may have failed */
 }
 
 int init_meanwhile_wait(struct init *init)

@@ -45,7 +45,8 @@ static uint32_t style_of(const struct launch *launch)
 {
     const sbx_plan *plan = launch->plan;
     uint32_t style = plan->style | (plan->isolate & SBX_NS_PID ? SBXI_S_PID1 : 0u) |
-                     (can_share(launch) ? SBXI_S_SHARES : 0u);
+                     (can_share(launch) ? SBXI_S_SHARES : 0u) |
+                     (plan->limits.pids == 1 ? SBXI_S_ALONE : 0u);
     for (size_t i = 0; i < plan->njoins; i++)
         style |= SBXI_S_JOINS | (plan->joins[i].ns == SBX_NS_PID ? SBXI_S_SEEN : 0u);
     return style;

@@ -179,6 +179,7 @@ enum sbxi_style {          /* bits */
     SBXI_S_JOINS = 1u << 7,   /* namespaces that exist already come first */
     SBXI_S_SEEN = 1u << 8,    /* a pid namespace is one of them: others see us, who may own us */
     SBXI_S_SHARES = 1u << 9,  /* the payload's process has PID 1's memory until its execve */
+    SBXI_S_ALONE = 1u << 10,  /* a limit of processes has no room for threads beside the steps */
 };
 
 /* With it come the namespaces, the cgroup to be born in, if there is one, and cgroup.procs of those to move into. */

@@ -123,6 +123,8 @@ except BlockingIOError:
     sys.exit(0 if made == 4 else 1)
 sys.exit(2)'
 check "refusals are counted" [ "$(json pids_refused)" -ge 1 ]
+expect "one process is enough for one" 0 '' $r --pids 1 --json -- /bin/true
+check "nothing of ours is refused" [ "$(json pids_refused)" -eq 0 ]
 
 # -- cpu: as a share of what passed, however slowly this machine starts an interpreter
 expect "cpu" 0 '' $r --cpu 10% --json -- python3 -c '
