@@ -142,9 +142,8 @@ void reserve_hurry(struct reserve *reserve)
 
 void reserve_unwatch(struct reserve *reserve)
 {
-    event_del(
-        reserve
-            ->made); /* before it can be closed: a child that has copies would keep it in epoll */
+    /* Before it can be closed: a child that has copies would keep it in epoll. */
+    event_del(reserve->made);
 }
 
 size_t reserve_count(const struct reserve *reserve)

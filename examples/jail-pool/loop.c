@@ -105,8 +105,8 @@ void run(sbx_pool *pool, const char *const *command, char **files)
         }
         if (!busy && !*files)
             return;
-        if ((more = sbx_pool_fill(pool, &error)) <
-            0) /* one a turn: there is always time for who is ready */
+        /* One a turn: there is always time for who is ready. */
+        if ((more = sbx_pool_fill(pool, &error)) < 0)
             fail("fill", error.text);
         poll(wait, 2 * AT_ONCE, more == 1 || !busy ? 0 : timeout);
         for (int i = 0; i < AT_ONCE; i++)

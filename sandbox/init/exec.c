@@ -23,8 +23,8 @@ static char *fill_in(const char *entry, char *const *known)
         for (; *known; known++)
             if (strncmp(*known, entry, length) == 0)
                 return *known;
-    return (
-        char *)(uintptr_t)entry; /* no copy: where we share PID 1's memory it would stay there */
+    /* No copy: where we share PID 1's memory it would stay there. */
+    return (char *)(uintptr_t)entry;
 }
 
 /* A block of @count strings, one behind the other, as an array for execve. */

@@ -126,8 +126,8 @@ int init_copy(int from, int to, bool whole);
 int init_join(struct init *init);
 
 /* meanwhile.c: what goes on beside the steps. What failed is said where it is waited for. */
-void init_meanwhile_alone(
-    void); /* nothing does: threads would be refused, and counted as the payload's */
+/* Nothing does: threads would be refused, and counted as the payload's. */
+void init_meanwhile_alone(void);
 void init_meanwhile_network(bool lo);
 int init_meanwhile_enter_network(struct init *init);
 /* So many mounts over the new root, where we are; when it returns 0 they are out of sight. */

@@ -133,9 +133,8 @@ static bool begin(struct thread *thread, sbxi_raw_main *run, pid_t tid)
         .set_tid_size = 1,
     };
     long r = alone ? -EAGAIN : sbxi_raw_clone(&args, sizeof args, run, thread);
-    if (r < 0 && r != -EAGAIN) {
-        args.set_tid = args.set_tid_size =
-            0; /* in a pid namespace of others it is not ours to say */
+    if (r < 0 && r != -EAGAIN) { /* in a pid namespace of others the number is not ours to say */
+        args.set_tid = args.set_tid_size = 0;
         r = sbxi_raw_clone(&args, sizeof args, run, thread);
     }
     thread->number = r < 0 ? 0 : r;
@@ -189,8 +188,7 @@ int init_meanwhile_detach(struct init *init, int mounts)
         if (i < YIELDS)
             sched_yield(); /* a moment: the wait comes after */
         else
-            usleep(
-                PAUSE_US); /* on a busy CPU it has its turn sooner when this one has nothing to do */
+            usleep(PAUSE_US); /* on a busy CPU it has its turn sooner when we have nothing to do */
     return atomic_load(&old.thread.tid) ? 0 : init_meanwhile_wait(init); /* it may have failed */
 }
 

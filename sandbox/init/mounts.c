@@ -269,14 +269,14 @@ static int pivot(struct init *init, const struct sbxi_step *step)
  */
 int init_end_old_root(struct init *init, uint32_t before)
 {
-    if (init->old < 0 ||
-        before == SBXI_UNCOVER) /* who changes the directory, or must be alone, waits */
-        return before >= SBXI_ENTER ? init_meanwhile_wait(init) : 0;
-    int r = init_meanwhile_detach(init, SBXI_WITHOUT("detach") ? 0 : init->scratch >= 0 ? 2 : 1);
-    close(init->old);
-    if (init->scratch >= 0)
-        close(init->scratch);
-    init->old = init->scratch = -1;
+    int r = 0;
+    if (init->old >= 0 && before != SBXI_UNCOVER) {
+        r = init_meanwhile_detach(init, SBXI_WITHOUT("detach") ? 0 : init->scratch >= 0 ? 2 : 1);
+        close(init->old);
+        if (init->scratch >= 0)
+            close(init->scratch);
+        init->old = init->scratch = -1;
+    }
     return r == 0 && before >= SBXI_ENTER ? init_meanwhile_wait(init) : r;
 }
 

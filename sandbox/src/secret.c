@@ -202,8 +202,7 @@ void sbx_secret_forget(const char *source)
     char *value = variable ? getenv(variable) : NULL;
     if (!value)
         return;
-    explicit_bzero(
-        value, strlen(value)); /* /proc/PID/environ shows it otherwise, for as long as we live */
+    explicit_bzero(value, strlen(value)); /* /proc/PID/environ shows it else, while we live */
     (void)unsetenv(variable);
 }
 

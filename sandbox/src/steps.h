@@ -49,7 +49,11 @@ enum {
  */
 #define SBXI_BLOB_MAGIC SBXI_STEPS_DIGEST
 
-/* a, b: strings or bytes; slot: an entry of the table of trees (mounts that are attached nowhere yet). */
+/*
+ * a, b: strings or bytes; slot: an entry of the table of trees (mounts that are attached nowhere yet). In the order in which a
+ * plan has them, more or less. Init counts on it twice: what is between SBXI_PIVOT and SBXI_ENTER needs the new root, and before
+ * SBXI_ENTER and all that are greater it waits for what its threads do, as these change the directory, or must be alone.
+ */
 enum sbxi_op {
     SBXI_OPEN = 1, /* tree slot ← host path a; by the launcher where it has the right */
     SBXI_GIVEN, /* slot ← a descriptor of the launcher's caller: no tree yet, one of the next four makes it one */
