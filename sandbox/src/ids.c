@@ -33,17 +33,18 @@ static void slice_name(char name[16], uint32_t slice)
 }
 
 /* 1 = locked and still linked, 0 = somebody else's. */
-static int lock_linked(int fd)
+static int lock_linked(int fd, bool *ret_empty)
 {
     if (flock(fd, LOCK_EX | LOCK_NB) < 0)
         return errno == EWOULDBLOCK ? 0 : -errno;
     struct stat st;
     if (fstat(fd, &st) < 0)
         return -errno;
+    *ret_empty = st.st_size == 0;
     return st.st_nlink > 0;
 }
 
-/* Whoever wrote the file may have been cut off: what is not just our name is somebody else's. */
+/* What is not just our name is somebody else's. */
 static bool is_of(int fd, const char *run_dir)
 {
     char text[PATH_MAX];
@@ -67,19 +68,17 @@ static int try_slice(int dirfd,
 {
     char name[16];
     slice_name(name, slice);
-    bool made = true;
+    bool empty;
     _cleanup_close_ int fd =
         openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0 && errno == EEXIST) {
-        made = false;
+    if (fd < 0 && errno == EEXIST)
         fd = openat(dirfd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-    }
     if (fd < 0)
         return errno == ENOENT ? 0 : -errno;
-    int r = lock_linked(fd);
+    int r = lock_linked(fd, &empty);
     if (r <= 0)
         return r;
-    if (made) {
+    if (empty) { /* just made; or its maker died before it could say whose it is, let alone use it */
         r = sign(fd, run_dir);
     } else {
         r = is_of(fd, run_dir) ? is_recorded(slice, userdata) : 1;
@@ -150,7 +149,8 @@ int sbxi_ids_drop(int home, uint32_t slice, bool locked)
         fd = openat(dirfd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
             return errno == ENOENT ? 0 : -errno;
-        int r = lock_linked(fd);
+        bool empty;
+        int r = lock_linked(fd, &empty);
         if (r <= 0)
             return r < 0 ? r : -EBUSY;
     }

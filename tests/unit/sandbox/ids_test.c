@@ -92,6 +92,25 @@ Test(ids_take, takes_an_orphan_over_unless_a_record_names_it)
     close_run_dir(dir);
 }
 
+Test(ids_take, takes_over_what_nobody_has_signed)
+{
+    UDS_TEST_GUARD;
+    uint32_t slice, other;
+    int fd, fd_other, dir = open_run_dir();
+    cr_assert_eq(mkdirat(dir, "ids", 0700), 0);
+    fd = openat(dir, "ids/7", O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+    close(fd); /* its maker died here */
+    cr_assert_eq(sbxi_ids_take(dir, run_dir, 7, nobody, NULL, &slice, &fd), 0);
+    cr_assert_eq(slice, 7);
+    cr_assert_eq(sbxi_ids_take(dir, "/elsewhere", 7, nobody, NULL, &other, &fd_other), 0);
+    cr_assert_eq(other, 8, "now it is somebody's");
+    sbxi_ids_drop(dir, 7, true);
+    sbxi_ids_drop(dir, 8, true);
+    close(fd);
+    close(fd_other);
+    close_run_dir(dir);
+}
+
 Test(ids_drop, leaves_a_slice_that_somebody_holds)
 {
     UDS_TEST_GUARD;
