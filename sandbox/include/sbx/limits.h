@@ -69,8 +69,9 @@ struct sbx_stats {
     uint64_t memory_high_hits;  /* times it was slowed down above memory-high */
     uint64_t memory_limit_hits; /* times the limit was hit and memory had to be reclaimed */
     uint64_t oom_kills;         /* processes killed for memory, whoever's limit it was */
-    uint64_t pids, pids_peak;   /* peak 0 where the kernel has none */
-    uint64_t pids_refused;      /* forks refused by the limit */
+    /* Peak: 0 where the kernel has none; 2 may be one and a thread of ours that is gone before the command begins. */
+    uint64_t pids, pids_peak;
+    uint64_t pids_refused;                                       /* forks refused by the limit */
     uint64_t io_read_bytes, io_write_bytes, io_reads, io_writes; /* of all devices */
     uint32_t nio; /* the first SBX_IO_DEVICES of them */
     struct sbx_io_stats io[SBX_IO_DEVICES];
