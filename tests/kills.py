@@ -197,7 +197,7 @@ class Case:
             # Once: for who just ends and was forked by the launcher, and has the record's lock until then, it waits.
             swept = subprocess.run([BIN / "uds", "sandbox", "gc", "--run-dir", self.c.run_dir], capture_output=True, text=True,
                                    preexec_fn=self.c.become, check=False)
-            left = self.gone(SECOND / 10)
+            left = self.gone(SECOND) # who read a jail's files is in no record, and ends when it sees its launcher gone
             if left:
                 left.append(swept.stdout + swept.stderr)
         self.end()

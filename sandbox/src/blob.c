@@ -32,13 +32,16 @@ static uint32_t copy_bytes(char *base, uint32_t *at, const void *bytes, size_t l
     return offset;
 }
 
-/* Under a limit of memory the kernel's killer would take PID 1 with it: clone.c. */
+/*
+ * Under a limit of memory the kernel's killer would take PID 1 with it: clone.c. And who shares a memory had to be in one time
+ * namespace (EINVAL; Debian's 6.1).
+ */
 static bool can_share(const struct launch *launch)
 {
     const sbx_plan *plan = launch->plan;
     const uint32_t others = SBXI_S_BWRAP | SBXI_S_WAITS | SBXI_S_DIRECT;
-    return !launch->apart && (plan->isolate & SBX_NS_PID) && plan->njoins == 0 &&
-           !(plan->style & others);
+    return !launch->apart && (plan->isolate & SBX_NS_PID) && !(plan->isolate & SBX_NS_TIME) &&
+           plan->njoins == 0 && !(plan->style & others);
 }
 
 static uint32_t style_of(const struct launch *launch)

@@ -89,6 +89,13 @@ def children(pid):
     return found
 
 
+def comm(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return "" # it has just gone
+
+
 class Scene:
     """A directory of our own, and every broker that ran in it."""
 
@@ -125,11 +132,11 @@ class Scene:
             self.pids[pid] = started
 
     def alive(self):
-        return [pid for pid, started in self.pids.items() if start_time(pid) == started]
+        return [pid for pid, started in list(self.pids.items()) if start_time(pid) == started]
 
     def left(self):
         """What there is that should not be: processes, cgroups, and files in the run directory and beside it."""
-        found = [f"process {pid} {pathlib.Path(f'/proc/{pid}/comm').read_text().strip()}" for pid in self.alive()]
+        found = [f"process {pid} {comm(pid)}" for pid in self.alive()]
         for cgroup in self.cgroups:
             found += glob.glob(f"/sys/fs/cgroup{cgroup}") + glob.glob(f"/sys/fs/cgroup/*{cgroup}") + glob.glob(f"/sys/fs/cgroup/*/{cgroup.lstrip('/')}")
         for path in self.run.rglob("*"):
