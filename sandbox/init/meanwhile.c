@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -38,6 +39,8 @@
 enum {
     STACK_BYTES = 8192,
     YIELDS = 8,
+    CPU_WORDS = 128, /* 8192 CPUs, the most that kernels are made for */
+    WORD_BITS = sizeof(unsigned long) * CHAR_BIT,
     PAUSE_US = 30,
     NETWORK_TID = 298, /* so that the payload is 2; whatever pid_max is, it is more */
     DETACH_TID
@@ -156,6 +159,28 @@ static int join(struct init *init, struct thread *thread)
     return thread->r < 0 ? init_fail(init, (int)-thread->r, "%s", thread->what) : 0;
 }
 
+/*
+ * Where the thread has its turn, now. Left to the scheduler it may wait in our own CPU's queue till we sleep, and another's be
+ * idle; or behind the network's, which the kernel does not interrupt. Only a hint: what cannot be done is left as it is.
+ */
+static void place(const struct thread *thread, bool here)
+{
+    unsigned long allowed[CPU_WORDS] = {0}, wanted[CPU_WORDS] = {0}, others = 0;
+    unsigned cpu = 0;
+    if (sbxi_raw(SYS_getcpu, POINTER(&cpu), 0, 0, 0, 0) < 0 || cpu >= sizeof allowed * CHAR_BIT ||
+        sbxi_raw(SYS_sched_getaffinity, 0, sizeof allowed, POINTER(allowed), 0, 0) < 0)
+        return;
+    for (size_t i = 0; i < CPU_WORDS; i++) {
+        unsigned long own = i == cpu / WORD_BITS ? 1UL << cpu % WORD_BITS : 0;
+        wanted[i] = here ? own : allowed[i] & ~own;
+        others |= wanted[i];
+    }
+    if (!others)
+        return;
+    sbxi_raw(SYS_sched_setaffinity, thread->number, sizeof wanted, POINTER(wanted), 0, 0);
+    sbxi_raw(SYS_sched_setaffinity, thread->number, sizeof allowed, POINTER(allowed), 0, 0);
+}
+
 void init_meanwhile_alone(void)
 {
     alone = true;
@@ -165,7 +190,9 @@ void init_meanwhile_network(bool lo)
 {
     network.begun = true;
     network.lo = lo;
-    if (!begin(&network.thread, run_network, NETWORK_TID))
+    if (begin(&network.thread, run_network, NETWORK_TID))
+        place(&network.thread, false);
+    else
         make_network(&network.thread);
 }
 
@@ -182,7 +209,9 @@ int init_meanwhile_detach(struct init *init, int mounts)
 {
     old.mounts = mounts;
     old.thread.what = "detach of the old root"; /* from here on it is waited for */
-    if (!begin(&old.thread, run_detach, DETACH_TID))
+    if (begin(&old.thread, run_detach, DETACH_TID))
+        place(&old.thread, true);
+    else
         detach(&old.thread);
     for (int i = 0; mounts > 0 && atomic_load(&old.thread.tid) && is_covered(init->root); i++)
         if (i < YIELDS)
