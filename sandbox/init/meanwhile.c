@@ -19,7 +19,6 @@
 #include <stdint.h>
 #include <unistd.h>
 
-#include <linux/futex.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -33,8 +32,6 @@
 #ifndef SIOCGSKNS /* <linux/sockios.h> */
 #define SIOCGSKNS 0x894C
 #endif
-
-#define POINTER(p) ((long)(intptr_t)(p))
 
 enum {
     STACK_BYTES = 8192,
@@ -71,7 +68,7 @@ static bool alone;
 static long lo_up(long socket)
 {
     struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
-    return sbxi_raw(SYS_ioctl, socket, SIOCSIFFLAGS, POINTER(&request), 0, 0);
+    return sbxi_raw(SYS_ioctl, socket, SIOCSIFFLAGS, SBXI_POINTER(&request), 0, 0);
 }
 
 static long open_socket(void)
@@ -102,7 +99,7 @@ static void make_network(struct thread *self)
 static void detach(struct thread *self)
 {
     for (int i = 0; i < old.mounts && self->r >= 0; i++)
-        self->r = sbxi_raw(SYS_umount2, POINTER("."), MNT_DETACH, 0, 0, 0);
+        self->r = sbxi_raw(SYS_umount2, SBXI_POINTER("."), MNT_DETACH, 0, 0, 0);
 }
 
 static _Noreturn void leave(void)
@@ -144,15 +141,11 @@ static bool begin(struct thread *thread, sbxi_raw_main *run, pid_t tid)
     return r >= 0;
 }
 
-/*
- * 0 or -errno of what it did. Not a private futex: what the kernel wakes at a thread's end is none either. It does so before the
- * thread is out of the process and of its cgroup's count, which the next steps are refused for (EINVAL, EAGAIN).
- */
+/* 0 or -errno of what it did. Its number is cleared before the thread is out of the process and of its cgroup's count, which the
+ * next steps are refused for (EINVAL, EAGAIN). */
 static int join(struct init *init, struct thread *thread)
 {
-    unsigned tid;
-    while ((tid = atomic_load(&thread->tid)))
-        sbxi_raw(SYS_futex, POINTER(&thread->tid), FUTEX_WAIT, tid, 0, 0);
+    sbxi_raw_await(&thread->tid);
     while (thread->number && sbxi_raw(SYS_tgkill, getpid(), thread->number, 0, 0, 0) == 0)
         sched_yield();
     thread->number = 0;
@@ -167,8 +160,9 @@ static void place(const struct thread *thread, bool here)
 {
     unsigned long allowed[CPU_WORDS] = {0}, wanted[CPU_WORDS] = {0}, others = 0;
     unsigned cpu = 0;
-    if (sbxi_raw(SYS_getcpu, POINTER(&cpu), 0, 0, 0, 0) < 0 || cpu >= sizeof allowed * CHAR_BIT ||
-        sbxi_raw(SYS_sched_getaffinity, 0, sizeof allowed, POINTER(allowed), 0, 0) < 0)
+    if (sbxi_raw(SYS_getcpu, SBXI_POINTER(&cpu), 0, 0, 0, 0) < 0 ||
+        cpu >= sizeof allowed * CHAR_BIT ||
+        sbxi_raw(SYS_sched_getaffinity, 0, sizeof allowed, SBXI_POINTER(allowed), 0, 0) < 0)
         return;
     for (size_t i = 0; i < CPU_WORDS; i++) {
         unsigned long own = i == cpu / WORD_BITS ? 1UL << cpu % WORD_BITS : 0;
@@ -177,8 +171,8 @@ static void place(const struct thread *thread, bool here)
     }
     if (!others)
         return;
-    sbxi_raw(SYS_sched_setaffinity, thread->number, sizeof wanted, POINTER(wanted), 0, 0);
-    sbxi_raw(SYS_sched_setaffinity, thread->number, sizeof allowed, POINTER(allowed), 0, 0);
+    sbxi_raw(SYS_sched_setaffinity, thread->number, sizeof wanted, SBXI_POINTER(wanted), 0, 0);
+    sbxi_raw(SYS_sched_setaffinity, thread->number, sizeof allowed, SBXI_POINTER(allowed), 0, 0);
 }
 
 void init_meanwhile_alone(void)

@@ -27,8 +27,6 @@
 #include "running.h"
 #include "without.h"
 
-#define POINTER(p) ((long)(intptr_t)(p))
-
 static _Noreturn void leave(void)
 {
     for (;;)
@@ -41,7 +39,7 @@ static _Noreturn void fail(const char *what, size_t length, long r)
     for (size_t i = 0; i < length; i++)
         event.detail[i] = what[i];
     /* Six arguments: the last two, of an address, are NULL and 0. */
-    sbxi_raw(SYS_sendto, SBXI_FD_CONTROL, POINTER(&event), sizeof event, MSG_NOSIGNAL, 0);
+    sbxi_raw(SYS_sendto, SBXI_FD_CONTROL, SBXI_POINTER(&event), sizeof event, MSG_NOSIGNAL, 0);
     leave();
 }
 #define FAIL(what, r) fail(what, sizeof(what), r)
@@ -77,7 +75,7 @@ static long join_cgroups(const struct sbxi_child *child)
 {
     long r = 1;
     for (size_t i = 0; i < child->njoins && r == 1; i++)
-        r = sbxi_raw(SYS_write, child->joins[i], POINTER("0"), 1, 0, 0);
+        r = sbxi_raw(SYS_write, child->joins[i], SBXI_POINTER("0"), 1, 0, 0);
     return r;
 }
 
@@ -86,7 +84,7 @@ static void wait_for_go(void)
     char go;
     long n;
     do
-        n = sbxi_raw(SYS_read, SBXI_FD_CONTROL, POINTER(&go), sizeof go, 0, 0);
+        n = sbxi_raw(SYS_read, SBXI_FD_CONTROL, SBXI_POINTER(&go), sizeof go, 0, 0);
     while (n == -EINTR);
     if (n != 1)
         leave();
@@ -99,11 +97,11 @@ static void wait_for_go(void)
 static long open_read_only(const char *path)
 {
     struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
-    long tree =
-        sbxi_raw(SYS_open_tree, AT_FDCWD, POINTER(path), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC, 0, 0);
+    long tree = sbxi_raw(SYS_open_tree, AT_FDCWD, SBXI_POINTER(path),
+                         OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC, 0, 0);
     long r = tree < 0 ? tree
-                      : sbxi_raw(SYS_mount_setattr, tree, POINTER(""), AT_EMPTY_PATH,
-                                 POINTER(&attr), sizeof attr);
+                      : sbxi_raw(SYS_mount_setattr, tree, SBXI_POINTER(""), AT_EMPTY_PATH,
+                                 SBXI_POINTER(&attr), sizeof attr);
     return r < 0 ? r : tree;
 }
 
@@ -111,12 +109,12 @@ int sbxi_raise_ambient(void)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[2] = {{0}};
-    long r = sbxi_raw(SYS_capget, POINTER(&header), POINTER(data), 0, 0, 0);
+    long r = sbxi_raw(SYS_capget, SBXI_POINTER(&header), SBXI_POINTER(data), 0, 0, 0);
     if (r < 0)
         return (int)r;
     data[0].inheritable = data[0].permitted;
     data[1].inheritable = data[1].permitted;
-    r = sbxi_raw(SYS_capset, POINTER(&header), POINTER(data), 0, 0, 0);
+    r = sbxi_raw(SYS_capset, SBXI_POINTER(&header), SBXI_POINTER(data), 0, 0, 0);
     for (unsigned cap = 0; cap < 64 && r >= 0; cap++)
         if (data[cap / 32].permitted & (1u << (cap % 32)))
             r = sbxi_raw(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0);
@@ -185,6 +183,7 @@ _Noreturn void sbxi_child_run(const struct sbxi_child *child)
         FAIL("a read-only mount of uds-sandbox-init", program);
     if (child->ambient && (r = sbxi_raise_ambient()) < 0)
         FAIL("ambient capabilities", r);
-    r = sbxi_raw(SYS_execveat, program, POINTER(""), POINTER(argv), POINTER(env), AT_EMPTY_PATH);
+    r = sbxi_raw(SYS_execveat, program, SBXI_POINTER(""), SBXI_POINTER(argv), SBXI_POINTER(env),
+                 AT_EMPTY_PATH);
     FAIL("exec uds-sandbox-init", r);
 }

@@ -15,7 +15,6 @@
 #include <stdio.h>
 
 #include <linux/close_range.h>
-#include <linux/futex.h>
 #include <sys/mman.h>
 
 #include "birth.h"
@@ -23,8 +22,6 @@
 #include "kernel.h"
 #include "raw.h"
 #include "without.h"
-
-#define POINTER(p) ((long)(intptr_t)(p))
 
 enum {
     STACK_BYTES = 8192,
@@ -48,7 +45,8 @@ static long become(const struct sbxi_spawned *s)
     long control = sbxi_raw(SYS_fcntl, s->control, F_DUPFD_CLOEXEC, ABOVE, 0, 0);
     long record = sbxi_raw(SYS_fcntl, s->record, F_DUPFD_CLOEXEC, ABOVE, 0, 0);
     long program = sbxi_raw(SYS_fcntl, s->program, F_DUPFD_CLOEXEC, ABOVE, 0, 0);
-    long null = sbxi_raw(SYS_openat, AT_FDCWD, POINTER("/dev/null"), O_RDWR | O_CLOEXEC, 0, 0), r;
+    long null = sbxi_raw(SYS_openat, AT_FDCWD, SBXI_POINTER("/dev/null"), O_RDWR | O_CLOEXEC, 0, 0),
+         r;
     if (control < 0 || record < 0 || program < 0 || null < 0)
         return control < 0 ? control : record < 0 ? record : program < 0 ? program : null;
     for (long fd = 0; fd < STDERR; fd++) /* a null that is 0 or 1 itself would not stay open */
@@ -61,9 +59,9 @@ static long become(const struct sbxi_spawned *s)
                       CLOSE_RANGE_CLOEXEC, 0, 0)) < 0)
         return r;
     sbxi_raw(SYS_setsid, 0, 0, 0, 0, 0); /* first: the terminal's signals are not for it */
-    sbxi_raw(SYS_rt_sigprocmask, SIG_SETMASK, POINTER(&none), 0, sizeof none, 0);
-    return sbxi_raw(SYS_execveat, program, POINTER(""), POINTER(s->argv), POINTER(env),
-                    AT_EMPTY_PATH);
+    sbxi_raw(SYS_rt_sigprocmask, SIG_SETMASK, SBXI_POINTER(&none), 0, sizeof none, 0);
+    return sbxi_raw(SYS_execveat, program, SBXI_POINTER(""), SBXI_POINTER(s->argv),
+                    SBXI_POINTER(env), AT_EMPTY_PATH);
 }
 
 static _Noreturn void run(void *spawned)
@@ -133,12 +131,9 @@ int sbxi_cleaner_spawn(struct sbxi_spawned **ret,
     return 0;
 }
 
-/* Not a private futex: it is the kernel that wakes. */
 int sbxi_spawned_wait(struct sbxi_spawned *s)
 {
-    unsigned tid;
-    while ((tid = atomic_load(&s->tid)))
-        sbxi_raw(SYS_futex, POINTER(&s->tid), FUTEX_WAIT, tid, 0, 0);
+    sbxi_raw_await(&s->tid);
     return -s->err;
 }
 

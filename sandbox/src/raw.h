@@ -8,9 +8,14 @@
  */
 
 #include <errno.h>
+#include <stdatomic.h>
+#include <stdint.h>
 #include <unistd.h>
 
+#include <linux/futex.h>
 #include <sys/syscall.h>
+
+#define SBXI_POINTER(p) ((long)(intptr_t)(p)) /* as an argument */
 
 struct clone_args;
 typedef void sbxi_raw_main(void *arg); /* does not return */
@@ -98,5 +103,13 @@ static inline long sbxi_raw_clone(struct clone_args *args, long size, sbxi_raw_m
     return -ENOSYS;
 }
 #endif
+
+/* Until the kernel has cleared *@tid (CLONE_CHILD_CLEARTID). Not a private futex: what the kernel wakes then is none either. */
+static inline void sbxi_raw_await(atomic_uint *tid)
+{
+    unsigned now;
+    while ((now = atomic_load(tid)))
+        sbxi_raw(SYS_futex, SBXI_POINTER(tid), FUTEX_WAIT, now, 0, 0);
+}
 
 #endif
