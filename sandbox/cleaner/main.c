@@ -4,8 +4,8 @@
  *
  * The owner writes each thing into the record file before the thing exists. The cleaner makes nothing and reads nothing
  * until its owner ends, by whatever means, or says that it is done; then everything that the file names is killed and
- * removed, the file last. The terminal's signals do not reach it (a session of its own) and would be ignored: it must be
- * the last to go.
+ * removed, the file last. Till then it closes what takes the kernel long, of which the owner would be held up. The terminal's
+ * signals do not reach it (a session of its own) and would be ignored: it must be the last to go.
  *
  * The file is the only state. A cleaner that was killed is replaced by one that reads it; one that died together with
  * its owner is replaced by sbx_gc() of whoever comes next.
@@ -51,15 +51,30 @@ static int open_owner(uint64_t *ret_since)
     return -1;
 }
 
-/* True: the owner is done. False: it is gone. */
+/* 1: the owner is done. 0: it is not. -1: it is gone. */
+static int hear_owner(int owner)
+{
+    char word, space[CMSG_SPACE(SBXI_CONTROL_HOLD_MOST * sizeof(int))];
+    struct iovec iov = {&word, sizeof word};
+    struct msghdr message = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space};
+    if (recvmsg(SBXI_CONTROL_FD, &message, MSG_DONTWAIT) <= 0)
+        return -1;
+    if (word == SBXI_CONTROL_CLOSE) /* nothing has a number above our own but what was to be held */
+        close_range((unsigned)owner + 1, ~0u, 0);
+    return word != SBXI_CONTROL_HOLD && word != SBXI_CONTROL_CLOSE;
+}
+
+/* True: the owner is done. False: it is gone, and what it wanted closed need not be first. */
 static bool wait_for_end(int owner)
 {
     struct pollfd fds[2] = {{.fd = SBXI_CONTROL_FD, .events = POLLIN},
                             {.fd = owner, .events = POLLIN}};
-    char byte;
-    while (poll(fds, 2, -1) < 0)
-        continue; /* EINTR: a stop and continue */
-    return fds[0].revents && recv(SBXI_CONTROL_FD, &byte, sizeof byte, MSG_DONTWAIT) > 0;
+    int said = 0;
+    while (said == 0 && !fds[1].revents)
+        if (poll(fds, 2, -1) > 0 && fds[0].revents) /* EINTR: a stop and continue */
+            said = hear_owner(owner);
+    return said == 1;
 }
 
 /* The control socket is closed before the owner's other descriptors are: until all are, its own sockets look as if

@@ -28,6 +28,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "admin.h"
 #include "child-process.h"
 #include "cleaner-spawn.h"
 #include "cleanup.h"
@@ -41,7 +42,8 @@
 #include "without.h"
 
 enum {
-    END_MS = 3000
+    END_MS = 3000,
+    LAG_BYTES = 12 << 10 /* of the kernel's, which makes it twice that: some 32 messages */
 };
 
 struct held_ids {
@@ -98,6 +100,15 @@ static void reap(sbx_cleaner *c)
     sbxi_closep(&c->control);
 }
 
+/* What waits to be closed is few, and no cleaner that was stopped has us wait for good. */
+static void bound_queue(int control)
+{
+    static const int lag = LAG_BYTES;
+    static const struct timeval patience = {.tv_sec = END_MS / 1000};
+    setsockopt(control, SOL_SOCKET, SO_SNDBUF, &lag, sizeof lag);
+    setsockopt(control, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+}
+
 static int start(sbx_cleaner *c, struct sbx_error *error)
 {
     char path[PATH_MAX];
@@ -108,6 +119,7 @@ static int start(sbx_cleaner *c, struct sbx_error *error)
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return sbxi_error(error, errno, "cleaner: socketpair: %s", strerror(errno));
     _cleanup_close_ int ours = pair[0], theirs = pair[1];
+    bound_queue(ours);
     int r = sbxi_cleaner_spawn(&c->spawned, helper, c->run_dir, c->record_name, theirs, c->record,
                                &c->pid, &c->pidfd);
     if (r < 0)
@@ -276,6 +288,17 @@ int sbxi_cleaner_add(sbx_cleaner *c, const struct sbxi_record *records, size_t n
 int sbxi_cleaner_remove(sbx_cleaner *c, const struct sbxi_record *records, size_t n)
 {
     return sbxi_slots_remove(&c->slots, records, n);
+}
+
+/* Who closes last waits: so it closes when we have. */
+void sbxi_cleaner_close(sbx_cleaner *c, const int *fds, size_t n)
+{
+    static const char hold = SBXI_CONTROL_HOLD, now = SBXI_CONTROL_CLOSE;
+    bool holds = c->control >= 0 && sbxi_send_fds(c->control, &hold, sizeof hold, fds, n) == 0;
+    for (size_t i = 0; i < n; i++)
+        close(fds[i]);
+    if (holds) /* if this does not go, the next will do for both */
+        (void)sbxi_send_fds(c->control, &now, sizeof now, NULL, 0);
 }
 
 /* The parent without symlinks: the sweep follows none. */

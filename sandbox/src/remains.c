@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cleaner.h"
 #include "cleanup.h"
 #include "running.h"
 
@@ -24,10 +25,15 @@ void sbxi_shells_open(struct sbx *s)
     }
 }
 
-void sbxi_shells_close(struct sbxi_shells *shells)
+void sbxi_shells_close(struct sbxi_shells *shells, sbx_cleaner *cleaner)
 {
+    int fds[SBXI_SHELLS];
+    size_t n = 0;
     for (size_t i = 0; i < SBXI_SHELLS; i++)
-        sbxi_closep(&shells->fds[i]);
+        if (shells->fds[i] >= 0)
+            fds[n++] = sbxi_take_fd(&shells->fds[i]);
+    if (n > 0)
+        sbxi_cleaner_close(cleaner, fds, n);
 }
 
 struct sbxi_remains *sbxi_remains_new(sbx_cleaner *cleaner)
@@ -53,7 +59,7 @@ struct sbxi_remains *sbxi_remains_unref(struct sbxi_remains *remains)
 
 static void remove_one(const struct sbxi_remains *remains, struct sbxi_corpse *corpse)
 {
-    sbxi_shells_close(&corpse->shells);
+    sbxi_shells_close(&corpse->shells, remains->cleaner);
     sbxi_cgroup_free(corpse->cgroup);
     if (corpse->ids)
         sbx_cleaner_release_ids(remains->cleaner, corpse->first);

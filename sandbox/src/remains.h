@@ -25,7 +25,8 @@ struct sbxi_shells {
     }
 struct sbx;
 void sbxi_shells_open(struct sbx *s);
-void sbxi_shells_close(struct sbxi_shells *shells);
+/* By the cleaner, who has the time. */
+void sbxi_shells_close(struct sbxi_shells *shells, sbx_cleaner *cleaner);
 
 /*
  * What is left of sandboxes of which no process lives any more: empty cgroups, a range of ids, a mount namespace that nobody

@@ -115,7 +115,7 @@ static void remove_all(sbx *s)
         SBXI_BOUNDARY("launcher");
         if (s->ids_taken)
             sbx_cleaner_release_ids(s->cleaner, s->report.uid_first);
-        sbxi_shells_close(&s->shells);
+        sbxi_shells_close(&s->shells, s->cleaner);
     }
     s->cgroup = NULL;
     s->ids_taken = false;

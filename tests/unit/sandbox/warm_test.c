@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include "cleaner.h"
 #include "guard.h"
 #include "running.h"
 
@@ -499,4 +500,59 @@ Test(pool, changes_limits_before_the_payload_runs)
     sbx_pool_free(pool);
     sbx_cleaner_free(cleaner);
     sbx_plan_free(plan);
+}
+
+static bool hangs_up(int fd, int timeout_ms)
+{
+    struct pollfd end = {.fd = fd};
+    return poll(&end, 1, timeout_ms) == 1;
+}
+
+/* What a pool keeps of one that has ended, closed. The other end of it. */
+static int close_shell(sbx_cleaner *cleaner)
+{
+    int pipe[2];
+    struct sbxi_shells shells = SBXI_SHELLS_NONE;
+    cr_assert_eq(pipe2(pipe, O_CLOEXEC), 0);
+    shells.fds[0] = pipe[1];
+    sbxi_shells_close(&shells, cleaner);
+    cr_assert_eq(shells.fds[0], -1);
+    return pipe[0];
+}
+
+Test(shells, are_closed_by_the_cleaner_unless_it_lags_behind)
+{
+    UDS_TEST_GUARD;
+    enum {
+        MANY = 64
+    };
+    struct sbx_error error = {0};
+    sbx_cleaner *cleaner;
+    siginfo_t info;
+    int ends[MANY], late = 0;
+    cr_assert_eq(sbx_cleaner_new(&cleaner, NULL, &error), 0, "%s", error.text);
+    pid_t pid = sbx_cleaner_get_pid(cleaner);
+    int end = close_shell(cleaner);
+    cr_assert(hangs_up(end, 10000));
+    close(end);
+    cr_assert_eq(kill(pid, SIGSTOP), 0);
+    cr_assert_eq(waitid(P_PID, (id_t)pid, &info, WSTOPPED), 0);
+    for (int i = 0; i < MANY; i++) {
+        ends[i] = close_shell(cleaner);
+        late += !hangs_up(ends[i], 0);
+    }
+    cr_expect(!hangs_up(ends[0], 0), "it is the cleaner that closes");
+    cr_expect(hangs_up(ends[MANY - 1], 0), "too many wait for it");
+    cr_expect(late >= 8 && late <= 32, "%d", late);
+    cr_assert_eq(kill(pid, SIGCONT), 0);
+    for (int i = 0; i < MANY; i++) {
+        cr_expect(hangs_up(ends[i], 10000), "%d", i);
+        close(ends[i]);
+    }
+    cr_assert_eq(kill(pid, SIGKILL), 0);
+    cr_assert_eq(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+    end = close_shell(cleaner);
+    cr_expect(hangs_up(end, 0), "nobody else is there to do it");
+    close(end);
+    sbx_cleaner_free(cleaner);
 }
