@@ -53,6 +53,7 @@ def attempt(check, tag, uid, without, refused=False):
     if (changed := c.host_changed()):
         verdict, words = "error", f"the host is another than before: {changed}"
     left = c.nothing_left(0 if without else 2)
+    left += c.forget_cgroup() if not left and not without else []
     if left and not without:
         verdict, words = "fail", f"something is left: {left}"
         print(f"FAILED {c.who}: {tag}: {words}", flush=True)
@@ -63,6 +64,7 @@ def attempt(check, tag, uid, without, refused=False):
         for place in (c.run_dir, c.dir / "uds"):
             if place.exists():
                 subprocess.run([BIN / "uds", "sandbox", "gc", "--run-dir", place], capture_output=True, check=False)
+        c.forget_cgroup()
     return verdict, words
 
 
@@ -109,7 +111,9 @@ def table(results, options):
         knobs = row.without.get("root") or row.without.get("nobody") or ""
         if row.without.get("nobody") and row.without["nobody"] != knobs and "nobody" in row.who:
             knobs += f" (nobody: {row.without['nobody']})"
-        why = "; ".join(filter(None, [knobs, row.why, "seconds of measuring: --long" if row.slow and not options.long else ""]))
+        skipped = {f"{who(uid)}: {words}" for (kind, i, uid, _), (verdict, words) in results.items()
+                   if (kind, i, verdict) == ("row", index, "skip")}
+        why = "; ".join(filter(None, [knobs, row.why, *skipped, "seconds of measuring: --long" if row.slow and not options.long else ""]))
         lines.append(f"{row.number:>2}  {row.name:<46} {cells} {why}")
     return [re.sub(r" +$", "", line) for line in lines]
 
@@ -207,8 +211,8 @@ def main():
         if key[-1] == "off" and results[key][0] == "pass":
             print(f"FAILED row {ROWS[key[1]].number}, {who(key[2])}: nobody notices that the defence is gone")
     for key, (verdict, words) in results.items():
-        if verdict == "skip":
-            print(f"skip row {ROWS[key[1]].number}, {who(key[2])}: {words}")
+        if verdict == "skip" and (key[-1] == "on" or results[(*key[:-1], "on")][0] != "skip"):
+            print(f"skip row {ROWS[key[1]].number}, {who(key[2])}{'' if key[-1] == 'on' else ', without it'}: {words}")
     print(f"{len(results)} runs, {len(bad)} not as they should be")
     return 1 if bad else 0
 

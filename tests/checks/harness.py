@@ -19,6 +19,7 @@ ROOT = os.geteuid() == 0
 NS = ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup"]
 SANITIZED = os.environ.get("UDS_SANITIZED") == "1" # keeps what is freed, and takes its time
 LONG = "--long" in sys.argv
+CGROUP_V2 = pathlib.Path("/sys/fs/cgroup") # where it is all there is
 PATIENCE = 10 if os.environ.get("UDS_VM") else 1 # an emulated guest is slow
 ROWS = []
 MORE = [] # functions without a number: (function, who)
@@ -103,6 +104,7 @@ class Caller:
         os.chown(self.dir, uid, uid)
         self.failures = []
         self.count = 0
+        self.delegated = None # the cgroup that is this user's own
         self.started = True # the last one
         self.host = self.look_at_host()
 
@@ -116,7 +118,29 @@ class Caller:
 
     # ---- starting
 
+    def cgroup(self):
+        """Options that give a sandbox a cgroup. As systemd does for a session, root gives an ordinary user one of his own:
+        his launchers live in a leaf of it, which they may share, and their sandboxes lie beside that."""
+        if self.delegated:
+            return "--cgroup-parent", f"/{self.delegated.name}"
+        if self.uid == 0:
+            return ()
+        if not ROOT:
+            raise Unfit("a user gets a cgroup of his own from root, who does not run this")
+        if not (CGROUP_V2 / "cgroup.controllers").exists():
+            raise Unfit("cgroups v1 are not delegated to users")
+        self.delegated = CGROUP_V2 / f"delegated-{self.name}"
+        self.delegated.mkdir()
+        (self.delegated / "launchers").mkdir()
+        for controller in (CGROUP_V2 / "cgroup.controllers").read_text().split():
+            (CGROUP_V2 / "cgroup.subtree_control").write_text(f"+{controller}")
+        for file in ("", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"):
+            os.chown(self.delegated / file, self.uid, self.uid)
+        return self.cgroup()
+
     def become(self):
+        if self.delegated:
+            (self.delegated / "launchers/cgroup.procs").write_text("0")
         if self.uid and ROOT:
             os.setgroups([])
             os.setresgid(self.uid, self.uid, self.uid)
@@ -159,13 +183,14 @@ class Caller:
         return run
 
     def uds_argv(self, *options):
+        """Rootless without a cgroup, as on most machines, unless it has one of its own."""
         self.count += 1
-        return [self.bin / "uds", "run", "--run-dir", self.run_dir, "--name", f"{self.name}-{self.count}", *options]
+        degrade = () if self.uid == 0 else ("--degrade", "id-range" if self.delegated else "cgroup,id-range")
+        return [self.bin / "uds", "run", "--run-dir", self.run_dir, "--name", f"{self.name}-{self.count}", *degrade, *options]
 
     def uds(self, *options, **more):
-        """The command: options, "--", command. Rootless without a cgroup, as on most machines."""
-        given = () if self.uid == 0 else ("--degrade", "cgroup,id-range")
-        process = self.popen(self.uds_argv(*given, *options), **more)
+        """The command: options, "--", command."""
+        process = self.popen(self.uds_argv(*options), **more)
         out, err = self.finish(process, " ".join(map(str, options)))
         run = Run(process.returncode, out, err, "")
         run.ran = run.code not in (121, 122)
@@ -205,6 +230,19 @@ class Caller:
     def kill_strays(self):
         for pid in self.strays():
             os.kill(pid, signal.SIGKILL)
+
+    def forget_cgroup(self):
+        """What root gave is taken back; or why it cannot be: something is left in it."""
+        until = time.monotonic() + 2 * PATIENCE
+        for place in (self.delegated / "launchers", self.delegated) if self.delegated else ():
+            while place.exists(): # a cleaner ends a moment after its work
+                try:
+                    place.rmdir()
+                except OSError as problem:
+                    if time.monotonic() > until:
+                        return [str(problem)]
+                    time.sleep(0.01)
+        return []
 
     def leftovers(self):
         """Of this row: payloads, cgroups by name, records."""

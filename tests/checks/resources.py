@@ -12,18 +12,18 @@ def need_cgroup(c, r):
         raise Unfit(f"no cgroup: {r.err.strip()[:200]}")
 
 
-@row(34, "memory", without="limit-memory", who=("root",))
+@row(34, "memory", without="limit-memory")
 def memory(c):
-    r = c.run("--memory", "32M", "--pids", "6", probe=verbs("hog 128"))
+    r = c.run(*c.cgroup(), "--memory", "32M", "--pids", "6", probe=verbs("hog 128"))
     need_cgroup(c, r)
     c.check("over the limit is OOM", r.report.get("outcome") == "oom" and r.report["value"] == str(32 << 20), r.report)
     c.check("with its peak", 24 << 20 <= int(r.report["peak"]) <= 32 << 20, r.report)
 
 
-@row(35, "swap", without="limit-swap", who=("root",))
+@row(35, "swap", without="limit-swap")
 def swap(c):
     """Read back where it acts: this needs no swap to be there."""
-    process, report = c.start(["--memory", "32M", "--jail", c.probe], [c.probe, "sleep"])
+    process, report = c.start([*c.cgroup(), "--memory", "32M", "--jail", c.probe], [c.probe, "sleep"])
     try:
         c.check("it runs", await_line(process.stdout, "sleep"), "")
         files = {f: pathlib.Path(d, f).read_text().strip() for d in c.leftovers() if d.startswith("/sys")
@@ -36,17 +36,17 @@ def swap(c):
         os.close(report)
 
 
-@row(36, "cpu", without="limit-cpu", who=("root",), slow=True)
+@row(36, "cpu", without="limit-cpu", slow=True)
 def cpu(c):
     probe = str(c.base / "bin/limit-probe")
     for _ in range(3): # a host that takes the CPUs of a guest away counts that as used
-        r = c.uds("--cpu", "20%", "--cpu-weight", "10000", "--jail", probe, "--", probe, "cpu", "8", "2000")
+        r = c.uds(*c.cgroup(), "--cpu", "20%", "--cpu-weight", "10000", "--jail", probe, "--", probe, "cpu", "8", "2000")
         if 17 <= float(r.out or 0) <= 23:
             return
     c.check("20 % within 3 points", False, r.out + r.err)
 
 
-@row(37, "cpu weights", without="limit-weight", who=("root",), slow=True)
+@row(37, "cpu weights", without="limit-weight", slow=True)
 def weights(c):
     probe = str(c.base / "bin/limit-probe")
     for _ in range(3): # others want that CPU, too
@@ -57,7 +57,8 @@ def weights(c):
 
 
 def weigh(c, probe):
-    runs = [c.popen(c.uds_argv("--jail", probe, "--cpuset", "0", "--cpu-weight", weight, "--", probe, "cpu", "1", "3000", "go"),
+    parent = c.cgroup()
+    runs = [c.popen(c.uds_argv(*parent, "--jail", probe, "--cpuset", "0", "--cpu-weight", weight, "--", probe, "cpu", "1", "3000", "go"),
                     stdin=subprocess.PIPE) for weight in ("100", "300")]
     for r in runs:
         await_line(r.stderr, "ready")
@@ -68,14 +69,14 @@ def weigh(c, probe):
     return heavy / light
 
 
-@row(38, "processes", without="limit-pids", who=("root",))
+@row(38, "processes", without="limit-pids")
 def pids(c):
-    r = c.run("--memory", "32M", "--pids", "6", probe=verbs("forks 20"))
+    r = c.run(*c.cgroup(), "--memory", "32M", "--pids", "6", probe=verbs("forks 20"))
     need_cgroup(c, r)
     c.check("forks end at the limit", r["forks"] == "EAGAIN 5", r["forks"])
 
 
-@row(39, "disk", without="limit-io", who=("root",), slow=True)
+@row(39, "disk", without="limit-io", slow=True)
 def disk(c):
     """Past the cache, as integration/cgroup_controls does for each of the four rates."""
     probe, data = str(c.base / "bin/limit-probe"), c.dir / "data"
@@ -85,7 +86,7 @@ def disk(c):
     os.chmod(data / "file", 0o666)
     os.sync()
     for _ in range(3): # a busy host may be what keeps it below its limit
-        r = c.uds("--io-max", f"{data}:wbps=1M", "--degrade", "buffered-writes", "--bind", data, "/d", "--jail", probe, "--",
+        r = c.uds(*c.cgroup(), "--io-max", f"{data}:wbps=1M", "--degrade", "buffered-writes", "--bind", data, "/d", "--jail", probe, "--",
                   probe, "wbps", "/d/file", "2000")
         if "on no block device" in r.err:
             raise Unfit("no disk below the directory of the tests")
@@ -94,9 +95,9 @@ def disk(c):
     c.check("1 MiB a second within 20 %", False, r.out + r.err)
 
 
-@row(40, "born in its cgroup", without="join", who=("root",))
+@row(40, "born in its cgroup", without="join")
 def born_inside(c):
-    process, report = c.start(["--memory", "32M", "--jail", c.probe],
+    process, report = c.start([*c.cgroup(), "--memory", "32M", "--jail", c.probe],
                               [c.probe, *verbs("cat /proc/self/cgroup", "daemonize", "sleep")], stdin=subprocess.DEVNULL)
     try:
         text = b""
@@ -118,10 +119,10 @@ def born_inside(c):
         os.close(report)
 
 
-@row(41, "cgroups are removed", without="cleaner", who=("root",))
+@row(41, "cgroups are removed", without="cleaner")
 def removed(c):
     probe = verbs("daemonize", "sleep")
-    process, report = c.start(["--memory", "32M", "--jail", c.probe], [c.probe, *probe])
+    process, report = c.start([*c.cgroup(), "--memory", "32M", "--jail", c.probe], [c.probe, *probe])
     await_line(process.stdout, "sleep")
     for place in c.leftovers(): # frozen, and with a group below: where removal is hardest
         for file, word in (("freezer.state", "FROZEN"), ("cgroup.freeze", "1")):
@@ -131,10 +132,10 @@ def removed(c):
     os.close(report)
     left = c.nothing_left(2)
     c.check("after the launcher was killed, frozen", not left, left)
-    r = c.run("--memory", "32M", probe=verbs("hog 128"))
+    r = c.run(*c.cgroup(), "--memory", "32M", probe=verbs("hog 128"))
     left = c.nothing_left(0)
     c.check("after OOM", not left, left)
-    r = c.run(probe=verbs("daemonize"))
+    r = c.run(*c.cgroup(), probe=verbs("daemonize"))
     left = c.nothing_left(0)
     c.check("after an end in order", r.ran and not left, left)
 

@@ -242,6 +242,7 @@ static const struct entry {
     {"dry-run", 0, set_true, AT(dry_run)},
     {"report", 1, set_int, AT(report)},
     {"name", 1, set_text, AT(spec.name)},
+    {"cgroup-parent", 1, set_text, AT(spec.cgroup_parent)},
     {"rlimit", 1, add_rlimit, 0},
     {"stop", 1, set_int, AT(stop_ms)},
     {"hostname", 1, set_text, AT(spec.hostname)},

@@ -22,12 +22,13 @@ struct seen {
     bool below[64], whiteout[64], opaque[64];
 };
 
-static char place[] = "/tmp/uds-walk-XXXXXX";
+/* A disk: tmpfs keeps what users say of a file, as rootless overlays do, since Linux 6.6 only. */
+static char place[] = "/var/tmp/uds-walk-XXXXXX";
 static int top = -1;
 
 static void make_place(void)
 {
-    strcpy(place, "/tmp/uds-walk-XXXXXX");
+    strcpy(place, "/var/tmp/uds-walk-XXXXXX");
     cr_assert_not_null(mkdtemp(place));
     top = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     cr_assert_geq(top, 0);
