@@ -115,7 +115,6 @@ static void on_ask(evutil_socket_t fd, short what, void *arg)
         end(guest, NULL);
 }
 
-/* Without a limit on how it may be waited for: who asked may have sent anything, and what cannot be polled is refused. */
 static int watch(struct guest *guest)
 {
     struct event_base *base = guest->template->guests->env->base;
@@ -124,7 +123,7 @@ static int watch(struct guest *guest)
     guest->ask =
         event_new(base, sbx_request_get_fd(guest->request), EV_READ | EV_PERSIST, on_ask, guest);
     if (!guest->io || !guest->ask || event_add(guest->ask, NULL) < 0)
-        return -EINVAL;
+        return -ENOMEM;
     add_timer(guest->io, sbx_get_timeout(guest->sbx));
     return 0;
 }

@@ -6,7 +6,7 @@
  *   (free) ── SBXI_START, fork ──▶ running ── reaped: ENDED, closed ──▶ (free)
  *                                     └── the other end is closed: killed, then as above
  *
- * The other end is held by whoever asked. It may be any descriptor at all: nothing here waits for it.
+ * The other end is held by whoever asked: nothing here waits for it.
  */
 
 #include <errno.h>

@@ -207,6 +207,20 @@ static void change_limits(sbx_admin *admin,
     snprintf(answer->text, sizeof answer->text, "%.199s", error.text);
 }
 
+/* It is waited at, and written to: what it cannot be is refused while somebody is there to be told why. */
+static int check_control(const struct sbxi_parcel *parcel, struct sbx_error *error)
+{
+    int fd = parcel->fds[SBXI_SESSION_CONTROL], domain = 0, type = 0;
+    socklen_t size = sizeof(int);
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 &&
+        getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && domain == AF_UNIX &&
+        type == SOCK_SEQPACKET)
+        return 0;
+    return sbxi_error(error, ENOTSOCK,
+                      "admin socket: the first descriptor of a request is to be a connected "
+                      "SOCK_SEQPACKET socket of AF_UNIX: its end comes through it");
+}
+
 static void start(sbx_admin *admin,
                   int64_t pid,
                   const struct sbxi_parcel *parcel,
@@ -214,7 +228,9 @@ static void start(sbx_admin *admin,
 {
     struct sbx_error error = {0};
     sbx *s = find(admin, pid);
-    int r = !s ? -ESRCH : sbxi_session_start(s, parcel, &error);
+    int r = !s ? -ESRCH : check_control(parcel, &error);
+    if (r == 0)
+        r = sbxi_session_start(s, parcel, &error);
     answer->err = -r;
     snprintf(answer->text, sizeof answer->text, "%.199s", error.text);
 }
@@ -237,6 +253,8 @@ static void start_new(sbx_admin *admin,
     struct sbx_error error = {0};
     sbx_request *request = NULL;
     int r = admin->on_start ? 0 : -ENOENT;
+    if (r == 0 && parcel->n > 0)
+        r = check_control(parcel, &error);
     if (r == 0 && parcel->n > 0)
         r = sbxi_request_new(&request, start, parcel);
     if (r == 0)

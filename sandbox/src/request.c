@@ -2,7 +2,7 @@
 /*
  * A start that another process of ours has asked for. What is to be run is in a parcel that we pass on unread. Of its control
  * socket, whose far end is who asked, the payload's process has one copy until its execve, to say why that failed; ours says
- * how it ended, and hears signals and that nobody is interested any more. It may be any descriptor at all: nothing waits for it.
+ * how it ended, and hears signals and that nobody is interested any more.
  */
 
 #include "request.h"

@@ -3,7 +3,6 @@
 """`uds exec` into sandboxes of `uds run`, as root and as nobody: confined as what runs there, what it is asked for is
 what happens, its end and the sandbox's, who may ask, and that nothing of it stays.
 """
-import array
 import os
 import pathlib
 import signal
@@ -13,6 +12,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.environ["UDS_SOURCE"] + "/tests/support")
+from admin import EXEC, ask, head  # noqa: E402
 from callers import LANDLOCK_ABI, PATIENCE, ROOT, check, main, within  # noqa: E402
 from ptys import Terminal  # noqa: E402
 
@@ -171,30 +171,21 @@ def test_many(c):
     s.end()
 
 
-def connected(path):
-    """As `uds exec` is: where the kernel names no peers (before 6.5) who connects is asked for a secret back."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    sock.settimeout(PATIENCE)
-    sock.connect(str(path))
-    try:
-        os.close(sock.getsockopt(socket.SOL_SOCKET, 77)) # SO_PEERPIDFD
-    except OSError:
-        sock.send(sock.recv(16))
-    return sock
-
-
 def hostile(c, path, pid):
-    exec_request = struct.pack("=IIq", 2, 0, pid)
-    for what, data, fds in (("nonsense", b"x" * 40, 0), ("a short one", b"\1", 0),
-                            ("an unknown one", struct.pack("=IIq", 9, 0, 0), 0),
-                            ("no descriptors", exec_request, 0), ("too few", exec_request, 3),
-                            ("too many", exec_request, 200), ("nulls in their place", exec_request, 5)):
-        with connected(path) as sock, open("/dev/null") as null:
-            cmsg = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [null.fileno()] * fds))] if fds else []
-            sock.sendmsg([data], cmsg)
-            answer = sock.recv(4096)
-            err = struct.unpack("=i", answer[:4])[0] if answer else "hung up"
-            c.check(f"hostile: {what}", err == 0 if fds == 5 else err != 0, err)
+    exec_request = head(EXEC, pid)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with open("/dev/null") as null, ours, theirs:
+        nulls = [null.fileno()] * 200
+        for what, data, fds in (("nonsense", b"x" * 40, []), ("a short one", b"\1", []), ("an unknown one", head(9), []),
+                                ("no descriptors", exec_request, []), ("too few", exec_request, nulls[:3]),
+                                ("too many", exec_request, nulls), ("nulls in their place", exec_request, nulls[:5])):
+            answer = ask(path, PATIENCE, data, fds)
+            c.check(f"hostile: {what}", answer is None or answer[0] != 0, answer)
+        answer = ask(path, PATIENCE, exec_request, [theirs.fileno(), *nulls[:4]])
+        c.check("hostile: a request that is a null goes as far as the process that reads it", answer and answer[0] == 0, answer)
+        ours.settimeout(PATIENCE)
+        theirs.close()
+        c.check("hostile: which says so", struct.unpack("=I", ours.recv(4096)[:4])[0] != 0)
     silent = [socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(40)]
     for sock in silent:
         sock.connect(str(path))

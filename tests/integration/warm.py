@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """`warm:` of a stack: sandboxes that wait for the next life of one, and what becomes of them."""
-import array
+import errno
 import json
 import os
+import select
 import signal
 import socket
-import struct
 import subprocess
 import sys
 
 sys.path.insert(0, os.environ["UDS_SOURCE"] + "/tests/support")
+from admin import EXEC, START, ask, head  # noqa: E402
 from broker import BIN, NOBODY, PATIENCE, Broker, Scene, check, finish, need_root, run_parts, wait_for  # noqa: E402
 
 need_root()
@@ -190,41 +191,56 @@ def requests(scene):
     check("requests: also with the option behind its name", done.returncode == 0, done)
     b.wait("once", "ended", 3)
     hostile(scene)
+    odd_controls(scene, b)
     check("requests: after all that it serves", start(scene.run, "job", "--", "/bin/sh", "-c", "exit 3").returncode == 3)
     check("requests: it ends with 0", b.end() == 0, b.log())
     scene.expect_nothing_left("requests")
+
+
+def whole_size(path):
+    """Of a request to start: as large as struct sbx_limits makes it."""
+    request = head(START) + b"job".ljust(64, b"\0") + bytes(64 + 72)
+    return next((size for size in range(len(request) + 8, len(request) + 1024, 8) if ask(path, 20 * PATIENCE, request.ljust(size, b"\0"))), None)
 
 
 def hostile(scene):
     """What is on the admin socket is not believed."""
     path = next((scene.run / "records").glob("*.sock"))
     null = os.open("/dev/null", os.O_RDWR)
-    head = struct.pack("=IIq", 3, 0, 0)
-    fields = head + b"job".ljust(64, b"\0") + bytes(64 + 72)
-    whole = None
-    for size in range(len(fields) + 8, len(fields) + 1024, 8):  # as large as struct sbx_limits makes it
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
-            sock.settimeout(20 * PATIENCE)
-            sock.connect(str(path))
-            sock.sendmsg([fields.ljust(size, b"\0")])
-            if sock.recv(4096):
-                whole = size
-                break
+    fields = head(START) + b"job".ljust(64, b"\0") + bytes(64 + 72)
+    whole = whole_size(path)
     check("hostile: a whole request is answered", whole is not None)
-    for what, data, fds in (("names without an end", head.ljust(whole, b"x"), 5), ("a short one", fields, 5), ("too few", fields.ljust(whole, b"\0"), 2),
+    for what, data, fds in (("names without an end", head(START).ljust(whole, b"x"), 5), ("a short one", fields, 5), ("too few", fields.ljust(whole, b"\0"), 2),
                             ("too many", fields.ljust(whole, b"\0"), 200), ("limits of all ones", (fields + bytes(8)).ljust(whole, b"\xff"), 5)):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
-            sock.settimeout(20 * PATIENCE)
-            sock.connect(str(path))
-            sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [null] * fds))])
-            answer = sock.recv(4096)
-            check(f"hostile: {what}", not answer or struct.unpack("=i", answer[:4])[0] != 0, answer)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:  # null devices where a socket and a request should be
-        sock.settimeout(20 * PATIENCE)
-        sock.connect(str(path))
-        sock.sendmsg([fields.ljust(whole, b"\0")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [null] * 5))])
-        check("hostile: devices in their place are answered", len(sock.recv(4096)) > 4)
+        answer = ask(path, 20 * PATIENCE, data, [null] * fds)
+        check(f"hostile: {what}", answer is None or answer[0] != 0, answer)
     os.close(null)
+
+
+def odd_controls(scene, b):
+    """A control socket that is none is refused with these words, and nobody tries to wait at it."""
+    path = next((scene.run / "records").glob("*.sock"))
+    null, directory, place = os.open("/dev/null", os.O_RDWR), os.open("/", os.O_RDONLY), os.open("/etc/passwd", os.O_PATH)
+    file, pipe, stream = os.open("/etc/passwd", os.O_RDONLY), os.pipe(), socket.socketpair()
+    poll, tcp, datagram = select.epoll(), socket.socket(), socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    odd = {"a file": file, "a directory": directory, "a place": place, "a device": null, "a pipe": pipe[0], "a process": os.pidfd_open(os.getpid()),
+           "an epoll": poll.fileno(), "a memfd": os.memfd_create("x"), "TCP": tcp.fileno(), "a stream": stream[0].fileno(), "datagrams": datagram[0].fileno()}
+    long = subprocess.Popen([BIN / "uds", "sandbox", "start", "--run-dir", scene.run, "--name", "open", "job", "--", "/bin/sleep", "1000"])
+    wait_for("it runs", lambda: [row for row in listed(scene.run) if row["name"] == "open"])
+    init = next(row for row in listed(scene.run) if row["name"] == "open")["init_pid"]
+    start_request = (head(START) + b"job".ljust(64, b"\0")).ljust(whole_size(path), b"\0")
+    for what, fd in odd.items():
+        for op, data in (("start", start_request), ("exec", head(EXEC, init))):
+            err, words = ask(path, 20 * PATIENCE, data, [fd] + [null] * 4)
+            check(f"odd controls: {op}: {what}", err == errno.ENOTSOCK and b"SEQPACKET" in words, (err, words))
+    warnings = [line for line in b.other if "[warn]" in line or "poll" in line]
+    check("odd controls: nothing of it in the log", not warnings, warnings)
+    long.kill()
+    long.wait()
+    for fd in (null, directory, place, file, *pipe, odd["a process"], odd["a memfd"]):
+        os.close(fd)
+    for it in (poll, tcp, *stream, *datagram):
+        it.close()
 
 
 def crowd(scene):
