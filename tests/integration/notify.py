@@ -10,7 +10,7 @@ import sys
 import time
 
 sys.path.insert(0, os.environ["UDS_SOURCE"] + "/tests/support")
-from broker import BIN, DEADLINE, NOBODY, SANITIZED, Scene, check, need_root, run_parts  # noqa: E402
+from broker import BIN, DEADLINE, NOBODY, PATIENCE, SANITIZED, Scene, check, need_root, run_parts  # noqa: E402
 
 need_root()
 PRELUDE = """
@@ -139,14 +139,14 @@ def clocks(scene):
         code, out, err, report = run(scene, "tell('WATCHDOG=trigger'); time.sleep(60)", "--watchdog", "60s")
         check("triggered", report["outcome"] == "watchdog", report)
         check("all of that at once", time.monotonic() - before < DEADLINE / 2, time.monotonic() - before)
-    code, out, err, report = run(scene, """
-tell("EXTEND_TIMEOUT_USEC=60000000")
-time.sleep(0.7)
+    code, out, err, report = run(scene, f"""
+tell("EXTEND_TIMEOUT_USEC=600000000")
+time.sleep(0.7 * {PATIENCE})
 tell("READY=1")
 for i in range(7):
-    time.sleep(0.15)
+    time.sleep(0.15 * {PATIENCE})
     tell("WATCHDOG=1")
-""", "--ready-timeout", "600ms", "--watchdog", "1s")
+""", "--ready-timeout", f"{600 * PATIENCE}ms", "--watchdog", f"{PATIENCE}s")
     check("extended, and alive", code == 0 and report["notify"]["ready"], (err, report))
 
 
