@@ -106,6 +106,8 @@ take_chdir(struct bwrap_options *o, const struct entry *entry, const char *const
     char *whole;
     if (v[0][0] == '/')
         return take_text(o, entry, v);
+    if (v[0][0] == '\0')
+        return bwrap_bad("Can't chdir to : %s", strerror(ENOENT));
     if (asprintf(&whole, "/%s", v[0]) < 0 || !own(o, whole))
         return bwrap_bad("out of memory");
     const char *const values[] = {whole};
@@ -322,7 +324,7 @@ static const struct entry *find(const char *name)
 static enum bwrap_parsed
 parse_option(struct bwrap_options *o, int *at, int argc, const char **argv, bool in_file)
 {
-    static const char *const takes[] = {"", "one argument", "two arguments", "three arguments"};
+    static const char *const takes[] = {"", "an argument", "two arguments", "three arguments"};
     bool is_long = strncmp(argv[*at], "--", 2) == 0;
     const char *name = is_long ? argv[*at] + 2 : ""; /* "-" ends before its third character */
     const struct entry *entry = find(name);

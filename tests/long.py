@@ -37,6 +37,7 @@ def parts(results, seconds):
         "valgrind": [(None, [ROOT / "tests/valgrind.py"])],
         "checks": [("52 checks, each with and without its defence", [ROOT / "tests/checks.py", "--table", "--long", "--keep",
                                                                      ROOT / "tests/checks-table.txt"])],
+        "bubblewrap": [(None, [ROOT / "tests/bubblewrap.sh"])],
         "labs": [("exercises of docs/labs.md, each with its effect taken away", [ROOT / "tests/integration/labs.py", "--broken"])],
         "kills": [(None, [ROOT / "tests/kills.py", "--long"]),
                   ("200 kills of supervisor, cleaner, router and sandboxes",

@@ -51,6 +51,16 @@ static int keep_bounds(uint64_t keep)
     return 0;
 }
 
+/* The kernel refuses those that are not permitted and inheritable (EPERM), and an old one all (EINVAL). */
+static int raise_ambient(uint64_t caps)
+{
+    for (unsigned long cap = 0; cap < 64; cap++)
+        if ((caps >> cap & 1) && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0 &&
+            errno != EINVAL && errno != EPERM)
+            return -errno;
+    return 0;
+}
+
 /* Ambient too: an exec by a uid that is not 0 keeps no others. */
 static int keep_caps(uint64_t keep)
 {
@@ -65,12 +75,7 @@ static int keep_caps(uint64_t keep)
     }
     if (syscall(SYS_capset, &header, data) < 0)
         return -errno;
-    for (unsigned long cap = 0; cap < 64; cap++)
-        if ((data[cap / 32].permitted >> (cap % 32) & 1) &&
-            prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) < 0 && errno != EINVAL &&
-            errno != EPERM)
-            return -errno;
-    return 0;
+    return raise_ambient(data[0].permitted | (uint64_t)data[1].permitted << 32);
 }
 
 /* Keeps exec from giving a uid of 0 what it does not have, and the bits as they are. */
@@ -129,6 +134,8 @@ int init_act_caps(struct init *init, const struct sbxi_step *step)
         return keep_bounds(step->args[0]);
     case SBXI_CAPS:
         return keep_caps(step->args[0]);
+    case SBXI_AMBIENT:
+        return raise_ambient(step->args[0]);
     case SBXI_NO_CAPS:
         return init_set_caps(0);
     case SBXI_GRANT:

@@ -194,6 +194,7 @@ int init_act_payload(struct init *init, const struct sbxi_step *step)
         return 0; /* PID 1's */
     case SBXI_BOUNDS:
     case SBXI_CAPS:
+    case SBXI_AMBIENT:
     case SBXI_NO_CAPS:
     case SBXI_GRANT:
         return init_act_caps(init, step);

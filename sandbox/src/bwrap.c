@@ -124,8 +124,8 @@ void sbxi_plan_bwrap(sbx_plan *plan, const struct sbx_spec *spec)
     sbxi_plan_add(plan, SBXI_NO_NEW_PRIVS, NULL, NULL);
     if (user) /* a new one gives all of it back */
         sbxi_plan_add(plan, SBXI_BOUNDS, NULL, NULL)->args[0] = spec->caps;
-    if (!spec->keep_caps)
-        sbxi_plan_add(plan, SBXI_CAPS, NULL, NULL)->args[0] = spec->caps;
+    sbxi_plan_add(plan, spec->keep_caps ? SBXI_AMBIENT : SBXI_CAPS, NULL, NULL)->args[0] =
+        spec->caps;
     add_cwd(plan, spec);
     if (spec->die_with_parent)
         sbxi_plan_add(plan, SBXI_PARENT_DEATH, NULL, NULL);

@@ -76,6 +76,7 @@ static const struct words {
     [SBXI_DROP_BOUNDS] = {"empty the capability bounding set", "", ""},
     [SBXI_BOUNDS] = {"bound the capabilities", "", ""},
     [SBXI_CAPS] = {"keep of the capabilities", "", ""},
+    [SBXI_AMBIENT] = {"make ambient what can be inherited of the capabilities", "", ""},
     [SBXI_IDS] = {"become uid:gid", "", ""},
     [SBXI_GRANT] = {"keep the capabilities", "", ""},
     [SBXI_NO_CAPS] = {"drop all capabilities", "", ""},
@@ -153,6 +154,7 @@ void sbxi_step_describe(const struct sbxi_plan_step *step, char *ret, size_t siz
         break;
     case SBXI_BOUNDS:
     case SBXI_CAPS:
+    case SBXI_AMBIENT:
         snprintf(ret, size, "%s %#llx", what, x);
         break;
     case SBXI_USERNS_NEST:

@@ -105,6 +105,7 @@ enum sbxi_op {
     SBXI_OOM_SCORE,    /* args[0]: the kernel takes the payload before PID 1 */
     SBXI_BOUNDS,       /* capability bounding set becomes args[0] */
     SBXI_CAPS,         /* every capability set becomes args[0] */
+    SBXI_AMBIENT,      /* those of args[0] that are inheritable become ambient */
     SBXI_IDS,          /* args: uid, gid, 1 = capabilities stay, for the next */
     SBXI_GRANT,   /* every capability set becomes args[0], bounding set and securebits with them */
     SBXI_NO_CAPS, /* every capability set empty */

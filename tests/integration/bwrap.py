@@ -394,6 +394,9 @@ def rights(c):
     if c.uid == 0:
         mine = re.findall(r"Cap(?:Prm|Eff|Bnd):\s*(\w+)", open("/proc/self/status").read())
         c.equal("root keeps its capabilities", caps()[1:4], mine)
+        r = subprocess.run(["setpriv", "--inh-caps=+kill", base / "bin/bwrap", *HOST, "cat", "/proc/self/status"],
+                           stdout=subprocess.PIPE, text=True)
+        c.equal("what is inheritable is ambient", re.findall(r"CapAmb:\s*(\w+)", r.stdout), [f"{1 << 5:016x}"])
     else:
         c.equal("no capabilities", caps()[:3], [none] * 3)
     c.equal("none in a user namespace", caps(*user, "--cap-drop", "ALL"), [none] * 5)
@@ -415,7 +418,7 @@ def rights(c):
     c.check("no SELinux", r.returncode == 1 and r.err == "bwrap: labeling not supported on this system\n", r.err)
     for args, words in ((("--perms", "0777", "true"), "--perms must be followed by an option that creates a file"),
                         (("--nonsense", "true"), "Unknown option --nonsense"), (("--bind", "/"), "--bind takes two arguments"),
-                        (("--level-prefix", "--chdir"), "<3>bwrap: --chdir takes one argument"), (("--uid", "x", "true"), "Invalid uid: x"),
+                        (("--level-prefix", "--chdir"), "<3>bwrap: --chdir takes an argument"), (("--uid", "x", "true"), "Invalid uid: x"),
                         (("--hostname", "x", "true"), "requires --unshare-uts"), (("--as-pid-1", "true"), "requires --unshare-pid")):
         r = c.run(*args)
         c.check(f"refuses {args}", r.returncode == 1 and words in r.err, r.err)

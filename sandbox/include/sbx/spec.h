@@ -288,7 +288,8 @@ struct sbx_spec {
     bool die_with_parent; /* SIGKILL when our thread that starts it ends */
     bool
         foreign_maps; /* somebody else writes the user namespace's id maps, before @on_born returns */
-    bool keep_caps;   /* capabilities stay what they are; else they become @caps */
+    /* Capabilities stay what they are, and those of @caps that are inheritable become ambient; else they become @caps. */
+    bool keep_caps;
     const char *argv0; /* NULL = argv[0], which stays what is executed */
     const char *const
         *cwd; /* with @chdir NULL: the first of these that exists inside, or "/"; NULL-terminated */
