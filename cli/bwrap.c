@@ -168,7 +168,7 @@ static void complain(const struct bwrap_options *o, const struct sbx_error *erro
 
 static int wait_for_end(const struct bwrap_options *o, sbx *s)
 {
-    struct sbx_result result;
+    struct sbx_result result = SBX_RESULT_INIT;
     char text[64];
     int r = sbx_wait(s, &result);
     if (r < 0) {

@@ -39,7 +39,7 @@ static const char *state_of(sbx_group *group, int processes)
 /* "cpu 50% memory 64M" */
 static void describe_limits(sbx_group *group, char *ret, size_t size)
 {
-    struct sbx_limits limits;
+    struct sbx_limits limits = SBX_LIMITS_INIT;
     const char *control;
     char value[256];
     size_t len = 0;
@@ -57,7 +57,7 @@ static void describe_limits(sbx_group *group, char *ret, size_t size)
 
 static void add_row(struct table *table, const struct sbx_group_entry *entry, sbx_group *group)
 {
-    struct sbx_stats stats = {0};
+    struct sbx_stats stats = SBX_STATS_INIT;
     char text[24], limits[512];
     int processes = sbx_group_get_pids(group, NULL, 0);
 
@@ -123,7 +123,7 @@ static int list(const struct cgroup_options *o)
 
 static void print_one(sbx_group *group, const pid_t *pids, int n, const struct sbx_stats *stats)
 {
-    struct sbx_limits limits;
+    struct sbx_limits limits = SBX_LIMITS_INIT;
     const char *control;
     char value[256];
 
@@ -144,7 +144,7 @@ static void
 print_one_json(sbx_group *group, const pid_t *pids, int n, const struct sbx_stats *stats)
 {
     struct json json = {.out = stdout};
-    struct sbx_limits limits = {0};
+    struct sbx_limits limits = SBX_LIMITS_INIT;
 
     json_open(&json, '{');
     json_key(&json, "name");
@@ -174,7 +174,7 @@ print_one_json(sbx_group *group, const pid_t *pids, int n, const struct sbx_stat
 int cgroup_ls(const struct cgroup_options *o)
 {
     static pid_t pids[PIDS_MAX];
-    struct sbx_stats stats;
+    struct sbx_stats stats = SBX_STATS_INIT;
     sbx_group *group;
 
     if (o->name == NULL)

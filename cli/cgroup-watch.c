@@ -126,7 +126,7 @@ static bool pause_until(uint64_t at, int signals)
 
 static int watch(const struct cgroup_options *o, sbx_group *group, int signals)
 {
-    struct sbx_stats before, now;
+    struct sbx_stats before = SBX_STATS_INIT, now = SBX_STATS_INIT;
     uint64_t last = now_usec(), next = last;
 
     if (sbx_group_get_stats(group, &before) < 0)

@@ -281,7 +281,7 @@ static int parse(struct cgroup_options *o, const struct sub *sub, int argc, char
 
 static int run(int argc, char **argv)
 {
-    struct cgroup_options o = {.interval_ms = 1000};
+    struct cgroup_options o = {.limits = SBX_LIMITS_INIT, .interval_ms = 1000};
     bool help = argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
     const struct sub *sub = argc > 1 ? find_sub(argv[1]) : NULL;
 

@@ -162,7 +162,7 @@ static int find_and_start(sbx_session **ret, const struct exec_options *o, struc
 static int act(const struct exec_options *o)
 {
     struct sbx_error error = {0};
-    struct sbx_result result;
+    struct sbx_result result = SBX_RESULT_INIT;
     sbx_session *session;
     uint64_t asked = 0;
     int signals = attend_open_signals();
@@ -311,7 +311,7 @@ static int parse(struct exec_options *o, int argc, char **argv, bool *ret_help)
 
 static int run_or_start(bool start, int argc, char **argv)
 {
-    struct exec_options o = {.what = SBX_ADOPTION_INIT, .start = start};
+    struct exec_options o = {.what = SBX_ADOPTION_INIT, .limits = SBX_LIMITS_INIT, .start = start};
     bool help;
     o.exec = &o.what.exec;
     for (int i = 0; i < 3; i++)

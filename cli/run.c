@@ -272,9 +272,9 @@ static void say_memory_limit(const struct run_options *o, const struct sbx_resul
 
 static int supervise(const struct run_options *o, sbx *s, sbx_cleaner *cleaner, int signals)
 {
-    struct sbx_report report;
-    struct sbx_result result;
-    struct sbx_limits limits = {0};
+    struct sbx_report report = SBX_REPORT_INIT;
+    struct sbx_result result = SBX_RESULT_INIT;
+    struct sbx_limits limits = SBX_LIMITS_INIT;
     struct running running = {
         .options = o, .s = s, .cleaner = cleaner, .admin_at_ms = now_ms() + ADMIN_AFTER_MS};
     uint64_t asked = 0;

@@ -127,7 +127,7 @@ static int start_once(struct link *link)
     static const char *const argv[] = {PROGRAM, NULL};
     struct broker *broker = link->state;
     struct sbx_adoption what = SBX_ADOPTION_INIT;
-    struct sbx_result result;
+    struct sbx_result result = SBX_RESULT_INIT;
     sbx_session *session;
     int r;
 

@@ -107,7 +107,7 @@ static void fill(struct link *link, struct meter *meter)
 static int start_once(struct link *link)
 {
     struct launcher *launcher = link->state;
-    struct sbx_result result;
+    struct sbx_result result = SBX_RESULT_INIT;
     sbx *s;
     int r = start(launcher, &s);
 

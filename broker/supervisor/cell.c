@@ -192,7 +192,7 @@ static int follow(struct cell *cell, bool at_once)
 static void on_io(evutil_socket_t fd, short what, void *arg)
 {
     struct cell *cell = arg;
-    struct sbx_result result = {0};
+    struct sbx_result result = SBX_RESULT_INIT;
     int r = sbx_process(cell->sbx, &result), more_ms = follow(cell, r != 0), wait_ms;
 
     (void)fd;
@@ -204,7 +204,8 @@ static void on_io(evutil_socket_t fd, short what, void *arg)
     }
     if (r < 0) {
         /* We have lost sight of it: sbx_free() in ended() kills whatever there is. */
-        result = (struct sbx_result){.outcome = SBX_SETUP_FAILED, .value = (uint64_t)-r};
+        result = (struct sbx_result){
+            .size = sizeof(struct sbx_result), .outcome = SBX_SETUP_FAILED, .value = (uint64_t)-r};
         snprintf(result.error.text, sizeof(result.error.text), "lost: %s", strerror(-r));
     }
     ended(cell, &result);
@@ -302,7 +303,7 @@ static int watch(struct cell *cell, struct sbx_error *error)
 /* Everything between STARTING and RUNNING. On failure what was made goes away in ended(). */
 static int bring_up(struct cell *cell, int *ret_link, struct sbx_error *error)
 {
-    struct sbx_report report;
+    struct sbx_report report = SBX_REPORT_INIT;
     int link[2], redial[2];
     int r = make_pairs(link, redial);
 
@@ -341,8 +342,10 @@ int cell_start(struct cell *cell, struct sbx_error *error)
     cell->env->on_changed(cell, -1, cell->env->arg);
     r = bring_up(cell, &link, error);
     if (r < 0) {
-        struct sbx_result result = {
-            .outcome = SBX_SETUP_FAILED, .value = (uint64_t)-r, .error = *error};
+        struct sbx_result result = {.size = sizeof(struct sbx_result),
+                                    .outcome = SBX_SETUP_FAILED,
+                                    .value = (uint64_t)-r,
+                                    .error = *error};
 
         ended(cell, &result);
         return r;
@@ -398,7 +401,7 @@ void cell_stop(struct cell *cell, int grace_ms)
 
 void cell_get_stats(struct cell *cell, struct sbx_stats *ret)
 {
-    struct sbx_stats now;
+    struct sbx_stats now = SBX_STATS_INIT;
     bool runs = cell->sbx && sbx_get_stats(cell->sbx, &now) == 0;
 
     member_total(&cell->member, runs ? &now : NULL, ret);

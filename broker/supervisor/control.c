@@ -124,7 +124,7 @@ static void on_stats(Uds__Supervisor__Supervisor_Service *service,
     struct control *control = (struct control *)service;
     Uds__Supervisor__SandboxStats reply = UDS__SUPERVISOR__SANDBOX_STATS__INIT;
     uds_pb_call *call = uds_pb_call_from(data);
-    struct sbx_stats total;
+    struct sbx_stats total = SBX_STATS_INIT;
 
     if (over_limit(&control->questions, call)) {
         closure(NULL, data);

@@ -91,7 +91,7 @@ static void end(struct guest *guest, const struct sbx_result *result)
 static void on_io(evutil_socket_t fd, short what, void *arg)
 {
     struct guest *guest = arg;
-    struct sbx_result result = {0};
+    struct sbx_result result = SBX_RESULT_INIT;
     int r = sbx_process(guest->sbx, &result);
 
     (void)fd;
@@ -101,7 +101,8 @@ static void on_io(evutil_socket_t fd, short what, void *arg)
         return;
     }
     if (r < 0)
-        result = (struct sbx_result){.outcome = SBX_SETUP_FAILED, .value = (uint64_t)-r};
+        result = (struct sbx_result){
+            .size = sizeof(struct sbx_result), .outcome = SBX_SETUP_FAILED, .value = (uint64_t)-r};
     end(guest, &result);
 }
 
@@ -169,8 +170,10 @@ static int run(struct guest *guest, struct sbx_error *error)
 
 static void fail(struct guest *guest, const struct sbx_error *error)
 {
-    const struct sbx_result result = {
-        .outcome = SBX_SETUP_FAILED, .value = (uint64_t)error->err, .error = *error};
+    const struct sbx_result result = {.size = sizeof(struct sbx_result),
+                                      .outcome = SBX_SETUP_FAILED,
+                                      .value = (uint64_t)error->err,
+                                      .error = *error};
 
     end(guest, &result);
 }
@@ -303,7 +306,7 @@ int guests_make(struct guests *guests,
 
 void guests_clear(struct guests *guests)
 {
-    const struct sbx_result stopped = {.outcome = SBX_STOPPED};
+    const struct sbx_result stopped = {.size = sizeof(struct sbx_result), .outcome = SBX_STOPPED};
 
     for (size_t i = 0; i < guests->n; i++)
         while (take_due(&guests->templates[i]))

@@ -37,7 +37,7 @@ void member_starting(struct member *m)
         m->restarts++;
     m->state = MEMBER_STARTING;
     m->generation++;
-    m->report = (struct sbx_report){0};
+    m->report = (struct sbx_report)SBX_REPORT_INIT;
     m->told = (struct sbx_notify){0};
 }
 

@@ -203,6 +203,7 @@ static int read_entry(struct reader *r,
         return schema_fail_memory(r);
     sandbox->line = key->line;
     sandbox->isolate = SBX_NS_ALL;
+    sandbox->limits = (struct sbx_limits)SBX_LIMITS_INIT;
     sandbox->uid = UINT32_MAX;
     sandbox->timeout_ms = -1;
     sandbox->warm = map == &template_map ? 1 : 0;

@@ -66,7 +66,7 @@ static ssize_t receive(struct job *job)
 
 static void look(struct job *job, const struct pollfd *ready)
 {
-    struct sbx_result result;
+    struct sbx_result result = SBX_RESULT_INIT;
 
     if (ready[1].revents)
         receive(job);

@@ -34,7 +34,7 @@ int main(int argc, char **argv)
 {
     struct sbx_spec spec = SBX_SPEC_INIT; /* all namespaces, no capability, a seccomp filter */
     static struct sbx_error error;
-    struct sbx_result result;
+    struct sbx_result result = SBX_RESULT_INIT;
     sbx_plan *plan;
     sbx *s;
 

@@ -17,6 +17,7 @@
 
 #include "admin.h"
 #include "cleanup.h"
+#include "demand.h"
 #include "error.h"
 #include "peer.h"
 #include "rundir.h"
@@ -336,9 +337,12 @@ static int fill_start(struct sbxi_admin_start *ret,
 {
     const char *name = what && what->name ? what->name : "";
     const char *hostname = what && what->hostname ? what->hostname : "";
+    int r;
     if (strlen(entry) >= sizeof ret->entry || strlen(name) >= sizeof ret->name ||
         strlen(hostname) >= sizeof ret->hostname)
         return sbxi_error(error, ENAMETOOLONG, "start: %.64s: a name is too long", entry);
+    if (what && what->limits && (r = sbxi_limits_check(what->limits, error)) < 0)
+        return r;
     memset(ret, 0, sizeof *ret);
     ret->request.op = SBXI_ADMIN_START;
     memcpy(ret->entry, entry, strlen(entry));

@@ -23,7 +23,7 @@ static bool needs_init(const struct sbx_spec *spec)
 int sbxi_bwrap_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
 {
     const int fds[] = {spec->sync_fd, spec->block_fd, spec->userns2};
-    const struct sbx_limits none = {0};
+    const struct sbx_limits none = SBX_LIMITS_INIT;
     bool user = (spec->isolate & SBX_NS_USER) || sbxi_spec_joins(spec, SBX_NS_USER);
     if (memcmp(&spec->limits, &none, sizeof none) != 0 || spec->timeout_ms >= 0)
         return sbxi_error(error, EINVAL,

@@ -37,7 +37,7 @@ int sbxi_cgroup_is_frozen(const sbxi_cgroup *cg)
 
 void sbxi_cgroup_get_limits(const sbxi_cgroup *cg, struct sbx_limits *ret)
 {
-    struct sbx_limits limits = {0};
+    struct sbx_limits limits = SBX_LIMITS_INIT;
     for (size_t i = 0; i < cg->n; i++)
         cg->layout.backend->read(cg->members[i].h, cg->members[i].fd, &limits);
     *ret = limits;

@@ -316,7 +316,8 @@ bool sbxi_cgroup_may_share(const sbxi_cgroup *cg)
 
 int sbxi_cgroup_get_stats(const sbxi_cgroup *cg, bool brief, struct sbx_stats *ret)
 {
-    struct sbx_stats stats = {.known = true};
+    struct sbx_stats stats = SBX_STATS_INIT;
+    stats.known = true;
     for (size_t i = 0; i < cg->n; i++)
         cg->layout.backend->stats(cg->members[i].h, cg->members[i].fd, brief, &stats);
     *ret = stats;

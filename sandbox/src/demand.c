@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "demand.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "cgroup.h"
+#include "error.h"
 
 static const struct {
     uint32_t bit, controller, degrade;
@@ -72,6 +74,14 @@ const char *sbxi_demand_controller_name(uint32_t bit)
 uint32_t sbxi_demand_degrade(uint32_t bit)
 {
     return controls[find(bit)].degrade;
+}
+
+int sbxi_limits_check(const struct sbx_limits *limits, struct sbx_error *error)
+{
+    if (limits->size == sizeof *limits)
+        return 0;
+    return sbxi_error(error, EINVAL,
+                      "limits: they are of another version; begin with SBX_LIMITS_INIT");
 }
 
 void sbxi_demand_drop(struct sbx_limits *l, uint32_t demand)

@@ -27,6 +27,8 @@ uint32_t sbxi_demand_controllers(uint32_t demand);
 const char *sbxi_demand_name(uint32_t bit);
 const char *sbxi_demand_controller_name(uint32_t bit);
 uint32_t sbxi_demand_degrade(uint32_t bit);
+/* -EINVAL, with @error: they are of another size, and nothing else of them may be read. */
+int sbxi_limits_check(const struct sbx_limits *limits, struct sbx_error *error);
 /* Forgets these controls of @limits. */
 void sbxi_demand_drop(struct sbx_limits *limits, uint32_t demand);
 

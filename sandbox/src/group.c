@@ -21,6 +21,7 @@
 #include "cgroup.h"
 #include "cgtree.h"
 #include "cleanup.h"
+#include "demand.h"
 #include "error.h"
 #include "group-find.h"
 #include "holder.h"
@@ -120,6 +121,9 @@ int sbx_group_new(sbx_group **ret,
                   struct sbx_error *error)
 {
     struct sbxi_cgroup_layout layout;
+    int r = sbxi_limits_check(limits, error), leash = -1;
+    if (r < 0)
+        return r;
     if (!sbxi_group_is_name(name))
         return sbxi_error(error, EINVAL, "group %s: a name is 1 to 48 letters, digits, _ and -",
                           name);
@@ -136,7 +140,7 @@ int sbx_group_new(sbx_group **ret,
         return sbxi_error(error, errno, "group %s: %s", name,
                           errno == EEXIST ? "there is one already; delete it first"
                                           : strerror(errno));
-    int r = lock(fd), leash = -1;
+    r = lock(fd);
     if (r < 0)
         return sbxi_error(error, -r, "group %s: somebody deletes it at the same time", name);
     pid_t holder = -1;
@@ -342,9 +346,12 @@ static int ask_owner(sbx_group *group, const struct sbx_limits *limits, struct s
 
 int sbx_group_set_limits(sbx_group *group, const struct sbx_limits *limits, struct sbx_error *error)
 {
+    int r = sbxi_limits_check(limits, error);
+    if (r < 0)
+        return r;
     struct sbx_limits own = *limits;
     if (group->kind == SBX_GROUP_SANDBOX && !sbxi_cgroup_has_places(group->cgroup, limits)) {
-        int r = ask_owner(group, limits, error);
+        r = ask_owner(group, limits, error);
         if (r != -ENOENT)
             return r;
     }
@@ -355,6 +362,10 @@ int sbx_group_set_limits(sbx_group *group, const struct sbx_limits *limits, stru
 
 int sbx_group_get_limits(sbx_group *group, struct sbx_limits *ret)
 {
+    if (ret->size != sizeof *ret)
+        return -EINVAL;
+    if (!sbxi_cgroup_exists(group->cgroup))
+        return -ENODEV;
     sbxi_cgroup_get_limits(group->cgroup, ret);
     if (group->kind == SBX_GROUP_SANDBOX && ret->pids && ret->pids != SBX_UNLIMITED)
         ret->pids--;
@@ -363,6 +374,8 @@ int sbx_group_get_limits(sbx_group *group, struct sbx_limits *ret)
 
 int sbx_group_get_stats(sbx_group *group, struct sbx_stats *ret)
 {
+    if (ret->size != sizeof *ret)
+        return -EINVAL;
     return sbxi_cgroup_exists(group->cgroup) ? sbxi_cgroup_get_stats(group->cgroup, false, ret)
                                              : -ENODEV;
 }

@@ -263,7 +263,12 @@ int sbx_limits_set(struct sbx_limits *limits,
     const char *why = "is no control: cpu, cpu-weight, cpuset, memory, memory-high, swap, pids, "
                       "io-max, io-weight";
     int r = -EINVAL;
-    for (size_t i = 0; i < sizeof controls / sizeof controls[0]; i++) {
+    size_t n = sizeof controls / sizeof controls[0];
+    if (limits->size != sizeof *limits) {
+        why = "is for limits of another version; begin with SBX_LIMITS_INIT";
+        n = 0;
+    }
+    for (size_t i = 0; i < n; i++) {
         if (strcmp(controls[i].name, control) != 0)
             continue;
         r = controls[i].set(limits, value);
@@ -345,6 +350,8 @@ static bool get_io(const struct sbx_io_limit *io,
 bool sbx_limits_get(
     const struct sbx_limits *l, size_t index, const char **ret_control, char *value, size_t size)
 {
+    if (l->size != sizeof *l)
+        return false;
     const struct {
         const char *control;
         bool named;

@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 
 #include "cleanup.h"
+#include "demand.h"
 #include "environment.h"
 #include "error.h"
 #include "without.h"
@@ -372,10 +373,13 @@ int sbx_plan_new(sbx_plan **ret, const struct sbx_spec *spec, struct sbx_error *
     if (spec->size != sizeof *spec)
         return sbxi_error(error, EINVAL,
                           "sandbox: spec: it is of another version; begin with SBX_SPEC_INIT");
+    int r = sbxi_limits_check(&spec->limits, error);
+    if (r < 0)
+        return r;
     sbx_plan *plan = calloc(1, sizeof *plan);
     if (plan)
         plan->netns = -1;
-    int r = plan ? build(plan, spec, error) : -ENOMEM;
+    r = plan ? build(plan, spec, error) : -ENOMEM;
     if (r == -ENOMEM)
         sbxi_error(error, ENOMEM, "sandbox: plan: no memory");
     if (r < 0) {

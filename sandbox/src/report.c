@@ -207,7 +207,7 @@ void sbxi_result_fill(sbx *s)
 {
     struct sbx_result *result = &s->result;
     int status = status_of(s);
-    memset(result, 0, sizeof *result);
+    *result = (struct sbx_result)SBX_RESULT_INIT;
     if (s->ended && s->report.memory_is_rlimit) {
         result->memory_refused = s->last.refused;
         result->memory_refused_bytes = s->last.refused_bytes;

@@ -101,7 +101,7 @@ sbx_request *sbx_request_end(sbx_request *request, const struct sbx_result *resu
 {
     if (!request)
         return NULL;
-    if (result) {
+    if (result && result->size == sizeof *result) {
         struct sbxi_event event = {.type = SBXI_RESULT,
                                    .step = (uint32_t)result->outcome,
                                    .value = result->value,

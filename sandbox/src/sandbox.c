@@ -19,6 +19,7 @@
 #include "birth.h"
 #include "cleanup.h"
 #include "clock.h"
+#include "demand.h"
 #include "error.h"
 #include "kernel.h"
 #include "running.h"
@@ -68,7 +69,7 @@ static void kill_all(sbx *s)
 
 static void read_stats(sbx *s, bool brief)
 {
-    struct sbx_stats stats = {0};
+    struct sbx_stats stats = SBX_STATS_INIT;
     if (!s->cgroup || sbxi_cgroup_get_stats(s->cgroup, brief, &stats) < 0)
         return;
     stats.pids -= stats.pids > 0; /* PID 1 is not the payload's */
@@ -169,7 +170,7 @@ int sbx_get_timeout(const sbx *s)
 static bool was_oom(sbx *s, uint64_t now)
 {
     uint64_t times;
-    struct sbx_stats stats = {0};
+    struct sbx_stats stats = SBX_STATS_INIT;
     if (s->oom_event >= 0 && read(s->oom_event, &times, sizeof times) == (ssize_t)sizeof times)
         s->oom_until = now + OOM_LOOK_MS;
     if (!s->oom_until)
@@ -221,6 +222,8 @@ static bool is_over(sbx *s)
 
 int sbx_process(sbx *s, struct sbx_result *ret_result)
 {
+    if (ret_result->size != sizeof *ret_result)
+        return -EINVAL;
     if (!s->finished) {
         if (!is_over(s))
             return 0;
@@ -242,9 +245,12 @@ int sbx_wait(sbx *s, struct sbx_result *ret_result)
     }
 }
 
-void sbx_get_report(const sbx *s, struct sbx_report *ret)
+int sbx_get_report(const sbx *s, struct sbx_report *ret)
 {
+    if (ret->size != sizeof *ret)
+        return -EINVAL;
     *ret = s->report;
+    return 0;
 }
 
 void sbx_get_notify(const sbx *s, struct sbx_notify *ret)
@@ -254,6 +260,8 @@ void sbx_get_notify(const sbx *s, struct sbx_notify *ret)
 
 int sbx_get_stats(sbx *s, struct sbx_stats *ret)
 {
+    if (ret->size != sizeof *ret)
+        return -EINVAL;
     if (!s->finished)
         read_stats(s, false);
     *ret = s->stats;
@@ -267,8 +275,11 @@ static int is_changeable(const sbx *s)
 
 int sbx_set_limits(sbx *s, const struct sbx_limits *limits, struct sbx_error *error)
 {
+    int r = sbxi_limits_check(limits, error);
+    if (r < 0)
+        return r;
     struct sbx_limits own = *limits;
-    int r = is_changeable(s);
+    r = is_changeable(s);
     if (r < 0)
         return sbxi_error(
             error, -r, "cgroup: limits: %s",
@@ -285,7 +296,7 @@ int sbx_set_limits(sbx *s, const struct sbx_limits *limits, struct sbx_error *er
 
 int sbx_get_limits(sbx *s, struct sbx_limits *ret)
 {
-    int r = is_changeable(s);
+    int r = ret->size != sizeof *ret ? -EINVAL : is_changeable(s);
     if (r < 0)
         return r;
     sbxi_cgroup_get_limits(s->cgroup, ret);

@@ -159,6 +159,7 @@ int sbxi_session_new(sbx_session **ret,
     if (!session)
         return sbxi_error(error, ENOMEM, "sandbox %s: exec: no memory", name);
     session->control = session->terminal = -1;
+    session->result = (struct sbx_result)SBX_RESULT_INIT;
     snprintf(session->name, sizeof session->name, "%s", name);
     ret_parcel->n = 0;
     r = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0 ? -errno : 0;
@@ -264,6 +265,8 @@ static void take_result(sbx_session *session, const struct sbxi_event *event)
 
 int sbx_session_process(sbx_session *session, struct sbx_result *ret_result)
 {
+    if (ret_result->size != sizeof *ret_result)
+        return -EINVAL;
     struct sbxi_event event;
     int r = 0;
     while (!session->finished &&
@@ -310,7 +313,7 @@ int sbx_session_signal(sbx_session *session, int signo)
 
 int sbx_session_take_terminal(sbx_session *session)
 {
-    struct sbx_result result;
+    struct sbx_result result = SBX_RESULT_INIT;
     if (session->terminal < 0)
         (void)sbx_session_process(session, &result);
     if (session->terminal >= 0)

@@ -348,6 +348,9 @@ int sbxi_start_begin(sbx **ret, const sbx_plan *plan, sbx_cleaner *cleaner, stru
     s->init_fd = s->control = s->epoll = s->oom_event = s->terminal = s->notify.channel = -1;
     s->ns[0] = s->ns[1] = -1;
     s->adopt = -1;
+    s->report = (struct sbx_report)SBX_REPORT_INIT;
+    s->result = (struct sbx_result)SBX_RESULT_INIT;
+    s->stats = (struct sbx_stats)SBX_STATS_INIT;
     s->shells = (struct sbxi_shells)SBXI_SHELLS_NONE;
     s->network = (struct sbxi_network)SBXI_NETWORK_NONE;
     int r = begin(plan, s, cleaner, error);

@@ -122,7 +122,7 @@ static unsigned look_at_fds(bool note)
 
 static void expect_end(sbx *s, const char *what)
 {
-    struct sbx_result result;
+    struct sbx_result result = SBX_RESULT_INIT;
     look_at_fds(false);
     if (sbx_wait(s, &result) != 1 || result.outcome != SBX_EXITED || result.value != PAYLOAD_STATUS)
         fail("%s: outcome %d, %llu: %s", what, (int)result.outcome,
@@ -173,7 +173,7 @@ static void run_warm(sbx_cleaner *cleaner)
     struct sbx_adoption what = SBX_ADOPTION_INIT;
     struct sbx_exec exec = SBX_EXEC_INIT;
     struct sbx_error error = {0};
-    struct sbx_result result;
+    struct sbx_result result = SBX_RESULT_INIT;
     struct sbx_spec spec;
     sbx_session *session;
     sbx_plan *plan;

@@ -48,7 +48,7 @@ int main(int argc, char **argv)
     const char *const command[] = {"/bin/sh", "-c", "exit 3", NULL};
     struct sbx_spec spec = SBX_SPEC_INIT;
     static struct sbx_error error;
-    struct sbx_result result;
+    struct sbx_result result = SBX_RESULT_INIT;
     sbx_cleaner *cleaner = NULL;
     sbx_plan *plan = NULL;
     sbx *s = NULL;

@@ -47,7 +47,7 @@ UDS_EXPORT void sbx_admin_add(sbx_admin *admin, sbx *s);
 /** sbx_admin_free() - remove the socket. Sessions and sandboxes live on. NULL is fine. Returns NULL. */
 UDS_EXPORT sbx_admin *sbx_admin_free(sbx_admin *admin);
 
-/* A running sandbox, as its launcher tells it. */
+/* A running sandbox, as its launcher tells it. It is lent: what a later version adds is at its end. */
 struct sbx_listed {
     char name[64];
     int64_t init_pid, launcher_pid;

@@ -44,7 +44,7 @@ enum sbx_group_kind {
  * @ret_degraded: those that there were
  *
  * Ownership: the caller frees @ret; the group outlives it. On failure nothing is left.
- * Errors: -EEXIST there is one; -EINVAL a bad name; -EOPNOTSUPP, -EACCES, … as of a sandbox's cgroup.
+ * Errors: -EEXIST there is one; -EINVAL a bad name, or @limits is of another size; -EOPNOTSUPP, -EACCES, … as of a sandbox's cgroup.
  */
 UDS_EXPORT UDS_NODISCARD int sbx_group_new(sbx_group **ret,
                                            const char *run_dir,
@@ -115,7 +115,7 @@ UDS_EXPORT int
 sbx_group_set_limits(sbx_group *group, const struct sbx_limits *limits, struct sbx_error *error);
 /** sbx_group_get_limits() - as sbx_get_limits(). Errors: -ENODEV it has been deleted meanwhile. */
 UDS_EXPORT int sbx_group_get_limits(sbx_group *group, struct sbx_limits *ret);
-/** sbx_group_get_stats() - the counters now. Errors: -ENODEV it has been deleted meanwhile. */
+/** sbx_group_get_stats() - as sbx_get_stats(). Errors: -ENODEV it has been deleted meanwhile. */
 UDS_EXPORT int sbx_group_get_stats(sbx_group *group, struct sbx_stats *ret);
 /**
  * sbx_group_get_pids() - those that live in it, at most @max; returns how many there are

@@ -12,6 +12,9 @@
  * The vocabulary of resource control, one for all cgroup backends: what is asked for (struct sbx_limits) and what is
  * counted (struct sbx_stats). Which file of which hierarchy carries what is the library's business.
  *
+ * What a program has and a later version may add to begins with its size, as its SBX_…_INIT sets it, whichever side fills
+ * it. One of another size is -EINVAL, and nothing else of it is read or written.
+ *
  * Unless a comment says otherwise: pointers are not NULL, nothing changes owner, there are no errors, blocking:
  * never, threads: any, since: 0.1.
  */
@@ -33,6 +36,8 @@ struct sbx_io_limit {
 
 /* 0, "" and false say "not named": none at a start, as it is at a change. */
 struct sbx_limits {
+    size_t
+        size; /* sizeof(struct sbx_limits), as SBX_LIMITS_INIT sets it; anything else is -EINVAL */
     uint32_t cpu_percent;       /* of one CPU */
     uint32_t cpu_weight;        /* 1–10000, 100 is usual */
     uint64_t memory_bytes;      /* at the limit processes are killed */
@@ -45,6 +50,7 @@ struct sbx_limits {
     struct sbx_io_limit io[SBX_IO_DEVICES];
     char cpus[SBX_CPUS_MAX]; /* CPUs to run on, "0-1,3" */
 };
+#define SBX_LIMITS_INIT UDS_INIT_0(sbx_limits)
 
 /* Pressure stall information: the share of time in which some, or all, processes waited for a resource. */
 struct sbx_pressure {
@@ -60,7 +66,8 @@ struct sbx_io_stats {
 
 /* What a backend lacks is 0. */
 struct sbx_stats {
-    bool known; /* false: no cgroup (rootless); then only what wait4 gave is filled in */
+    size_t size; /* sizeof(struct sbx_stats), as SBX_STATS_INIT sets it; anything else is -EINVAL */
+    bool known;  /* false: no cgroup (rootless); then only what wait4 gave is filled in */
     uint64_t cpu_usec, cpu_user_usec, cpu_system_usec;
     uint64_t throttled_usec;
     uint64_t periods, periods_throttled; /* of the cpu limit: all, and those in which it was hit */
@@ -77,6 +84,7 @@ struct sbx_stats {
     struct sbx_io_stats io[SBX_IO_DEVICES];
     struct sbx_pressure cpu_pressure, memory_pressure, io_pressure;
 };
+#define SBX_STATS_INIT UDS_INIT_0(sbx_stats)
 
 /**
  * sbx_limits_set() - one setting as people write it, into @limits, where it replaces what was said before of the
@@ -98,7 +106,7 @@ UDS_EXPORT int sbx_limits_set(struct sbx_limits *limits,
  * sbx_limits_set() takes
  * @value: 256 bytes suffice
  *
- * Returns false past the last one.
+ * Returns false past the last one, and if @limits is of another size.
  */
 UDS_EXPORT bool sbx_limits_get(const struct sbx_limits *limits,
                                size_t index,

@@ -43,6 +43,8 @@ enum sbx_outcome {
 };
 
 struct sbx_result {
+    size_t
+        size; /* sizeof(struct sbx_result), as SBX_RESULT_INIT sets it; anything else is -EINVAL */
     enum sbx_outcome outcome;
     uint64_t value;
     char oom_level[256];    /* SBX_OOM: the cgroup whose limit it was, "/" = the machine's memory */
@@ -54,9 +56,12 @@ struct sbx_result {
      */
     uint64_t memory_refused, memory_refused_bytes;
 };
+#define SBX_RESULT_INIT UDS_INIT_1(sbx_result, .stats.size = sizeof(struct sbx_stats))
 
 /* What was asked and what the kernel granted. */
 struct sbx_report {
+    size_t
+        size; /* sizeof(struct sbx_report), as SBX_REPORT_INIT sets it; anything else is -EINVAL */
     uint32_t degraded; /* enum sbx_degrade bits that were used */
     uint32_t uid_first,
         uid_count;  /* host ids that the sandbox's ids map to; count 0 = no user namespace */
@@ -75,6 +80,7 @@ struct sbx_report {
     int landlock_abi;         /* the kernel's, where the payload has a domain; else 0 */
     struct sbx_net_report net;
 };
+#define SBX_REPORT_INIT UDS_INIT_0(sbx_report)
 
 /**
  * sbx_start() - make everything and start the payload
@@ -114,6 +120,7 @@ UDS_EXPORT int sbx_get_timeout(const sbx *s);
  * Returns 1 when the sandbox has ended and all of it is removed: @ret_result is filled (again and again, if asked);
  * 0 it runs.
  *
+ * Errors: -EINVAL @ret_result is of another size.
  * Blocking: no, but for the removal at the end, which waits until what was killed is gone (well below a second).
  */
 UDS_EXPORT int sbx_process(sbx *s, struct sbx_result *ret_result);
@@ -122,7 +129,7 @@ UDS_EXPORT int sbx_process(sbx *s, struct sbx_result *ret_result);
  *
  * Returns 1 when it has ended.
  *
- * Errors: -errno of poll(2).   Blocking: until it has ended.
+ * Errors: as sbx_process(); -errno of poll(2).   Blocking: until it has ended.
  */
 UDS_EXPORT int sbx_wait(sbx *s, struct sbx_result *ret_result);
 
@@ -142,12 +149,18 @@ UDS_EXPORT int sbx_take_terminal(sbx *s);
  * One that was not there is among them.
  */
 UDS_EXPORT const char *sbx_get_masked(const sbx *s, size_t i);
-/** sbx_get_report() - what was granted; complete once sbx_start() has returned */
-UDS_EXPORT void sbx_get_report(const sbx *s, struct sbx_report *ret);
+/**
+ * sbx_get_report() - what was granted; complete once sbx_start() has returned
+ *
+ * Errors: -EINVAL @ret is of another size.
+ */
+UDS_EXPORT int sbx_get_report(const sbx *s, struct sbx_report *ret);
 /**
  * sbx_get_stats() - the counters now, or the last there were
  *
- * Always 0; @ret->known is false without a cgroup. Blocking: file system calls.
+ * @ret->known is false without a cgroup.
+ *
+ * Errors: -EINVAL @ret is of another size.   Blocking: file system calls.
  */
 UDS_EXPORT int sbx_get_stats(sbx *s, struct sbx_stats *ret);
 /**
@@ -157,15 +170,16 @@ UDS_EXPORT int sbx_get_stats(sbx *s, struct sbx_stats *ret);
  *
  * They are in force when it returns.
  *
- * Errors: -ESRCH it has ended; -EOPNOTSUPP it has no cgroup, or the backend lacks the control; -EBUSY it uses more
- *   memory than the new limit and cannot give it back; -errno of the kernel.
+ * Errors: -EINVAL @limits is of another size; -ESRCH it has ended; -EOPNOTSUPP it has no cgroup, or the backend lacks
+ *   the control; -EBUSY it uses more memory than the new limit and cannot give it back; -errno of the kernel.
  * Blocking: file system calls.
  */
 UDS_EXPORT int sbx_set_limits(sbx *s, const struct sbx_limits *limits, struct sbx_error *error);
 /**
  * sbx_get_limits() - the limits as the kernel has them, SBX_UNLIMITED where there is none
  *
- * Errors: -ESRCH it has ended; -EOPNOTSUPP it has no cgroup.   Blocking: file system calls.
+ * Errors: -EINVAL @ret is of another size; -ESRCH it has ended; -EOPNOTSUPP it has no cgroup.
+ * Blocking: file system calls.
  */
 UDS_EXPORT int sbx_get_limits(sbx *s, struct sbx_limits *ret);
 /**

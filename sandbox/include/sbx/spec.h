@@ -309,6 +309,7 @@ struct sbx_spec {
     [] {                                                          \
         struct sbx_spec sbx_it = {};                              \
         sbx_it.size = sizeof(sbx_it);                             \
+        sbx_it.limits.size = sizeof(sbx_it.limits);               \
         sbx_it.isolate = SBX_NS_ALL;                              \
         sbx_it.stdio[0] = sbx_it.stdio[1] = sbx_it.stdio[2] = -1; \
         sbx_it.uid = (uid_t)-1;                                   \
@@ -323,7 +324,7 @@ struct sbx_spec {
     {                                                                                        \
         .size = sizeof(struct sbx_spec), .isolate = SBX_NS_ALL, .stdio = {-1, -1, -1},       \
         .uid = (uid_t)-1, .gid = (gid_t)-1, .timeout_ms = -1, .sync_fd = -1, .block_fd = -1, \
-        .userns2 = -1, .terminal_like = -1                                                   \
+        .userns2 = -1, .terminal_like = -1, .limits.size = sizeof(struct sbx_limits)         \
     }
 #endif
 

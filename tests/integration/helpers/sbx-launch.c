@@ -272,7 +272,7 @@ static void read_options(struct options *o, int argc, char **argv)
 
 static void print_report(const struct options *o, const sbx *s)
 {
-    struct sbx_report r;
+    struct sbx_report r = SBX_REPORT_INIT;
     sbx_get_report(s, &r);
     dprintf(o->report, "degraded %u\nuid_first %u\nuid_count %u\nhost_uid %u\ninit_pid %d\n",
             r.degraded, r.uid_first, r.uid_count, r.host_uid, (int)r.init_pid);
@@ -315,7 +315,7 @@ start_and_wait(const struct options *o, const sbx_plan *plan, sbx_cleaner *clean
 {
     static sbx *all[1024];
     struct sbx_error error = {0};
-    struct sbx_result result;
+    struct sbx_result result = SBX_RESULT_INIT;
     for (int i = 0; i < o->at_once; i++) {
         all[i] = NULL;
         if (sbx_start(&all[i], plan, cleaner, &error) < 0) {
@@ -359,7 +359,7 @@ static int run_many(const struct options *o, const sbx_plan *plan)
 static int run(struct options *o)
 {
     struct sbx_error error = {0};
-    struct sbx_result result;
+    struct sbx_result result = SBX_RESULT_INIT;
     sbx_plan *plan;
     sbx *s;
     if (sbx_plan_new(&plan, &o->spec, &error) < 0) {

@@ -50,7 +50,7 @@ Test(limits, say_again_what_they_were_told)
     static const char *const said[][2] = {
         {"cpu", "150%"},        {"cpu-weight", "1024"}, {"cpuset", "0-2,5"}, {"memory", "64M"},
         {"memory-high", "48M"}, {"swap", "0"},          {"pids", "2048"},    {"io-weight", "2048"}};
-    struct sbx_limits limits = {0};
+    struct sbx_limits limits = SBX_LIMITS_INIT;
     const char *control;
     char value[256];
     size_t n = sizeof said / sizeof said[0];
@@ -69,7 +69,7 @@ Test(limits, are_lifted_by_max)
     UDS_TEST_GUARD;
     static const char *const controls[] = {"cpu",         "cpuset", "memory",
                                            "memory-high", "swap",   "pids"};
-    struct sbx_limits limits = {0};
+    struct sbx_limits limits = SBX_LIMITS_INIT;
     const char *control;
     char value[256];
     for (size_t i = 0; i < sizeof controls / sizeof controls[0]; i++) {
@@ -106,16 +106,26 @@ Test(limits, refuse_what_no_kernel_takes)
                                          {"io-max", "/dev/null:bps=1"},
                                          {"io-weight", "0"},
                                          {"nice", "1"}};
-    struct sbx_limits limits = {0}, none = {0};
+    struct sbx_limits limits = SBX_LIMITS_INIT, none = SBX_LIMITS_INIT;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         cr_expect_lt(set(&limits, bad[i][0], bad[i][1]), 0, "%s %s", bad[i][0], bad[i][1]);
     cr_expect_eq(memcmp(&limits, &none, sizeof none), 0, "nothing was written");
 }
 
+Test(limits, of_another_size_are_neither_read_nor_written)
+{
+    struct sbx_limits limits = {.size = sizeof limits - 8, .pids = 8}, before = limits;
+    const char *control;
+    char value[256];
+    cr_expect_eq(set(&limits, "pids", "9"), -EINVAL);
+    cr_expect_eq(memcmp(&limits, &before, sizeof limits), 0, "nothing was written");
+    cr_expect(!sbx_limits_get(&limits, 0, &control, value, sizeof value));
+}
+
 Test(limits, merge_what_is_said_of_one_device)
 {
     UDS_TEST_GUARD;
-    struct sbx_limits limits = {0};
+    struct sbx_limits limits = SBX_LIMITS_INIT;
     char disk[32], text[128], value[256];
     const char *control;
     if (!find_disk(disk))

@@ -90,7 +90,7 @@ Test(start, one_plan_starts_many_times_with_a_cleaner_of_its_own_or_not)
     sbx_plan *plan;
     cr_assert_eq(sbx_plan_new(&plan, &spec, &error), 0, "%s", error.text);
     for (int i = 0; i < 3; i++) {
-        struct sbx_result result = {0};
+        struct sbx_result result = SBX_RESULT_INIT;
         sbx *s = NULL;
         cr_assert_eq(sbx_start(&s, plan, NULL, &error), 0, "%s", error.text);
         cr_assert_eq(sbx_wait(s, &result), 1);
@@ -102,6 +102,29 @@ Test(start, one_plan_starts_many_times_with_a_cleaner_of_its_own_or_not)
     sbx_plan_free(plan);
 }
 
+/* What the library fills, and what it is given, of a size that is not its own. */
+static void refuses_other_sizes(sbx *s)
+{
+    struct sbx_result result = {.size = sizeof result - 8}, wait = result;
+    struct sbx_report report = {.size = sizeof report - 8};
+    struct sbx_stats stats = {.size = sizeof stats + 8};
+    struct sbx_limits limits = {.size = sizeof limits - 8};
+    struct sbx_spec spec = make_spec("size");
+    struct sbx_error error = {0};
+    sbx_plan *plan;
+    cr_expect_eq(sbx_process(s, &result), -EINVAL);
+    cr_expect_eq(result.outcome, 0, "nothing was written");
+    cr_expect_eq(sbx_wait(s, &wait), -EINVAL);
+    cr_expect_eq(sbx_get_report(s, &report), -EINVAL);
+    cr_expect_eq(sbx_get_stats(s, &stats), -EINVAL);
+    cr_expect_eq(sbx_get_limits(s, &limits), -EINVAL);
+    cr_expect_eq(sbx_set_limits(s, &limits, &error), -EINVAL);
+    spec.limits = limits;
+    error = (struct sbx_error){0};
+    cr_expect_eq(sbx_plan_new(&plan, &spec, &error), -EINVAL);
+    cr_expect(strstr(error.text, "SBX_LIMITS_INIT"), "%s", error.text);
+}
+
 Test(start, the_fd_becomes_readable_when_it_ends)
 {
     UDS_TEST_GUARD;
@@ -109,7 +132,7 @@ Test(start, the_fd_becomes_readable_when_it_ends)
     make_name(name, "poll");
     struct sbx_spec spec = make_spec(name);
     struct sbx_error error = {0};
-    struct sbx_result result = {0};
+    struct sbx_result result = SBX_RESULT_INIT;
     sbx_plan *plan;
     sbx *s;
     cr_assert_eq(sbx_plan_new(&plan, &spec, &error), 0, "%s", error.text);
@@ -119,6 +142,7 @@ Test(start, the_fd_becomes_readable_when_it_ends)
     cr_assert_eq(poll(&fd, 1, 10000), 1);
     cr_assert_eq(sbx_process(s, &result), 1);
     cr_assert_eq(sbx_process(s, &result), 1, "a result stays");
+    refuses_other_sizes(s);
     cr_assert_eq(sbx_signal(s, 15), -ESRCH);
     cr_assert_eq(sbx_kill(s), -ESRCH);
     sbx_free(s);
@@ -162,12 +186,14 @@ Test(start, a_running_sandbox_is_changed_frozen_and_killed)
     make_name(name, "live");
     struct sbx_spec spec = make_spec(name);
     struct sbx_error error = {0};
-    struct sbx_limits limits = {.cpus = "0",
+    struct sbx_limits limits = {.size = sizeof limits,
+                                .cpus = "0",
                                 .cpu_percent = 30,
                                 .pids = 5,
                                 .memory_bytes = 32 << 20},
-                      now = {0}, none = {.cpus = "4000", .pids = 6};
-    struct sbx_result result;
+                      now = SBX_LIMITS_INIT,
+                      none = {.size = sizeof none, .cpus = "4000", .pids = 6};
+    struct sbx_result result = SBX_RESULT_INIT;
     sbx_plan *plan;
     sbx *s = NULL;
     spec.argv = argv;
@@ -208,15 +234,15 @@ Test(start, without_a_cgroup_on_request)
     make_name(name, "none");
     struct sbx_spec spec = make_spec(name);
     struct sbx_error error = {0};
-    struct sbx_result result = {0};
-    struct sbx_report report;
+    struct sbx_result result = SBX_RESULT_INIT;
+    struct sbx_report report = SBX_REPORT_INIT;
     sbx_plan *plan;
     sbx *s = NULL;
     spec.no_cgroup = true;
     spec.limits.pids = 8;
     cr_assert_eq(sbx_plan_new(&plan, &spec, &error), -EINVAL);
     cr_assert(strstr(error.text, "no-cgroup: pids"), "%s", error.text);
-    spec.limits = (struct sbx_limits){0};
+    spec.limits = (struct sbx_limits)SBX_LIMITS_INIT;
     spec.isolate &= ~(uint32_t)SBX_NS_PID;
     cr_assert_eq(sbx_plan_new(&plan, &spec, &error), -EINVAL);
     cr_assert(strstr(error.text, "pid namespace"), "%s", error.text);
@@ -242,7 +268,7 @@ Test(start, the_launcher_stays_as_dumpable_as_it_was)
     make_name(name, "memory");
     struct sbx_spec spec = make_spec(name);
     struct sbx_error error = {0};
-    struct sbx_result result;
+    struct sbx_result result = SBX_RESULT_INIT;
     sbx_plan *plan;
     spec.no_cgroup = true;
     cr_assert_eq(sbx_plan_new(&plan, &spec, &error), 0, "%s", error.text);

@@ -53,7 +53,7 @@ static struct sbx_adoption shell(const char *script)
 /* What @s writes to the other end of @fd, until it ends. */
 static struct sbx_result end_of(sbx *s, int fd, char *text, size_t size)
 {
-    struct sbx_result result = {0};
+    struct sbx_result result = SBX_RESULT_INIT;
     cr_assert_eq(sbx_wait(s, &result), 1);
     ssize_t n = fd >= 0 ? read(fd, text, size - 1) : 0;
     text[n > 0 ? n : 0] = '\0';
@@ -230,7 +230,7 @@ Test(warm, has_a_notify_socket)
     struct sbx_error error = {0};
     struct sbx_spec spec = make_spec();
     struct sbx_adoption what = shell("exec sleep 100");
-    struct sbx_result result = {0};
+    struct sbx_result result = SBX_RESULT_INIT;
     sbx *s = NULL;
     spec.notify = true;
     spec.ready_ms = 100;
@@ -274,7 +274,7 @@ Test(warm, what_cannot_be_run_ends_it_and_says_so)
     struct sbx_adoption what = shell("true");
     const char *argv[] = {"/nowhere", NULL};
     struct sbx_error error = {0};
-    struct sbx_result result = {0};
+    struct sbx_result result = SBX_RESULT_INIT;
     sbx_session *session;
     sbx_plan *plan = plan_of(&spec);
     sbx *s = NULL;
@@ -297,7 +297,7 @@ Test(warm, its_timeout_begins_with_the_payload)
     struct sbx_spec spec = make_spec();
     struct sbx_adoption what = shell("exec sleep 100");
     struct sbx_error error = {0};
-    struct sbx_result result = {0};
+    struct sbx_result result = SBX_RESULT_INIT;
     sbx *s = NULL;
     spec.timeout_ms = 100;
     sbx_plan *plan = plan_of(&spec);
@@ -329,7 +329,7 @@ Test(pool, hands_each_out_once_and_goes_cold_when_it_is_empty)
     struct sbx_spec spec = make_spec();
     struct sbx_adoption what = shell("true");
     struct sbx_error error = {0};
-    struct sbx_result result = {0};
+    struct sbx_result result = SBX_RESULT_INIT;
     sbx_cleaner *cleaner;
     sbx_plan *plan = plan_of(&spec);
     sbx_pool *pool;
@@ -342,7 +342,7 @@ Test(pool, hands_each_out_once_and_goes_cold_when_it_is_empty)
     cr_assert_eq(sbx_pool_fill(pool, &error), 0);
     cr_assert_eq(sbx_pool_count(pool), 3);
     for (int i = 0; i < 4; i++) {
-        struct sbx_report report;
+        struct sbx_report report = SBX_REPORT_INIT;
         sbx *s = NULL;
         cr_assert_eq(sbx_pool_start(&s, pool, &what, &error), 0, "%s", error.text);
         sbx_get_report(s, &report);
@@ -381,7 +381,7 @@ Test(pool, is_filled_in_steps_that_wait_for_nobody)
     struct sbx_spec spec = make_spec();
     struct sbx_adoption what = shell("true");
     struct sbx_error error = {0};
-    struct sbx_result result = {0};
+    struct sbx_result result = SBX_RESULT_INIT;
     sbx_cleaner *cleaner;
     sbx_plan *plan = plan_of(&spec);
     sbx_pool *pool;
@@ -439,7 +439,7 @@ Test(pool, one_that_was_killed_while_it_waited_costs_a_cold_start)
     struct sbx_spec spec = make_spec();
     struct sbx_adoption what = shell("true");
     struct sbx_error error = {0};
-    struct sbx_result result = {0};
+    struct sbx_result result = SBX_RESULT_INIT;
     sbx_cleaner *cleaner;
     sbx_plan *plan = plan_of(&spec);
     sbx_pool *pool;
@@ -477,9 +477,9 @@ Test(pool, changes_limits_before_the_payload_runs)
     UDS_TEST_GUARD;
     struct sbx_spec spec = make_spec();
     struct sbx_adoption what = shell("true");
-    struct sbx_limits limits = {.pids = 12}, now = {0};
+    struct sbx_limits limits = {.size = sizeof limits, .pids = 12}, now = SBX_LIMITS_INIT;
     struct sbx_error error = {0};
-    struct sbx_report report;
+    struct sbx_report report = SBX_REPORT_INIT;
     sbx_cleaner *cleaner;
     sbx_pool *pool;
     sbx *s = NULL;

@@ -17,7 +17,8 @@ static struct stack_sandbox entry_of(enum stack_restart restart)
 
 static void run_at(struct member *m, uint64_t now_ms)
 {
-    struct sbx_report report = {.uid_first = 1000000,
+    struct sbx_report report = {.size = sizeof(struct sbx_report),
+                                .uid_first = 1000000,
                                 .uid_count = 65536,
                                 .init_pid = 42,
                                 .degraded = SBX_DEGRADE_CPU | SBX_DEGRADE_STATS};
@@ -28,7 +29,10 @@ static void run_at(struct member *m, uint64_t now_ms)
 
 static int end_at(struct member *m, enum sbx_outcome outcome, uint64_t value, uint64_t now_ms)
 {
-    struct sbx_result result = {.outcome = outcome, .value = value};
+    struct sbx_result result = {.size = sizeof(struct sbx_result),
+                                .size = sizeof(struct sbx_result),
+                                .outcome = outcome,
+                                .value = value};
 
     return member_ended(m, &result, now_ms);
 }
@@ -119,8 +123,10 @@ Test(member, a_start_that_failed_is_an_end)
 {
     UDS_TEST_GUARD;
     struct stack_sandbox entry = entry_of(STACK_RESTART_NO);
-    struct sbx_result result = {
-        .outcome = SBX_SETUP_FAILED, .value = EPERM, .error = {EPERM, "clone: refused"}};
+    struct sbx_result result = {.size = sizeof(struct sbx_result),
+                                .outcome = SBX_SETUP_FAILED,
+                                .value = EPERM,
+                                .error = {EPERM, "clone: refused"}};
     struct member m;
 
     member_init(&m, 1, &entry);
@@ -164,13 +170,16 @@ Test(member, sums_over_generations)
     UDS_TEST_GUARD;
     struct stack_sandbox entry = entry_of(STACK_RESTART_ALWAYS);
     struct sbx_result first = {
+        .size = sizeof(struct sbx_result),
         .outcome = SBX_OOM,
         .value = 64u << 20,
         .stats = {.known = true, .cpu_usec = 10, .memory_peak_bytes = 500, .oom_kills = 1}};
     struct sbx_result second = {
+        .size = sizeof(struct sbx_result),
         .outcome = SBX_EXITED,
         .stats = {.known = true, .cpu_usec = 5, .memory_peak_bytes = 300, .pids_refused = 2}};
-    struct sbx_stats now = {.known = true,
+    struct sbx_stats now = {.size = sizeof(struct sbx_stats),
+                            .known = true,
                             .cpu_usec = 1,
                             .memory_bytes = 9,
                             .memory_peak_bytes = 900,
@@ -202,6 +211,7 @@ Test(member, tells_an_oom_with_limit_and_peak)
     UDS_TEST_GUARD;
     struct stack_sandbox entry = entry_of(STACK_RESTART_ON_FAILURE);
     struct sbx_result result = {
+        .size = sizeof(struct sbx_result),
         .outcome = SBX_OOM,
         .value = 64u << 20,
         .stats = {.known = true, .memory_peak_bytes = (64u << 20) - (1u << 19)}};
@@ -226,8 +236,11 @@ Test(member, tells_a_memory_limit_that_was_an_rlimit_from_an_oom)
 {
     UDS_TEST_GUARD;
     struct stack_sandbox entry = entry_of(STACK_RESTART_NO);
-    struct sbx_result result = {
-        .outcome = SBX_EXITED, .value = 1, .memory_refused = 2, .memory_refused_bytes = 200u << 20};
+    struct sbx_result result = {.size = sizeof(struct sbx_result),
+                                .outcome = SBX_EXITED,
+                                .value = 1,
+                                .memory_refused = 2,
+                                .memory_refused_bytes = 200u << 20};
     Uds__Supervisor__Sandbox row;
     char *degraded[MEMBER_DEGRADED_MAX];
     struct member m;
