@@ -199,7 +199,7 @@ class Caller:
 
     def finish(self, process, what):
         try:
-            return process.communicate(timeout=30 * PATIENCE)
+            return process.communicate(timeout=60 * PATIENCE)
         except subprocess.TimeoutExpired:
             process.kill()
             out = process.communicate()
