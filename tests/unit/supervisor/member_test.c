@@ -29,10 +29,8 @@ static void run_at(struct member *m, uint64_t now_ms)
 
 static int end_at(struct member *m, enum sbx_outcome outcome, uint64_t value, uint64_t now_ms)
 {
-    struct sbx_result result = {.size = sizeof(struct sbx_result),
-                                .size = sizeof(struct sbx_result),
-                                .outcome = outcome,
-                                .value = value};
+    struct sbx_result result = {
+        .size = sizeof(struct sbx_result), .outcome = outcome, .value = value};
 
     return member_ended(m, &result, now_ms);
 }
