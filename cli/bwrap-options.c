@@ -41,7 +41,7 @@ take_args(struct bwrap_options *o, const struct entry *entry, const char *const 
     int at = 0, fd = mount_option_fd(&o->mounts, v[0]);
     if (fd < 0)
         return bwrap_bad("%s", o->mounts.problem);
-    char *data = input_read(fd, &length);
+    char *data = input_read(fd, INPUT_ARGUMENTS, &length);
     if (data == NULL)
         return bwrap_bad("Can't read --args data: %s", strerror(errno));
     for (size_t i = 0; i < length; i += strlen(data + i) + 1)
@@ -58,7 +58,7 @@ take_args(struct bwrap_options *o, const struct entry *entry, const char *const 
 static enum bwrap_parsed add_filter(struct bwrap_options *o, int fd)
 {
     struct sbx_filter filter;
-    char *code = input_read(fd, &filter.length);
+    char *code = input_read(fd, INPUT_FILTER, &filter.length);
     if (code == NULL)
         return bwrap_bad("Can't read seccomp data: %s", strerror(errno));
     filter.code = code;

@@ -55,9 +55,11 @@ static int add_filter(struct run_options *o, const char *option, const char *tex
     if (parse_number(text, 0, INT_MAX, &number) < 0 || fcntl((int)number, F_GETFD) < 0)
         return bad(option, text,
                    "is no open descriptor; open it in the shell, as in `uds run … 9<filter.bpf`");
-    char *code = run_own(o, input_read((int)number, &filter.length));
+    char *code = run_own(o, input_read((int)number, INPUT_FILTER, &filter.length));
     if (code == NULL)
-        return bad(option, text, strerror(errno));
+        return bad(option, text,
+                   errno == EFBIG ? "holds more than the 4096 instructions that the kernel takes"
+                                  : strerror(errno));
     if (filter.length == 0 || filter.length % 8 != 0)
         return bad(
             option, text,

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-char *input_read(int fd, size_t *ret_length)
+char *input_read(int fd, size_t most, size_t *ret_length)
 {
     size_t room = 4096, length = 0;
     char *data = malloc(room + 1);
@@ -29,6 +29,11 @@ char *input_read(int fd, size_t *ret_length)
         if (n == 0)
             break;
         length += (size_t)n;
+        if (length > most) {
+            free(data);
+            errno = EFBIG;
+            return NULL;
+        }
     }
     data[length] = '\0';
     (void)close(fd);

@@ -340,6 +340,7 @@ static int handle(struct run_options *o, int c, const char *name, char **argv)
                                       SBX_NS_IPC,  SBX_NS_UTS,   SBX_NS_CGROUP};
     if (c >= OPT_SHARE_USER && c <= OPT_SHARE_CGROUP) {
         o->spec.isolate &= ~shared[c - OPT_SHARE_USER];
+        o->shared |= shared[c - OPT_SHARE_USER];
         return CLI_OK;
     }
     const struct {
@@ -374,6 +375,20 @@ static int handle(struct run_options *o, int c, const char *name, char **argv)
     return handle_value(o, c, name, argv);
 }
 
+/* The host's, and one that exists: which? */
+static int check_shared(const struct run_options *o)
+{
+    const struct sbx_join *joins = o->joins.items;
+    for (size_t i = 0; i < o->joins.count; i++)
+        if (o->shared & (uint32_t)joins[i].ns)
+            return cli_usage("--share-%s: contradicts --join %s",
+                             sbx_ns_name((uint32_t)joins[i].ns),
+                             sbx_ns_name((uint32_t)joins[i].ns));
+    if ((o->shared & SBX_NS_NET) && o->spec.net.kind == SBX_NET_NETNS)
+        return cli_usage("--share-net: contradicts --net netns:%s", o->spec.net.netns);
+    return CLI_OK;
+}
+
 static int finish(struct run_options *o, int argc, char **argv)
 {
     char **command = optind < argc ? argv + optind : o->profile_argv;
@@ -382,7 +397,9 @@ static int finish(struct run_options *o, int argc, char **argv)
     o->spec.argv = (const char *const *)command;
     if (o->spec.host_root)
         o->spec.isolate &= ~(uint32_t)SBX_NS_USER;
-    int r = run_command_find(o, command);
+    int r = check_shared(o);
+    if (r == CLI_OK)
+        r = run_command_find(o, command);
     if (r == CLI_OK)
         r = run_env_finish(o);
     if (r == CLI_OK)

@@ -39,6 +39,7 @@ struct run_options {
     struct confine_options confine;
     bool dry_run, stats, json;
     bool root_is_host; /* said, not by default */
+    uint32_t shared;   /* the same, of namespaces */
     const char *run_dir;
     char name[49];                            /* made from the command if none is given */
     char program[4096];                       /* the command's file, for a jail */

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -153,12 +154,17 @@ static int search_path(struct init *init, const char *name, char **argv, char **
         p += length + (p[length] == ':');
         if (n < 0 || (size_t)n >= sizeof candidate || (candidate[0] != '/' && !init->style_bwrap))
             continue;
-        if (access(candidate, F_OK) < 0)
+        bool there = access(candidate, F_OK) == 0;
+        if (!there && (errno == ENOENT || errno == ENOTDIR))
             continue;
-        int r = try_exec(init, candidate, argv, env);
-        if (r != -EACCES)
+        int r =
+            try_exec(init, candidate, argv, env); /* a filter forbids access(2): then this tells */
+        if (r == -ENOENT && !there)
+            init->detail[0] = '\0';
+        else if (r != -EACCES)
             return r;
-        denied = r;
+        else
+            denied = r;
     }
     return denied ? denied : init_fail(init, ENOENT, "%s, in PATH", name);
 }

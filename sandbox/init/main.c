@@ -119,7 +119,9 @@ static _Noreturn void act_payload(struct init *init, const struct sbxi_step *ste
                  r);
     if (!init->failure)
         (void)!write(init->error_fd, &event, sizeof event);
-    _exit(127);
+    /* A filter need not allow that either, and _exit() asks for ever. */
+    syscall(SYS_exit_group, 127);
+    __builtin_trap();
 }
 
 static _Noreturn void

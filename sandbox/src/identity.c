@@ -78,6 +78,11 @@ check_namespace(const sbx_plan *plan, const struct sbx_spec *spec, struct sbx_er
 /* Rootless, ids beside our own; or what is to be said about having one only. */
 static int check_range(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
 {
+    if (spec->id_range && !(plan->isolate & SBX_NS_USER))
+        return sbxi_error(error, EINVAL,
+                          "sandbox %s: id-range: it needs a user namespace of its own; leave it "
+                          "out, or --share-user, --host-root, --join user",
+                          plan->name);
     if (plan->range || !(plan->isolate & SBX_NS_USER))
         return 0;
     if (spec->id_range) {

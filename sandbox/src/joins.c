@@ -62,8 +62,13 @@ int sbxi_joins_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_err
     if (spec->njoins > most)
         return sbxi_error(error, E2BIG, "sandbox %s: join: at most %zu namespaces", plan->name,
                           most);
+    uint32_t named = 0;
     for (size_t i = 0; i < spec->njoins; i++) {
         uint32_t ns = (uint32_t)spec->joins[i].ns;
+        if (named & ns)
+            return sbxi_error(error, EINVAL, "sandbox %s: join: %s: named twice; one is enough",
+                              plan->name, sbx_ns_name(ns));
+        named |= ns;
         if (ns & plan->isolate & ~(uint32_t)SBX_NS_PID)
             return sbxi_error(error, EINVAL, "sandbox %s: join: %s: it has one of its own too",
                               plan->name, sbx_ns_name(ns));

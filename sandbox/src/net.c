@@ -182,7 +182,7 @@ static int check_own(sbx_plan *plan, struct sbx_error *error)
     if (!(plan->isolate & SBX_NS_NET))
         return sbxi_error(error, EINVAL,
                           "sandbox %s: net: %s: it needs a network namespace of its own; isolate "
-                          "net, leave out --share-net",
+                          "net, leave out --share-net and --join net",
                           plan->name, sbx_net_kind_name(plan->net.kind));
     if (plan->net.kind == SBX_NET_PASTA)
         return sbxi_pasta_check(plan, error);

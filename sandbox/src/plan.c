@@ -134,6 +134,21 @@ static void add_limit(sbx_plan *plan, uint32_t flags, int resource, uint64_t sof
     step->args[2] = hard;
 }
 
+/* A lower number of descriptors than we have is set when the last has been opened; more takes capabilities, which go. */
+static bool is_late(const struct sbx_rlimit *limit)
+{
+    struct rlimit ours;
+    return limit->resource == RLIMIT_NOFILE && getrlimit(RLIMIT_NOFILE, &ours) == 0 &&
+           limit->hard <= ours.rlim_max;
+}
+
+static void add_late_limits(sbx_plan *plan, const struct sbx_spec *spec)
+{
+    for (size_t i = 0; i < spec->nrlimits; i++)
+        if (is_late(&spec->rlimits[i]))
+            add_limit(plan, 0, RLIMIT_NOFILE, spec->rlimits[i].soft, spec->rlimits[i].hard);
+}
+
 /* Where there is no cgroup, rlimits are what is left; rootless, PID 1 has the payload's id and counts as one more. */
 static void add_limits(sbx_plan *plan, const struct sbx_spec *spec)
 {
@@ -147,7 +162,9 @@ static void add_limits(sbx_plan *plan, const struct sbx_spec *spec)
     }
     for (size_t i = 0; i < spec->nrlimits; i++) {
         core |= spec->rlimits[i].resource == RLIMIT_CORE;
-        add_limit(plan, 0, spec->rlimits[i].resource, spec->rlimits[i].soft, spec->rlimits[i].hard);
+        if (!is_late(&spec->rlimits[i]))
+            add_limit(plan, 0, spec->rlimits[i].resource, spec->rlimits[i].soft,
+                      spec->rlimits[i].hard);
     }
     if (!core)
         add_limit(plan, 0, RLIMIT_CORE, 0, 0);
@@ -269,9 +286,13 @@ static int finish_payload(sbx_plan *plan, const struct sbx_spec *spec, struct sb
     bool last = waits_last(plan, spec);
     if (!spec->waits)
         add_fds(plan);
+    if (!last)
+        add_late_limits(plan, spec);
     int r = SBXI_WITHOUT("seccomp-last") ? 0 : sbxi_plan_filters(plan, spec, error);
-    if (last)
+    if (last) {
         add_await(plan);
+        add_late_limits(plan, spec);
+    }
     add_exec(plan, spec);
     return r;
 }

@@ -71,7 +71,10 @@ static const struct words {
     [SBXI_FORK] = {"start the payload's process", "", ""},
     [SBXI_HOLD] = {"hold a descriptor", "", ""},
     [SBXI_LOCK_FILE] = {"lock", "", "name a file that exists inside"},
-    [SBXI_RLIMIT] = {"set rlimit", "only root may raise a hard limit", ""},
+    [SBXI_RLIMIT] = {"set rlimit",
+                     "it is above our hard limit, which only root with CAP_SYS_RESOURCE may raise, "
+                     "of nofile up to the sysctl fs.nr_open",
+                     ""},
     [SBXI_OOM_SCORE] = {"set oom_score_adj", "", ""},
     [SBXI_DROP_BOUNDS] = {"empty the capability bounding set", "", ""},
     [SBXI_BOUNDS] = {"bound the capabilities", "", ""},

@@ -130,6 +130,14 @@ static const char *missing_advice(const sbx_plan *plan, const char *file)
     return "name an existing program";
 }
 
+/* Ours allow it, another's may not. */
+static bool is_filtered(const sbx_plan *plan, int err)
+{
+    bool theirs = plan->seccomp == SBX_SECCOMP_FILE ||
+                  plan->filters > (plan->seccomp == SBX_SECCOMP_NONE ? 0 : 1);
+    return theirs && (err == EPERM || err == ENOSYS || err == ENOMEM);
+}
+
 int sbxi_report_failure(const sbx_plan *plan,
                         const struct sbxi_event *event,
                         struct sbx_error *error)
@@ -147,6 +155,8 @@ int sbxi_report_failure(const sbx_plan *plan,
         advice = missing_advice(plan, event->detail);
     else if (step->op == SBXI_EXEC && event->err == EACCES && plan->landlock_abi)
         advice = "its permissions or Landlock forbid it: name what it and its libraries lie below";
+    else if (step->op == SBXI_EXEC && is_filtered(plan, event->err))
+        advice = "the seccomp filter must allow what starts a program: execve, brk, mmap";
     else if (step->op == SBXI_OVERLAY && !(step->flags & SBXI_F_OWNED) && event->err == EINVAL &&
              !event->detail[0] && !plan->privileged) /* of the root: the work directory is ours */
         advice = "without root nothing may be mounted below a layer; name directories without "

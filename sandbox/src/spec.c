@@ -65,6 +65,11 @@ static int check_root(const sbx_plan *plan, const struct sbx_spec *spec, struct 
                           "sandbox %s: isolate: a root of its own, mounts and masks need a mount "
                           "namespace; isolate mount, leave out --share-mount",
                           plan->name);
+    if (!mount && spec->chroot)
+        return sbxi_error(error, EINVAL,
+                          "sandbox %s: chroot: there is no root of its own to enter; isolate "
+                          "mount, leave out --share-mount",
+                          plan->name);
     if (spec->root == SBX_ROOT_JAIL && (!spec->jail || !spec->jail[0]))
         return sbxi_error(error, EINVAL, "sandbox %s: jail: name at least one file", plan->name);
     for (size_t i = 0; spec->root == SBX_ROOT_JAIL && spec->jail[i]; i++)
@@ -81,8 +86,8 @@ static int check_root(const sbx_plan *plan, const struct sbx_spec *spec, struct 
                               plan->name, bind->source, strerror(errno));
     }
     for (size_t i = 0; spec->masks && spec->masks[i]; i++)
-        if (spec->masks[i][0] != '/')
-            return sbxi_error(error, EINVAL, "sandbox %s: mask: %s: use an absolute path",
+        if (spec->masks[i][0] != '/' || !spec->masks[i][strspn(spec->masks[i], "/.")])
+            return sbxi_error(error, EINVAL, "sandbox %s: mask: %s: use an absolute path below /",
                               plan->name, spec->masks[i]);
     if (spec->chdir && spec->chdir[0] != '/')
         return sbxi_error(error, EINVAL, "sandbox %s: chdir: %s: use an absolute path", plan->name,

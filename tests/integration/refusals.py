@@ -53,6 +53,17 @@ EITHER = [ # the words, the exit code, what is said: in bash, descriptor 5 is a 
     ("run --seccomp strct true", 121, "default, strict, none or a file"),
     ("run --jail nosuch true", 121, "no such program in the usual directories"),
     ("run --root host --jail ls true", 121, "contradicts --root host"),
+    ("run --mask / true", 121, "mask: /: use an absolute path below /"),
+    ("run --share-net --join net=$$ true", 121, "--share-net: contradicts --join net"),
+    ("run --share-net --net netns:x true", 121, "--share-net: contradicts --net netns:x"),
+    ("run --join ipc=$$ --join ipc=$$ true", 121, "join: ipc: named twice"),
+    ("run --net none --join net=$$ true", 121, "leave out --share-net and --join net"),
+    ("run --rlimit nofile=unlimited true", 121, "above our hard limit"),
+    ("run --seccomp <(:) true", 121, "must be a file"),
+    ("run --seccomp-fd 8 true 8</dev/zero", 121, "more than the 4096 instructions"),
+    ("run --seccomp $PWD/nothing true", 122, "must allow what starts a program: execve, brk, mmap"),
+    ("run --seccomp $PWD/no-exec true", 122, "must allow what starts a program"),
+    ("run --rlimit nofile=3 true", 127, "error while loading shared libraries"), # it was started
     ("run --uid 70000 true", 121, "from 0 to 65535"),
     ("run --name a/b true", 121, "1 to 48 of letters"),
     ("exec never-made true", 121, "none of yours runs under this name"),
@@ -69,12 +80,24 @@ EITHER = [ # the words, the exit code, what is said: in bash, descriptor 5 is a 
     ("jail list nosuch", 1, "no such program in the usual directories"),
     ("bwrap --ro-bind / / --hostname x true", 1, "Specifying --hostname requires --unshare-uts"),
 ]
+ALL = "--share-user --share-mount --share-pid --share-net --share-ipc --share-uts --share-cgroup"
+BY = { # of one user alone
+    "root": [
+        ("run --host-root --id-range true", 121, "id-range: it needs a user namespace of its own"),
+    ],
+    "nobody": [
+        (f"run {ALL} --chroot true", 121, "chroot: there is no root of its own to enter"),
+        (f"run {ALL} --id-range true", 121, "id-range: it needs a user namespace of its own"),
+    ],
+}
+FILES = {"nothing": "base none\n", "no-exec": "deny execve\n"}
 TAKEN = [ # what is meant well is taken
     ("run --jail ls -- ls /", "usr"),
     ("run --hostname other -- hostname", "other"),
     ("run --size 1M --tmpfs /mnt -- df --output=size -B1 /mnt", "1048576"),
     ("run --rlimit nofile=64 --rlimit nofile=128 -- sh -c 'ulimit -n'", "128"),
     ("run --perms 700 --dir /tmp/a/b -- sh -c 'cd /tmp/a/b && pwd'", "/tmp/a/b"),
+    ("run --rlimit nofile=4 -- sh -c 'ulimit -n'", "4"),
     ("bwrap --ro-bind / / --chdir usr pwd", "/usr"),
 ]
 
@@ -93,7 +116,10 @@ def main():
         places[user] = pathlib.Path(tempfile.mkdtemp(prefix=f"refusals-{user}-"))
         if user == "nobody":
             os.chown(places[user], NOBODY, NOBODY)
+        for name, text in FILES.items():
+            (places[user] / name).write_text(text)
     jobs = [(u, line, code, words) for u in users for line, code, words in EITHER]
+    jobs += [(u, line, code, words) for u in users for line, code, words in BY["nobody" if u == "user" else u]]
     jobs += [(u, line, 0, words) for u in users for line, words in TAKEN]
     failed = 0
     with ThreadPoolExecutor(4) as pool:
