@@ -3,7 +3,10 @@
  * Where our own programs are: found from the file that this code is in, so that what was installed may be moved as a whole. That is
  * the shared library, or the program that has the static one. Never searched for in PATH or by argv[0]: the caller's
  * environment does not choose what runs as PID 1 of a sandbox. Nor does whoever may write beside somebody else's
- * program, in /tmp for example: what is found belongs to root, to us, or to whom the code itself belongs.
+ * program, in /tmp for example: a program that is found, and its directory, may be written by root, by us, and by those who
+ * may write this code or its directory, since they need no other way. So a group may write where it may write all of the
+ * installation, as root:staff may in /usr/local on some distributions, or a user's own group in a tree built under umask 002.
+ * Directories further up are not judged: they are the code's as well, or were chosen when this was built.
  */
 
 #include "helper.h"
@@ -24,10 +27,10 @@
 #include "cleanup.h"
 #include "error.h"
 
-/* Where this code is: the directory, and whose the file is. */
+/* Where this code is: the file, and its directory. */
 struct origin {
+    const char *file;
     char directory[PATH_MAX];
-    uid_t owner;
     bool library;
 };
 
@@ -50,10 +53,6 @@ static const char *find_library(void)
 static int find_origin(struct origin *ret)
 {
     const char *library = find_library();
-    struct stat st;
-    /* By the link and not by what it says: that may be gone, or of another mount namespace. */
-    if (stat(library ? library : "/proc/self/exe", &st) < 0)
-        return -errno;
     if (library && !realpath(library, ret->directory))
         return -errno;
     if (!library) {
@@ -65,30 +64,57 @@ static int find_origin(struct origin *ret)
     char *slash = strrchr(ret->directory, '/');
     if (slash)
         *slash = '\0';
-    ret->owner = st.st_uid;
+    /* By the link and not by what it says: that may be gone, or of another mount namespace. */
+    ret->file = library ? library : "/proc/self/exe";
     ret->library = library;
     return 0;
 }
 
-static bool is_trusted(int fd, const struct origin *origin)
+/* Why what is @st must not be used, or NULL. */
+static const char *distrust(const struct stat *st, const struct origin *origin)
 {
-    struct stat st;
-    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && !(st.st_mode & S_IWOTH) &&
-           (st.st_uid == 0 || st.st_uid == geteuid() || st.st_uid == origin->owner);
+    const char *const code[] = {origin->file, origin->directory};
+    bool owner = st->st_uid == 0 || st->st_uid == geteuid();
+    bool group = !(st->st_mode & S_IWGRP) || st->st_gid == 0;
+    for (size_t i = 0; i < 2 && !(owner && group); i++) {
+        struct stat by;
+        if (stat(code[i], &by) < 0)
+            continue;
+        owner = owner || st->st_uid == by.st_uid;
+        group = group || ((by.st_mode & S_IWGRP) && st->st_gid == by.st_gid);
+    }
+    if (!owner)
+        return "it belongs to another user: chown it to root";
+    if (st->st_mode & S_IWOTH)
+        return "everybody may write it: chmod o-w";
+    return group ? NULL : "a group may write it that may not write what asks for it: chmod g-w";
 }
 
-static int try_open(const struct origin *origin, const char *path, char ret_path[PATH_MAX])
+/* -EACCES: it is there, and @error says why it is not taken. */
+static int try_open(const struct origin *origin,
+                    const char *directory,
+                    const char *name,
+                    char ret_path[PATH_MAX],
+                    struct sbx_error *error)
 {
-    size_t len = strlen(path);
-    if (len >= PATH_MAX)
+    char path[PATH_MAX];
+    struct stat st, above;
+    int n = snprintf(path, sizeof path, "%s/%s", directory, name);
+    if (n >= (int)sizeof path)
         return -ENAMETOOLONG;
     _cleanup_close_ int fd = open(path, O_PATH | O_CLOEXEC);
-    if (fd < 0)
+    if (fd < 0 || fstat(fd, &st) < 0 || stat(directory, &above) < 0)
         return -errno;
-    if (!is_trusted(fd, origin))
-        return -EACCES;
+    if (!S_ISREG(st.st_mode))
+        return sbxi_error(error, EACCES, "%s: %s: is no regular file", name, path);
+    const char *why = distrust(&st, origin);
+    if (why)
+        return sbxi_error(error, EACCES, "%s: %s is not taken: %s", name, path, why);
+    why = distrust(&above, origin);
+    if (why)
+        return sbxi_error(error, EACCES, "%s: %s is not taken: its directory: %s", name, path, why);
     if (ret_path)
-        memcpy(ret_path, path, len + 1);
+        memcpy(ret_path, path, (size_t)n + 1);
     return sbxi_take_fd(&fd);
 }
 
@@ -112,20 +138,19 @@ int sbxi_helper_open(const char *name, char ret_path[PATH_MAX], struct sbx_error
     static const char *const of_program[] = {"", "/../libexec/uds", UDS_LIBEXECDIR};
     static const char *const of_library[] = {NULL, "/" UDS_LIBEXECDIR_FROM_LIBRARY, UDS_LIBEXECDIR};
     const char *const *places = origin.library ? of_library : of_program;
-    bool refused = false;
-    char path[2 * PATH_MAX];
+    struct sbx_error refusal = {0};
+    char directory[2 * PATH_MAX];
     for (size_t i = 0; i < 3; i++) {
         if (!places[i])
             continue;
-        snprintf(path, sizeof path, "%s%s/%s", i < 2 ? origin.directory : "", places[i], name);
-        int fd = try_open(&origin, path, ret_path);
+        snprintf(directory, sizeof directory, "%s%s", i < 2 ? origin.directory : "", places[i]);
+        int fd = try_open(&origin, directory, name, ret_path, &refusal);
         if (fd >= 0)
             return fd;
-        refused = refused || fd == -EACCES;
     }
+    if (refusal.err)
+        return sbxi_error(error, refusal.err, "%s", refusal.text);
     const char *beside = origin.library ? "" : origin.directory;
-    return sbxi_error(error, refused ? EACCES : ENOENT,
-                      "%s: not found in %s%s%s%s or %s%s; install it there", name, beside,
-                      *beside ? ", " : "", origin.directory, places[1], UDS_LIBEXECDIR,
-                      refused ? " as a file of root's or ours that nobody else can write to" : "");
+    return sbxi_error(error, ENOENT, "%s: not found in %s%s%s%s or %s; install it there", name,
+                      beside, *beside ? ", " : "", origin.directory, places[1], UDS_LIBEXECDIR);
 }

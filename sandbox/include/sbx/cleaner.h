@@ -136,9 +136,10 @@ UDS_EXPORT int sbx_gc_wait(
  * @name:     of the program
  * @ret_path: PATH_MAX bytes; written on success only
  *
- * Looked for from the file that this code is in, never by PATH.
+ * Looked for from the file that this code is in, never by PATH. It is taken if nobody may write it or its directory but root,
+ * we, and who may write the file that this code is in, or that file's directory.
  *
- * Errors: -ENOENT not there; -EACCES not a file of root's, ours or whose this code is, that nobody else can write; each with @error.
+ * Errors: -ENOENT not there; -EACCES somebody else may write it; each with @error, which says where and what to do.
  * Blocking: a few looks at files.   Threads: any.   Since: 0.1.
  */
 UDS_EXPORT int sbx_find_program(const char *name, char *ret_path, struct sbx_error *error);
