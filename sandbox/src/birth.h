@@ -13,7 +13,8 @@
  *
  *   - it runs on a stack of its own, and what it reads stays as it is until it has become another program or is gone;
  *   - it has our thread's errno and whatever else a C library keeps there: it calls the kernel and nobody else (raw.h);
- *   - its change of ids makes our memory not dumpable, which is put back;
+ *   - its change of ids makes our memory not dumpable, which is put back: to what it was before. What another thread says
+ *     meanwhile cannot be told from that, where fs.suid_dumpable is 0, so the contract of sbx_start() asks it not to;
  *   - the kernel's killer takes all who share a memory: so it must not be where a limit of the sandbox's memory is. That of
  *     a cgroup in which we are too may take either of us in any case.
  */

@@ -20,7 +20,7 @@
 
 static void default_run_dir(char ret[PATH_MAX])
 {
-    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    const char *runtime = secure_getenv("XDG_RUNTIME_DIR");
     if (geteuid() == 0)
         snprintf(ret, PATH_MAX, "/run/uds");
     else if (runtime && runtime[0] == '/')

@@ -291,7 +291,7 @@ static int await_answer(int fd, char *why, size_t size)
 static int connect_manager(char *path, size_t size)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    const char *runtime = secure_getenv("XDG_RUNTIME_DIR");
     if (geteuid() == 0)
         snprintf(path, size, "/run/systemd/private");
     else if (runtime && runtime[0] == '/')

@@ -84,6 +84,12 @@ if [ "$(id -u)" = 0 ]; then # others have no group that is not theirs
     chown 1 "$dir/bin"
     expect "but he who may replace what asks" 0 '^it ran' "$dir/bin/uds" up "$dir/none.yaml"
 fi
+if [ "$(id -u)" = 0 ] && chmod 755 "$dir" && install -o 65534 -m 4755 "$UDS_BIN/test/more-rights" "$dir/more-rights"; then
+    given=(XDG_RUNTIME_DIR=/nonexistent/us UDS_BROKER=unix:/theirs NOTIFY_SOCKET=nonsense)
+    expect "the environment of our own program" 0 '^secure 0 broker unix:/theirs manager -22 ' env "${given[@]}" "$UDS_BIN/test/more-rights"
+    expect "and of one that is more than who runs it" 0 '^secure 1 broker unix:/run/uds/broker.sock manager 0 run ($|.*/tmp/uds-65534)' \
+        env "${given[@]}" "$dir/more-rights"
+fi
 expect "gc of nothing" 1 '^uds sandbox: run directory: /nonexistent: No such file' "$uds" sandbox gc --run-dir /nonexistent
 expect "no broker" 3 "^uds pub: connect: unix:$dir/b.sock: nobody listens there" "$uds" pub a b
 expect "a file where the socket should be" 1 'address in use: what is there is no socket; ' "$UDS_BIN/uds-broker" --run-dir "$dir/run" --listen "$uds"

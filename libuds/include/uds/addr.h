@@ -64,7 +64,8 @@ UDS_EXPORT UDS_NODISCARD int uds_addr_format(const struct uds_addr *addr, char *
  * @ret_addr: written on success only
  *
  * $UDS_BROKER if set and not empty, then $XDG_RUNTIME_DIR/uds/broker.sock if that variable is set and the socket
- * exists, then /run/uds/broker.sock.
+ * exists, then /run/uds/broker.sock. In a program that has more rights than who runs it (setuid, file capabilities:
+ * secure_getenv(3)) there is neither variable.
  *
  * Ownership: none moves.   Errors: as uds_addr_parse() for $UDS_BROKER.
  * Blocking:  one stat(2).   Threads: any, while nobody calls setenv(3).   Since: 0.1.

@@ -61,7 +61,8 @@ typedef void (*uds_ack_fn)(
 
 /**
  * uds_client_new() - connect to a broker
- * @addr:       NULL = uds_addr_default(); in a sandbox also $UDS_BROKER_REDIAL ("fd:N") is honoured
+ * @addr:       NULL = uds_addr_default(); in a sandbox also $UDS_BROKER_REDIAL ("fd:N") is honoured,
+ *               but not by a program with more rights than who runs it
  * @options:    of every connection that it makes; copied; NULL for the defaults
  * @timeout_ms: for the first connection: 0 = fail at once if nobody listens; > 0 retry that long; -1 forever
  * @ret:        written on success only

@@ -27,7 +27,7 @@
 int udsi_link_env_redial(void)
 {
     struct uds_addr addr;
-    const char *text = getenv("UDS_BROKER_REDIAL");
+    const char *text = secure_getenv("UDS_BROKER_REDIAL");
 
     if (!text || uds_addr_parse(text, &addr) < 0 || addr.kind != UDS_ADDR_FD)
         return -1;

@@ -127,11 +127,11 @@ int uds_addr_format(const struct uds_addr *addr, char *buf, size_t size)
 
 int uds_addr_default(struct uds_addr *ret_addr)
 {
-    const char *broker = getenv("UDS_BROKER");
+    const char *broker = secure_getenv("UDS_BROKER");
     if (broker && broker[0] != '\0')
         return uds_addr_parse(broker, ret_addr);
 
-    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    const char *runtime = secure_getenv("XDG_RUNTIME_DIR");
     if (runtime && runtime[0] == '/') {
         char path[UDS_ADDR_PATH_MAX];
         struct stat st;

@@ -10,10 +10,10 @@
 
 /*
  * The cleaner removes what exists when nobody else can. It is a process of its own session, started before anything
- * is made; it holds a flock'ed record under the run directory (/run/uds/records, rootless
- * $XDG_RUNTIME_DIR/uds/records or /tmp/uds-UID/records) of cgroups, directories, processes and id ranges. When the
- * owner dies (a pipe closes) it kills and removes all of it and exits. A record that nobody locks belongs to nobody:
- * sbx_gc() sweeps it.
+ * is made; it holds a flock'ed record under the run directory (/run/uds/records; rootless $XDG_RUNTIME_DIR/uds/records, or
+ * /tmp/uds-UID/records without that variable or in a program with more rights than who runs it) of cgroups, directories,
+ * processes and id ranges. When the owner dies (a pipe closes) it kills and removes all of it and exits. A record that nobody
+ * locks belongs to nobody: sbx_gc() sweeps it.
  *
  * One serves any number of sandboxes, one at a time; a program of several threads has one for each thread that
  * starts sandboxes.

@@ -67,7 +67,7 @@ UDS_EXPORT size_t sbx_fdstore_list(sbx_fdstore *store, struct sbx_named_fd ret[S
  * sbx_notify_send() - tell our own service manager, if the environment names one in NOTIFY_SOCKET
  * @text: as sd_notify(3) has it
  *
- * Returns 1 it was sent, 0 nobody to tell.
+ * Returns 1 it was sent, 0 nobody to tell: always, in a program that has more rights than who runs it (secure_getenv(3)).
  *
  * Errors: -errno of the socket; -EAGAIN its queue is full.   Threads: any, while nobody calls setenv(3).
  */

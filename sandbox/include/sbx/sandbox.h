@@ -94,6 +94,9 @@ struct sbx_report {
  * Errors: -errno of the step that failed, with @error; @error->exec tells a payload that cannot be executed. Nothing
  *   is left then.
  * Blocking: yes, a few ms, bounded by a time-out.
+ * Threads: any, several at once. Started by root, with a range of ids, the process is not dumpable for some of that time and
+ *   is then made what it was before, since the kernel does not say by whom it was changed: a program that wants to be not
+ *   dumpable says so (PR_SET_DUMPABLE) before it starts the first sandbox, not in another thread meanwhile.
  */
 UDS_EXPORT UDS_NODISCARD int
 sbx_start(sbx **ret, const sbx_plan *plan, sbx_cleaner *cleaner, struct sbx_error *error);
