@@ -81,8 +81,11 @@ judge(const struct stat *st, uid_t us, mode_t forbidden, const char *others, con
     return st->st_mode & forbidden & S_IRWXG ? group : NULL;
 }
 
-/* Whoever can put another file of root's there, by a link or a new name, would have it handed over. */
-static int judge_directory(const char *path, struct sbx_error *error)
+/*
+ * The directory of @path, opened. Whoever can put another file of root's there, by a link or a new name, would have it handed
+ * over; so what is opened then is looked for in this directory, and not by its path once more.
+ */
+static int open_directory(const char *path, struct sbx_error *error)
 {
     _cleanup_free_ char *directory = strdup(path);
     struct stat st;
@@ -94,24 +97,29 @@ static int judge_directory(const char *path, struct sbx_error *error)
     if (fd < 0 || fstat(fd, &st) < 0)
         return sbxi_error(error, errno, "secret: directory %.400s: %s", directory,
                           errno == ELOOP || errno == ENOTDIR ? FOLLOWS_NONE : strerror(errno));
-    if ((st.st_mode & S_ISVTX) && st.st_uid == 0)
-        return 0;
-    const char *why = judge(&st, 0, S_IWGRP | S_IWOTH, "everybody may write in it: chmod go-w",
-                            "its group may write in it: chmod g-w");
-    return why ? sbxi_error(error, EACCES, "secret: directory %.400s: %s", directory, why) : 0;
+    bool sticky = (st.st_mode & S_ISVTX) && st.st_uid == 0;
+    const char *why =
+        sticky ? NULL
+               : judge(&st, 0, S_IWGRP | S_IWOTH, "everybody may write in it: chmod go-w",
+                       "its group may write in it: chmod g-w");
+    if (why)
+        return sbxi_error(error, EACCES, "secret: directory %.400s: %s", directory, why);
+    return sbxi_take_fd(&fd);
 }
 
 static int open_file(const char *path, struct sbx_error *error)
 {
     bool root = geteuid() == 0;
     struct stat st;
-    int r = root ? judge_directory(path, error) : 0;
-    if (r < 0)
-        return r;
+    const char *name = strrchr(path, '/') + 1;
+    _cleanup_close_ int directory = root ? open_directory(path, error) : AT_FDCWD;
+    if (root && directory < 0)
+        return directory;
     /* O_NONBLOCK: a FIFO in the file's place must not make us wait. */
-    _cleanup_close_ int fd =
-        sbxi_openat2(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0,
-                     root ? RESOLVE_NO_SYMLINKS : 0);
+    const int flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+    _cleanup_close_ int fd = root ? sbxi_openat2(directory, *name ? name : ".", flags, 0,
+                                                 RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
+                                  : open(path, flags);
     if (fd < 0)
         return sbxi_error(error, errno, "secret: file:%.400s: %s", path,
                           errno == ELOOP ? FOLLOWS_NONE : strerror(errno));
