@@ -134,19 +134,17 @@ static void add_limit(sbx_plan *plan, uint32_t flags, int resource, uint64_t sof
     step->args[2] = hard;
 }
 
-/* A lower number of descriptors than we have is set when the last has been opened; more takes capabilities, which go. */
-static bool is_late(const struct sbx_rlimit *limit)
+/* Those whose hard limit is above ours, which takes a capability that the payload has not; or the others. */
+static void add_rlimits(sbx_plan *plan, const struct sbx_spec *spec, bool raised)
 {
-    struct rlimit ours;
-    return limit->resource == RLIMIT_NOFILE && getrlimit(RLIMIT_NOFILE, &ours) == 0 &&
-           limit->hard <= ours.rlim_max;
-}
-
-static void add_late_limits(sbx_plan *plan, const struct sbx_spec *spec)
-{
-    for (size_t i = 0; i < spec->nrlimits; i++)
-        if (is_late(&spec->rlimits[i]))
-            add_limit(plan, 0, RLIMIT_NOFILE, spec->rlimits[i].soft, spec->rlimits[i].hard);
+    for (size_t i = 0; i < spec->nrlimits; i++) {
+        const struct sbx_rlimit *limit = &spec->rlimits[i];
+        struct rlimit ours;
+        bool above = getrlimit((__rlimit_resource_t)limit->resource, &ours) < 0 ||
+                     limit->hard > ours.rlim_max;
+        if (above == raised)
+            add_limit(plan, 0, limit->resource, limit->soft, limit->hard);
+    }
 }
 
 /* Where there is no cgroup, rlimits are what is left; rootless, PID 1 has the payload's id and counts as one more. */
@@ -160,14 +158,15 @@ static void add_limits(sbx_plan *plan, const struct sbx_spec *spec)
         uint64_t pids = plan->limits.pids + !plan->own_ids;
         add_limit(plan, SBXI_F_NO_CGROUP, RLIMIT_NPROC, pids, pids);
     }
-    for (size_t i = 0; i < spec->nrlimits; i++) {
+    for (size_t i = 0; i < spec->nrlimits; i++)
         core |= spec->rlimits[i].resource == RLIMIT_CORE;
-        if (!is_late(&spec->rlimits[i]))
-            add_limit(plan, 0, spec->rlimits[i].resource, spec->rlimits[i].soft,
-                      spec->rlimits[i].hard);
-    }
+    add_rlimits(plan, spec, false);
+    /*
+     * Of one byte, and not of none: where core_pattern names a program, that is run by root on the host, whatever the limit
+     * is, to read all that the payload had in its memory; but not if it is 1 (fs/coredump.c).
+     */
     if (!core)
-        add_limit(plan, 0, RLIMIT_CORE, 0, 0);
+        add_limit(plan, 0, RLIMIT_CORE, 1, 1);
 }
 
 void sbxi_block_add(struct sbxi_block *block, const char *key, const char *value)
@@ -286,12 +285,12 @@ static int finish_payload(sbx_plan *plan, const struct sbx_spec *spec, struct sb
     bool last = waits_last(plan, spec);
     if (!spec->waits)
         add_fds(plan);
-    if (!last)
-        add_late_limits(plan, spec);
+    if (!last && !spec->bwrap) /* late: a low one must not be in the way of what we do ourselves */
+        add_limits(plan, spec);
     int r = SBXI_WITHOUT("seccomp-last") ? 0 : sbxi_plan_filters(plan, spec, error);
     if (last) {
         add_await(plan);
-        add_late_limits(plan, spec);
+        add_limits(plan, spec);
     }
     add_exec(plan, spec);
     return r;
@@ -333,7 +332,7 @@ static int add_payload(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_e
         sbxi_plan_add(plan, SBXI_HOLD, NULL, NULL)->slot = plan->upper_lock;
     if (SBXI_WITHOUT("seccomp-last") && sbxi_plan_filters(plan, spec, error) < 0)
         return -ENOMEM;
-    add_limits(plan, spec);
+    add_rlimits(plan, spec, true);
     struct sbxi_plan_step *score = sbxi_plan_add(plan, SBXI_OOM_SCORE, NULL, NULL);
     score->args[0] = 200;
     if (!(plan->isolate & SBX_NS_PID) || !(plan->isolate & SBX_NS_MOUNT))

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -138,6 +139,16 @@ static bool is_filtered(const sbx_plan *plan, int err)
     return theirs && (err == EPERM || err == ENOSYS || err == ENOMEM);
 }
 
+/* Which of the limits it was the kernel does not say. */
+static bool limits_memory(const sbx_plan *plan)
+{
+    for (size_t i = 0; i < plan->nsteps; i++)
+        if (plan->steps[i].op == SBXI_RLIMIT &&
+            (plan->steps[i].args[0] == RLIMIT_AS || plan->steps[i].args[0] == RLIMIT_DATA))
+            return true;
+    return false;
+}
+
 int sbxi_report_failure(const sbx_plan *plan,
                         const struct sbxi_event *event,
                         struct sbx_error *error)
@@ -153,6 +164,9 @@ int sbxi_report_failure(const sbx_plan *plan,
     const char *advice = step_advice(plan, step, event->err);
     if (step->op == SBXI_EXEC && event->err == ENOENT)
         advice = missing_advice(plan, event->detail);
+    else if (step->op == SBXI_EXEC && event->err == ENOMEM && limits_memory(plan))
+        advice =
+            "its rlimit as or data is too low for a program to start: 4M and more for a small one";
     else if (step->op == SBXI_EXEC && event->err == EACCES && plan->landlock_abi)
         advice = "its permissions or Landlock forbid it: name what it and its libraries lie below";
     else if (step->op == SBXI_EXEC && is_filtered(plan, event->err))

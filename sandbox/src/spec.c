@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "cleanup.h"
@@ -21,6 +22,8 @@
 #include "layers.h"
 #include "plan.h"
 #include "without.h"
+
+#define STACK_MIN 16384
 
 int sbxi_name_check(const char *name, struct sbx_error *error)
 {
@@ -172,6 +175,28 @@ static int check_filters(const sbx_plan *plan, const struct sbx_spec *spec, stru
     return 0;
 }
 
+/* What no program gets as far as its first instruction with, and says nothing about. */
+static int check_rlimits(const sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
+{
+    for (size_t i = 0; i < spec->nrlimits; i++) {
+        const struct sbx_rlimit *limit = &spec->rlimits[i];
+        if (limit->soft > limit->hard)
+            return sbxi_error(error, EINVAL, "sandbox %s: rlimit: the soft limit is above the hard",
+                              plan->name);
+        if (limit->resource == RLIMIT_STACK && limit->soft < STACK_MIN)
+            return sbxi_error(error, EINVAL,
+                              "sandbox %s: rlimit stack: %llu bytes: no program starts with less "
+                              "than 16K, and most need 128K",
+                              plan->name, (unsigned long long)limit->soft);
+        if (limit->resource == RLIMIT_CPU && limit->soft == 0)
+            return sbxi_error(error, EINVAL,
+                              "sandbox %s: rlimit cpu: 0 seconds: it would be killed when it "
+                              "starts; use 1 or more",
+                              plan->name);
+    }
+    return 0;
+}
+
 static int check_limits(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
 {
     const char *control;
@@ -237,7 +262,7 @@ int sbxi_spec_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_erro
     if (r < 0 || (r = check_hostname(plan, spec, error)) < 0 ||
         (r = check_root(plan, spec, error)) < 0 || (r = sbxi_hide_check(plan, spec, error)) < 0 ||
         (r = check_fds(plan, spec, error)) < 0 || (r = check_limits(plan, spec, error)) < 0 ||
-        (r = check_filters(plan, spec, error)) < 0 ||
+        (r = check_rlimits(plan, spec, error)) < 0 || (r = check_filters(plan, spec, error)) < 0 ||
         (r = sbxi_joins_check(plan, spec, error)) < 0 ||
         (r = sbxi_notify_check(plan, spec, error)) < 0 ||
         (r = sbxi_net_check(plan, spec, error)) < 0 || (r = sbxi_time_check(plan, spec, error)) < 0)

@@ -30,6 +30,10 @@ EITHER = [ # the words, the exit code, what is said: in bash, descriptor 5 is a 
     ("run --cpuset 1-0 true", 121, "as 0-1,3"),
     ("run --io-max /dev/null:rbps=1M true", 121, "name a disk"),
     ("run --rlimit nofile=64:32 true", 121, "SOFT at most HARD"),
+    ("run --rlimit stack=4K true", 121, "no program starts with less than 16K"),
+    ("run --rlimit cpu=0 true", 121, "0 seconds: it would be killed when it starts"),
+    ("run --rlimit as=1000 true", 122, "rlimit as or data is too low for a program to start: 4M"),
+    ("run --rlimit data=0 true", 122, "rlimit as or data is too low"),
     ("run --timeout 0 true", 121, "above 0, as 10s"),
     ("run --grace 1s true", 121, "name --timeout too"),
     ("run --degrade '' true", 121, "is not a list of cgroup"),
@@ -96,6 +100,10 @@ TAKEN = [ # what is meant well is taken
     ("run --hostname other -- hostname", "other"),
     ("run --size 1M --tmpfs /mnt -- df --output=size -B1 /mnt", "1048576"),
     ("run --rlimit nofile=64 --rlimit nofile=128 -- sh -c 'ulimit -n'", "128"),
+    ("run --rlimit nofile=3 --landlock-ro / --ro-bind $UDS_BIN/uds /tmp/uds -- /tmp/uds version", "libuds"),
+    ("run --rlimit nofile=0 --rlimit fsize=0 --rlimit nproc=0 --rlimit memlock=0 --ro-bind $UDS_BIN/uds /tmp/uds -- /tmp/uds version", "libuds"),
+    ("run --rlimit stack=16K true", ""),
+    ("run -- sh -c 'while read a b c d e; do [ \"$a $b $c\" != \"Max core file\" ] || echo $e; done </proc/self/limits'", "1"),
     ("run --perms 700 --dir /tmp/a/b -- sh -c 'cd /tmp/a/b && pwd'", "/tmp/a/b"),
     ("run --rlimit nofile=4 -- sh -c 'ulimit -n'", "4"),
     ("bwrap --ro-bind / / --chdir usr pwd", "/usr"),
@@ -106,7 +114,7 @@ def run(line, user, place):
     script = f"exec 5</etc/passwd 6>/dev/null\n{BIN}/uds {line}"
     drop = dict(user=NOBODY, group=NOBODY, extra_groups=[]) if user == "nobody" else {}
     return subprocess.run(["bash", "-c", script], cwd=place, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=30,
-                          env={"PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": str(place)}, **drop)
+                          env={"PATH": os.environ["PATH"], "XDG_RUNTIME_DIR": str(place), "UDS_BIN": str(BIN)}, **drop)
 
 
 def main():

@@ -100,9 +100,9 @@ Test(plan, gives_up_rights_in_the_one_safe_order)
     spec.landlock_no_reopen = true;
     spec.degrade = SBX_DEGRADE_LANDLOCK;
     sbx_plan *plan = make_plan(&spec);
-    static const uint32_t order[] = {
-        SBXI_DROP_BOUNDS,  SBXI_FORK,  SBXI_RLIMIT, SBXI_OOM_SCORE, SBXI_NO_CAPS,
-        SBXI_NO_NEW_PRIVS, SBXI_CHDIR, SBXI_FDS,    SBXI_SECCOMP,   SBXI_EXEC};
+    static const uint32_t order[] = {SBXI_DROP_BOUNDS,  SBXI_FORK,  SBXI_OOM_SCORE, SBXI_NO_CAPS,
+                                     SBXI_NO_NEW_PRIVS, SBXI_CHDIR, SBXI_FDS,       SBXI_RLIMIT,
+                                     SBXI_SECCOMP,      SBXI_EXEC};
     size_t at = 0;
     for (size_t i = 0; i < sizeof order / sizeof order[0]; i++) {
         at = find(plan, order[i], at);
