@@ -142,12 +142,25 @@ void confine_options_free(struct confine_options *c)
     free(c->bind.items);
 }
 
+static const char *const profiles[] = {[SBX_SECCOMP_DEFAULT] = "default",
+                                       [SBX_SECCOMP_NONE] = "none",
+                                       [SBX_SECCOMP_STRICT] = "strict",
+                                       [SBX_SECCOMP_FILE] = "file"};
+
+void cli_say_confinement(const struct sbx_report *report, FILE *out)
+{
+    (void)fprintf(out, "  capabilities");
+    for (unsigned bit = 0; bit < 64; bit++)
+        if ((report->caps >> bit & 1) && sbx_cap_name(bit))
+            (void)fprintf(out, " %s", sbx_cap_name(bit));
+    (void)fprintf(out, "%s\n  seccomp      %s, %u filter%s in all\n", report->caps ? "" : " none",
+                  profiles[report->seccomp], report->filters, report->filters == 1 ? "" : "s");
+    if (report->landlock_abi > 0)
+        (void)fprintf(out, "  landlock     of ABI %d\n", report->landlock_abi);
+}
+
 void cli_json_confinement(struct json *json, const struct sbx_report *report)
 {
-    static const char *const profiles[] = {[SBX_SECCOMP_DEFAULT] = "default",
-                                           [SBX_SECCOMP_NONE] = "none",
-                                           [SBX_SECCOMP_STRICT] = "strict",
-                                           [SBX_SECCOMP_FILE] = "file"};
     json_key(json, "capabilities");
     json_open(json, '[');
     for (unsigned bit = 0; bit < 64; bit++)

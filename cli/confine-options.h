@@ -32,7 +32,8 @@ int run_confine_option(struct run_options *options, const char *name, const char
 void run_confine_finish(struct run_options *options);
 void confine_options_free(struct confine_options *confine);
 
-/* Members of the report: what was granted. */
+/* Rows and members of the report: what was granted. */
+void cli_say_confinement(const struct sbx_report *report, FILE *out);
 void cli_json_confinement(struct json *json, const struct sbx_report *report);
 
 #endif

@@ -238,14 +238,7 @@ static void say_report(const struct run_options *o,
     say_namespaces(report);
     say_limits(o, report, limits);
     cli_say_net(&report->net, stderr);
-    (void)fprintf(stderr, "  capabilities");
-    for (unsigned bit = 0; bit < 64; bit++)
-        if ((report->caps >> bit & 1) && sbx_cap_name(bit))
-            (void)fprintf(stderr, " %s", sbx_cap_name(bit));
-    (void)fprintf(stderr, "%s\n  seccomp      %u filters\n", report->caps ? "" : " none",
-                  report->filters);
-    if (report->landlock_abi > 0)
-        (void)fprintf(stderr, "  landlock     of ABI %d\n", report->landlock_abi);
+    cli_say_confinement(report, stderr);
     (void)fprintf(stderr, "  masked      ");
     for (size_t i = 0; sbx_get_masked(s, i); i++)
         (void)fprintf(stderr, " %s", sbx_get_masked(s, i));

@@ -233,8 +233,11 @@ static int exit_code(const struct run_options *o,
                   format_usec(result->value * 1000, a, sizeof a));
         return RUN_TIMEOUT;
     case SBX_WATCHDOG:
-        cli_error("%s: killed by its watchdog, it did not say WATCHDOG=1 for %s", name,
-                  format_usec(result->value * 1000, a, sizeof a));
+        if (result->value == 0)
+            cli_error("%s: killed by its watchdog, it said WATCHDOG=trigger", name);
+        else
+            cli_error("%s: killed by its watchdog, it did not say WATCHDOG=1 for %s", name,
+                      format_usec(result->value * 1000, a, sizeof a));
         return RUN_TIMEOUT;
     case SBX_STOPPED:
         cli_error("%s: killed, it did not end when asked", name);

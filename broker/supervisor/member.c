@@ -132,7 +132,10 @@ static void put_detail(struct member *m, const struct sbx_result *result)
         snprintf(m->detail, size, "killed, it did not say READY=1 within %llu ms", value);
         break;
     case SBX_WATCHDOG:
-        snprintf(m->detail, size, "killed by its watchdog, no WATCHDOG=1 for %llu ms", value);
+        if (value == 0)
+            snprintf(m->detail, size, "killed by its watchdog, which it triggered");
+        else
+            snprintf(m->detail, size, "killed by its watchdog, no WATCHDOG=1 for %llu ms", value);
         break;
     case SBX_STOPPED:
         snprintf(m->detail, size, "stopped");

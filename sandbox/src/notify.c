@@ -151,8 +151,10 @@ static void wind_clocks(struct sbxi_notified *n, const struct sbxi_notify *m, ui
     bool starts = (m->bits & SBXI_N_READY) && n->watchdog_at == 0;
     if (n->watchdog_ms && (starts || (m->bits & (SBXI_N_ALIVE | SBXI_N_WATCHDOG_USEC))))
         n->watchdog_at = now + n->watchdog_ms;
-    if (n->watchdog_ms && (m->bits & SBXI_N_TRIGGER))
+    if (n->watchdog_ms && (m->bits & SBXI_N_TRIGGER)) {
         n->watchdog_at = now;
+        n->watchdog_ms = 0; /* nothing that it says later starts it again */
+    }
     uint64_t *clock = n->ready_at ? &n->ready_at : n->watchdog_at ? &n->watchdog_at : NULL;
     if (clock && (m->bits & SBXI_N_EXTEND) && now + ms_of(m->extend_usec) > *clock)
         *clock = now + ms_of(m->extend_usec);

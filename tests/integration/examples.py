@@ -13,13 +13,14 @@ import tempfile
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("UDS_BIN", SOURCE / "build/release/bin"))
 PAGES = ["uds-jail.1", "uds-layer.1", "uds-run.1", "uds-bwrap.1", "uds-cgroup.1", "uds-exec.1"]
-# What an example has that a test has not: a terminal, a person who ends it, a daemon's port 80, a host with that name.
+# What an example has that a test has not: a terminal, a person who ends it, a daemon that serves on, a host with that name.
 CHANGES = [
     (r"^\$ ", ""),
     (r"^uds run -t -- bash.*", "script -qec 'uds run -t -- true' /dev/null"),
     (r"^uds exec -t (.*)", r"script -qec 'uds exec -t \1 -c true' /dev/null"),
     (r"^uds cgroup watch build$", "uds cgroup watch build --count 1"),
-    (r"^uds run (--listen web=tcp:\*:80|--net host -- curl)", r"uds run --dry-run \1"),
+    (r"^uds run (--net host -- curl)", r"uds run --dry-run \1"),
+    (r"web=tcp:\*:8000(.* gunicorn)", r"web=tcp:*:0\1 --check-config"),
     (r"^ln -s .*", "true"),
     (r"--io-max (?:/|\.):", f"--io-max {SOURCE}:"),
 ]
@@ -28,7 +29,7 @@ LACKS = re.compile(r"io-max|is on no block device|lacks it|ip: command|jq: comma
 SCENE = """
     chmod 755 .; printf '#!/bin/sh\\nread line <&3\\n' > decoder; printf '#!/bin/sh\\n' > prog; chmod +x decoder prog
     echo data > data; cp data file; cp data image.png; echo hello | xz > a.xz; echo key > secret; chmod 600 secret
-    printf 'all:\\n\\t@true\\n' > Makefile
+    printf 'all:\\n\\t@true\\n' > Makefile; printf 'def app(environ, start):\\n    return []\\n' > app.py
     uds jail build base sh ls touch cat && uds jail build /srv/debian sh ls rm && mkdir -p /srv/debian/usr/share/doc
 """
 

@@ -137,7 +137,7 @@ def clocks(scene):
         code, out, err, report = run(scene, "tell('READY=1\\nWATCHDOG_USEC=100000'); time.sleep(60)", "--watchdog", "60s")
         check("an interval of its own", report["outcome"] == "watchdog" and report["value"] == 100, report)
         code, out, err, report = run(scene, "tell('WATCHDOG=trigger'); time.sleep(60)", "--watchdog", "60s")
-        check("triggered", report["outcome"] == "watchdog", report)
+        check("triggered", report["outcome"] == "watchdog" and report["value"] == 0 and "said WATCHDOG=trigger" in err[0], (err, report))
         check("all of that at once", time.monotonic() - before < DEADLINE / 2, time.monotonic() - before)
     code, out, err, report = run(scene, f"""
 tell("EXTEND_TIMEOUT_USEC=600000000")

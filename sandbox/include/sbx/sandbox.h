@@ -39,7 +39,7 @@ enum sbx_outcome {
     SBX_STOPPED,      /* we were asked to stop it */
     SBX_SETUP_FAILED, /* value = errno; the payload never ran; error has the words */
     SBX_NOT_READY,    /* value = the time that it had for READY=1, in ms */
-    SBX_WATCHDOG,     /* value = for how long it did not say WATCHDOG=1, in ms */
+    SBX_WATCHDOG, /* value = for how long it did not say WATCHDOG=1, in ms; 0 = it said WATCHDOG=trigger */
 };
 
 struct sbx_result {
