@@ -38,6 +38,8 @@ def parts(results, seconds):
         "checks": [("52 checks, each with and without its defence", [ROOT / "tests/checks.py", "--table", "--long", "--keep",
                                                                      ROOT / "tests/checks-table.txt"])],
         "bubblewrap": [(None, [ROOT / "tests/bubblewrap.sh"])],
+        "neighbours": [("a sibling's calls and the host beside a fork bomb and memory hogs",
+                        ["env", f"UDS_BIN={BIN}", f"UDS_SOURCE={ROOT}", ROOT / "tests/integration/cgroup_hostile.sh"])],
         "labs": [("exercises of docs/labs.md, each with its effect taken away", [ROOT / "tests/integration/labs.py", "--broken"])],
         "kills": [(None, [ROOT / "tests/kills.py", "--long"]),
                   ("200 kills of supervisor, cleaner, router and sandboxes",
