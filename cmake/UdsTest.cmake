@@ -2,7 +2,7 @@
 function(uds_unit_test name source)
   add_executable(${name} ${source})
   target_link_libraries(${name} PRIVATE ${ARGN} uds_test_support PkgConfig::CRITERION uds_options)
-  add_test(NAME unit/${name} COMMAND ${name} --jobs=2 --timeout=60)
+  add_test(NAME unit/${name} COMMAND ${name} --jobs=2 --timeout=60 --verbose) # which says what it skips
   # Criterion leaves exit status 0 after a leak report unless the sanitizer aborts (measured).
   set_tests_properties(unit/${name} PROPERTIES TIMEOUT 120 LABELS unit
     ENVIRONMENT "ASAN_OPTIONS=abort_on_error=1:detect_leaks=1;UBSAN_OPTIONS=abort_on_error=1:print_stacktrace=1")

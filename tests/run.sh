@@ -60,7 +60,7 @@ for preset in "${presets[@]}"; do
     echo "== $preset: built in $((SECONDS - start)) s"
     start=$SECONDS
     ctest --test-dir "build/$preset" --parallel 2 --no-tests=error --output-junit "$results/$preset.xml" \
-        --test-output-size-failed 100000 ${without[$preset]:+--label-exclude "${without[$preset]}"} "${filter[@]}" >"$results/$preset.ctest" 2>&1
+        --test-output-size-failed 100000 --test-output-size-passed 100000 ${without[$preset]:+--label-exclude "${without[$preset]}"} "${filter[@]}" >"$results/$preset.ctest" 2>&1
     echo "== $preset: tested in $((SECONDS - start)) s"
 done
 

@@ -148,7 +148,7 @@ int sbxi_join_clone(const sbx_plan *plan,
 {
     struct sbxi_joined answer = {0};
     int pair[2], on = 1;
-    const struct timeval patience = {.tv_sec = ENTER_TIMEOUT_S};
+    const struct timeval patience = {.tv_sec = sbxi_patience_s(plan, ENTER_TIMEOUT_S)};
     pid_t pid = 0;
     int helper = -1, second = -1;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -178,7 +178,7 @@ int sbxi_join_clone(const sbx_plan *plan,
             error, ETIMEDOUT,
             "sandbox %s: join: no answer for %d s from who has entered; whoever is root "
             "there can stop it",
-            plan->name, ENTER_TIMEOUT_S);
+            plan->name, sbxi_patience_s(plan, ENTER_TIMEOUT_S));
     if (r <= 0)
         return r < 0 ? r : explain(plan, &answer, error);
     return take_child(s, pid, &answer);

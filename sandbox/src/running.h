@@ -112,6 +112,9 @@ _Noreturn void sbxi_child_run(const struct sbxi_child *child);
 /* An exec by a uid that is not 0 drops capabilities, except ambient ones: so all become that. 0 or -errno, which is not set. */
 int sbxi_raise_ambient(void);
 
+/* start.c: how long what belongs to a start may take, @usual_s at most: who gives the command less waits less for its set-up. */
+int sbxi_patience_s(const sbx_plan *plan, int usual_s);
+
 /* clone.c: fills s->init_pid and s->init_fd; of @child the last two members, and no path where none is needed. */
 int sbxi_clone(const sbx_plan *plan, sbx *s, struct sbxi_child child, struct sbx_error *error);
 

@@ -35,8 +35,17 @@
 #include "without.h"
 
 enum {
-    SETUP_TIMEOUT_MS = 30000
+    SETUP_TIMEOUT_S = 30,
+    PATIENCE_MIN_S = 5 /* on a busy machine a start takes a second or two */
 };
+
+int sbxi_patience_s(const sbx_plan *plan, int usual_s)
+{
+    int wanted_s = plan->timeout_ms < 0 ? usual_s : plan->timeout_ms / 1000;
+    if (wanted_s < PATIENCE_MIN_S)
+        wanted_s = PATIENCE_MIN_S;
+    return wanted_s < usual_s ? wanted_s : usual_s;
+}
 
 /* What is to be run comes to the payload's process by its descriptor 0. */
 static int open_adopt(struct launch *launch, sbx *s)
@@ -162,7 +171,7 @@ static int await_running(const sbx_plan *plan, sbx *s, struct sbx_error *error)
         uint64_t now = sbxi_now_ms();
         if (now >= until && !s->detached) /* bubblewrap's may wait for a descriptor */
             return sbxi_error(error, ETIMEDOUT, "sandbox %s: set-up: no answer for %d s",
-                              plan->name, SETUP_TIMEOUT_MS / 1000);
+                              plan->name, sbxi_patience_s(plan, SETUP_TIMEOUT_S));
         if (poll(&fd, 1, s->detached ? -1 : (int)(until - now)) < 0 && errno != EINTR)
             return -errno;
         int r = sbxi_event_receive(s->control, &event, &s->terminal);
@@ -317,7 +326,7 @@ static int begin(const sbx_plan *plan, sbx *s, sbx_cleaner *cleaner, struct sbx_
     if (r == 0)
         r = admit_child(&launch, s, error);
     end_launch(&launch);
-    s->setup_until = sbxi_now_ms() + SETUP_TIMEOUT_MS;
+    s->setup_until = sbxi_now_ms() + (uint64_t)sbxi_patience_s(plan, SETUP_TIMEOUT_S) * 1000;
     return r;
 }
 

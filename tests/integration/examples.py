@@ -105,7 +105,7 @@ def main():
             p = shell(line)
             if p.returncode != 0 and LACKS.search(p.stderr):
                 lacking += 1
-                print(f"lacking {title}: {p.stderr.strip()}")
+                print(f"skip {title}: {p.stderr.strip()}")
             elif p.returncode != 0:
                 failed += 1
                 print(f"FAIL {title}: {p.returncode}: {p.stdout}{p.stderr}")

@@ -78,7 +78,8 @@ def a_directory(c):
            sh="stat -c '%u %g' /etc/passwd; cat /gone/file; echo; (echo >/etc/new) 2>/dev/null || echo no")
     if c.uid:
         c.refuses("not one with mounts in it", "nothing may be mounted below a layer", "--layer", "/", "--upper", "tmpfs", usr=False)
-    c.says("[25] /tmp and /dev/shm", "1777 1777", "--root", c.base, sh="stat -c %a /tmp /dev/shm")
+    mode = f"1777 {c.uid or 0}"
+    c.says("[25] /tmp and /dev/shm", f"{mode} {mode}", "--root", c.base, sh="stat -c '%a %u' /tmp /dev/shm")
     c.says("[23] /sys is empty", "0", "--root", c.base, sh="ls -A /sys | wc -l")
     c.says("[22] /proc is masked", "0", "--root", c.base, sh="cat /proc/keys /proc/timer_list | wc -c")
     c.says("by chroot", "/ x 1", "--root", c.base, "--chroot",

@@ -240,7 +240,7 @@ struct sbx_spec {
     bool landlock_no_reopen;
     bool assert_all;  /* refuse anything less than asked, whatever @degrade says */
     uint32_t degrade; /* enum sbx_degrade */
-    int timeout_ms;   /* wall clock; -1 = none */
+    int timeout_ms;   /* wall clock; -1 = none. Set-up has as long, from 5 s to 30 s */
     int grace_ms;     /* at the timeout TERM, and a kill so long after it; 0 = kill at once */
     /* NOTIFY_SOCKET, sd_notify(3) (sbx/notify.h); needs a mount namespace. The rest needs this one */
     bool notify;
