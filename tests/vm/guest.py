@@ -15,6 +15,7 @@ LEFT_OUT = {
     "^(tree|package|fuzz)/": "does not depend on the kernel",
     "^threads/(threads|ring_stress)_test$": "ThreadSanitizer, which does not depend on the kernel",
     "^integration/ring_aarch64$": "an emulator inside an emulator",
+    "^integration/bench$": "two sides that spin for each other, on CPUs that are one thread of the emulator (seen)",
     "^integration/demo": "its calls have deadlines that an emulated guest cannot keep (seen)",
 }
 
