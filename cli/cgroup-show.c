@@ -55,6 +55,23 @@ static void describe_limits(sbx_group *group, char *ret, size_t size)
     }
 }
 
+/* Who runs holds some: where there is none, nobody counts it. */
+static void add_memory(struct table *table, const struct sbx_stats *stats, bool runs)
+{
+    char text[24];
+
+    if (runs && !stats->memory_bytes && !stats->memory_peak_bytes) {
+        for (int i = 0; i < 3; i++)
+            table_none(table);
+        return;
+    }
+    table_uint_as(table, stats->memory_bytes,
+                  format_bytes(stats->memory_bytes, text, sizeof(text)));
+    table_uint_as(table, stats->memory_peak_bytes,
+                  format_bytes(stats->memory_peak_bytes, text, sizeof(text)));
+    table_uint(table, stats->oom_kills);
+}
+
 static void add_row(struct table *table, const struct sbx_group_entry *entry, sbx_group *group)
 {
     struct sbx_stats stats = SBX_STATS_INIT;
@@ -70,10 +87,7 @@ static void add_row(struct table *table, const struct sbx_group_entry *entry, sb
     table_uint(table, processes > 0 ? (uint64_t)processes : 0);
     table_text(table, state_of(group, processes));
     table_uint_as(table, stats.cpu_usec, format_usec(stats.cpu_usec, text, sizeof(text)));
-    table_uint_as(table, stats.memory_bytes, format_bytes(stats.memory_bytes, text, sizeof(text)));
-    table_uint_as(table, stats.memory_peak_bytes,
-                  format_bytes(stats.memory_peak_bytes, text, sizeof(text)));
-    table_uint(table, stats.oom_kills);
+    add_memory(table, &stats, processes > 0);
     table_text(table, limits);
 }
 

@@ -490,7 +490,8 @@ int run_options_parse(struct run_options *o, int argc, char **argv, bool *ret_he
     if (!mount_options_end(&o->mounts))
         return cli_usage("%s", o->mounts.problem);
     if (!o->stats && !o->json && o->life.status < 0)
-        o->spec.counting = SBX_COUNT_LITTLE; /* nobody is told */
+        /* Nobody is told; but what has a name may be given limits by it, and those of memory count from the start on v1. */
+        o->spec.counting = o->spec.name ? SBX_COUNT_BRIEFLY : SBX_COUNT_LITTLE;
     r = life_options_end(&o->life, &o->spec);
     return r == CLI_OK ? finish(o, argc, argv) : r;
 }

@@ -273,6 +273,21 @@ static int is_changeable(const sbx *s)
     return s->finished || s->ended ? -ESRCH : !s->cgroup ? -EOPNOTSUPP : 0;
 }
 
+/* v1 counts memory where it is taken: what a payload holds would stay outside of a limit in a place that is made later. */
+static int check_memory(const sbx *s, const struct sbx_limits *limits, struct sbx_error *error)
+{
+    const struct sbx_limits memory = {.memory_bytes = limits->memory_bytes,
+                                      .swap_bytes = limits->swap_bytes,
+                                      .swap_named = limits->swap_named};
+    if (s->waiting || sbxi_cgroup_has_places(s->cgroup, &memory))
+        return 0;
+    return sbxi_error(error, EOPNOTSUPP,
+                      "cgroup: %s: the %s backend cannot bound what a process held before it was "
+                      "counted; start it "
+                      "counted: with a name, with --stats, or with --memory max",
+                      limits->memory_bytes ? "memory" : "swap", sbxi_cgroup_get_backend(s->cgroup));
+}
+
 int sbx_set_limits(sbx *s, const struct sbx_limits *limits, struct sbx_error *error)
 {
     int r = sbxi_limits_check(limits, error);
@@ -286,6 +301,8 @@ int sbx_set_limits(sbx *s, const struct sbx_limits *limits, struct sbx_error *er
             r == -ESRCH ? "the sandbox has ended"
                         : "the sandbox has no cgroup; start it (or its broker) as root or below a "
                           "delegated one, or leave the limit out");
+    if ((r = check_memory(s, limits, error)) < 0)
+        return r;
     if (own.pids && own.pids != SBX_UNLIMITED)
         own.pids++; /* PID 1 is ours */
     r = sbxi_cgroup_set_limits(s->cgroup, &own, error);

@@ -200,16 +200,19 @@ c ls >"$dir/ls"
 check "ls says so" grep -q "^$g .*gone" "$dir/ls"
 expect "delete" 0 '' c delete "$g"
 
-# -- a sandbox by its name
-"$uds" run --run-dir "$run" --name "$name" --pids 8 -- sleep 60 2>"$dir/run.err" &
+# -- a sandbox by its name: what it holds is within the limit, too
+"$uds" run --run-dir "$run" --name "$name" --pids 8 --jail "$probe" -- "$probe" memory 40 60000 >"$dir/held" 2>"$dir/run.err" &
 a=$!
 mine="$mine $a"
 listed()
 {
-    c ls | grep -q "^$name-[0-9]*-0 *sandbox"
+    c ls | grep -q "^${1:-$name}-[0-9]*-0 *sandbox"
 }
 check "a sandbox is listed" within 60 listed
+check "it holds 40 MiB" within 60 grep -qs ready "$dir/held"
 check "its pids, without its init" is limits 8 pids
+expect "less than it holds" 1 'KiB are in use and cannot be reclaimed' c set "$name" --pids 9 --memory 16M
+check "none has changed" is limits 8 pids
 expect "changed" 0 '' c set "$name" --pids 9 --memory 64M
 check "read back" is limits 9 pids
 expect "not joined" 121 "a running sandbox's: it cannot be joined" c exec "$name" true
@@ -217,6 +220,30 @@ expect "not deleted" 1 'there is no such group' c delete "$name"
 expect "killed" 0 '' c kill "$name"
 wait $a
 check "its launcher ends: $?" [ $? = 137 ]
+
+# -- one that nobody named and nobody counts: on v1 what it holds could not be bounded, all else can
+backend=$("$uds" run --run-dir "$run" --json -- true 2>&1 | sed -n 's/.*"backend": "\([a-z0-9]*\)".*/\1/p')
+"$uds" run --run-dir "$run" --jail "$probe" -- "$probe" memory 8 60000 >"$dir/held" 2>"$dir/run.err" &
+a=$!
+mine="$mine $a"
+check "it is listed" within 60 listed limit-probe
+check "it holds 8 MiB" within 60 grep -qs ready "$dir/held"
+if [ "$backend" = v2 ]; then
+    expect "memory is bounded" 0 '' c set limit-probe --memory 64M
+else
+    expect "memory cannot be bounded" 1 "memory: the $backend backend cannot bound what a process held.*--memory max" \
+        c set limit-probe --memory 64M --cpu 50%
+    expect "nor swap" 1 "swap: the $backend backend cannot bound" c set limit-probe --swap 64M
+    c ls limit-probe >"$dir/ls"
+    check "nothing has changed" eval '! grep -q "^limit *\(memory\|cpu 50\)" "$dir/ls"'
+    c ls >"$dir/ls"
+    check "what is not counted is not 0" grep -q "^limit-probe-[0-9]*-0 .* ms *- *- *-" "$dir/ls"
+fi
+expect "cpu and pids are" 0 '' c set limit-probe --cpu 50% --pids 9
+c ls limit-probe >"$dir/ls"
+check "read back" eval 'grep -q "^limit *cpu 50%" "$dir/ls" && grep -q "^limit *pids 9" "$dir/ls"'
+kill $a
+wait $a
 
 # -- frozen when its launcher is killed: the cleaner removes it all the same
 "$uds" run --run-dir "$run" --name "$name" -- sleep 60 &

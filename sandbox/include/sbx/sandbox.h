@@ -174,7 +174,8 @@ UDS_EXPORT int sbx_get_stats(sbx *s, struct sbx_stats *ret);
  * They are in force when it returns.
  *
  * Errors: -EINVAL @limits is of another size; -ESRCH it has ended; -EOPNOTSUPP it has no cgroup, or the backend lacks
- *   the control; -EBUSY it uses more memory than the new limit and cannot give it back; -errno of the kernel.
+ *   the control, or could not bound what it holds (memory on v1, if it was started with SBX_COUNT_LITTLE and without such a
+ *   limit); -EBUSY it uses more memory than the new limit and cannot give it back; -errno of the kernel.
  * Blocking: file system calls.
  */
 UDS_EXPORT int sbx_set_limits(sbx *s, const struct sbx_limits *limits, struct sbx_error *error);
