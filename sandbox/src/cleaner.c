@@ -129,24 +129,27 @@ static int start(sbx_cleaner *c, struct sbx_error *error)
     return 0;
 }
 
-/* 0: it runs. -ESRCH: it did. Or why it never did. */
-static int look(sbx_cleaner *c)
+/* 0: it runs, or, if not @sure, it is about to. -ESRCH: it did. Or why it never did. */
+static int look(sbx_cleaner *c, bool sure)
 {
     struct pollfd p = {.fd = c->pidfd, .events = POLLIN};
+    bool over = poll(&p, 1, 0) != 0;
+    if (c->is_new && !over && !sure)
+        return 0;
     int r = c->is_new ? sbxi_spawned_wait(c->spawned) : 0;
     c->is_new = false;
-    return r < 0 ? r : poll(&p, 1, 0) == 0 ? 0 : -ESRCH;
+    return r < 0 ? r : over ? -ESRCH : 0;
 }
 
 /* If it is gone, another takes over the file, which says all that it knew. */
-static int revive(sbx_cleaner *c)
+static int revive(sbx_cleaner *c, bool sure)
 {
-    int r = c->pid > 0 ? look(c) : -ESRCH;
+    int r = c->pid > 0 ? look(c, sure) : -ESRCH;
     if (r == 0)
         return 0;
     reap(c);
     if (r == -ESRCH)
-        r = start(c, NULL) < 0 ? -EPIPE : look(c);
+        r = start(c, NULL) < 0 ? -EPIPE : look(c, sure);
     if (r < 0)
         reap(c);
     return r == -ESRCH ? -EPIPE : r;
@@ -249,7 +252,7 @@ sbx_cleaner *sbx_cleaner_free(sbx_cleaner *c)
         return NULL;
     if (dismiss(c) == 0)
         return sbx_cleaner_forget(c);
-    if (revive(c) < 0 || send(c->control, "", 1, MSG_NOSIGNAL) < 0) {
+    if (revive(c, true) < 0 || send(c->control, "", 1, MSG_NOSIGNAL) < 0) {
         kill_and_reap(c);
         sweep_here(c);
         return sbx_cleaner_forget(c);
@@ -278,9 +281,11 @@ const char *sbxi_cleaner_get_record_name(const sbx_cleaner *c)
 
 int sbxi_cleaner_add(sbx_cleaner *c, const struct sbxi_record *records, size_t n)
 {
+    /* It has an execve before it: that is waited for when there is a process to be killed, not for what lies on a disk. */
+    bool sure = n > 0 && records[0].kind == SBXI_RECORD_PROCESS;
     int r = sbxi_slots_add(&c->slots, records, n);
     SBXI_BOUNDARY("launcher");
-    if (r == 0 && (r = revive(c)) < 0)
+    if (r == 0 && (r = revive(c, sure)) < 0)
         sbxi_slots_remove(&c->slots, records, n);
     return r;
 }

@@ -135,7 +135,8 @@ static int admit_child(const struct launch *launch, sbx *s, struct sbx_error *er
     const sbx_plan *plan = launch->plan;
     int r = s->cleaner ? sbx_cleaner_add_process(s->cleaner, s->init_pid, s->init_fd) : 0;
     if (r < 0)
-        return sbxi_error(error, -r, "sandbox %s: cleaner: %s", plan->name, strerror(-r));
+        return sbxi_error(error, -r, "sandbox %s: uds-cleaner does not run, or takes no record: %s",
+                          plan->name, strerror(-r));
     SBXI_BOUNDARY("launcher");
     if ((plan->isolate & SBX_NS_USER) && !plan->foreign_maps &&
         (r = sbxi_map_ids(plan, s->init_pid, s->report.uid_first, error)) < 0)

@@ -170,7 +170,7 @@ cp "$(dirname "$uds")/uds" "$(dirname "$uds")/uds-sandbox-init" "$(dirname "$uds
 for arguments in "" "--no-cgroup --host-root"; do
     chmod 644 "$dir/bin/uds-cleaner"
     # shellcheck disable=SC2086
-    expect "a cleaner that may not be executed $arguments" 121 'cleaner.*Permission denied' \
+    expect "a cleaner that may not be executed $arguments" 121 'uds-cleaner does not run.*Permission denied' \
         "$dir/bin/uds" run --run-dir "$run" $arguments -- touch /dev/null
 done
 echo x >"$dir/bin/uds-cleaner"
