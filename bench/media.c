@@ -27,6 +27,7 @@ const struct medium *const media[] = {
     &medium_sandbox,
     &medium_sandbox_warm,
     &medium_broker_warm,
+    &medium_bare_command,
     &medium_uds_run,
     &medium_uds_run_bare,
     &medium_bwrap,

@@ -47,8 +47,8 @@ const struct workload workloads[] = {
         .summary = "a program starts, in a sandbox, ends, and all that was made for it is gone",
         .starts = true,
         .sizes = "1",
-        .media = "exec,sandbox-bare,sandbox-net,sandbox,sandbox-warm,broker-warm,uds-run,uds-run-"
-                 "bare,bwrap,"
+        .media = "exec,sandbox-bare,sandbox-net,sandbox,sandbox-warm,broker-warm,bare-command,"
+                 "uds-run,uds-run-bare,bwrap,"
                  "uds-run-limits,runc",
         .drive = roundtrip_drive,
         .serve = roundtrip_serve,

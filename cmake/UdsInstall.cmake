@@ -54,6 +54,7 @@ uds_pkg_config(libuds-sandbox "Confined processes: namespaces, cgroups, jails, s
 install(TARGETS uds-cli uds-broker RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT programs)
 if(TARGET uds-bench)
   install(TARGETS uds-bench RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT programs)
+  install(TARGETS uds-bench-floor RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/uds COMPONENT programs)
 endif()
 install(TARGETS uds-router uds-sandbox-init uds-cleaner
   RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/uds COMPONENT programs)

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sbx/cleaner.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -23,8 +24,8 @@
 #define PROGRAM "/bin/true"
 
 struct command {
-    char uds[PATH_MAX];
-    char bundle[64]; /* runc: where its files are; "" none */
+    char uds[PATH_MAX]; /* or another program of ours */
+    char bundle[64];    /* runc: where its files are; "" none */
     const char *argv[24];
     posix_spawn_file_actions_t quiet; /* after the first: what it has to say it says once */
     bool spoken;
@@ -162,6 +163,20 @@ static bool is_installed(const char *name)
             return true;
     }
     return false;
+}
+
+static int open_bare_command(struct link *link)
+{
+    static const char *const argv[] = {"uds-bench-floor", PROGRAM, NULL};
+    int r = new_command(link, argv);
+    struct command *command = link->state;
+
+    if (r < 0)
+        return r;
+    if (sbx_find_program(argv[0], command->uds, NULL) < 0)
+        return link_fail(link, -ENODEV, "uds-bench-floor beside our other programs");
+    command->argv[0] = command->uds;
+    return 0;
 }
 
 /* Ours lies beside us, in a build tree and where it is installed. */
@@ -328,6 +343,12 @@ static void close_command(struct link *link)
         .serve = serve_nothing,                           \
     }
 
+COMMAND(medium_bare_command,
+        "bare-command",
+        "a static program that makes the namespaces and mounts of bwrap, and keeps nobody in: the "
+        "floor of commands",
+        open_bare_command,
+        attach_nothing);
 COMMAND(
     medium_uds_run, "uds-run", "uds run, as it is without options", open_uds_run, attach_nothing);
 COMMAND(medium_uds_run_bare,
