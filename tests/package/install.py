@@ -106,7 +106,7 @@ def files_are_all_there_and_no_others(installed):
         expected.add(f"{lib}/pkgconfig/{name}.pc")
     expected |= {f"{lib}/cmake/libuds/libuds{end}.cmake" for end in ("Config", "ConfigVersion")}
     expected |= {str(p.relative_to(installed.prefix)) for p in installed.libdir.glob("cmake/libuds/*-targets*.cmake")}
-    expected |= {"bin/uds", "bin/uds-bench", "bin/uds-broker", "libexec/uds/bwrap", "share/bash-completion/completions/uds", "share/doc/libuds/LICENSE"} | {f"libexec/uds/uds-{p}" for p in ("router", "sandbox-init", "cleaner")}
+    expected |= {"bin/uds", "bin/uds-bench", "bin/uds-broker", "libexec/uds/bwrap", "share/bash-completion/completions/uds", "share/doc/libuds/LICENSE"} | {f"libexec/uds/uds-{p}" for p in ("router", "sandbox-init", "cleaner", "bench-floor")}
     if "INTERP" not in run(["readelf", "-lW", installed.prefix / "bin/uds"]):
         expected |= {"libexec/uds/uds-ls", "libexec/uds/uds-sandbox-answer"}  # uds is linked with musl
     expected |= {f"share/man/man{p.suffix[1:]}/{p.name}" for p in (SOURCE / "docs/man").glob("*.[1-8]")}
