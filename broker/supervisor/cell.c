@@ -3,19 +3,21 @@
  * Cell: one declared sandbox as the loop drives it.
  *
  * The member says in which state it is; the cell does what that state needs: it starts the process,
- * watches its end, waits out the back-off. Two socket pairs are made for each start. The link's far
- * end becomes UDS_BROKER inside, its near end goes to the router, and neither stays here. The
- * redial pair's near end stays: when a new router comes, a fresh link goes through it as one record
- * of one byte and one descriptor, without waiting. It is shut down for reading: the supervisor
- * reads no byte of a sandbox, and a sandbox cannot park descriptors in a queue that nobody empties.
+ * which works by itself until its payload runs, watches its end, waits out the back-off. Two socket
+ * pairs are made for each start. The link's far end becomes UDS_BROKER inside, its near end goes to
+ * the router when the payload runs, and neither stays here. The redial pair's near end stays: when a
+ * new router comes, a fresh link goes through it as one record of one byte and one descriptor,
+ * without waiting. It is shut down for reading: the supervisor reads no byte of a sandbox, and a
+ * sandbox cannot park descriptors in a queue that nobody empties.
  *
- * Invariants: sbx, io and redial exist exactly in RUNNING; the timer is pending exactly in BACKOFF
- * or after cell_start_soon().
+ * Invariants: sbx, io and redial exist exactly in RUNNING and, outside of cell_start(), in STARTING,
+ * link in the latter alone; the timer is pending exactly in BACKOFF or after cell_start_soon().
  */
 #include "cell.h"
 
 #include <errno.h>
 #include <event2/event.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -102,7 +104,7 @@ int cell_make(struct cell *cell,
 {
     int r;
 
-    *cell = (struct cell){.env = env, .redial = -1};
+    *cell = (struct cell){.env = env, .redial = -1, .link = -1};
     member_init(&cell->member, id, entry);
     cell->timer = evtimer_new(env->base, on_timer, cell);
     if (!cell->timer) {
@@ -158,6 +160,9 @@ static void ended(struct cell *cell, const struct sbx_result *result)
         cell->io = NULL;
     }
     close_fd(&cell->redial);
+    close_fd(&cell->link);
+    if (result->outcome == SBX_SETUP_FAILED)
+        cell->failure = result->error;
     wait_ms = member_ended(&cell->member, result, clock_ms(CLOCK_MONOTONIC));
     cell->sbx = sbx_free(cell->sbx);
     if (wait_ms >= 0)
@@ -189,6 +194,20 @@ static int follow(struct cell *cell, bool at_once)
     return -1;
 }
 
+/* Its payload runs. */
+static void up(struct cell *cell)
+{
+    struct sbx_report report = SBX_REPORT_INIT;
+
+    sbx_get_report(cell->sbx, &report);
+    sbx_admin_add(cell->env->admin, cell->sbx);
+    member_running(&cell->member, &report, clock_ms(CLOCK_MONOTONIC), clock_ms(CLOCK_REALTIME));
+    cell->env->on_changed(cell, -1, cell->env->arg);
+    cell->env->on_link(cell, cell->link, cell->env->arg);
+    close_fd(&cell->link);
+    reserve_fill_soon(&cell->reserve, true);
+}
+
 static void on_io(evutil_socket_t fd, short what, void *arg)
 {
     struct cell *cell = arg;
@@ -197,6 +216,8 @@ static void on_io(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
+    if (r == 0 && cell->member.state == MEMBER_STARTING && !sbx_is_starting(cell->sbx))
+        up(cell);
     if (r == 0) {
         wait_ms = sbx_get_timeout(cell->sbx);
         add_timer(cell->io, more_ms >= 0 && (wait_ms < 0 || wait_ms > more_ms) ? more_ms : wait_ms);
@@ -246,7 +267,7 @@ static int start_cold(struct cell *cell, const struct launch *launch, struct sbx
     int r = launch_plan(&plan, launch, error);
 
     if (r == 0)
-        r = sbx_start(&cell->sbx, plan, cell->env->cleaner, error);
+        r = sbx_start_begin(&cell->sbx, plan, cell->env->cleaner, error);
     sbx_plan_free(plan);
     return r;
 }
@@ -282,9 +303,9 @@ static int run(struct cell *cell, int link, int redial, struct sbx_error *error)
     };
     int r = place_unlock(&cell->place, error);
 
-    if (r == 0)
-        r = cell->reserve.pool ? start_warm(cell, &launch, error)
-                               : start_cold(cell, &launch, error);
+    if (r == 0) /* what is made anew is made while the loop goes on */
+        r = reserve_count(&cell->reserve) > 0 ? start_warm(cell, &launch, error)
+                                              : start_cold(cell, &launch, error);
     return r;
 }
 
@@ -300,8 +321,8 @@ static int watch(struct cell *cell, struct sbx_error *error)
     return 0;
 }
 
-/* Everything between STARTING and RUNNING. On failure what was made goes away in ended(). */
-static int bring_up(struct cell *cell, int *ret_link, struct sbx_error *error)
+/* What was made when it fails goes away in ended(). */
+static int bring_up(struct cell *cell, struct sbx_error *error)
 {
     struct sbx_report report = SBX_REPORT_INIT;
     int link[2], redial[2];
@@ -312,35 +333,27 @@ static int bring_up(struct cell *cell, int *ret_link, struct sbx_error *error)
         snprintf(error->text, sizeof(error->text), "socketpair: %s", strerror(-r));
         return r;
     }
+    cell->link = link[0];
+    cell->redial = redial[0];
     r = run(cell, link[1], redial[1], error);
     close_fd(&link[1]);
     close_fd(&redial[1]);
-    cell->redial = redial[0];
     if (r == 0) {
         sbx_get_report(cell->sbx, &report);
         r = place_lock(&cell->place, report.host_uid, report.host_gid, error);
     }
-    if (r == 0)
-        r = watch(cell, error);
-    if (r < 0) {
-        close_fd(&link[0]);
-        return r;
-    }
-    sbx_admin_add(cell->env->admin, cell->sbx);
-    member_running(&cell->member, &report, clock_ms(CLOCK_MONOTONIC), clock_ms(CLOCK_REALTIME));
-    *ret_link = link[0];
-    return 0;
+    return r == 0 ? watch(cell, error) : r;
 }
 
 int cell_start(struct cell *cell, struct sbx_error *error)
 {
-    int link, r;
+    int r;
 
     event_del(cell->timer);
     sockets_unwatch(&cell->sockets);
     member_starting(&cell->member);
     cell->env->on_changed(cell, -1, cell->env->arg);
-    r = bring_up(cell, &link, error);
+    r = bring_up(cell, error);
     if (r < 0) {
         struct sbx_result result = {.size = sizeof(struct sbx_result),
                                     .outcome = SBX_SETUP_FAILED,
@@ -350,11 +363,26 @@ int cell_start(struct cell *cell, struct sbx_error *error)
         ended(cell, &result);
         return r;
     }
-    cell->env->on_changed(cell, -1, cell->env->arg);
-    cell->env->on_link(cell, link, cell->env->arg);
-    uds_fd_close(link);
-    reserve_fill_soon(&cell->reserve, true);
+    if (!sbx_is_starting(cell->sbx))
+        up(cell);
     return 0;
+}
+
+int cell_start_now(struct cell *cell, struct sbx_error *error)
+{
+    int r = cell_start(cell, error);
+
+    while (r == 0 && cell->member.state == MEMBER_STARTING) {
+        struct pollfd fd = {.fd = sbx_get_fd(cell->sbx), .events = POLLIN};
+
+        (void)poll(&fd, 1, sbx_get_timeout(cell->sbx));
+        on_io(fd.fd, EV_READ, cell);
+        if (cell->member.state != MEMBER_STARTING && cell->member.state != MEMBER_RUNNING) {
+            *error = cell->failure;
+            r = -(int)cell->member.value;
+        }
+    }
+    return r;
 }
 
 void cell_start_soon(struct cell *cell)
@@ -368,7 +396,8 @@ void cell_relink(struct cell *cell)
 {
     int link[2];
 
-    if (!cell->sbx || cell->redial < 0 ||
+    if (cell->member.state != MEMBER_RUNNING ||
+        cell->redial < 0 || /* one that starts has none yet */
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, link) < 0)
         return;
     /*
@@ -415,6 +444,7 @@ void cell_clear(struct cell *cell)
         event_free(cell->timer);
     cell->io = cell->timer = NULL;
     close_fd(&cell->redial);
+    close_fd(&cell->link);
     cell->sbx = sbx_free(cell->sbx);
     reserve_clear(&cell->reserve);
     cell->fdstore = sbx_fdstore_free(cell->fdstore);

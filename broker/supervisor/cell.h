@@ -48,10 +48,12 @@ struct cell {
     struct place place;
     struct sockets sockets;
     struct reserve reserve;
-    sbx_fdstore *fdstore; /* NULL = it stores nothing */
-    uint64_t told_ms;     /* when on_told was last called, monotonic */
-    sbx *sbx;             /* NULL = does not run */
-    int redial;           /* our end while it runs, else -1 */
+    sbx_fdstore *fdstore;     /* NULL = it stores nothing */
+    uint64_t told_ms;         /* when on_told was last called, monotonic */
+    sbx *sbx;                 /* NULL = neither starts nor runs */
+    int redial;               /* our end while it starts or runs, else -1 */
+    int link;                 /* our end while it starts, else -1 */
+    struct sbx_error failure; /* why the last start that failed did */
     struct event *io, *timer;
 };
 
@@ -65,8 +67,13 @@ int cell_make(struct cell *cell,
               const struct stack_sandbox *entry,
               const char *instance,
               struct sbx_error *error);
-/* Start it now. Failure is an end like any other (restart policy), and is returned as well. */
+/*
+ * Start it now: it runs when this returns, if one waited (warm), or when on_changed says so. Failure is an end like any other
+ * (restart policy), and is returned as well if it is seen here.
+ */
 int cell_start(struct cell *cell, struct sbx_error *error);
+/* The same, and wait for it: somebody wants to be told, and the loop is held up for some milliseconds. */
+int cell_start_now(struct cell *cell, struct sbx_error *error);
 /* Start it from the loop, soon. */
 void cell_start_soon(struct cell *cell);
 /* A new router: hand a fresh link through the redial end. */

@@ -29,7 +29,7 @@ static int start_declared(struct supervisor *s, const char *name, struct sbx_err
             continue;
         int r = member_may_start(&cell->member, s->phase != PHASE_UP);
         if (r == 0)
-            return cell_start(cell, error);
+            return cell_start_now(cell, error);
         snprintf(error->text, sizeof(error->text), "start %s: %s", name,
                  r == -EALREADY ? "it runs already"
                  : r == -EAGAIN ? "it waits for its restart"

@@ -54,7 +54,7 @@ struct supervisor {
     struct vault vault;
     struct cell_env env;
     struct cell *cells;
-    size_t ncells;
+    size_t ncells, nstarted; /* started: until UP, so many have had their first start */
     struct guests guests;
 
     struct control control;

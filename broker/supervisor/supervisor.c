@@ -76,6 +76,8 @@ static void on_cell_changed(struct cell *cell, int wait_ms, void *arg)
     else if (cell->member.state != MEMBER_STARTING && s->result == 0 &&
              !(s->phase == PHASE_STARTING && cell->member.outcome == SBX_SETUP_FAILED))
         report_ended(&s->status, &cell->member, wait_ms);
+    if (s->phase == PHASE_STARTING && cell->member.state != MEMBER_STARTING)
+        event_active(s->start_cells, EV_TIMEOUT, 1); /* what a start takes is not for in here */
     if (s->phase == PHASE_STOPPING)
         supervisor_stop(s);
     supervisor_announce(s);
@@ -136,6 +138,8 @@ static int answer_start(uint32_t id, void *arg)
 
     if (!cell)
         return -ENOENT;
+    if (s->phase < PHASE_UP)
+        return -EALREADY; /* its turn comes */
     r = member_may_start(&cell->member, s->phase != PHASE_UP);
     if (r == 0)
         cell_start_soon(cell);
@@ -161,27 +165,30 @@ void supervisor_on_settled(void *arg)
     }
 }
 
+/* One after the other, in the order of the file; the loop goes on meanwhile. */
 static void on_start_cells(evutil_socket_t fd, short what, void *arg)
 {
     struct supervisor *s = arg;
 
     (void)fd;
     (void)what;
-    if (s->phase != PHASE_STARTING)
-        return;
-    for (size_t i = 0; i < s->ncells; i++) {
+    while (s->phase == PHASE_STARTING) {
+        struct cell *last = s->nstarted ? &s->cells[s->nstarted - 1] : NULL;
         struct sbx_error error = {0};
-        int r = cell_start(&s->cells[i], &error);
 
-        if (r < 0) {
-            *s->error = error;
-            launch_name_sandbox(s->cells[i].member.entry, s->error);
-            supervisor_give_up(s, r);
+        if (last && last->member.state == MEMBER_STARTING)
             return;
+        if (last && last->member.generation == 1 && last->member.outcome == SBX_SETUP_FAILED) {
+            *s->error = last->failure;
+            launch_name_sandbox(last->member.entry, s->error);
+            supervisor_give_up(s, -(int)last->member.value);
+        } else if (s->nstarted < s->ncells) {
+            (void)cell_start(&s->cells[s->nstarted++], &error); /* above is seen how that went */
+        } else {
+            s->phase = PHASE_UP;
         }
     }
-    s->phase = PHASE_UP;
-    if (s->ncells == 0)
+    if (s->phase == PHASE_UP && s->ncells == 0)
         supervisor_announce_now(
             s); /* nothing more was said to the router, so no answer will come */
 }

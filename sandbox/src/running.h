@@ -18,6 +18,7 @@
  * A sandbox that exists: made by start.c, watched by sandbox.c.
  *
  *   starting ── RUNNING event ──▶ running ── ENDED event, init gone, deadline or kill ──▶ finished
+ *      └── FAILED event, init gone, deadline or kill ──────────────────────────────────────────▲
  *
  * Finished means: nothing of it exists any more, @result is final. sbxi_teardown() is the one way there, from any state.
  */
@@ -48,6 +49,7 @@ struct sbx {
     bool oom;           /* somebody was: all go with it */
     uint64_t oom_until; /* ms: till then look whether it was somebody of ours; 0 = no need */
     enum sbx_counting counting;
+    bool starting; /* sbx_process() has still to hear of its first process */
     bool waiting;  /* for sbx_adopt(): the payload's process listens at the other end of @adopt */
     int adopt;     /* -1 = nobody waits */
     bool detached; /* what outlives the payload, or us, lives on */
@@ -80,6 +82,8 @@ struct sbx {
 int sbxi_event_receive(int control, struct sbxi_event *ret, int *ret_terminal);
 /* Kills what lives, reads the last counters, removes everything. */
 void sbxi_teardown(sbx *s);
+/* The same because of @r, which is its result if nobody has ended it. */
+void sbxi_setup_failed(sbx *s, int r, const struct sbx_error *error);
 
 /*
  * start.c: sbx_start() in two halves, @error never NULL. Between them its first process works by itself; when it has said how
@@ -91,6 +95,8 @@ int sbxi_start_begin(sbx **ret,
                      struct sbx_error *error);
 bool sbxi_start_has_answer(const sbx *s);
 int sbxi_start_finish(sbx *s, const sbx_plan *plan, struct sbx_error *error);
+/* Of sbx_start_begin(): 1 it works still, 0 it runs, -errno with @error; neither waits, nor frees @s. */
+int sbxi_start_proceed(sbx *s, struct sbx_error *error);
 
 /* userns.c: id maps of the blocked child @pid. */
 int sbxi_map_ids(const sbx_plan *plan, pid_t pid, uint32_t first, struct sbx_error *error);

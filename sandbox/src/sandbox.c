@@ -141,6 +141,7 @@ void sbxi_teardown(sbx *s)
     SBXI_BOUNDARY("launcher");
     s->own_cleaner = sbx_cleaner_free(s->own_cleaner);
     s->cleaner = NULL;
+    s->starting = false;
     s->finished = true;
 }
 
@@ -149,9 +150,14 @@ int sbx_get_fd(const sbx *s)
     return s->epoll;
 }
 
+bool sbx_is_starting(const sbx *s)
+{
+    return s->starting;
+}
+
 int sbx_get_timeout(const sbx *s)
 {
-    uint64_t now = sbxi_now_ms(), at = s->timeout_at;
+    uint64_t now = sbxi_now_ms(), at = s->starting ? s->setup_until : s->timeout_at;
     if (s->finished)
         return 0;
     if (s->kill_at && (!at || s->kill_at < at))
@@ -220,10 +226,36 @@ static bool is_over(sbx *s)
     return (s->timeout_at && now >= s->timeout_at) || (s->kill_at && now >= s->kill_at);
 }
 
+void sbxi_setup_failed(sbx *s, int r, const struct sbx_error *error)
+{
+    sbxi_teardown(s);
+    if (s->end != SBXI_BY_ITSELF)
+        return;
+    s->result.outcome = SBX_SETUP_FAILED;
+    s->result.value = (uint64_t)-r;
+    s->result.error = *error;
+}
+
+/* Its set-up is over, one way or the other. */
+static void proceed(sbx *s)
+{
+    struct sbx_error error = {0};
+    int r = sbxi_start_proceed(s, &error);
+    if (r < 0)
+        sbxi_setup_failed(s, r, &error);
+    else if (r == 1 && s->kill_at && sbxi_now_ms() >= s->kill_at)
+        sbxi_teardown(s);
+}
+
 int sbx_process(sbx *s, struct sbx_result *ret_result)
 {
     if (ret_result->size != sizeof *ret_result)
         return -EINVAL;
+    if (s->starting) {
+        proceed(s);
+        if (!s->finished)
+            return 0;
+    }
     if (!s->finished) {
         if (!is_over(s))
             return 0;

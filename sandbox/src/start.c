@@ -270,15 +270,25 @@ take_resources(struct launch *launch, sbx *s, sbx_cleaner *cleaner, struct sbx_e
     return make_cgroup(plan, s, error);
 }
 
-static int watch(sbx *s)
+/* Its control socket: readable when its first process has something to say, or hangs up. */
+static int watch_first(sbx *s)
 {
     struct epoll_event event = {.events = EPOLLIN};
     s->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (s->direct) /* closed at the other end */
         sbxi_closep(&s->control);
-    if (s->epoll < 0 ||
-        (!s->direct && epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->control, &event) < 0) ||
-        epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->init_fd, &event) < 0)
+    if (s->epoll < 0 || (!s->direct && epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->control, &event) < 0))
+        return -errno;
+    return 0;
+}
+
+static int watch(sbx *s)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    int r = s->epoll < 0 ? watch_first(s) : 0;
+    if (r < 0)
+        return r;
+    if (epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->init_fd, &event) < 0)
         return -errno;
     if (s->notify.channel >= 0 && epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->notify.channel, &event) < 0)
         return -errno;
@@ -341,10 +351,16 @@ static int finish(const sbx_plan *plan, sbx *s, struct sbx_error *error)
     return r == 0 ? watch(s) : r;
 }
 
-static int give_up(sbx *s, const sbx_plan *plan, int r, struct sbx_error *error)
+static int say_why(const sbx *s, int r, struct sbx_error *error)
 {
     if (!error->err)
-        sbxi_error(error, -r, "sandbox %s: start: %s", plan->name, strerror(-r));
+        sbxi_error(error, -r, "sandbox %s: start: %s", s->name, strerror(-r));
+    return r;
+}
+
+static int give_up(sbx *s, int r, struct sbx_error *error)
+{
+    say_why(s, r, error);
     sbx_free(s);
     return r;
 }
@@ -365,7 +381,7 @@ int sbxi_start_begin(sbx **ret, const sbx_plan *plan, sbx_cleaner *cleaner, stru
     s->network = (struct sbxi_network)SBXI_NETWORK_NONE;
     int r = begin(plan, s, cleaner, error);
     if (r < 0)
-        return give_up(s, plan, r, error);
+        return give_up(s, r, error);
     *ret = s;
     return 0;
 }
@@ -380,7 +396,37 @@ int sbxi_start_finish(sbx *s, const sbx_plan *plan, struct sbx_error *error)
 {
     error->err = 0;
     int r = finish(plan, s, error);
-    return r < 0 ? give_up(s, plan, r, error) : 0;
+    return r < 0 ? give_up(s, r, error) : 0;
+}
+
+int sbx_start_begin(sbx **ret, const sbx_plan *plan, sbx_cleaner *cleaner, struct sbx_error *error)
+{
+    struct sbx_error none = {0};
+    struct sbx_error *words = error ? error : &none;
+    sbx *s;
+    if (sbxi_plan_is_bwrap(plan))
+        return sbxi_error(words, EINVAL,
+                          "sandbox %s: start: one of bubblewrap's kind is started by sbx_start()",
+                          plan->name);
+    int r = sbxi_start_begin(&s, plan, cleaner, words);
+    if (r < 0)
+        return r;
+    s->starting = true;
+    r = watch_first(s);
+    if (r < 0)
+        return give_up(s, r, words);
+    *ret = s;
+    return 0;
+}
+
+int sbxi_start_proceed(sbx *s, struct sbx_error *error)
+{
+    if (!sbxi_start_has_answer(s))
+        return 1;
+    s->starting = false;
+    error->err = 0;
+    int r = finish(s->plan, s, error);
+    return r < 0 ? say_why(s, r, error) : 0;
 }
 
 int sbx_start(sbx **ret, const sbx_plan *plan, sbx_cleaner *cleaner, struct sbx_error *error)

@@ -116,10 +116,7 @@ int sbx_adopt(sbx *s, const struct sbx_adoption *what, struct sbx_error *error)
         return 0;
     if (!words->err)
         sbxi_error(words, -r, "sandbox %s: adopt: %s", s->name, strerror(-r));
-    sbxi_teardown(s);
-    s->result.outcome = SBX_SETUP_FAILED;
-    s->result.value = (uint64_t)-r;
-    s->result.error = *words;
+    sbxi_setup_failed(s, r, words);
     return r;
 }
 

@@ -101,6 +101,25 @@ struct sbx_report {
 UDS_EXPORT UDS_NODISCARD int
 sbx_start(sbx **ret, const sbx_plan *plan, sbx_cleaner *cleaner, struct sbx_error *error);
 /**
+ * sbx_start_begin() - the same for a loop that serves others
+ * @ret:     written on success only
+ * @cleaner: as for sbx_start()
+ * @error:   may be NULL
+ *
+ * Returns when what takes longest, the work of its first process, goes on by itself. sbx_process() brings it to its end:
+ * then sbx_is_starting() is false, or the outcome is SBX_SETUP_FAILED. What of sbx_get_report() is about ids, pids and
+ * the cgroup is known at once; other namespaces may be 0 till then. While it starts sbx_stop(), sbx_kill() and sbx_free()
+ * may end it; limits, freezing, signals and sessions are for what runs.
+ *
+ * Ownership: as of sbx_start().
+ * Errors: as of sbx_start(), of what comes before its first process; -EINVAL the plan is of bubblewrap's kind.
+ * Blocking: a millisecond or so.
+ */
+UDS_EXPORT UDS_NODISCARD int
+sbx_start_begin(sbx **ret, const sbx_plan *plan, sbx_cleaner *cleaner, struct sbx_error *error);
+/** sbx_is_starting() - has sbx_process() still to find that its payload runs, or that it cannot? */
+UDS_EXPORT bool sbx_is_starting(const sbx *s);
+/**
  * sbx_free() - kill what still runs, remove everything
  *
  * NULL is fine. Returns NULL.

@@ -149,6 +149,70 @@ Test(start, the_fd_becomes_readable_when_it_ends)
     sbx_plan_free(plan);
 }
 
+/* As a loop does; whether it ever ran. */
+static bool process_until_it_ends(sbx *s, struct sbx_result *ret)
+{
+    bool ran = false;
+    for (;;) {
+        struct pollfd fd = {.fd = sbx_get_fd(s), .events = POLLIN};
+        cr_assert_eq(poll(&fd, 1, sbx_get_timeout(s)), fd.revents ? 1 : 0);
+        if (sbx_process(s, ret) == 1)
+            return ran;
+        ran = ran || !sbx_is_starting(s);
+    }
+}
+
+Test(start, in_two_halves_tells_by_process_that_it_runs_or_why_not)
+{
+    UDS_TEST_GUARD;
+    static const char *const argv_missing[] = {"/bin/never-there", NULL};
+    char name[48];
+    make_name(name, "halves");
+    struct sbx_error error = {0};
+    enum {
+        RUNS,
+        MISSING,
+        STOPPED,
+        KILLED,
+        FREED,
+        ALL
+    };
+    for (int i = RUNS; i < ALL; i++) {
+        struct sbx_spec spec = make_spec(name);
+        struct sbx_result result = SBX_RESULT_INIT;
+        sbx_plan *plan;
+        sbx *s;
+        if (i == MISSING) {
+            spec.root = SBX_ROOT_HOST_RO;
+            spec.jail = NULL;
+            spec.argv = argv_missing;
+        }
+        cr_assert_eq(sbx_plan_new(&plan, &spec, &error), 0, "%s", error.text);
+        cr_assert_eq(sbx_start_begin(&s, plan, NULL, &error), 0, "%s", error.text);
+        sbx_plan_free(plan);
+        cr_assert(sbx_is_starting(s));
+        cr_assert_gt(sbx_get_timeout(s), 0, "its set-up has only so long");
+        if (i == STOPPED)
+            cr_assert_eq(sbx_stop(s, 0), 0);
+        if (i == KILLED)
+            cr_assert_eq(sbx_kill(s), 0);
+        if (i != FREED)
+            cr_expect_eq(process_until_it_ends(s, &result), i == RUNS, "%d", i);
+        if (i == MISSING)
+            cr_expect(result.error.exec && result.value == ENOENT &&
+                          strstr(result.error.text, argv_missing[0]),
+                      "%s", result.error.text);
+        cr_expect_eq(result.outcome,
+                     i == RUNS      ? SBX_EXITED
+                     : i == MISSING ? SBX_SETUP_FAILED
+                     : i == FREED   ? 0
+                                    : SBX_STOPPED,
+                     "%d: %d", i, (int)result.outcome);
+        sbx_free(s);
+        cr_expect(!has_cgroup("/sys/fs/cgroup", name, 8), "a cgroup is left");
+    }
+}
+
 Test(start, freeing_a_running_sandbox_ends_it)
 {
     UDS_TEST_GUARD;
