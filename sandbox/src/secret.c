@@ -117,7 +117,7 @@ static int open_file(const char *path, struct sbx_error *error)
         return directory;
     /* O_NONBLOCK: a FIFO in the file's place must not make us wait. */
     const int flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
-    _cleanup_close_ int fd = root ? sbxi_openat2(directory, *name ? name : ".", flags, 0,
+    _cleanup_close_ int fd = root ? sbxi_openat2(directory, *name ? name : ".", (uint64_t)flags, 0,
                                                  RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
                                   : open(path, flags);
     if (fd < 0)
