@@ -63,16 +63,23 @@ const struct verb verb_run = {
         "  --mask PATH          hide PATH\n" SECRET_OPTIONS_HELP PROFILE_OPTIONS_HELP
         "more of the root, in the order of the options:\n" MOUNT_OPTIONS_HELP
         "limits:\n" CLI_LIMIT_HELP
-        "  --rlimit NAME=SOFT[:HARD]   nofile, core, fsize, …; \"unlimited\"\n",
+        "  --rlimit NAME=SOFT[:HARD]   nofile, core, fsize, …; \"unlimited\"\n"
+        "  --cgroup-parent PATH   where its cgroup is made;  --no-cgroup starts sooner: nothing is\n"
+        "                       limited or counted\n",
     .more_help =
-        "terminal and life:\n" LIFE_OPTIONS_HELP "isolation:\n"
+        "terminal and life:\n"
+        "  --name NAME          in messages, cgroups, and for uds exec\n" LIFE_OPTIONS_HELP
+        "  --run-dir DIR        records for cleaning up (default /run/uds; rootless\n"
+        "                       $XDG_RUNTIME_DIR/uds or /tmp/uds-UID)\n"
+        "isolation:\n"
         "  --share-net, --share-user, --share-mount, --share-pid, --share-ipc, --share-uts,\n"
         "  --share-cgroup\n"
         "                       the host's namespace instead of a new one\n" NAMESPACE_OPTIONS_HELP
         "  --disable-userns     no user namespaces inside; --assert-userns-disabled\n"
-        "  --uid N, --gid N     ids inside;  --hostname NAME;  --chdir DIR\n"
-        "  --host-root          started by root: keep the host's ids (an "
-        "exception)\n" ENV_OPTIONS_HELP
+        "  --uid N, --gid N     ids inside;  --hostname NAME\n"
+        "  --host-root          started by root: keep the host's ids (an exception)\n"
+        "environment, descriptors, readiness:\n"
+        "  --chdir DIR          inside; / if not given\n" ENV_OPTIONS_HELP
         "  --fd NAME=N          pass descriptor N, as socket activation does (LISTEN_FDS)\n"
         "  --listen NAME=ADDR   bind outside, pass the socket: tcp:HOST:PORT, udp:HOST:PORT,\n"
         "                       unix:/PATH, unix:@NAME, seqpacket:…, dgram:…; then ,mode=0660\n"
@@ -84,10 +91,6 @@ const struct verb verb_run = {
         "  --degrade LIST       may be left out: cgroup, cpu, cpuset, memory-high, io,\n"
         "                       buffered-writes, id-range, landlock, stats, layer-ids\n"
         "  --assert             refuse anything less than asked, whatever --degrade says\n"
-        "  --name NAME          in messages and cgroups;  --cgroup-parent PATH\n"
-        "  --no-cgroup          starts sooner; nothing is limited or counted\n"
-        "  --run-dir DIR        records for cleaning up (default /run/uds; rootless\n"
-        "                       $XDG_RUNTIME_DIR/uds or /tmp/uds-UID)\n"
         "\n"
         "exit codes: the command's own; 128+N: it was killed by signal N; 120: by the memory\n"
         "limit; 121: refused, or set-up failed, it never ran; 122: it could not be executed;\n"

@@ -93,7 +93,7 @@ static const struct words {
     [SBXI_LANDLOCK] = {"Landlock", "", "name a path that exists inside"},
     [SBXI_FDS] = {"close all but the passed descriptors", "", ""},
     [SBXI_SECCOMP] = {"load seccomp filter", "", ""},
-    [SBXI_EXEC] = {"exec", "it is not executable for the payload's uid",
+    [SBXI_EXEC] = {"exec", "it is a directory, or not executable for the payload's uid",
                    "name an existing program"},
 };
 
@@ -199,6 +199,8 @@ const char *sbxi_step_advice(const struct sbxi_plan_step *step, int err)
         return "no clock may become negative, nor go over 146 years";
     if ((step->op == SBXI_SWITCH_IDS || step->op == SBXI_IDS) && err == EINVAL)
         return "the user namespace has no such id; name one that it has by --uid and --gid";
+    if (step->op == SBXI_EXEC && err == ENOEXEC)
+        return "it is no program for this machine, and begins with no #! line";
     if (err == EPERM || err == EACCES)
         return words[step->op].eperm;
     return err == ENOENT ? words[step->op].enoent : "";

@@ -46,7 +46,7 @@ def test_ends_apart(c):
         c.check(f"{what}: a record of its code only if it ran",
                 end.get("exit-code") == (None if outcome == "refused" else code), end)
     errors = [told(c, *bound, "--", path)[2] for path in ("/no/such", "/etc/passwd", "/opt/script")]
-    words = ("No such file", "Permission denied", "Exec format error")
+    words = ("No such file", "Permission denied; it is a directory, or not executable", "Exec format error; it is no program")
     c.check("each failure to execute in its own words", all(w in e for w, e in zip(words, errors)), errors)
 
 
