@@ -102,6 +102,11 @@ const struct sbxi_member *sbxi_cgroup_switch(const sbxi_cgroup *cg);
 /* cgroup-oom.c: notes where the memory limits above stand. */
 void sbxi_cgroup_note_oom(sbxi_cgroup *cg);
 
+/* cgroup-v1-cpuset.c: directory @fd gets the CPUs of @list; "max", or "" where it has none yet: all that are above. */
+int sbxi_cgroup_v1_cpuset(const struct sbxi_hierarchy *h,
+                          int fd,
+                          const char *list,
+                          struct sbx_error *error);
 /* cgroup-v1-limits.c, cgroup-v1-stats.c */
 int sbxi_cgroup_v1_limit(const struct sbxi_cgroup_layout *layout,
                          const struct sbxi_hierarchy *h,
@@ -152,6 +157,11 @@ int sbxi_cgroup_check_cpus(const struct sbxi_hierarchy *h,
                            const char *available,
                            const char *backend,
                            struct sbx_error *error);
+/*
+ * Is there a reason for which this process, or a child of it, cannot enter @cg? The kernel says no more than EINVAL, and to the
+ * child. 0, or -errno with @error.
+ */
+int sbxi_cgroup_may_enter(const sbxi_cgroup *cg, bool child, struct sbx_error *error);
 /* More memory is in use than a new limit permits, and it cannot be had back. Returns -EBUSY. */
 int sbxi_cgroup_memory_busy(struct sbx_error *error, uint64_t limit, uint64_t used);
 

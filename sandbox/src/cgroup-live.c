@@ -104,8 +104,16 @@ static int join_late(sbxi_cgroup *cg,
     r = cg->layout.backend->limit(&cg->layout, h, m->fd, true, limits, error);
     if (r >= 0 && !was_frozen && (r = sbxi_cgroup_freeze(cg, true)) < 0)
         sbxi_error(error, -r, "cgroup: cannot be frozen to be moved: %s", strerror(-r));
-    if (r >= 0 && (r = move_all(cg->members[0].fd, m->fd)) < 0)
-        sbxi_control_error(error, -r, cg->layout.backend->name, h, "cgroup.procs", "its processes");
+    if (r >= 0 && (r = move_all(cg->members[0].fd, m->fd)) < 0) {
+        if (r == -EINVAL && (h->controllers & SBXI_CTL_CPU)) /* see sbxi_cgroup_may_enter() */
+            sbxi_error(error, EINVAL,
+                       "cgroup: cpu: the %s backend takes no process of a real-time priority, and "
+                       "one in it has one; start it by `chrt --other 0`",
+                       cg->layout.backend->name);
+        else
+            sbxi_control_error(error, -r, cg->layout.backend->name, h, "cgroup.procs",
+                               "its processes");
+    }
     if (r < 0) {
         _cleanup_close_ int above = openat(m->fd, "..", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
         move_all(m->fd, above);

@@ -3,9 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include <sys/syscall.h>
 
 #include "cgroup-internal.h"
 #include "cgtree.h"
@@ -80,8 +84,37 @@ sbxi_cgroup *sbxi_cgroup_close(sbxi_cgroup *cg)
     return NULL;
 }
 
+/*
+ * Where real-time priorities are accounted by group (CONFIG_RT_GROUP_SCHED), a cgroup without time for them takes nobody who
+ * has one, and a new one has none.
+ */
+int sbxi_cgroup_may_enter(const sbxi_cgroup *cg, bool child, struct sbx_error *error)
+{
+    uint64_t time = 1;
+    for (size_t i = 0; i < cg->n; i++) {
+        const struct sbxi_member *m = &cg->members[i];
+        if (m->h->v2 || !(m->h->controllers & SBXI_CTL_CPU))
+            continue;
+        long policy = syscall(SYS_sched_getscheduler, 0); /* that of musl says ENOSYS */
+        if (!child)
+            policy &= ~SCHED_RESET_ON_FORK; /* who has that has children without */
+        if (policy == SCHED_FIFO || policy == SCHED_RR)
+            sbxi_control_get(m->fd, "cpu.rt_runtime_us", &time);
+        if (time == 0)
+            return sbxi_error(error, EINVAL,
+                              "cgroup: cpu: the %s backend takes no process of a real-time "
+                              "priority (%s/cpu.rt_runtime_us is 0); "
+                              "start it by `chrt --other 0`, or without limits of cpu",
+                              cg->layout.backend->name, m->path);
+    }
+    return 0;
+}
+
 int sbxi_cgroup_join(const sbxi_cgroup *cg, struct sbx_error *error)
 {
+    int may = sbxi_cgroup_may_enter(cg, false, error);
+    if (may < 0)
+        return may;
     for (size_t i = 0; i < cg->n; i++) {
         const struct sbxi_member *m = &cg->members[i];
         int r = sbxi_control_write(m->fd, "cgroup.procs", "0");

@@ -8,7 +8,6 @@
  *   - buffers of TCP and UDP sockets, of loopback too, are counted apart and by default without a limit.
  *   - cpu.shares 1024 is the weight 100 of v2.
  *   - a quota above the parent's is EINVAL, where v2 has the smaller one win: so the parent's is written, and it does.
- *   - nobody can enter a cpuset (ENOSPC) before it has been given CPUs and memory nodes; they do not come from above.
  *   - a throttling rate is lifted by 0; there is no word for it.
  */
 
@@ -81,33 +80,6 @@ static int limit_cpu(const struct sbxi_hierarchy *h,
         r = put(h, fd, "cpu.shares", shares < 2 ? 2 : shares, error);
     }
     return r;
-}
-
-/* ---- cpuset ---- */
-
-static int limit_cpuset(const struct sbxi_hierarchy *h,
-                        int fd,
-                        const struct sbx_limits *limits,
-                        struct sbx_error *error)
-{
-    char cpus[4096] = "", mems[1024] = "", mine[4096] = "";
-    int r = sbxi_control_read(fd, "../cpuset.effective_cpus", cpus, sizeof cpus);
-    if (r >= 0)
-        r = sbxi_control_read(fd, "../cpuset.effective_mems", mems, sizeof mems);
-    if (r >= 0)
-        r = sbxi_control_read(fd, "cpuset.cpus", mine, sizeof mine);
-    if (r < 0)
-        return sbxi_control_error(error, -r, BACKEND, h, "cpuset.effective_cpus", "");
-    bool named = limits->cpus[0] && strcmp(limits->cpus, "max") != 0;
-    if (named && (r = sbxi_cgroup_check_cpus(h, limits->cpus, cpus, BACKEND, error)) < 0)
-        return r;
-    if (mine[0] == '\n' || !mine[0]) /* new */
-        r = sbxi_control_put(h, BACKEND, fd, "cpuset.mems", mems, error);
-    else if (!limits->cpus[0])
-        return 0;
-    return r < 0 ? r
-                 : sbxi_control_put(h, BACKEND, fd, "cpuset.cpus", named ? limits->cpus : cpus,
-                                    error);
 }
 
 /* ---- memory ---- */
@@ -287,7 +259,7 @@ int sbxi_cgroup_v1_limit(const struct sbxi_cgroup_layout *layout,
     if (h->v2)
         return 0;
     if (h->controllers & SBXI_CTL_CPUSET)
-        r = limit_cpuset(h, fd, limits, error);
+        r = sbxi_cgroup_v1_cpuset(h, fd, limits->cpus, error);
     if (r >= 0 && (h->controllers & SBXI_CTL_CPU))
         r = limit_cpu(h, fd, fresh, limits, error);
     if (r >= 0 && (h->controllers & SBXI_CTL_MEMORY))

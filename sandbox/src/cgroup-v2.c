@@ -257,6 +257,18 @@ static int busy_error(const char *path, struct sbx_error *error)
         path);
 }
 
+static int handing_error(const struct sbxi_hierarchy *h, int r, struct sbx_error *error)
+{
+    if (r == -EINVAL) /* CONFIG_RT_GROUP_SCHED, which v2 has no control for */
+        return sbxi_error(
+            error, EINVAL,
+            "cgroup: %s%s/cgroup.subtree_control (v2): Invalid argument; this kernel hands "
+            "cpu down only where nobody has a real-time priority: `ps -eo pid,cls,cgroup` "
+            "lists those, FF and RR, and `chrt --other --pid 0 PID` ends it",
+            h->mount, h->own);
+    return sbxi_control_error(error, -r, "v2", h, "cgroup.subtree_control", "+");
+}
+
 /* What serves statistics only: taken where it is to be had without moving anybody. */
 static void hand_down_if_free(int fd, uint32_t controllers)
 {
@@ -302,7 +314,7 @@ static int hand_down_from_top(const struct sbxi_cgroup_layout *layout,
             return busy_error(path, error);
         *p = '/';
         if (r < 0)
-            return sbxi_control_error(error, -r, "v2", h, "cgroup.subtree_control", "+");
+            return handing_error(h, r, error);
     }
     return 0;
 }
@@ -331,7 +343,7 @@ static int hand_down_needed(const struct sbxi_cgroup_layout *layout,
     r = is_inhabited(fd, false) ? -EBUSY : hand_down(fd, missing);
     if (r == -EBUSY)
         return busy_error(path, error);
-    return r < 0 ? sbxi_control_error(error, -r, "v2", h, "cgroup.subtree_control", "+") : 0;
+    return r < 0 ? handing_error(h, r, error) : 0;
 }
 
 static int v2_prepare(const struct sbxi_cgroup_layout *layout,

@@ -261,6 +261,9 @@ int sbxi_cgroup_open_join(const sbxi_cgroup *cg,
                           struct sbx_error *error)
 {
     size_t n = 0;
+    int r = sbxi_cgroup_may_enter(cg, true, error);
+    if (r < 0)
+        return r;
     for (size_t i = 0; i < cg->n; i++) {
         const struct sbxi_member *m = &cg->members[i];
         if (m->h->v2)

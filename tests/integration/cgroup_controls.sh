@@ -105,6 +105,25 @@ if [ "$disk" != "$dir" ] && echo bfq >/sys/block/vda/queue/scheduler; then
 fi
 [ "$disk" = "$dir" ] || umount "$disk"
 
+# -- what v1 says by a bare errno
+if [ "$backend" != v2 ] && [ -d /sys/fs/cgroup/cpuset ]; then
+    for h in /sys/fs/cgroup/*/cgroup.procs; do
+        mkdir -p "${h%/*}/$name/empty"
+    done
+    expect "below a cpuset that nobody has filled" 0 '' $r --cgroup-parent "/$name/empty" --cpuset 0 --jail "$probe" -- "$probe" cpus
+    expect "a group there" 0 '' "$uds" cgroup create --run-dir "$run" "$name" --parent "/$name"
+    expect "is joined" 0 '' "$uds" cgroup exec --run-dir "$run" "$name" true
+    expect "and goes" 0 '' "$uds" cgroup delete --run-dir "$run" "$name"
+    rmdir /sys/fs/cgroup/*/"$name"/empty /sys/fs/cgroup/*/"$name"
+fi
+if [ -e /sys/fs/cgroup/cpu/cpu.rt_runtime_us ] && chrt -f 1 true; then
+    expect "a real-time priority" 121 'real-time priority \(.*/cpu.rt_runtime_us is 0\); start it by' chrt -f 1 $r --cpu 50% -- true
+    expect "one that is not handed on" 0 '' chrt -R -f 1 $r --cpu 50% -- true
+    expect "a group with a cpu limit" 0 '' "$uds" cgroup create --run-dir "$run" "$name" --cpu 50%
+    expect "is not joined with one" 121 'real-time priority' chrt -R -f 1 "$uds" cgroup exec --run-dir "$run" "$name" true
+    expect "goes as well" 0 '' "$uds" cgroup delete --run-dir "$run" "$name"
+fi
+
 # -- swap beside memory, both written in an order that the kernel takes
 expect "swap" 0 '' $r --memory 32M --swap 16M -- true
 expect "swap without end" 0 '' $r --memory 32M --swap max -- true

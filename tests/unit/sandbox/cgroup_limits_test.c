@@ -239,6 +239,43 @@ Test(cpuset, of_other_peoples_cpus_is_refused_by_both)
     }
 }
 
+/* As mkdir(1) leaves it, and as cgcreate(1) does. */
+Test(cpuset, above_that_nobody_has_filled_is_filled_from_above_it)
+{
+    UDS_TEST_GUARD;
+    const struct sbx_limits limits = {.cpus = "1"};
+    struct sbxi_cgroup_layout layout;
+    make_whole_hybrid(&layout);
+    for (int i = 0; i < 2; i++) {
+        const char *const above = i ? "/v1/cpuset/a/b/" : "/v1/cpuset/a/";
+        static const char *const files[] = {"cpuset.cpus", "cpuset.mems", "cpuset.effective_cpus",
+                                            "cpuset.effective_mems"};
+        for (size_t f = 0; f < 4; f++) {
+            char path[128];
+            snprintf(path, sizeof path, "%s%s", above, files[f]);
+            put(path, "");
+        }
+    }
+    static const char *const others[] = {"cpu,cpuacct", "memory", "pids", "blkio", "freezer"};
+    for (size_t i = 0; i < 5; i++) {
+        char path[128];
+        snprintf(path, sizeof path, "/v1/%s/a/b/cgroup.procs", others[i]);
+        put(path, "");
+    }
+    put("/cg/a/b/cgroup.procs", "");
+    probe(&layout, "/a/b");
+    layout.fill = fill_more;
+    sbxi_cgroup *cg = make(&layout, &limits);
+    int cpuset = member_fd(cg, "/v1/cpuset/a/b");
+    cr_expect_str_eq(get(cpuset, "cpuset.cpus"), "1");
+    cr_expect_str_eq(get(cpuset, "../cpuset.cpus"), "0-1\n");
+    cr_expect_str_eq(get(cpuset, "../cpuset.mems"), "0\n");
+    cr_expect_str_eq(get(cpuset, "../../cpuset.cpus"), "0-1\n");
+    close(cpuset);
+    sbxi_cgroup_free(cg);
+    end();
+}
+
 Test(live, a_change_touches_only_what_it_names)
 {
     UDS_TEST_GUARD;
