@@ -31,8 +31,11 @@ say_refusals(const struct run_options *o, const struct sbx_notify *now, struct r
     uint32_t more = now->refused - notify->told.refused;
     if (more == 0 || notify->lines >= LINES_MAX)
         return;
+    char others[48] = "";
+    if (more > 1)
+        snprintf(others, sizeof others, " (and %u more of that message)", (unsigned)more - 1);
     notify->lines++;
-    cli_error("%s: notify: refused: %s%s", o->spec.name, now->why,
+    cli_error("%s: notify: refused: %s%s%s", o->spec.name, now->why, others,
               notify->lines == LINES_MAX ? " (more are not shown)" : "");
 }
 

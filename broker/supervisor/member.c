@@ -160,6 +160,15 @@ static void put_memory_limit(struct member *m, const struct sbx_result *result)
              member_size(result->memory_refused_bytes, asked, sizeof(asked)));
 }
 
+/* What it has told itself. */
+static void put_errno(struct member *m)
+{
+    size_t used = strlen(m->detail);
+
+    snprintf(m->detail + used, sizeof(m->detail) - used, ", it said ERRNO=%d: %s", m->told.err,
+             strerror(m->told.err));
+}
+
 static void add_past(struct sbx_stats *past, const struct sbx_stats *more)
 {
     past->known = past->known || more->known;
@@ -196,6 +205,8 @@ int member_ended(struct member *m, const struct sbx_result *result, uint64_t now
     put_detail(m, result);
     if (m->memory_limit)
         put_memory_limit(m, result);
+    if (!well && m->told.err)
+        put_errno(m);
     if (!wants_restart(m, well)) {
         m->state = well ? MEMBER_STOPPED : MEMBER_FAILED;
         return -1;

@@ -53,12 +53,16 @@ void report_told(const struct status *status,
                  const struct sbx_notify *before)
 {
     const struct sbx_notify *told = &m->told;
+    uint32_t more = told->refused - before->refused - 1;
+    char others[48] = "";
 
+    if (told->refused != before->refused && more > 0)
+        snprintf(others, sizeof(others), " (and %u more of that message)", (unsigned)more);
     if (told->refused != before->refused && before->refused < REFUSALS_MAX)
         status_say(status, m->entry->name, "refused",
                    (const struct status_fact[]){
                        {"refused", NULL, told->refused}, {"why", told->why, 0}, {0}},
-                   "notify: refused: %s%s", told->why,
+                   "notify: refused: %s%s%s", told->why, others,
                    told->refused >= REFUSALS_MAX ? " (more are not shown)" : "");
     if (told->ready && !before->ready)
         status_say(status, m->entry->name, "ready",

@@ -88,7 +88,14 @@ int stack_read_command(struct reader *r, const struct node *node, void *field, c
 /* What the broker sets itself: whichever of two came first would count. */
 static bool is_reserved(const char *name)
 {
-    return strcmp(name, "UDS_BROKER") == 0 || strcmp(name, "UDS_BROKER_REDIAL") == 0;
+    static const char *const names[] = {"UDS_BROKER",    "UDS_BROKER_REDIAL", "LISTEN_FDS",
+                                        "LISTEN_PID",    "LISTEN_FDNAMES",    "NOTIFY_SOCKET",
+                                        "WATCHDOG_USEC", "WATCHDOG_PID"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
 }
 
 int stack_read_env(struct reader *r, const struct node *node, void *field, const void *arg)

@@ -182,7 +182,16 @@ static int finish_entry(struct reader *r,
         sandbox->isolate |= SBX_NS_TIME;
     if (sandbox->net.kind == SBX_NET_HOST || sandbox->net.kind == SBX_NET_NETNS)
         sandbox->isolate &= ~(uint32_t)SBX_NS_NET;
-    sandbox->notify |= sandbox->ready_ms || sandbox->watchdog_ms || sandbox->fdstore;
+    const struct node *silent = document_find(node, "notify");
+    bool tells = sandbox->ready_ms || sandbox->watchdog_ms || sandbox->fdstore;
+
+    if (tells && silent && !sandbox->notify) {
+        schema_enter(r, ".notify");
+        return schema_fail(r, silent,
+                           "is false, but ready_timeout, watchdog and fdstore are nothing without "
+                           "it; leave it out, or them");
+    }
+    sandbox->notify |= tells;
     if (sandbox->notify && !sandbox->ready_ms)
         sandbox->ready_ms = STACK_READY_MS;
     return check_warm(r, node, sandbox, all);

@@ -86,11 +86,12 @@ static int receive(int channel, struct received *r)
     return 1;
 }
 
-static void refuse(struct sbxi_notified *n, const char *name, const char *why)
+static void refuse(struct sbxi_notified *n, const char *line, const char *name, const char *why)
 {
     n->told.refused++;
     n->told.changes++;
-    snprintf(n->told.why, sizeof n->told.why, "FDSTORE=1 of %.100s: %s", name, why);
+    snprintf(n->told.why, sizeof n->told.why, "%s%s%.100s: %s", line, *name ? " of " : "", name,
+             why);
 }
 
 static void store(struct sbxi_notified *n, struct received *r)
@@ -104,7 +105,7 @@ static void store(struct sbxi_notified *n, struct received *r)
             !n->store ? "nothing is stored for it"
                       : sbxi_fdstore_add(n->store, name, r->fds[i], !(m->bits & SBXI_N_NO_POLL));
         if (why) {
-            refuse(n, name, why);
+            refuse(n, "FDSTORE=1", name, why);
             continue;
         }
         r->fds[i] = -1;
@@ -144,6 +145,9 @@ static uint64_t ms_of(uint64_t usec)
 
 static void wind_clocks(struct sbxi_notified *n, const struct sbxi_notify *m, uint64_t now)
 {
+    if (!n->watchdog_ms && !n->watchdog_at && (m->bits & (SBXI_N_TRIGGER | SBXI_N_WATCHDOG_USEC)))
+        refuse(n, m->bits & SBXI_N_TRIGGER ? "WATCHDOG=trigger" : "WATCHDOG_USEC", "",
+               "it has no watchdog");
     if (m->bits & SBXI_N_WATCHDOG_USEC && n->watchdog_ms)
         n->watchdog_ms = ms_of(m->watchdog_usec);
     if (n->told.ready)

@@ -112,6 +112,7 @@ sandboxes:
     fdstore: 3
     restart: always
   poor: {sandbox("tell('READY=1'); tell('FDSTORE=1', 0); assert barrier(); time.sleep(1000)", "notify: true")}
+  wrong: {sandbox("tell('WATCHDOG_USEC=5'); tell('ERRNO=5'); assert barrier(); sys.exit(1)", "notify: true")}
 """).ready()
     third = b.wait("keeper", "ready", count=2)
     check("it goes from life to life", third["status"] == "life 3 with web count more last", b.log())
@@ -119,6 +120,8 @@ sandboxes:
     check("a directory is refused", any("of dir: it is of no kind" in w for w in why), why)
     check("and what is too much", any("of full: its store is full" in w for w in why), why)
     check("who may store nothing is told so", "nothing is stored for it" in b.wait("poor", "refused")["why"], b.log())
+    check("who has no watchdog is told so", b.wait("wrong", "refused")["why"] == "WATCHDOG_USEC: it has no watchdog", b.log())
+    check("what it says of its end is told", b.wait("wrong", "ended")["text"].startswith("exited with code 1, it said ERRNO=5: Input/output error"), b.log())
     check("it ends with 0", b.end() == 0, b.log())
     scene.expect_nothing_left("store")
 

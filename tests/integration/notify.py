@@ -77,7 +77,8 @@ def refused(scene):
     code, out, err, report = run(scene, """
 r, w = os.pipe()
 for text, fds in (("FDSTORE=1\\nFDNAME=x", [r]), ("READY=1", [r, w]), ("FOO=1", []), ("READY=2", []),
-                  ("MAINPID=99999", []), ("BARRIER=1", []), (b"STATUS=" + b"x" * 5000, []), ("A\\0B", [])):
+                  ("MAINPID=99999", []), ("BARRIER=1", []), (b"STATUS=" + b"x" * 5000, []), ("A\\0B", []),
+                  ("FOO=1\\nWATCHDOG=trigger", [])):
     tell(text, *fds)
     assert barrier()
 os.close(w)
@@ -85,10 +86,10 @@ print(os.read(r, 1))  # nobody has kept a copy
 """, "--notify")
     words = ("FDSTORE=1: nothing is stored for it", "2 descriptors came that no line is about", "FOO: unknown",
              "READY=2: no such value", "MAINPID=99999: there is no such process", "BARRIER=1: it comes alone",
-             "a message above 4096 bytes", "a message with a NUL in it")
+             "a message above 4096 bytes", "a message with a NUL in it", "WATCHDOG=trigger: it has no watchdog (and 1 more of that message)")
     for line, word in zip(err, words):
         check(f"said: {word}", line.startswith("uds run: d: notify: refused: ") and word in line, line)
-    check("each once", len(err) == len(words) and report["notify"]["refused"] == len(words), (err, report["notify"]))
+    check("each once", len(err) == len(words) and report["notify"]["refused"] == len(words) + 1, (err, report["notify"]))
     check("what was not wrong was taken", report["notify"]["ready"])
     check("no descriptor has stayed", out == "b''\n", out)
     code, out, err, report = run(scene, "for i in range(300): tell('FOO=1')", "--notify")

@@ -24,7 +24,7 @@ struct sbx_notify {
     int err;          /* ERRNO=, 0 = none */
     char status[256]; /* STATUS=: UTF-8 without control characters, the rest cut off */
     uint32_t refused; /* lines and descriptors that were not taken */
-    char why[256];    /* of the last of them: one line */
+    char why[256];    /* one line, of the first that the last message with such had */
 };
 
 /** sbx_get_notify() - what it has told so far; all zero without spec.notify. Changes only in sbx_process(). */
