@@ -25,7 +25,8 @@ static int set_cap(struct run_options *o, const char *option, const char *text)
     unsigned bit = 0;
     bool all = strcasecmp(text, "ALL") == 0;
     if (!all && sbx_cap_parse(text, &bit) < 0)
-        return bad(option, text, "is no capability; as net_raw, or ALL, see capabilities(7)");
+        return bad(option, text,
+                   "is no capability; name one, as net_raw, or ALL, see capabilities(7)");
     uint64_t mask = all ? SBX_CAPS_ALL : UINT64_C(1) << bit;
     o->spec.caps = strcmp(option, "cap-add") == 0 ? o->spec.caps | mask : o->spec.caps & ~mask;
     if (o->spec.caps == UINT64_C(1) << 63)

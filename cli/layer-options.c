@@ -75,9 +75,14 @@ int run_end_layers(struct run_options *o)
     struct run_list all = {0};
     const char *const *layers = o->layers.items;
     if (o->base == NULL && o->layers.count == 0)
-        return o->upper ? cli_usage("--upper: of which layers; name them by --layer") : CLI_OK;
+        return !o->upper ? CLI_OK
+               : o->spec.root == SBX_ROOT_JAIL
+                   ? cli_usage("--upper: a jail cannot be written; `uds jail build` makes a "
+                               "directory of one, for --layer")
+                   : cli_usage("--upper: of which layers; name them by --layer");
     if (o->root_is_host || o->spec.root != SBX_ROOT_HOST_RO)
-        return cli_usage("--layer: the root is another: leave out --root and --jail");
+        return cli_usage("--layer: the root is another: leave out --root and --jail; `uds jail "
+                         "build` makes a directory of a jail");
     int r = o->base ? run_push_text(&all, o->base) : CLI_OK;
     for (size_t i = 0; r == CLI_OK && i < o->layers.count; i++)
         r = run_push_text(&all, layers[i]);

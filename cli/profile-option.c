@@ -68,7 +68,8 @@ static int run_broker(char *file, const char *name, char **ret_text, size_t *ret
     if (*ret_text && status == 0 && *ret_length > 0 && (*ret_text)[*ret_length - 1] == '\0')
         return CLI_OK;
     free(*ret_text);
-    cli_error("--profile %s: it cannot be used", file);
+    if (pid < 0 || !WIFEXITED(status) || WEXITSTATUS(status) == 0) /* otherwise it has said it */
+        cli_error("--profile %s: uds-broker did not say what is in it", file);
     return RUN_REFUSED;
 }
 

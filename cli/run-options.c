@@ -146,7 +146,7 @@ static const struct {
     {"data", RLIMIT_DATA},     {"fsize", RLIMIT_FSIZE},       {"memlock", RLIMIT_MEMLOCK},
     {"nofile", RLIMIT_NOFILE}, {"nproc", RLIMIT_NPROC},       {"stack", RLIMIT_STACK},
     {"nice", RLIMIT_NICE},     {"rtprio", RLIMIT_RTPRIO},     {"sigpending", RLIMIT_SIGPENDING},
-    {"locks", RLIMIT_LOCKS},   {"msgqueue", RLIMIT_MSGQUEUE},
+    {"locks", RLIMIT_LOCKS},   {"msgqueue", RLIMIT_MSGQUEUE}, {"rttime", RLIMIT_RTTIME},
 };
 
 static int push(struct run_list *list, const void *item, size_t size)
@@ -218,7 +218,7 @@ static int add_rlimit(struct run_options *o, const char *text)
         return bad(
             "rlimit", text,
             "is not NAME=SOFT[:HARD] with a NAME of as, core, cpu, data, fsize, locks, memlock, "
-            "msgqueue, nice, nofile, nproc, rtprio, sigpending, stack");
+            "msgqueue, nice, nofile, nproc, rtprio, rttime, sigpending, stack");
     const char *colon = strchr(equals, ':'), *end = text + strlen(text);
     struct sbx_rlimit limit = {.resource = rlimits[i].resource};
     int r = parse_rlimit_value(equals + 1, colon ? colon : end, &limit.soft);
@@ -256,8 +256,8 @@ static int add_fd(struct run_options *o, const char *text)
 static int set_id(const char *option, const char *text, uint32_t *ret)
 {
     unsigned long value;
-    if (parse_number(text, 0, 65535, &value) < 0)
-        return bad(option, text, "is not a number from 0 to 65535");
+    if (parse_number(text, 0, UINT32_MAX - 1, &value) < 0) /* what is to be had the library knows */
+        return bad(option, text, "is not the number of an id");
     *ret = (uint32_t)value;
     return CLI_OK;
 }

@@ -100,8 +100,9 @@ static void say_omissions(const struct run_options *o, const struct sbx_report *
     uint32_t degraded = report->degraded;
     if (degraded & SBX_DEGRADE_CGROUP) {
         cli_error(
-            "%s: started without cgroup%s%s", o->spec.name,
+            "%s: started without cgroup%s%s%s", o->spec.name,
             limits->memory_bytes ? "; the memory limit is RLIMIT_DATA" : "",
+            limits->swap_named ? "; swap is not limited" : "",
             limits->pids
                 ? "; the pids limit is RLIMIT_NPROC, and nobody counts the forks that it refuses"
                 : "");

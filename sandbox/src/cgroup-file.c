@@ -133,7 +133,12 @@ int sbxi_control_error(struct sbx_error *error,
             "cgroup: %s: this kernel's %s backend (%s) has no such control; drop that "
             "limit",
             file, backend, h->mount);
-    if (err == EACCES || err == EPERM || err == EROFS)
+    if (err == EROFS)
+        return sbxi_error(error, err,
+                          "cgroup: %s%s/%s (%s): %s; this container's cgroups are mounted "
+                          "read-only: have them mounted writable",
+                          h->mount, own, file, backend, strerror(err));
+    if (err == EACCES || err == EPERM)
         return sbxi_error(
             error, err,
             "cgroup: %s%s/%s (%s): %s; run as root, or have this cgroup delegated to uid %u",

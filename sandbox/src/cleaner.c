@@ -123,7 +123,11 @@ static int start(sbx_cleaner *c, struct sbx_error *error)
     int r = sbxi_cleaner_spawn(&c->spawned, helper, c->run_dir, c->record_name, theirs, c->record,
                                &c->pid, &c->pidfd);
     if (r < 0)
-        return sbxi_error(error, -r, "cleaner: %s: cannot be started: %s", path, strerror(-r));
+        return sbxi_error(error, -r, "cleaner: %s: cannot be started: %s%s", path, strerror(-r),
+                          r == -ENOSYS ? "; clone3 is hidden from this process: see the "
+                                         "container's seccomp profile, or --seccomp none of the "
+                                         "sandbox that this is in"
+                                       : "");
     c->control = sbxi_take_fd(&ours);
     c->is_new = true;
     return 0;

@@ -476,7 +476,9 @@ int sbx_group_delete_name(const char *run_dir, const char *name, bool kill, stru
             : openat(groups, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         return sbxi_error(error, ENOENT,
-                          "group %s: there is no such group; `uds cgroup ls` lists them", name);
+                          "group %s: there is no such group; `uds cgroup ls` lists them; a "
+                          "running sandbox's goes with it",
+                          name);
     int r = lock(fd);
     if (r >= 0)
         r = read_records(fd, records);

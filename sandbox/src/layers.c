@@ -59,8 +59,9 @@ static int overlaps(const sbx_plan *plan,
 {
     return sbxi_error(error, ELOOP,
                       "sandbox %s: %s: %s: it lies in layer %s, and the kernel stacks no directory "
-                      "on itself; put it on another file system%s",
+                      "on itself; put it %s%s",
                       plan->name, what, inner, layer,
+                      strcmp(layer, "/") == 0 ? "on another file system" : "outside of that",
                       strcmp(what, "upper") == 0 ? ", or use tmpfs" : "");
 }
 

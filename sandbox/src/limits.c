@@ -275,7 +275,9 @@ int sbx_limits_set(struct sbx_limits *limits,
         why = r == -EINVAL || r == -ERANGE ? controls[i].form
               : r == -E2BIG                ? "is one device too many, 8 can be limited"
               : r == -ENODEV
-                  ? "is on no block device; name a disk, as /dev/sda or 8:0"
+                  ? "is no disk that there is, and lies on none; name a disk, as /dev/sda or 8:0"
+              : r == -ENOENT
+                  ? "does not exist; name a disk, as /dev/sda or 8:0, or a file on one"
                   : "names a device that cannot be looked at; name a disk, as /dev/sda or 8:0";
     }
     if (r < 0 && ret_why)

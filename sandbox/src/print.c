@@ -201,6 +201,13 @@ const char *sbxi_step_advice(const struct sbxi_plan_step *step, int err)
         return "the user namespace has no such id; name one that it has by --uid and --gid";
     if (step->op == SBXI_EXEC && err == ENOEXEC)
         return "it is no program for this machine, and begins with no #! line";
+    if (step->op == SBXI_USERNS_LIMIT && err == EROFS)
+        return "this container's /proc/sys is read-only; the default seccomp profile forbids them "
+               "too, as long as there is no capability";
+    if (step->op == SBXI_SECCOMP && err == EINVAL)
+        return "it is no program that seccomp(2) takes";
+    if ((step->op == SBXI_CHDIR || step->op == SBXI_REQUEST) && (err == ELOOP || err == ENOTDIR))
+        return "name a directory; links of /proc to one are not followed";
     if (err == EPERM || err == EACCES)
         return words[step->op].eperm;
     return err == ENOENT ? words[step->op].enoent : "";

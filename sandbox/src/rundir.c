@@ -58,14 +58,19 @@ int sbxi_rundir_open(char ret_path[PATH_MAX],
     int r = sbxi_rundir_resolve(ret_path, run_dir);
     if (r == -ENOENT && !make)
         return r;
+    char usual[PATH_MAX];
+    default_run_dir(usual);
     if (r < 0)
-        return sbxi_error(error, -r, "run directory: %s: %s; name an absolute path that exists",
-                          run_dir ? run_dir : "the default", strerror(-r));
+        return sbxi_error(error, -r,
+                          "run directory: %s: %s; name an absolute path whose parent exists%s",
+                          run_dir ? run_dir : usual, strerror(-r),
+                          run_dir ? "" : ", by --run-dir or XDG_RUNTIME_DIR");
     mode_t mode = geteuid() == 0 ? 0755 : 0700;
     bool made = make && mkdir(ret_path, mode) == 0;
     if (make && !made && errno != EEXIST)
-        return sbxi_error(error, errno, "run directory: %s: cannot be made: %s", ret_path,
-                          strerror(errno));
+        return sbxi_error(error, errno,
+                          "run directory: %s: cannot be made: %s; name another by --run-dir",
+                          ret_path, strerror(errno));
     if (made) /* whatever our caller's umask is: others connect to what lies there */
         (void)chmod(ret_path, mode);
     int fd = sbxi_sweep_open_dir(ret_path);

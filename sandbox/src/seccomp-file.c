@@ -109,7 +109,9 @@ static int set_calls(struct text *t, char **words, size_t n, uint32_t action)
     for (size_t i = 1; i < n; i++) {
         int number = parse_call(words[i]);
         if (number < 0)
-            return bad(t, "'%s' is no system call of this machine; a number will do too", words[i]);
+            return bad(t, "'%s' is no system call of this machine%s; a number will do too",
+                       words[i],
+                       i > 1 && i == n - 1 && action != SCMP_ACT_ALLOW ? ", nor an error" : "");
         sbxi_policy_set(t->policy, number, action);
     }
     return 0;

@@ -57,7 +57,7 @@ static bool take(struct json *j, char c)
 static void expect(struct json *j, char c)
 {
     if (!take(j, c))
-        fail(j, "is no JSON", (char[]){c, '\0'});
+        fail(j, "is no JSON, for want of a", (char[]){c, '\0'});
 }
 
 /* The four digits of \u, as a character of ours: what is none of ASCII is in no name that we know, so any will do for it. */

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "birth.h"
@@ -129,20 +130,41 @@ static int clone_child(const struct launch *launch, sbx *s, struct sbx_error *er
     return sbxi_clone(launch->plan, s, child, error);
 }
 
+/* What is above our own hard limits: nobody in its user namespace may raise them. What cannot be is said by its own step. */
+static void raise_limits(const sbx_plan *plan, pid_t child)
+{
+    for (size_t i = 0; plan->privileged && i < plan->nsteps; i++) {
+        const struct sbxi_plan_step *step = &plan->steps[i];
+        struct rlimit limit;
+        if (step->op != SBXI_RLIMIT || step->args[2] <= 1 || /* no core file */
+            getrlimit((__rlimit_resource_t)step->args[0], &limit) < 0 ||
+            limit.rlim_max >= step->args[2])
+            continue;
+        limit.rlim_max = step->args[2];
+        (void)prlimit(child, (__rlimit_resource_t)step->args[0], &limit, NULL);
+    }
+}
+
 /* Between clone and go: the child waits, and nobody but us knows of it yet. */
 static int admit_child(const struct launch *launch, sbx *s, struct sbx_error *error)
 {
     const sbx_plan *plan = launch->plan;
     int r = s->cleaner ? sbx_cleaner_add_process(s->cleaner, s->init_pid, s->init_fd) : 0;
     if (r < 0)
-        return sbxi_error(error, -r, "sandbox %s: uds-cleaner does not run, or takes no record: %s",
-                          plan->name, strerror(-r));
+        return sbxi_error(error, -r,
+                          "sandbox %s: uds-cleaner does not run, or takes no record: %s%s",
+                          plan->name, strerror(-r),
+                          r == -EACCES || r == -ENOENT
+                              ? "; it needs a /dev/null that can be opened, and itself be "
+                                "executable"
+                              : "");
     SBXI_BOUNDARY("launcher");
     if ((plan->isolate & SBX_NS_USER) && !plan->foreign_maps &&
         (r = sbxi_map_ids(plan, s->init_pid, s->report.uid_first, error)) < 0)
         return r;
     if ((r = sbxi_launch_map_layers(launch, s, error)) < 0)
         return r;
+    raise_limits(plan, s->init_pid);
     sbxi_report_fill(s, plan);
     /* init is not dumpable: only who has CAP_SYS_PTRACE sees its namespaces later, and may look while it works. */
     bool later = plan->privileged && !plan->on_born;

@@ -68,7 +68,19 @@ EITHER = [ # the words, the exit code, what is said: in bash, descriptor 5 is a 
     ("run --seccomp $PWD/nothing true", 122, "must allow what starts a program: execve, brk, mmap"),
     ("run --seccomp $PWD/no-exec true", 122, "must allow what starts a program"),
     ("run --rlimit nofile=3 true", 127, "error while loading shared libraries"), # it was started
-    ("run --uid 70000 true", 121, "from 0 to 65535"),
+    ("run --uid nobody true", 121, "is not the number of an id"),
+    ("run --uid 4294967295 true", 121, "is not the number of an id"),
+    ("run --chdir /proc/self/fd/1 true", 121, "links of /proc to one are not followed"),
+    ("run --chdir /etc/passwd true", 121, "name a directory"),
+    ("run --seccomp $PWD/no-error true", 121, "'EFOO' is no system call of this machine, nor an error"),
+    ("run --seccomp $PWD/no-json true", 121, 'is no JSON, for want of a: "'),
+    ("run --seccomp-fd 8 true 8<$PWD/no-bpf", 121, "it is no program that seccomp(2) takes"),
+    ("run --io-max 999:99:rbps=1M true", 121, "is no disk that there is"),
+    ("run --io-max /nosuch:rbps=1M true", 121, "does not exist; name a disk"),
+    ("run --jail ls --upper tmpfs true", 121, "`uds jail build` makes a directory of one"),
+    ("run --run-dir /proc/x true", 121, "cannot be made: "),
+    ("run --profile $PWD/nosuch", 121, "nosuch: No such file or directory"),
+    ("run --ro-bind $UDS_BIN /mnt -- /mnt/uds run true", 121, "clone3 is hidden from this process"),
     ("run --name a/b true", 121, "1 to 48 of letters"),
     ("exec never-made true", 121, "none of yours runs under this name"),
     ("exec x", 121, "no command: name one"),
@@ -87,14 +99,18 @@ EITHER = [ # the words, the exit code, what is said: in bash, descriptor 5 is a 
 ALL = "--share-user --share-mount --share-pid --share-net --share-ipc --share-uts --share-cgroup"
 BY = { # of one user alone
     "root": [
+        ("run --uid 70000 true", 121, "ids inside go from 0 to 65535"),
+        ("run --host-root --uid 70000 -- id -u", 0, "70000"),
         ("run --host-root --id-range true", 121, "id-range: it needs a user namespace of its own"),
     ],
     "nobody": [
         (f"run {ALL} --chroot true", 121, "chroot: there is no root of its own to enter"),
+        ("run --uid 70000 --gid 70001 -- sh -c 'id -u; id -g'", 0, "70000\n70001\n"),
         (f"run {ALL} --id-range true", 121, "id-range: it needs a user namespace of its own"),
     ],
 }
-FILES = {"nothing": "base none\n", "no-exec": "deny execve\n"}
+FILES = {"nothing": "base none\n", "no-exec": "deny execve\n", "no-error": "deny mkdir EFOO\n", "no-json": "{\n",
+         "no-bpf": "no BPF!!"}
 TAKEN = [ # what is meant well is taken
     ("run --jail ls -- ls /", "usr"),
     ("run --hostname other -- hostname", "other"),

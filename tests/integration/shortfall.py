@@ -59,6 +59,8 @@ def test_memory_limit(c):
     r = run(c, "--degrade", "cgroup", "--cpu", "50%", "--cpuset", "0", "--memory-high", "1G", "--", "true")
     c.check("what else takes a cgroup is missing, and said", r.returncode == 0 and
             all(f"without {what}" in r.stderr for what in ("cpu limit", "cpuset", "memory-high")), r.stderr)
+    r = run(c, "--degrade", "cgroup", "--memory", "64M", "--swap", "1M", "--", "true") if c.uid else None
+    c.check("swap too", not r or r.returncode == 0 and "; swap is not limited\n" in r.stderr, r)
     r = run(c, *limit, "--report", "--", "true")
     c.check("for people too", "memory       64M, by RLIMIT_DATA\n" in r.stderr and "pids         20, by RLIMIT_NPROC\n" in r.stderr, r.stderr)
     c.check("refused forks are not counted, and it says so", "RLIMIT_NPROC, and nobody counts the forks that it refuses\n" in r.stderr, r.stderr)
