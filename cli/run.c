@@ -64,7 +64,8 @@ const struct verb verb_run = {
         "more of the root, in the order of the options:\n" MOUNT_OPTIONS_HELP
         "limits:\n" CLI_LIMIT_HELP
         "  --rlimit NAME=SOFT[:HARD]   nofile, core, fsize, …; \"unlimited\"\n"
-        "  --cgroup-parent PATH   where its cgroup is made;  --no-cgroup starts sooner: nothing is\n"
+        "  --cgroup-parent PATH   where its cgroup is made;  --no-cgroup starts sooner: nothing "
+        "is\n"
         "                       limited or counted\n",
     .more_help =
         "terminal and life:\n"
