@@ -195,6 +195,8 @@ const char *sbxi_step_advice(const struct sbxi_plan_step *step, int err)
         return "";
     if (step->op == SBXI_NETWORK_ENTER && err == ENOSPC)
         return "a limit of namespaces is reached: see sysctl user.max_net_namespaces";
+    if (step->op == SBXI_ATTACH && err == EINVAL)
+        return "a directory goes where a directory is, and all else where a file is";
     if (step->op == SBXI_TIME && err == ERANGE)
         return "no clock may become negative, nor go over 146 years";
     if ((step->op == SBXI_SWITCH_IDS || step->op == SBXI_IDS) && err == EINVAL)

@@ -52,6 +52,7 @@ EITHER = [ # the words, the exit code, what is said: in bash, descriptor 5 is a 
     ("run --remount-ro /etc true", 121, "nothing is mounted there"),
     ("run --tmpfs x true", 121, "must be an absolute path"),
     ("run --bind /nosuch /mnt true", 121, "/nosuch: No such file"),
+    ("run --ro-bind /etc/passwd /mnt true", 121, "a directory goes where a directory is"),
     ("run --bind / /nosuch true", 121, "make it there, or name what is"),
     ("run --listen a=unix:$PWD/s,mod=0666 true", 121, "mod=0666: is no option"),
     ("run --seccomp strct true", 121, "default, strict, none or a file"),
