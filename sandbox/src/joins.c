@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stddef.h>
 
+#include <linux/capability.h>
 #include <linux/nsfs.h>
 #include <sys/ioctl.h>
 
@@ -57,6 +58,11 @@ int sbxi_joins_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_err
         return sbxi_error(error, EINVAL,
                           "sandbox %s: disable-userns: it needs a user namespace of its own, whose "
                           "limit it is",
+                          plan->name);
+    if (spec->disable_userns && !spec->bwrap && (spec->caps >> CAP_SYS_RESOURCE & 1))
+        return sbxi_error(error, EINVAL,
+                          "sandbox %s: disable-userns: who has sys_resource may raise that limit "
+                          "again; leave out one of the two, as by --cap-drop sys_resource",
                           plan->name);
     const size_t most = sizeof plan->joins / sizeof plan->joins[0] - 1; /* one may be the net's */
     if (spec->njoins > most)

@@ -203,6 +203,8 @@ const char *sbxi_step_advice(const struct sbxi_plan_step *step, int err)
         return "the user namespace has no such id; name one that it has by --uid and --gid";
     if (step->op == SBXI_EXEC && err == ENOEXEC)
         return "it is no program for this machine, and begins with no #! line";
+    if ((step->op == SBXI_DIRECTORY || step->op == SBXI_SYMLINK) && err == EROFS)
+        return "the root is read-only: name a place on a --tmpfs, or a --layer with --upper";
     if (step->op == SBXI_USERNS_LIMIT && err == EROFS)
         return "this container's /proc/sys is read-only; the default seccomp profile forbids them "
                "too, as long as there is no capability";

@@ -92,6 +92,13 @@ static int check_root(const sbx_plan *plan, const struct sbx_spec *spec, struct 
         if (spec->masks[i][0] != '/' || !spec->masks[i][strspn(spec->masks[i], "/.")])
             return sbxi_error(error, EINVAL, "sandbox %s: mask: %s: use an absolute path below /",
                               plan->name, spec->masks[i]);
+    for (size_t i = 0; spec->masks && spec->masks[i]; i++)
+        if (strncmp(spec->masks[i], "/proc/self", 10) == 0 ||
+            strncmp(spec->masks[i], "/proc/thread-self", 17) == 0)
+            return sbxi_error(error, EINVAL,
+                              "sandbox %s: mask: %s: is another path in each process, and cannot "
+                              "be hidden",
+                              plan->name, spec->masks[i]);
     if (spec->chdir && spec->chdir[0] != '/')
         return sbxi_error(error, EINVAL, "sandbox %s: chdir: %s: use an absolute path", plan->name,
                           spec->chdir);
