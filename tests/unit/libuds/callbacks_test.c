@@ -15,7 +15,6 @@
 #include <sys/socket.h>
 
 #include <uds/client.h>
-#include <uds/dgram.h>
 #include <uds/error.h>
 #include <uds/listener.h>
 #include <uds/pb.h>
@@ -550,63 +549,4 @@ Test(callbacks, of_a_service_behind_a_broker_may_free_it_and_its_client)
     send_one(scene.other, UDS_MSG_ACK, 1, 0);
     turn(&scene);
     scene_end(&scene);
-}
-
-/* ---- datagrams ---- */
-
-static void dgram_writable(uds_dgram *dgram, void *arg)
-{
-    (*(unsigned *)arg)++;
-    (void)uds_dgram_unref(dgram);
-}
-
-static void dgram_error(uds_dgram *dgram, int error, void *arg)
-{
-    (void)error;
-    dgram_writable(dgram, arg);
-}
-
-static void
-dgram_message(uds_dgram *dgram, uds_msg *msg, const struct uds_dgram_sender *sender, void *arg)
-{
-    (void)sender;
-    (void)uds_msg_unref(msg);
-    dgram_writable(dgram, arg);
-}
-
-static int dgram_send(uds_dgram *dgram)
-{
-    _cleanup_msg_ uds_msg *msg = NULL;
-
-    cr_assert_eq(uds_msg_new(&msg, UDS_MSG_MESSAGE, 0, "x", 1), 0);
-    return uds_dgram_send(dgram, NULL, msg);
-}
-
-Test(callbacks, of_a_datagram_socket_may_end_it)
-{
-    UDS_TEST_GUARD;
-    static const struct uds_dgram_callbacks callbacks[] = {
-        {.on_message = dgram_message}, {.on_writable = dgram_writable}, {.on_error = dgram_error}};
-
-    for (int i = 0; i < 3; i++) {
-        uds_dgram *ours, *other;
-        unsigned ran = 0;
-
-        cr_assert_eq(uds_dgram_pair(&ours, &other, NULL), 0);
-        uds_dgram_set_callbacks(ours, &callbacks[i], &ran);
-        cr_assert_eq(dgram_send(other), 0);
-        cr_assert_eq(dgram_send(other), 0);
-        if (i == 1) {
-            FAULTSOCK({FAULT_SEND, FAULT_ERRNO, EAGAIN, 1});
-
-            cr_assert_eq(dgram_send(ours), -EAGAIN);
-            (void)uds_dgram_process(ours);
-        } else {
-            FAULTSOCK({FAULT_RECV, i == 2 ? FAULT_ERRNO : FAULT_PASS, ECONNRESET, 1});
-
-            (void)uds_dgram_process(ours);
-        }
-        cr_expect_eq(ran, 1, "callback %d", i);
-        (void)uds_dgram_unref(other);
-    }
 }

@@ -367,3 +367,62 @@ Test(dgram_event, tells_when_a_send_is_worth_another_try)
     event = uds_event_detach(event);
     event_base_free(base);
 }
+
+/* ---- a callback that ends its socket ---- */
+
+static void end_writable(uds_dgram *dgram, void *arg)
+{
+    (*(unsigned *)arg)++;
+    (void)uds_dgram_unref(dgram);
+}
+
+static void end_error(uds_dgram *dgram, int error, void *arg)
+{
+    (void)error;
+    end_writable(dgram, arg);
+}
+
+static void
+end_message(uds_dgram *dgram, uds_msg *msg, const struct uds_dgram_sender *sender, void *arg)
+{
+    (void)sender;
+    (void)uds_msg_unref(msg);
+    end_writable(dgram, arg);
+}
+
+static int send_letter(uds_dgram *dgram)
+{
+    _cleanup_msg_ uds_msg *msg = NULL;
+
+    cr_assert_eq(uds_msg_new(&msg, UDS_MSG_MESSAGE, 0, "x", 1), 0);
+    return uds_dgram_send(dgram, NULL, msg);
+}
+
+Test(dgram_loop, a_callback_may_end_its_socket)
+{
+    UDS_TEST_GUARD;
+    static const struct uds_dgram_callbacks ends[] = {
+        {.on_message = end_message}, {.on_writable = end_writable}, {.on_error = end_error}};
+
+    for (int i = 0; i < 3; i++) {
+        uds_dgram *ours, *other;
+        unsigned ran = 0;
+
+        cr_assert_eq(uds_dgram_pair(&ours, &other, NULL), 0);
+        uds_dgram_set_callbacks(ours, &ends[i], &ran);
+        cr_assert_eq(send_letter(other), 0);
+        cr_assert_eq(send_letter(other), 0);
+        if (i == 1) {
+            FAULTSOCK({FAULT_SEND, FAULT_ERRNO, EAGAIN, 1});
+
+            cr_assert_eq(send_letter(ours), -EAGAIN);
+            (void)uds_dgram_process(ours);
+        } else {
+            FAULTSOCK({FAULT_RECV, i == 2 ? FAULT_ERRNO : FAULT_PASS, ECONNRESET, 1});
+
+            (void)uds_dgram_process(ours);
+        }
+        cr_expect_eq(ran, 1, "callback %d", i);
+        (void)uds_dgram_unref(other);
+    }
+}
