@@ -9,9 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.environ["UDS_SOURCE"] + "/tests/support")
-from admin import EXEC, START, ask, head  # noqa: E402
+from admin import EXEC, START, ask, connected, head  # noqa: E402
 from broker import BIN, NOBODY, PATIENCE, Broker, Scene, check, finish, need_root, run_parts, wait_for  # noqa: E402
 
 need_root()
@@ -190,8 +191,13 @@ def requests(scene):
     done = subprocess.run([BIN / "uds", "sandbox", "start", "once", f"--run-dir={scene.run}"], capture_output=True, text=True)
     check("requests: also with the option behind its name", done.returncode == 0, done)
     b.wait("once", "ended", 3)
+    wait_for("three wait again", lambda: len(waiting(scene.run)) == len(listed(scene.run)) == 3)
+    descriptors = wait_for("as many as wait take", lambda: settled(b))
     hostile(scene)
     odd_controls(scene, b)
+    gone_midway(scene)
+    wait_for("three wait after all that", lambda: len(waiting(scene.run)) == len(listed(scene.run)) == 3)
+    wait_for("the broker holds nothing of it", lambda: settled(b) == descriptors)
     check("requests: after all that it serves", start(scene.run, "job", "--", "/bin/sh", "-c", "exit 3").returncode == 3)
     check("requests: it ends with 0", b.end() == 0, b.log())
     scene.expect_nothing_left("requests")
@@ -214,6 +220,32 @@ def hostile(scene):
                             ("too many", fields.ljust(whole, b"\0"), 200), ("limits of all ones", (fields + bytes(8)).ljust(whole, b"\xff"), 5)):
         answer = ask(path, 20 * PATIENCE, data, [null] * fds)
         check(f"hostile: {what}", answer is None or answer[0] != 0, answer)
+    os.close(null)
+
+
+def settled(b):
+    """How many descriptors the broker has, if that is so twice."""
+    before = len(os.listdir(f"/proc/{b.pid}/fd"))
+    time.sleep(0.05)
+    return before if len(os.listdir(f"/proc/{b.pid}/fd")) == before else None
+
+
+def gone_midway(scene):
+    """Who asks hangs up before, while and after it is answered, with many descriptors, and sockets that hold each other."""
+    path = next((scene.run / "records").glob("*.sock"))
+    request = (head(START) + b"job".ljust(64, b"\0")).ljust(whole_size(path), b"\0")
+    null = os.open("/dev/null", os.O_RDWR)
+    for n in range(12):
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        socket.send_fds(ours, [b"x"], [ours.fileno(), null])
+        if n % 3 == 0:
+            ours.close()
+        with connected(path, 20 * PATIENCE) as sock:
+            socket.send_fds(sock, [request], [theirs.fileno(), *[null] * (100 if n % 4 == 0 else 4)])
+            if n % 2:
+                sock.recv(4096)
+        ours.close()
+        theirs.close()
     os.close(null)
 
 
