@@ -86,14 +86,26 @@ static int put(const struct sbxi_hierarchy *h,
     return sbxi_control_put(h, BACKEND, fd, file, text, error);
 }
 
+/* Before Linux 5.19 there is no memory.reclaim; but when memory.high is lowered the kernel reclaims down to it at once. */
+static void reclaim_by_high(int fd, uint64_t limit)
+{
+    char high[24];
+    if (sbxi_control_read(fd, "memory.high", high, sizeof high) < 0)
+        return;
+    sbxi_control_write_u64(fd, "memory.high", limit);
+    sbxi_control_write(fd, "memory.high", high);
+}
+
 /* Whoever lives in it gets a chance before the limit kills. */
 static int make_room(int fd, uint64_t limit, struct sbx_error *error)
 {
     uint64_t used = 0;
     for (int round = 0; round < RECLAIM_ROUNDS; round++) {
         sbxi_control_get(fd, "memory.current", &used);
-        if (used <= limit || sbxi_control_write_u64(fd, "memory.reclaim", used - limit) == -ENOENT)
+        if (used <= limit)
             return 0;
+        if (sbxi_control_write_u64(fd, "memory.reclaim", used - limit) == -ENOENT)
+            reclaim_by_high(fd, limit);
     }
     sbxi_control_get(fd, "memory.current", &used);
     return used <= limit ? 0 : sbxi_cgroup_memory_busy(error, limit, used);

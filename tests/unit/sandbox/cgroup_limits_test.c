@@ -349,6 +349,9 @@ Test(live, a_limit_that_would_kill_is_refused)
     sbxi_cgroup *cg = make(&layout, &everything);
     int fd = sbxi_cgroup_get_dirfd(cg);
     cr_assert_eq(sbxi_control_write(fd, "memory.current", "50331648"), 0);
+    cr_expect_eq(sbxi_cgroup_set_limits(cg, &less, &error), -EBUSY, "before Linux 5.19");
+    cr_expect_str_eq(get(fd, "memory.max"), "67108864");
+    cr_expect_str_eq(get(fd, "memory.high"), "50331648", "as it was");
     close(openat(fd, "memory.reclaim", O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
     cr_expect_eq(sbxi_cgroup_set_limits(cg, &less, &error), -EBUSY);
     cr_expect_not_null(strstr(error.text, "49152 KiB are in use"), "%s", error.text);
