@@ -83,8 +83,6 @@ int sbxi_cgroup_decide(const struct sbxi_cgroup_layout *layout,
                        struct sbx_error *error);
 /* What error @r becomes where an omission is permitted: 0 with its bits in @degraded, otherwise the error. */
 int sbxi_cgroup_omit(int r, const struct sbx_limits *limits, uint32_t degrade, uint32_t *degraded);
-/* Adds to @error what who wants a sandbox, or a group, can do about it. Returns @r. */
-int sbxi_cgroup_advise(const struct sbxi_cgroup_layout *layout, int r, struct sbx_error *error);
 /* Does the backend have what @limits name? Those that are lacking and in @degrade are dropped and noted in @degraded. */
 int sbxi_cgroup_check_demand(const struct sbxi_cgroup_layout *layout,
                              struct sbx_limits *limits,

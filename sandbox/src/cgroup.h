@@ -84,6 +84,9 @@ int sbxi_cgroup_check(const struct sbxi_cgroup_layout *layout,
                       uint32_t *ret_degraded,
                       struct sbx_error *error);
 
+/* Adds to @error what who wants a sandbox, or a group, can do about it. Returns @r. */
+int sbxi_cgroup_advise(const struct sbxi_cgroup_layout *layout, int r, struct sbx_error *error);
+
 /*
  * Makes the cgroup with its limits written. @cleaner knows of each directory before it is made (NULL: tests only).
  * @ret is NULL with 0 when @ret_degraded says CGROUP or STATS-without-cgroup: run without one.

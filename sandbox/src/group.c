@@ -155,12 +155,9 @@ int sbx_group_new(sbx_group **ret,
         r = sbxi_cgroup_new(&group->cgroup, &layout, name, limits, NULL,
                             degrade & ~(uint32_t)SBX_DEGRADE_CGROUP, ret_degraded, error);
     }
-    if (r >= 0 && !group->cgroup)
-        r = sbxi_error(
-            error, EOPNOTSUPP,
-            "group %s: no cgroup can be made here; run as root, or name a place of yours by "
-            "--parent",
-            name);
+    if (r >= 0 &&
+        !group->cgroup) /* a sandbox without limits would have gone without; why, is in @error */
+        r = sbxi_cgroup_advise(&layout, error && error->err ? -error->err : -EOPNOTSUPP, error);
     if (r >= 0 && holder > 0 && (r = note_holder(fd, holder)) < 0) {
         sbxi_error(error, -r, "group %s: %s/groups/%s: %s", name, group->run_dir, name,
                    strerror(-r));

@@ -172,6 +172,7 @@ if command -v setpriv >/dev/null; then
     chown 65534:65534 "$dir/user"
     expect "refused without right" 121 'cgroup: .*(root|delegate).*--degrade=cgroup' $rootless --run-dir "$dir/user/run" --memory 64M -- true
     expect "a group is told of what it has" 1 'cgroup: .*; a place elsewhere is named by --parent$' ${rootless% run} cgroup create --run-dir "$dir/user/run" --memory 64M g
+    expect "so is one without limits" 1 'cgroup: /sys/.*denied; .*; a place elsewhere is named by --parent$' ${rootless% run} cgroup create --run-dir "$dir/user/run" g
     expect "permitted omission" 0 'without cgroup' $rootless --run-dir "$dir/user/run" --memory 64M --degrade=cgroup,id-range -- true
 
     # With a cgroup that was delegated to the user it needs no root: the launcher makes room for itself in a leaf.
