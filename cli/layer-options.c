@@ -80,7 +80,7 @@ int run_end_layers(struct run_options *o)
                    ? cli_usage("--upper: a jail cannot be written; `uds jail build` makes a "
                                "directory of one, for --layer")
                    : cli_usage("--upper: of which layers; name them by --layer");
-    if (o->root_is_host || o->spec.root != SBX_ROOT_HOST_RO)
+    if (o->other_root || o->spec.root != SBX_ROOT_HOST_RO)
         return cli_usage("--layer: the root is another: leave out --root and --jail; `uds jail "
                          "build` makes a directory of a jail");
     int r = o->base ? run_push_text(&all, o->base) : CLI_OK;

@@ -264,16 +264,16 @@ static int set_id(const char *option, const char *text, uint32_t *ret)
 
 static int set_root(struct run_options *o, const char *text)
 {
-    if (strcmp(text, "host") == 0) {
+    bool host = strcmp(text, "host") == 0;
+    if (host || strcmp(text, "empty") == 0) {
         if (o->jail.count > 0)
             return bad("root", text, "contradicts --jail and --jail-add");
-        o->root_is_host = true;
-        o->spec.root = SBX_ROOT_HOST_RO;
-    } else if (strcmp(text, "jail") == 0)
+        o->other_root = text;
+        o->spec.root = host ? SBX_ROOT_HOST_RO : SBX_ROOT_EMPTY;
+    } else if (strcmp(text, "jail") == 0) {
+        o->other_root = NULL;
         o->spec.root = SBX_ROOT_JAIL;
-    else if (strcmp(text, "empty") == 0)
-        o->spec.root = SBX_ROOT_EMPTY;
-    else if (strchr(text, '/') != NULL)
+    } else if (strchr(text, '/') != NULL)
         return run_set_base(o, text);
     else
         return bad("root", text,
@@ -283,8 +283,8 @@ static int set_root(struct run_options *o, const char *text)
 
 static int add_jail(struct run_options *o, const char *name, const char *path)
 {
-    if (o->root_is_host)
-        return bad(name, path, "contradicts --root host");
+    if (o->other_root)
+        return cli_usage("--%s %s: contradicts --root %s", name, path, o->other_root);
     o->spec.root = SBX_ROOT_JAIL;
     if (path[0] == '/' || path[0] == '@')
         return run_push_text(&o->jail, path);

@@ -38,8 +38,8 @@ struct run_options {
     struct sbx_spec spec;
     struct confine_options confine;
     bool dry_run, stats, json;
-    bool root_is_host; /* said, not by default */
-    uint32_t shared;   /* the same, of namespaces */
+    const char *other_root; /* than a jail: host or empty, if that was said */
+    uint32_t shared;        /* namespaces for which that was said */
     const char *run_dir;
     char name[49];                            /* made from the command if none is given */
     char program[4096];                       /* the command's file, for a jail */

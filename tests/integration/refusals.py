@@ -58,6 +58,8 @@ EITHER = [ # the words, the exit code, what is said: in bash, descriptor 5 is a 
     ("run --seccomp strct true", 121, "default, strict, none or a file"),
     ("run --jail nosuch true", 121, "no such program in the usual directories"),
     ("run --root host --jail ls true", 121, "contradicts --root host"),
+    ("run --root empty --jail ls true", 121, "contradicts --root empty"),
+    ("run --jail-add @nss --root empty true", 121, "contradicts --jail and --jail-add"),
     ("run --mask /proc/self true", 121, "mask: /proc/self: is another path in each process"),
     ("run --cap-add all --disable-userns true", 121, "who has sys_resource may raise that limit"),
     ("run --dir /x true", 121, "name a place on a --tmpfs"),
