@@ -21,6 +21,7 @@
 #include "run.h"
 #include "sandbox.h"
 #include "table.h"
+#include "terminal.h"
 #include "value.h"
 #include "verbs.h"
 
@@ -166,6 +167,8 @@ static int act(const struct exec_options *o)
     sbx_session *session;
     uint64_t asked = 0;
     int signals = attend_open_signals();
+    if (!o->exec->terminal)
+        terminal_leave();
     if (signals < 0) {
         cli_error("signals: %s", strerror(-signals));
         return RUN_REFUSED;
@@ -233,6 +236,7 @@ static int finish(struct exec_options *o, int argc, char **argv)
     o->exec->argv = (const char *const *)(argv + optind);
     if (o->exec->terminal && !isatty(0))
         return cli_usage("--pty: standard input is no terminal: leave out --pty");
+    o->exec->terminal_like = o->exec->terminal && !terminal_in_background() ? 0 : -1;
     if (o->exec->terminal && term != NULL) {
         int r =
             add_env(o, "TERM", term); /* the first of a name counts, so one that was given does */
@@ -278,7 +282,6 @@ static int parse(struct exec_options *o, int argc, char **argv, bool *ret_help)
             return CLI_OK;
         case 't':
             o->exec->terminal = true;
-            o->exec->terminal_like = 0;
             break;
         case 'e':
             r = add_env(o, value, optind < argc ? argv[optind++] : NULL);

@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 
 #include "status.h"
+#include "terminal.h"
 #include "value.h"
 #include "verbs.h"
 
@@ -110,6 +111,7 @@ int life_options_end(struct life_options *o, struct sbx_spec *spec)
     if (!isatty(0))
         return cli_usage("--pty: standard input is no terminal: leave out --pty");
     spec->terminal = true;
-    spec->terminal_like = 0;
+    spec->terminal_like =
+        terminal_in_background() ? -1 : 0; /* there its modes are those of who is in front */
     return CLI_OK;
 }

@@ -26,6 +26,7 @@
 #include "secret-option.h"
 #include "stats.h"
 #include "table.h"
+#include "terminal.h"
 #include "verbs.h"
 
 enum {
@@ -320,6 +321,8 @@ static int act(struct run_options *o)
     sbx_plan *plan = NULL;
     sbx *s = NULL;
     int signals = attend_open_signals();
+    if (!o->life.terminal)
+        terminal_leave();
     if (signals < 0)
         return cli_fail(&error, signals, RUN_REFUSED);
     int code, r = life_begin(&o->life, signals);

@@ -50,6 +50,23 @@ static void restore(struct terminal *t)
     t->raw = false;
 }
 
+bool terminal_in_background(void)
+{
+    pid_t front = tcgetpgrp(0);
+    return front > 0 && front != getpgrp();
+}
+
+void terminal_leave(void)
+{
+    if (!terminal_in_background())
+        return;
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    (void)dup2(fd, 0);
+    (void)close(fd);
+}
+
 void terminal_begin(struct terminal *t, int master)
 {
     t->used = master >= 0;

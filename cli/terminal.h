@@ -41,6 +41,13 @@ enum terminal_event {
     TERMINAL_ESCAPED
 };
 
+/* Descriptor 0 is the terminal of our session, and somebody else's turn to use. */
+bool terminal_in_background(void);
+/*
+ * Then a command of a session of its own must not have it as standard input, but /dev/null: reading would not stop it, as
+ * it would us, and take what is typed for whoever is in front.
+ */
+void terminal_leave(void);
 /* Takes @master; -1: there is none, and the rest does nothing. */
 void terminal_begin(struct terminal *terminal, int master);
 bool terminal_is_used(const struct terminal *terminal);

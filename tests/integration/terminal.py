@@ -146,6 +146,25 @@ def test_foreign_terminal(c):
     c.check("[30] it was not", b"\npwned" not in t.seen, t.seen)
 
 
+def test_background(c):
+    """Who is in front has what is typed: nothing stops a session of its own that reads it, too."""
+    t = Terminal(c, ["/bin/bash", "--norc", "--noediting", "-i"])
+    t.expect("outer$ ")
+    name = f"tty{os.getpid()}"
+    for command in (f"{c.uds} run --name {name} -- sh -c 'cat; echo up; exec sleep 1000'", f"{c.uds} exec {name} -- sh -c 'cat; echo up'"):
+        t.type(f"{command} &\n")
+        t.expect("up\r\n")  # its input had an end
+        t.type("echo mi''ne\n")
+        t.expect("mine\r\n")
+    t.type("kill %1; wait; stty raw; ")
+    t.type(f"{c.uds} run -t --name {name} -- stty -a &\n")
+    t.type("until jobs | grep Stopped; do :; done; stty cooked; fg\n")
+    said = t.expect("echoctl")
+    c.check("and its terminal is not like ours of that moment", " icanon" in said, said)
+    t.type("exit 0\n")
+    t.end()
+
+
 def test_hang_up(c):
     t = c.shell()
     t.type("trap 'exit 7' HUP; while :; do read x; done\n")
