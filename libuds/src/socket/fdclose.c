@@ -36,11 +36,30 @@
 static uint32_t limit_usec;
 static uint64_t impatient_until;
 static volatile sig_atomic_t rang;
+static volatile sig_atomic_t next_usec; /* until the next signal; 0 = nothing is being closed */
 
+static void ring_in(int usec)
+{
+    const struct itimerval once = {.it_value = {usec / 1000000, usec % 1000000}};
+
+    (void)setitimer(ITIMER_REAL, &once, NULL);
+}
+
+/*
+ * Again and again: the first may come before close(2) has got as far as to wait. But later each time: where a signal takes
+ * longer than the limit (in a debugger, an emulator) nothing else would ever be done.
+ */
 static void on_alarm(int signo)
 {
+    int saved = errno, usec = next_usec;
+
     (void)signo;
     rang = 1;
+    if (usec > 0) {
+        next_usec = usec < 500000 ? 2 * usec : usec;
+        ring_in(next_usec);
+    }
+    errno = saved;
 }
 
 int uds_fd_limit_closing(uint32_t usec)
@@ -65,18 +84,14 @@ static void stop_lingering(int fd, const struct linger *linger)
 
 static void close_in_time(int fd)
 {
-    /* Again and again: the first signal may come before close(2) has got as far as to wait. */
-    struct itimerval timer = {.it_interval.tv_usec = (suseconds_t)limit_usec,
-                              .it_value.tv_usec = (suseconds_t)limit_usec};
-    static const struct itimerval none;
     bool impatient = impatient_until != 0 && udsi_now_ms() < impatient_until;
 
-    if (impatient)
-        timer.it_value.tv_usec = SHORT_USEC;
     rang = 0;
-    (void)setitimer(ITIMER_REAL, &timer, NULL);
+    next_usec = impatient ? SHORT_USEC : (sig_atomic_t)limit_usec;
+    ring_in(next_usec);
     (void)close(fd);
-    (void)setitimer(ITIMER_REAL, &none, NULL);
+    next_usec = 0; /* first: a signal from here on is the last */
+    ring_in(0);
     if (!impatient)
         impatient_until = rang ? udsi_now_ms() + IMPATIENT_MS : 0;
 }

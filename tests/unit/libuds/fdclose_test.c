@@ -79,6 +79,16 @@ Test(fd_close, waits_no_longer_than_the_limit_for_one_that_lies_in_a_queue)
     cr_assert_eq(uds_fd_limit_closing(0), 0);
 }
 
+/* As under strace(1), where each signal takes longer than the broker's limit: the next was there before close(2) was called. */
+Test(fd_close, with_a_limit_below_what_a_signal_takes_comes_to_an_end, .timeout = 10)
+{
+    UDS_TEST_GUARD;
+    cr_assert_eq(uds_fd_limit_closing(1), 0);
+    for (size_t i = 0; i < 200; i++)
+        uds_fd_close(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    cr_assert_eq(uds_fd_limit_closing(0), 0);
+}
+
 Test(fd_close, with_a_limit_does_not_wait_for_one_from_which_somebody_sends, .timeout = 10)
 {
     UDS_TEST_GUARD;
