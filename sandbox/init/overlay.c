@@ -144,17 +144,43 @@ static int set_number(int fs, const char *key, int number)
     return fsconfig(fs, FSCONFIG_SET_STRING, key, text, 0) < 0 ? -errno : 0;
 }
 
-/* Before Linux 6.8 all of them are one option. */
-static int set_old_layers(struct init *init, int fs, const struct parts *parts)
+static size_t join_numbers(char text[MOST_LAYERS * 6], const struct parts *parts)
 {
-    char text[MOST_LAYERS * 6] = "";
     size_t used = 0;
     for (size_t i = 0; i < parts->nlayers; i++)
-        used += (size_t)snprintf(text + used, sizeof text - used, "%s%d", i ? ":" : "",
+        used += (size_t)snprintf(text + used, MOST_LAYERS * 6 - used, "%s%d", i ? ":" : "",
                                  parts->layer[i]);
-    if (used > OLD_OPTION)
-        return init_fail(init, E2BIG, "too many layers for this kernel");
+    return used;
+}
+
+/* Before Linux 6.8 all of them are one option. -E2BIG: too long a one. */
+static int set_old_layers(int fs, const struct parts *parts)
+{
+    char text[MOST_LAYERS * 6] = "";
+    if (join_numbers(text, parts) > OLD_OPTION)
+        return -E2BIG;
     return fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir", text, 0) < 0 ? -errno : 0;
+}
+
+/* mount(2) takes a page of options. It mounts somewhere, and what is wanted is a mount that is nowhere yet. */
+static int mount_old(struct init *init, const struct parts *parts)
+{
+    char text[MOST_LAYERS * 6] = "", options[4096], name[16], place[32], written[64] = "";
+    unsigned long flags = MS_NOSUID | MS_NODEV | (parts->upper < 0 ? (unsigned long)MS_RDONLY : 0);
+    int r = init_scratch(init);
+    if (r < 0)
+        return r;
+    join_numbers(text, parts);
+    if (parts->upper >= 0)
+        snprintf(written, sizeof written, ",upperdir=%d,workdir=%d", parts->upper, parts->work);
+    snprintf(options, sizeof options, "userxattr,index=off,lowerdir=%s%s", text, written);
+    snprintf(name, sizeof name, "o%u", init->scratched++);
+    snprintf(place, sizeof place, "%d/%s", init->scratch, name);
+    if (mkdirat(init->scratch, name, 0700) < 0 ||
+        mount("overlay", place, "overlay", flags, options) < 0)
+        return -errno;
+    int tree = sbxi_tree_open(init->scratch, name, 0, 0);
+    return umount2(place, MNT_DETACH) < 0 ? -errno : tree;
 }
 
 static int set_layers(int fs, const struct parts *parts)
@@ -165,14 +191,14 @@ static int set_layers(int fs, const struct parts *parts)
     return r;
 }
 
-static int configure(struct init *init, int fs, const struct parts *parts, bool old)
+static int configure(int fs, const struct parts *parts, bool old)
 {
     int r = fsconfig(fs, FSCONFIG_SET_FLAG, "userxattr", NULL, 0) < 0 ||
                     fsconfig(fs, FSCONFIG_SET_STRING, "index", "off", 0) < 0
                 ? -errno
                 : 0;
     if (r == 0)
-        r = old ? set_old_layers(init, fs, parts) : set_layers(fs, parts);
+        r = old ? set_old_layers(fs, parts) : set_layers(fs, parts);
     if (r == 0 && parts->upper >= 0)
         r = set_number(fs, "upperdir", parts->upper);
     if (r == 0 && parts->upper >= 0)
@@ -209,9 +235,11 @@ static int mount_overlay(struct init *init, const struct sbxi_step *step, const 
         fs = fsopen("overlay", FSOPEN_CLOEXEC);
         if (fs < 0)
             return -errno;
-        r = configure(init, fs, parts, old);
+        r = configure(fs, parts, old);
     }
-    if (r == 0 && (r = tree = fsmount(fs, FSMOUNT_CLOEXEC, attributes)) < 0)
+    if (r == -E2BIG)
+        r = tree = mount_old(init, parts);
+    else if (r == 0 && (r = tree = fsmount(fs, FSMOUNT_CLOEXEC, attributes)) < 0)
         r = -errno;
     if (r == -EINVAL && parts->upper >= 0)
         say_places(init, parts);
