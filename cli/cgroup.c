@@ -35,7 +35,8 @@ const struct verb verb_cgroup = {
         "\n"
         "limits (all but weights also take max):\n" CLI_LIMIT_HELP
         "A change is all or nothing and acts at once. A memory limit below what is in use and\n"
-        "cannot be reclaimed is refused.\n"
+        "cannot be reclaimed is refused; on cgroup v1 also one of a sandbox that was started\n"
+        "without a name, without --stats and without such a limit.\n"
         "\n"
         "options:\n"
         "  --parent PATH        create: below this cgroup of each mount, not below our own\n"

@@ -432,7 +432,8 @@ static int remove_all(const char *name,
         sbxi_closep(&fds[i]);
     if (populated && !kill)
         return sbxi_error(error, EBUSY,
-                          "group %s: processes live in it; end them, or kill them with it", name);
+                          "group %s: processes live in it; end them, or kill them with it (--kill)",
+                          name);
     if (r < 0)
         return sbxi_error(error, -r, "group %s: kill: not everybody is gone: %s", name,
                           strerror(-r));
