@@ -15,6 +15,7 @@
 #include "confine-options.h"
 #include "controls.h"
 #include "env-options.h"
+#include "foreign-options.h"
 #include "layer-options.h"
 #include "namespace-options.h"
 #include "notify-options.h"
@@ -307,6 +308,13 @@ static int add_mask(struct run_options *o, const char *path)
     return run_push_text(&o->masks, path);
 }
 
+static int bad_word(int c, char **argv)
+{
+    const char *word = argv[optind - 1], *hint = c == '?' ? foreign_option_hint(word) : NULL;
+    return hint ? cli_usage("%.*s: %s", (int)strcspn(word, "="), word, hint)
+                : cli_bad_option(c, argv);
+}
+
 /* Options that need more than a store. */
 static int handle_value(struct run_options *o, int c, const char *name, char **argv)
 {
@@ -330,7 +338,7 @@ static int handle_value(struct run_options *o, int c, const char *name, char **a
     case OPT_DEGRADE:
         return cli_add_degrade(&o->spec.degrade, UINT32_MAX, optarg);
     default:
-        return cli_bad_option(c, argv);
+        return bad_word(c, argv);
     }
 }
 
