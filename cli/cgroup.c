@@ -36,7 +36,7 @@ const struct verb verb_cgroup = {
         "limits (all but weights also take max):\n" CLI_LIMIT_HELP
         "A change is all or nothing and acts at once. A memory limit below what is in use and\n"
         "cannot be reclaimed is refused; on cgroup v1 also one of a sandbox that was started\n"
-        "without a name, without --stats and without such a limit.\n"
+        "with neither a name nor such a limit and is not counted.\n"
         "\n"
         "options:\n"
         "  --parent PATH        create: below this cgroup of each mount, not below our own\n"
