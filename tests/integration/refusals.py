@@ -90,7 +90,7 @@ EITHER = [ # the words, the exit code, what is said: in bash, descriptor 5 is a 
     ("run --jail ls --upper tmpfs true", 121, "`uds jail build` makes a directory of one"),
     ("run --run-dir /proc/x true", 121, "cannot be made: "),
     ("run --profile $PWD/nosuch", 121, "nosuch: No such file or directory"),
-    ("run --ro-bind $UDS_BIN /mnt -- /mnt/uds run true", 121, "clone3 is hidden from this process"),
+    ("run --setenv ASAN_OPTIONS detect_leaks=0 --ro-bind $UDS_BIN /mnt -- /mnt/uds run true", 121, "clone3 is hidden from this process"),
     ("run --name a/b true", 121, "1 to 48 of letters"),
     ("exec never-made true", 121, "none of yours runs under this name"),
     ("exec x", 121, "no command: name one"),
@@ -155,6 +155,8 @@ def main():
     jobs = [(u, line, code, words) for u in users for line, code, words in EITHER]
     jobs += [(u, line, code, words) for u in users for line, code, words in BY["nobody" if u == "user" else u]]
     jobs += [(u, line, 0, words) for u in users for line, words in TAKEN]
+    if os.environ.get("UDS_SANITIZED", "0") != "0": # then our programs are not static
+        jobs = [job for job in jobs if "/tmp/uds version" not in job[1]]
     failed = 0
     with ThreadPoolExecutor(4) as pool:
         for (user, line, code, words), p in zip(jobs, pool.map(lambda j: run(j[1], j[0], places[j[0]]), jobs)):
