@@ -126,7 +126,7 @@ TAKEN = [ # what is meant well is taken
     ("run --hostname other -- hostname", "other"),
     ("run --size 1M --tmpfs /mnt -- df --output=size -B1 /mnt", "1048576"),
     ("run --rlimit nofile=64 --rlimit nofile=128 -- sh -c 'ulimit -n'", "128"),
-    ("run --rlimit nofile=3 --landlock-ro / --ro-bind $UDS_BIN/uds /tmp/uds -- /tmp/uds version", "libuds"),
+    ("run --rlimit nofile=3 --landlock-ro / --degrade=landlock --ro-bind $UDS_BIN/uds /tmp/uds -- /tmp/uds version", "libuds"),
     ("run --rlimit nofile=0 --rlimit fsize=0 --rlimit nproc=0 --rlimit memlock=0 --ro-bind $UDS_BIN/uds /tmp/uds -- /tmp/uds version", "libuds"),
     ("run --rlimit stack=16K true", ""),
     ("run -- sh -c 'while read a b c d e; do [ \"$a $b $c\" != \"Max core file\" ] || echo $e; done </proc/self/limits'", "1"),

@@ -99,7 +99,7 @@ start() {
     [ "$3" = kvm ] || machine=("${emulate[@]}")
     truncate -s 512M "$1/disk" # for tests to do with as they like
     truncate -s 2G "$1/scratch" # /var/tmp
-    timeout -k 5 "$2" qemu-system-x86_64 "${machine[@]}" -M q35 -smp 2 -m "${UDS_VM_MEMORY:-1536}" \
+    timeout --foreground -k 5 "$2" qemu-system-x86_64 "${machine[@]}" -M q35 -smp 2 -m "${UDS_VM_MEMORY:-1536}" \
         -nodefaults -no-user-config -display none -no-reboot -nic none -kernel "$dir/vmlinux" -initrd "$dir/initrd" \
         -append "console=ttyS0 quiet panic=-1 tsc=unstable mitigations=off nokaslr random.trust_cpu=1 no_timer_check psi=1 rcupdate.rcu_expedited=1 vm.run=$1 vm.tree=$tree" \
         -serial "file:$1/console" -chardev stdio,id=out,signal=off -serial chardev:out \
