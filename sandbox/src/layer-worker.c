@@ -23,6 +23,7 @@
 #include "cleanup.h"
 #include "error.h"
 #include "kernel.h"
+#include "subids.h"
 #include "walk.h"
 
 enum {
@@ -182,6 +183,17 @@ static int write_maps(pid_t pid, const struct sbxi_worker_ids *ids)
     return r == 0 ? write_file(pid, "gid_map", text[all ? 0 : 1]) : r;
 }
 
+/* Of an ordinary user's sandboxes some have those of /etc/subuid too, and so must who looks at what they left. */
+static int map_ids(pid_t pid, const struct sbxi_worker_ids *ids)
+{
+    struct sbxi_subids subids;
+    struct sbx_error none;
+    if (geteuid() != 0 && sbxi_subids_find(&subids, "", &none) == 0 &&
+        sbxi_subids_map(&subids, pid, "", &none) == 0)
+        return 0;
+    return write_maps(pid, ids);
+}
+
 /* What is only looked at may be out of the child's reach then; what is written must not get others' ids. */
 static int map_mounts(pid_t pid, const struct sbxi_worker_ids *ids, int written)
 {
@@ -283,7 +295,7 @@ static int prepare(pid_t pid,
             error, -r,
             "layer: %s: no user namespace to walk it in: %s; see sysctl user.max_user_namespaces",
             what, strerror(-r));
-    if ((r = write_maps(pid, ids)) < 0)
+    if ((r = map_ids(pid, ids)) < 0)
         return sbxi_error(error, -r, "layer: %s: ids of the user namespace: %s", what,
                           strerror(-r));
     if ((r = map_mounts(pid, ids, written)) < 0)

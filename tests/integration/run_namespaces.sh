@@ -260,15 +260,27 @@ ids()
     refused 'no ids in /etc/subuid' '/etc/subuid has no ids for nobody' --id-range -- true
     echo nobody:200000:65536 >"$dir/sub"
     plain=$as
-    sub()
+    uds_sub()
     {
         unshare -m sh -c "mount --bind $dir/sub /etc/subuid && mount --bind $dir/sub /etc/subgid && exec \"\$@\"" sh \
-            $plain "$dir/bin/uds" run --degrade cgroup --run-dir "$dir/$who/run" --name "$name" --id-range "$@"
+            $plain "$dir/bin/uds" "$@"
+    }
+    sub()
+    {
+        uds_sub run --degrade cgroup --run-dir "$dir/$who/run" --name "$name" --id-range "$@"
     }
     got=$(sub -- sh -c 'id -u; sed "s/  */ /g" /proc/self/uid_map; stat -c %u /proc/1; kill -9 1 2>/dev/null || echo safe' 2>"$dir/err" | tr '\n' ' ')
     [ "$got" = '1000  0 65534 1  1 200000 65535 0 safe ' ] || fail "$who: ids of /etc/subuid: '$got': $(cat "$dir/err")"
     got=$(sub --bind "$dir/$who/one" /srv -- sh -c 'touch /srv/made; stat -c %u /srv/made' 2>"$dir/err")
     [ "$got $(stat -c %u "$dir/$who/one/made")" = '1000 200999' ] || fail "$who: a file made by ids of /etc/subuid: '$got': $(cat "$dir/err")"
+    # What they left in a layer.
+    (cd "$dir/$who" && mkdir lay lay/usr lay/proc lay/dev lay/sys lay/tmp lay/run && ln -s usr/bin usr/lib usr/lib64 lay)
+    expect "$who: a layer written by such ids" 0 '' sub --layer "$dir/$who/lay" --upper "$dir/$who/up" --ro-bind /usr /usr --uid 0 \
+        --cap-add chown -- sh -c 'mkdir /d; echo x >/d/f; chown -R 5:6 /d'
+    expect "$who: they are committed" 0 '' uds_sub layer commit "$dir/$who/up" "$dir/$who/new"
+    check "$who: and are as before" [ "$(stat -c '%u %g' "$dir/$who/new/d/f")" = '200004 200005' ]
+    expect "$who: and removed" 0 '' uds_sub layer reset "$dir/$who/up"
+    check "$who: all of them" [ -z "$(ls -A "$dir/$who/up")" ]
     expect "$who: --assert is content with such ids" 0 '' sub --no-cgroup --assert -- true
     expect "$who: newuidmap without rights" 121 'newuidmap: .*no_new_privs' unshare -m sh -c "mount --bind $dir/sub /etc/subuid &&
         mount --bind $dir/sub /etc/subgid && exec \"\$@\"" sh setpriv --no-new-privs $plain "$dir/bin/uds" run --degrade cgroup \
