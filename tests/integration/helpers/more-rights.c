@@ -11,6 +11,13 @@
 
 #include <uds/addr.h>
 
+/* LeakSanitizer looks by ptrace(2), which the kernel refuses of who is setuid; no environment can tell it. */
+__attribute__((visibility("default"))) int __lsan_is_turned_off(void);
+int __lsan_is_turned_off(void)
+{
+    return 1;
+}
+
 int main(void)
 {
     struct uds_addr addr;
