@@ -109,12 +109,29 @@ int run_env_option(struct run_options *o, const char *name, const char *value, c
     return CLI_OK;
 }
 
+/* Set by other options, and by --setenv: ours would win, and nobody would know. What is inherited is stale, and goes. */
+static bool contradicts(const struct run_options *o, const char *entry)
+{
+    bool listen = o->fds.count > 0 && strncmp(entry, "LISTEN_", 7) == 0;
+    bool notify = o->spec.notify && (strncmp(entry, "NOTIFY_SOCKET=", 14) == 0 ||
+                                     strncmp(entry, "WATCHDOG_", 9) == 0);
+    for (char **e = environ; *e; e++)
+        if (*e == entry)
+            return false;
+    return listen || notify;
+}
+
 /* Of ours that which says what is typed at. */
 int run_env_finish(struct run_options *o)
 {
     const char *const *set = o->env.items;
     bool named = !o->life.terminal;
-    for (size_t i = 0; i < o->env.count; i++)
+    for (size_t i = 0; i < o->env.count; i++) {
         named |= strncmp(set[i], "TERM=", 5) == 0;
+        if (contradicts(o, set[i]))
+            return cli_usage("--setenv %.*s: --fd, --listen, --notify and --watchdog set that "
+                             "themselves; leave out one of the two",
+                             (int)strcspn(set[i], "="), set[i]);
+    }
     return named ? CLI_OK : keep_named(o, "TERM");
 }

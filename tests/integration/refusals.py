@@ -47,6 +47,8 @@ EITHER = [ # the words, the exit code, what is said: in bash, descriptor 5 is a 
     ("run --share-user true", 121, "leave out --share-user"),
     ("run --no-cgroup --cgroup-parent /x true", 121, "leave out one of the two"),
     ("run --secret a=5 --secret a=5 true", 121, "two have this name"),
+    ("run --setenv LISTEN_FDS 3 --fd a=5 true", 121, "--setenv LISTEN_FDS: --fd, --listen, --notify and --watchdog set that"),
+    ("run --notify --setenv NOTIFY_SOCKET x true", 121, "--setenv NOTIFY_SOCKET: "),
     ("run --fd a=99 true", 121, "open it in the shell"),
     ("run true <.", 121, "descriptor 0 is a directory, through which all of the host"),
     ("run --info-fd 5 true", 121, "cannot be written"),
@@ -124,6 +126,7 @@ FILES = {"nothing": "base none\n", "no-exec": "deny execve\n", "no-error": "deny
 TAKEN = [ # what is meant well is taken
     ("run --jail ls -- ls /", "usr"),
     ("run --hostname other -- hostname", "other"),
+    ("run --setenv LISTEN_FDS 3 -- sh -c 'echo $LISTEN_FDS'", "3"),
     ("run --size 1M --tmpfs /mnt -- df --output=size -B1 /mnt", "1048576"),
     ("run --rlimit nofile=64 --rlimit nofile=128 -- sh -c 'ulimit -n'", "128"),
     ("run --rlimit nofile=3 --landlock-ro / --degrade=landlock --ro-bind $UDS_BIN/test/sbx-probe /tmp/probe -- /tmp/probe say here", "here"),
