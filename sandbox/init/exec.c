@@ -155,10 +155,11 @@ static int search_path(struct init *init, const char *name, char **argv, char **
         if (n < 0 || (size_t)n >= sizeof candidate || (candidate[0] != '/' && !init->style_bwrap))
             continue;
         bool there = access(candidate, F_OK) == 0;
-        if (!there && (errno == ENOENT || errno == ENOTDIR))
+        /* EACCES: a directory that we may not look into, as root's own; what is in it nobody has asked for. */
+        if (!there && (errno == ENOENT || errno == ENOTDIR || errno == EACCES))
             continue;
-        int r =
-            try_exec(init, candidate, argv, env); /* a filter forbids access(2): then this tells */
+        /* Else a filter forbids access(2), and this tells. */
+        int r = try_exec(init, candidate, argv, env);
         if (r == -ENOENT && !there)
             init->detail[0] = '\0';
         else if (r != -EACCES)

@@ -79,6 +79,7 @@ EITHER = [ # the words, the exit code, what is said: in bash, descriptor 5 is a 
     ("run --seccomp-fd 8 true 8</dev/zero", 121, "more than the 4096 instructions"),
     ("run --seccomp $PWD/nothing true", 122, "must allow what starts a program: execve, brk, mmap"),
     ("run --seccomp $PWD/no-exec true", 122, "must allow what starts a program"),
+    ("run --ro-bind $PWD/closed /mnt --setenv PATH /mnt:/usr/bin nosuch", 122, "nosuch, in PATH: No such file"),
     ("run --rlimit nofile=3 true", 127, "error while loading shared libraries"), # it was started
     ("run --uid nobody true", 121, "is not the number of an id"),
     ("run --uid 4294967295 true", 121, "is not the number of an id"),
@@ -155,6 +156,7 @@ def main():
             os.chown(places[user], NOBODY, NOBODY)
         for name, text in FILES.items():
             (places[user] / name).write_text(text)
+        (places[user] / "closed").mkdir(0)
     jobs = [(u, line, code, words) for u in users for line, code, words in EITHER]
     jobs += [(u, line, code, words) for u in users for line, code, words in BY["nobody" if u == "user" else u]]
     jobs += [(u, line, 0, words) for u in users for line, words in TAKEN]
