@@ -137,12 +137,12 @@ static int start(sbx_cleaner *c, struct sbx_error *error)
 static int look(sbx_cleaner *c, bool sure)
 {
     struct pollfd p = {.fd = c->pidfd, .events = POLLIN};
-    bool over = poll(&p, 1, 0) != 0;
-    if (c->is_new && !over && !sure)
+    if (c->is_new && !sure && poll(&p, 1, 0) == 0)
         return 0;
+    /* Its execve ends that wait, or its end: so only then can be seen whether it lives. */
     int r = c->is_new ? sbxi_spawned_wait(c->spawned) : 0;
     c->is_new = false;
-    return r < 0 ? r : over ? -ESRCH : 0;
+    return r < 0 ? r : poll(&p, 1, 0) == 0 ? 0 : -ESRCH;
 }
 
 /* If it is gone, another takes over the file, which says all that it knew. */
