@@ -222,9 +222,23 @@ static int add_fd(struct exec_options *o, const char *text)
                : cli_no_memory(RUN_REFUSED);
 }
 
+/* Ours would win, and nobody would know. */
+static int check_env(const struct exec_options *o)
+{
+    const char *const *set = o->env.items;
+    for (size_t i = 0; o->fds.count > 0 && i < o->env.count; i++)
+        if (strncmp(set[i], "LISTEN_", 7) == 0)
+            return cli_usage("--setenv %.*s: --fd sets that itself; leave out one of the two",
+                             (int)strcspn(set[i], "="), set[i]);
+    return CLI_OK;
+}
+
 static int finish(struct exec_options *o, int argc, char **argv)
 {
     const char *term = getenv("TERM");
+    int r = check_env(o);
+    if (r != CLI_OK)
+        return r;
     if (optind >= argc)
         return cli_usage(o->start ? "no template: name one of the broker's stack file"
                                   : "no sandbox: name one: see uds sandbox ls");
@@ -238,8 +252,7 @@ static int finish(struct exec_options *o, int argc, char **argv)
         return cli_usage("--pty: standard input is no terminal: leave out --pty");
     o->exec->terminal_like = o->exec->terminal && !terminal_in_background() ? 0 : -1;
     if (o->exec->terminal && term != NULL) {
-        int r =
-            add_env(o, "TERM", term); /* the first of a name counts, so one that was given does */
+        r = add_env(o, "TERM", term); /* the first of a name counts, so one that was given does */
         if (r != CLI_OK)
             return r;
     }

@@ -128,8 +128,8 @@ int sbxi_identity_check(sbx_plan *plan, const struct sbx_spec *spec, struct sbx_
     choose_ids(plan, spec);
     uint32_t last = plan->range ? SBXI_IDS_COUNT - 1 : plan->subids.count;
     if ((plan->range || plan->subids.count) && (plan->uid > last || plan->gid > last))
-        return sbxi_error(error, EINVAL, "sandbox %s: uid: ids inside go from 0 to %u", plan->name,
-                          last);
+        return sbxi_error(error, EINVAL, "sandbox %s: %s: ids inside go from 0 to %u", plan->name,
+                          plan->uid > last ? "uid" : "gid", last);
     if (!plan->privileged && !(plan->isolate & SBX_NS_USER) && !plan->joined_user &&
         (plan->uid != geteuid() || plan->gid != getegid()))
         return sbxi_error(error, EPERM, "sandbox %s: uid: without a user namespace it is your own",

@@ -95,6 +95,8 @@ EITHER = [ # the words, the exit code, what is said: in bash, descriptor 5 is a 
     ("run --profile $PWD/nosuch", 121, "nosuch: No such file or directory"),
     ("run --setenv ASAN_OPTIONS detect_leaks=0 --ro-bind $UDS_BIN /mnt -- /mnt/uds run true", 121, "clone3 is hidden from this process"),
     ("run --name a/b true", 121, "1 to 48 of letters"),
+    ("exec --setenv LISTEN_FDS 3 --fd a=5 never-made true", 121, "--setenv LISTEN_FDS: --fd sets that itself"),
+    ("sandbox start --fd a=5 --setenv LISTEN_PID 3 never-made true", 121, "--setenv LISTEN_PID: --fd sets that itself"),
     ("exec never-made true", 121, "none of yours runs under this name"),
     ("exec x", 121, "no command: name one"),
     ("sandbox", 2, "no word: is none of ls, start, gc"),
@@ -112,7 +114,8 @@ EITHER = [ # the words, the exit code, what is said: in bash, descriptor 5 is a 
 ALL = "--share-user --share-mount --share-pid --share-net --share-ipc --share-uts --share-cgroup"
 BY = { # of one user alone
     "root": [
-        ("run --uid 70000 true", 121, "ids inside go from 0 to 65535"),
+        ("run --uid 70000 true", 121, "uid: ids inside go from 0 to 65535"),
+        ("run --gid 70000 true", 121, "gid: ids inside go from 0 to 65535"),
         ("run --host-root --uid 70000 -- id -u", 0, "70000"),
         ("run --host-root --id-range true", 121, "id-range: it needs a user namespace of its own"),
     ],
