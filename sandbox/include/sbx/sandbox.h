@@ -108,8 +108,8 @@ sbx_start(sbx **ret, const sbx_plan *plan, sbx_cleaner *cleaner, struct sbx_erro
  *
  * Returns when what takes longest, the work of its first process, goes on by itself. sbx_process() brings it to its end:
  * then sbx_is_starting() is false, or the outcome is SBX_SETUP_FAILED. What of sbx_get_report() is about ids, pids and
- * the cgroup is known at once; other namespaces may be 0 till then. While it starts sbx_stop(), sbx_kill() and sbx_free()
- * may end it; limits, freezing, signals and sessions are for what runs.
+ * the cgroup is known at once; of namespaces one may be 0 till then, or ours, which it has not left yet. While it starts
+ * sbx_stop(), sbx_kill() and sbx_free() may end it; limits, freezing, signals and sessions are for what runs.
  *
  * Ownership: as of sbx_start().
  * Errors: as of sbx_start(), of what comes before its first process; -EINVAL the plan is of bubblewrap's kind.

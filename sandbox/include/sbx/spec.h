@@ -211,6 +211,7 @@ struct sbx_spec {
      * a range that nobody else has */
     const char *run_dir;
     struct sbx_limits limits;
+    /* The last for a resource counts. Above our hard limit takes CAP_SYS_RESOURCE; RLIMIT_CORE is 1 byte if it is not named */
     const struct sbx_rlimit *rlimits;
     size_t nrlimits;
     /* passed as 3, 4, … with LISTEN_FDS, LISTEN_FDNAMES, LISTEN_PID */
