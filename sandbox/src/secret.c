@@ -96,7 +96,7 @@ static int open_directory(const char *path, struct sbx_error *error)
         sbxi_openat2(AT_FDCWD, directory, O_PATH | O_DIRECTORY | O_CLOEXEC, 0, RESOLVE_NO_SYMLINKS);
     if (fd < 0 || fstat(fd, &st) < 0)
         return sbxi_error(error, errno, "secret: directory %.400s: %s", directory,
-                          errno == ELOOP || errno == ENOTDIR ? FOLLOWS_NONE : strerror(errno));
+                          errno == ELOOP ? FOLLOWS_NONE : strerror(errno));
     bool sticky = (st.st_mode & S_ISVTX) && st.st_uid == 0;
     const char *why =
         sticky ? NULL

@@ -47,6 +47,7 @@ EITHER = [ # the words, the exit code, what is said: in bash, descriptor 5 is a 
     ("run --share-user true", 121, "leave out --share-user"),
     ("run --no-cgroup --cgroup-parent /x true", 121, "leave out one of the two"),
     ("run --secret a=5 --secret a=5 true", 121, "two have this name"),
+    ("run --secret a=file:/etc/passwd/x true", 121, "Not a directory"),
     ("run --setenv LISTEN_FDS 3 --fd a=5 true", 121, "--setenv LISTEN_FDS: --fd, --listen, --notify and --watchdog set that"),
     ("run --notify --setenv NOTIFY_SOCKET x true", 121, "--setenv NOTIFY_SOCKET: "),
     ("run --fd a=99 true", 121, "open it in the shell"),
