@@ -49,7 +49,10 @@ static long become(const struct sbxi_spawned *s)
          r;
     if (control < 0 || record < 0 || program < 0 || null < 0)
         return control < 0 ? control : record < 0 ? record : program < 0 ? program : null;
-    for (long fd = 0; fd < STDERR; fd++) /* a null that is 0 or 1 itself would not stay open */
+    /* Closed, or by chance a descriptor of ours, which goes with the execve: it must not become one of the cleaner's. */
+    bool lacks = sbxi_raw(SYS_fcntl, STDERR, F_GETFD, 0, 0, 0) != 0;
+    /* A null that is one of them itself would not stay open. */
+    for (long fd = 0; fd < STDERR + lacks; fd++)
         if ((r = sbxi_raw(null == fd ? SYS_fcntl : SYS_dup3, null, null == fd ? F_SETFD : fd, 0, 0,
                           0)) < 0)
             return r;

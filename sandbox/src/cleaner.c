@@ -262,8 +262,10 @@ sbx_cleaner *sbx_cleaner_free(sbx_cleaner *c)
         return sbx_cleaner_forget(c);
     }
     struct pollfd p = {.fd = c->pidfd, .events = POLLIN};
-    if (c->pidfd >= 0 && poll(&p, 1, END_MS) == 0)
-        kill_and_reap(c);
+    if (c->pidfd >= 0 && poll(&p, 1, END_MS) == 0) {
+        kill_and_reap(c); /* stopped, or busy still with what it closes */
+        sweep_here(c);
+    }
     reap(c);
     return sbx_cleaner_forget(c);
 }

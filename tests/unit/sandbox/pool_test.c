@@ -242,3 +242,49 @@ Test(shells, are_closed_by_the_cleaner_unless_it_lags_behind)
     close(end);
     sbx_cleaner_free(cleaner);
 }
+
+/* Of a program without descriptor 2 the cleaner has one all the same: its first of its own would be that, and all above closed. */
+Test(shells, are_all_that_the_cleaner_closes_where_there_is_no_stderr)
+{
+    UDS_TEST_GUARD;
+    struct sbx_error error = {0};
+    sbx_cleaner *cleaner;
+    siginfo_t info;
+    int saved = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 10);
+    close(STDERR_FILENO);
+    cr_assert_eq(sbx_cleaner_new(&cleaner, NULL, &error), 0, "%s", error.text);
+    int end = close_shell(cleaner);
+    cr_assert(hangs_up(end, 10000));
+    close(end);
+    cr_assert_eq(kill(sbx_cleaner_get_pid(cleaner), SIGSTOP), 0);
+    cr_assert_eq(waitid(P_PID, (id_t)sbx_cleaner_get_pid(cleaner), &info, WSTOPPED), 0);
+    end = close_shell(cleaner);
+    cr_expect(!hangs_up(end, 0), "it listens still, and holds what comes");
+    cr_assert_eq(kill(sbx_cleaner_get_pid(cleaner), SIGCONT), 0);
+    cr_expect(hangs_up(end, 10000));
+    close(end);
+    sbx_cleaner_free(cleaner);
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+}
+
+/* Stopped, or long busy with what it closes: it is not waited for for ever, and what it has not removed we do. */
+Test(shells, do_not_keep_anything_from_being_removed_in_the_end)
+{
+    UDS_TEST_GUARD;
+    char directory[] = "/tmp/shells-XXXXXX";
+    struct sbx_error error = {0};
+    sbx_cleaner *cleaner;
+    siginfo_t info;
+    cr_assert_not_null(mkdtemp(directory));
+    cr_assert_eq(sbx_cleaner_new(&cleaner, NULL, &error), 0, "%s", error.text);
+    cr_assert_eq(sbx_cleaner_add_path(cleaner, directory), 0);
+    int end = close_shell(cleaner);
+    cr_assert(hangs_up(end, 10000), "by now it is uds-cleaner");
+    close(end);
+    cr_assert_eq(kill(sbx_cleaner_get_pid(cleaner), SIGSTOP), 0);
+    cr_assert_eq(waitid(P_PID, (id_t)sbx_cleaner_get_pid(cleaner), &info, WSTOPPED), 0);
+    sbx_cleaner_free(cleaner);
+    cr_expect_eq(access(directory, F_OK), -1);
+    rmdir(directory);
+}
