@@ -132,7 +132,7 @@ UDS_EXPORT int sbx_request_process(sbx_request *request, sbx *s);
 /**
  * sbx_request_end() - tell who asked of the end, and free it
  * @request: NULL is fine
- * @result:  NULL = there is nothing to tell
+ * @result:  NULL, or of another size: there is nothing to tell
  *
  * Returns NULL.
  */

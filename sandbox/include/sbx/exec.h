@@ -95,6 +95,8 @@ UDS_EXPORT int sbx_session_get_fd(const sbx_session *session);
  * Returns 1 when the process has ended: @ret_result is filled (again and again, if asked), without statistics; 0 it
  * runs. Outcomes: SBX_EXITED, SBX_SIGNALED; SBX_SETUP_FAILED it never ran, as the result's error says; SBX_STOPPED
  * the sandbox has ended before.
+ *
+ * Errors: -EINVAL @ret_result is of another size.
  */
 UDS_EXPORT int sbx_session_process(sbx_session *session, struct sbx_result *ret_result);
 /**
@@ -102,7 +104,7 @@ UDS_EXPORT int sbx_session_process(sbx_session *session, struct sbx_result *ret_
  *
  * Returns 1 when it has ended.
  *
- * Errors: -errno of poll(2).   Blocking: until it has ended.
+ * Errors: as sbx_session_process(); -errno of poll(2).   Blocking: until it has ended.
  */
 UDS_EXPORT int sbx_session_wait(sbx_session *session, struct sbx_result *ret_result);
 /**

@@ -108,8 +108,8 @@ UDS_EXPORT UDS_NODISCARD int sbx_group_join(sbx_group *group, struct sbx_error *
 /**
  * sbx_group_set_limits() - as sbx_set_limits(): all or nothing, what is not named stays
  *
- * Errors: -EOPNOTSUPP the backend lacks the control; -EBUSY it uses more memory than the new limit; -errno of the
- *   kernel.
+ * Errors: -EINVAL @limits is of another size; -EOPNOTSUPP the backend lacks the control; -EBUSY it uses more memory than the
+ *   new limit; -errno of the kernel.
  */
 UDS_EXPORT int
 sbx_group_set_limits(sbx_group *group, const struct sbx_limits *limits, struct sbx_error *error);
