@@ -189,29 +189,41 @@ const char *sbxi_step_what(uint32_t op)
     return op < SBXI_OPS && words[op].what ? words[op].what : "start";
 }
 
+/* What the table of words does not know: an error that says little by itself, of a step at which it has one cause. */
+#define OF_DIRECTORIES "name a directory; links of /proc to one are not followed"
+#define OF_READ_ONLY   "the root is read-only: name a place on a --tmpfs, or a --layer with --upper"
+#define OF_IDS         "the user namespace has no such id; name one that it has by --uid and --gid"
+static const struct {
+    uint32_t op;
+    int err;
+    const char *advice;
+} causes[] = {
+    {SBXI_NETWORK_ENTER, ENOSPC,
+     "a limit of namespaces is reached: see sysctl user.max_net_namespaces"},
+    {SBXI_ATTACH, EINVAL, "a directory goes where a directory is, and all else where a file is"},
+    {SBXI_TIME, ERANGE, "no clock may become negative, nor go over 146 years"},
+    {SBXI_SWITCH_IDS, EINVAL, OF_IDS},
+    {SBXI_IDS, EINVAL, OF_IDS},
+    {SBXI_EXEC, ENOEXEC, "it is no program for this machine, and begins with no #! line"},
+    {SBXI_DIRECTORY, EROFS, OF_READ_ONLY},
+    {SBXI_SYMLINK, EROFS, OF_READ_ONLY},
+    {SBXI_USERNS_LIMIT, EROFS,
+     "this container's /proc/sys is read-only; the default seccomp profile forbids them too, as "
+     "long as there is no capability"},
+    {SBXI_SECCOMP, EINVAL, "it is no program that seccomp(2) takes"},
+    {SBXI_CHDIR, ELOOP, OF_DIRECTORIES},
+    {SBXI_CHDIR, ENOTDIR, OF_DIRECTORIES},
+    {SBXI_REQUEST, ELOOP, OF_DIRECTORIES},
+    {SBXI_REQUEST, ENOTDIR, OF_DIRECTORIES},
+};
+
 const char *sbxi_step_advice(const struct sbxi_plan_step *step, int err)
 {
     if (step->op >= SBXI_OPS || !words[step->op].what)
         return "";
-    if (step->op == SBXI_NETWORK_ENTER && err == ENOSPC)
-        return "a limit of namespaces is reached: see sysctl user.max_net_namespaces";
-    if (step->op == SBXI_ATTACH && err == EINVAL)
-        return "a directory goes where a directory is, and all else where a file is";
-    if (step->op == SBXI_TIME && err == ERANGE)
-        return "no clock may become negative, nor go over 146 years";
-    if ((step->op == SBXI_SWITCH_IDS || step->op == SBXI_IDS) && err == EINVAL)
-        return "the user namespace has no such id; name one that it has by --uid and --gid";
-    if (step->op == SBXI_EXEC && err == ENOEXEC)
-        return "it is no program for this machine, and begins with no #! line";
-    if ((step->op == SBXI_DIRECTORY || step->op == SBXI_SYMLINK) && err == EROFS)
-        return "the root is read-only: name a place on a --tmpfs, or a --layer with --upper";
-    if (step->op == SBXI_USERNS_LIMIT && err == EROFS)
-        return "this container's /proc/sys is read-only; the default seccomp profile forbids them "
-               "too, as long as there is no capability";
-    if (step->op == SBXI_SECCOMP && err == EINVAL)
-        return "it is no program that seccomp(2) takes";
-    if ((step->op == SBXI_CHDIR || step->op == SBXI_REQUEST) && (err == ELOOP || err == ENOTDIR))
-        return "name a directory; links of /proc to one are not followed";
+    for (size_t i = 0; i < sizeof causes / sizeof causes[0]; i++)
+        if (causes[i].op == step->op && causes[i].err == err)
+            return causes[i].advice;
     if (err == EPERM || err == EACCES)
         return words[step->op].eperm;
     return err == ENOENT ? words[step->op].enoent : "";
