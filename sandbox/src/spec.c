@@ -59,6 +59,23 @@ check_hostname(const sbx_plan *plan, const struct sbx_spec *spec, struct sbx_err
     return 0;
 }
 
+/* What of @path is behind its next name, if that is @name; NULL: it is another. */
+static const char *behind_name(const char *path, const char *name)
+{
+    size_t length = strlen(name);
+    while (*path == '/' || (path[0] == '.' && (path[1] == '/' || path[1] == '\0')))
+        path++;
+    return strncmp(path, name, length) == 0 && (path[length] == '/' || path[length] == '\0')
+               ? path + length
+               : NULL;
+}
+
+static bool is_of_each_process(const char *path)
+{
+    const char *in_proc = behind_name(path, "proc");
+    return in_proc && (behind_name(in_proc, "self") || behind_name(in_proc, "thread-self"));
+}
+
 static int check_root(const sbx_plan *plan, const struct sbx_spec *spec, struct sbx_error *error)
 {
     bool mount = plan->isolate & SBX_NS_MOUNT;
@@ -93,8 +110,7 @@ static int check_root(const sbx_plan *plan, const struct sbx_spec *spec, struct 
             return sbxi_error(error, EINVAL, "sandbox %s: mask: %s: use an absolute path below /",
                               plan->name, spec->masks[i]);
     for (size_t i = 0; spec->masks && spec->masks[i]; i++)
-        if (strncmp(spec->masks[i], "/proc/self", 10) == 0 ||
-            strncmp(spec->masks[i], "/proc/thread-self", 17) == 0)
+        if (is_of_each_process(spec->masks[i]))
             return sbxi_error(error, EINVAL,
                               "sandbox %s: mask: %s: is another path in each process, and cannot "
                               "be hidden",
