@@ -153,6 +153,7 @@ void cli_print_stats(const struct sbx_stats *stats, FILE *out)
     (void)fprintf(out, "pids      %" PRIu64 " now", stats->pids);
     if (stats->pids_peak > 0)
         (void)fprintf(out, ", %" PRIu64 " at most", stats->pids_peak);
-    (void)fprintf(out, ", %" PRIu64 " forks refused\n", stats->pids_refused);
+    (void)fprintf(out, ", %" PRIu64 " fork%s refused\n", stats->pids_refused,
+                  stats->pids_refused == 1 ? "" : "s");
     print_pressure(stats, out);
 }
