@@ -15,6 +15,7 @@
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -74,7 +75,13 @@ static int find_directory(struct init *init, const struct sbxi_step *step)
 static int set_limit(const struct sbxi_step *step)
 {
     struct rlimit limit = {.rlim_cur = step->args[1], .rlim_max = step->args[2]};
-    return setrlimit((__rlimit_resource_t)step->args[0], &limit) < 0 ? -errno : 0;
+    if (setrlimit((__rlimit_resource_t)step->args[0], &limit) < 0)
+        return -errno;
+    if (step->args[0] != RLIMIT_AS && step->args[0] != RLIMIT_DATA)
+        return 0;
+    /* A program that execve has begun and that gets no page is killed without a word: that is said here. */
+    void *page = mmap(NULL, 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return page == MAP_FAILED || munmap(page, 1) < 0 ? -errno : 0;
 }
 
 /* /proc files of a non-dumpable process belong to the namespace's root, which a sandbox of one id does not have. */

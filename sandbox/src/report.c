@@ -164,7 +164,8 @@ int sbxi_report_failure(const sbx_plan *plan,
     const char *advice = step_advice(plan, step, event->err);
     if (step->op == SBXI_EXEC && event->err == ENOENT)
         advice = missing_advice(plan, event->detail);
-    else if (step->op == SBXI_EXEC && event->err == ENOMEM && limits_memory(plan))
+    else if ((step->op == SBXI_EXEC || step->op == SBXI_RLIMIT) && event->err == ENOMEM &&
+             limits_memory(plan))
         advice =
             "its rlimit as or data is too low for a program to start: 4M and more for a small one";
     else if (step->op == SBXI_EXEC && event->err == EACCES && plan->landlock_abi)

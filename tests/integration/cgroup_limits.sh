@@ -138,6 +138,10 @@ sys.exit(share > 0.2)'
 check "about a tenth of a CPU: $(cat "$dir/out")" [ -s "$dir/out" ]
 check "throttled" [ "$(json throttled_usec)" -gt 0 ]
 check "counted: $(json cpu_usec)" [ "$(json cpu_usec)" -ge 150000 ]
+if [ -e /sys/fs/cgroup/cpu.pressure ] || [ -e /sys/fs/cgroup/unified/cpu.pressure ]; then # who is throttled waits for a CPU
+    waited=$(json cpu_pressure | sed -n "s/.*'some_usec': \([0-9]*\).*/\1/p")
+    check "pressure: $waited" [ "${waited:-0}" -ge 50000 ]
+fi
 
 # -- a payload that leaves processes behind, and one that forks for ever
 expect "daemons" 0 '' $r -- sh -c 'for i in 1 2 3; do setsid sh -c "trap : TERM; while :; do sleep 1; done" & done; exit 0'
