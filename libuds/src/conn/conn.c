@@ -201,14 +201,21 @@ static void end_receiving(uds_conn *conn, int error)
 {
     bool half = udsi_receiver_in_frame(&conn->in);
 
-    if (error == -EPROTO)
+    if (conn->finish_sent && conn->peer_finished && !half &&
+        (error == -ENODATA || error == -ECONNRESET)) {
+        /* Who has all closes at once. What the protocol had to say after our FINISH (RELEASE, PONG) is too late, and unread by
+         * him it makes a reset of the end. */
+        udsi_sendq_clear(&conn->out);
+        udsi_conn_end_if_finished(conn);
+    } else if (error == -EPROTO) {
         udsi_conn_fail_rule(conn, conn->in.rule);
-    else if (error == -ENODATA)
+    } else if (error == -ENODATA) {
         udsi_conn_fail(conn, -ECONNRESET,
                        half ? "the peer closed the connection in the middle of a frame"
                             : "the peer closed the connection without a goodbye");
-    else
+    } else {
         udsi_conn_fail(conn, error, "receiving failed: %s", strerror(-error));
+    }
 }
 
 void udsi_conn_received(uds_conn *conn, int r)

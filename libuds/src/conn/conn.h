@@ -41,6 +41,7 @@ struct uds_conn {
     int fd;
     bool said_goodbye; /* ours is in the queue */
     bool said_finish;  /* so is our FINISH; no message may follow */
+    bool finish_sent;  /* and has left it */
     bool peer_done;
     /* its FINISH has come: only GOODBYE and the library's own frames may follow */
     bool peer_finished;

@@ -45,6 +45,7 @@ static void end_sending(uds_conn *conn, int error)
 static void after_output(uds_conn *conn)
 {
     conn->beat.answers = conn->beat.answers && conn->out.count > 0;
+    conn->finish_sent |= conn->said_finish && conn->out.count == 0 && conn->send_error == 0;
     if (conn->above_high && conn->out.bytes <= conn->low_water) {
         conn->above_high = false;
         conn->writable = true;

@@ -440,6 +440,7 @@ static int get_rest(uds_snapshot *s, uds_conn *conn)
     r = get_receiver(s, &conn->in);
     if (r == 0)
         r = get_queue(s, &conn->out);
+    conn->finish_sent = r == 0 && conn->said_finish && conn->out.count == 0;
     if (r == 0)
         r = get_msg(s, 0, 0, &conn->ready);
     if (r == 0)

@@ -446,6 +446,50 @@ Test(conn_finish, lets_goodbye_and_heartbeats_follow) /* P-35, P-36 are in the v
     cr_assert_eq(uds_conn_process(conn), -ESHUTDOWN);
 }
 
+/* Who has all closes at once, and may find what the protocol had to say after our FINISH: that breaks nothing off. */
+static void end_with_a_pong_left(bool one_is_unread)
+{
+    _cleanup_conn_ uds_conn *conn = NULL;
+    int peer = open_raw(&conn, NULL, UDS_FEATURE_HEARTBEAT | UDS_FEATURE_FINISH);
+    uint8_t bytes[256];
+    uds_msg *msg;
+
+    cr_assert_eq(uds_conn_finish(conn), 0);
+    cr_assert_eq(uds_conn_flush(conn), 0);
+    cr_assert_gt(recv(peer, bytes, sizeof(bytes), MSG_DONTWAIT), 0, "HELLO and FINISH");
+    if (one_is_unread) {
+        raw_bare(peer, UDS_MSG_PING, 4);
+        cr_assert_eq(uds_conn_process(conn), 0);
+    }
+    raw_bare(peer, UDS_MSG_MESSAGE, 1);
+    raw_bare(peer, UDS_MSG_PING, 5);
+    raw_bare(peer, UDS_MSG_FINISH, 0);
+    (void)close(peer);
+    cr_assert_eq(uds_conn_receive(conn, &msg), 1);
+    (void)uds_msg_unref(msg);
+    cr_assert_eq(uds_conn_receive(conn, &msg), -ESHUTDOWN, "%s", uds_conn_get_error_text(conn));
+}
+
+Test(conn_finish, is_in_order_whatever_of_ours_came_too_late)
+{
+    UDS_TEST_GUARD;
+    end_with_a_pong_left(false);
+    end_with_a_pong_left(true);
+}
+
+Test(conn_finish, of_the_peer_alone_is_no_end_in_order)
+{
+    UDS_TEST_GUARD;
+    _cleanup_conn_ uds_conn *conn = NULL;
+    int peer = open_raw(&conn, NULL, UDS_FEATURE_FINISH);
+    uds_msg *msg;
+
+    raw_bare(peer, UDS_MSG_FINISH, 0);
+    cr_assert_eq(uds_conn_process(conn), 0);
+    (void)close(peer);
+    cr_assert_eq(uds_conn_receive(conn, &msg), -ECONNRESET);
+}
+
 Test(conn_finish, may_free_the_connection_in_its_callback)
 {
     UDS_TEST_GUARD;
