@@ -12,6 +12,7 @@
 
 #include "cleanup.h"
 #include "conn/dgram.h"
+#include "pair.h"
 
 static inline void dgram_unrefp(uds_dgram **dgram)
 {
@@ -46,20 +47,9 @@ static inline uds_dgram *bound(const struct uds_addr *addr, const struct uds_dgr
     return dgram;
 }
 
-static inline uds_msg *make(uint64_t id, size_t len)
-{
-    uds_msg *msg = NULL;
-    void *room;
-
-    cr_assert_eq(uds_msg_new(&msg, UDS_MSG_MESSAGE, id, NULL, 0), 0);
-    cr_assert_eq(uds_msg_reserve_body(msg, len, &room), 0);
-    memset(room, (int)('a' + id % 26), len);
-    return msg;
-}
-
 static inline int send_one(uds_dgram *dgram, const struct uds_addr *to, uint64_t id, size_t len)
 {
-    _cleanup_msg_ uds_msg *msg = make(id, len);
+    _cleanup_msg_ uds_msg *msg = pair_msg(id, len);
 
     return uds_dgram_send(dgram, to, msg);
 }

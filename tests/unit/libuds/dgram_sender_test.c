@@ -73,7 +73,7 @@ Test(dgram_sender, closes_what_nobody_took_of_a_batch)
     options.claims = UDS_DGRAM_PID | UDS_DGRAM_PIDFD;
     cr_assert_eq(uds_dgram_pair(&a, &b, &options), 0);
     for (uint64_t i = 0; i < 5; i++) {
-        _cleanup_msg_ uds_msg *msg = make(i, 1);
+        _cleanup_msg_ uds_msg *msg = pair_msg(i, 1);
 
         cr_assert_eq(uds_msg_push_dup_fd(msg, 0), 0);
         cr_assert_eq(uds_dgram_send(a, NULL, msg), 0);
@@ -86,7 +86,7 @@ Test(dgram_sender, delivers_a_message_whose_fds_the_kernel_dropped_with_an_error
     UDS_TEST_GUARD;
     struct uds_dgram_options options = UDS_DGRAM_OPTIONS_INIT;
     _cleanup_dgram_ uds_dgram *a = NULL, *b = NULL;
-    _cleanup_msg_ uds_msg *msg = make(1, 1), *got = NULL;
+    _cleanup_msg_ uds_msg *msg = pair_msg(1, 1), *got = NULL;
     rlim_t old;
 
     options.max_fds = 9;
@@ -107,7 +107,7 @@ Test(dgram_sender, has_the_kernel_refuse_fds_that_it_does_not_take)
 {
     UDS_TEST_GUARD;
     _cleanup_dgram_ uds_dgram *a = NULL, *b = NULL;
-    _cleanup_msg_ uds_msg *msg = make(1, 1);
+    _cleanup_msg_ uds_msg *msg = pair_msg(1, 1);
     int value;
     socklen_t len = sizeof(value);
 
@@ -126,7 +126,7 @@ Test(dgram_sender, closes_and_counts_fds_where_the_kernel_does_not_refuse_them)
 {
     UDS_TEST_GUARD;
     _cleanup_dgram_ uds_dgram *a = NULL, *b = NULL;
-    _cleanup_msg_ uds_msg *msg = make(1, 1);
+    _cleanup_msg_ uds_msg *msg = pair_msg(1, 1);
     struct uds_dgram_stats stats;
     int on = 1;
 

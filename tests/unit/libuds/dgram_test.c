@@ -26,7 +26,7 @@ Test(dgram, carries_a_message_with_its_head_body_and_fds)
     struct uds_addr addr = abstract("a");
     options.max_fds = 3;
     _cleanup_dgram_ uds_dgram *to = bound(&addr, &options), *from = bound(NULL, NULL);
-    _cleanup_msg_ uds_msg *msg = make(7, 10), *got = NULL;
+    _cleanup_msg_ uds_msg *msg = pair_msg(7, 10), *got = NULL;
     char text[16];
     size_t len;
 
@@ -111,7 +111,7 @@ Test(dgram, answers_no_name_that_means_something_else_here)
     static const char *const names[] = {"dgram:./s", "dgram:/proc/self/fd/3/s",
                                         "dgram:/tmp/../proc/self/fd/3/s", "dgram://proc/1/s"};
     _cleanup_dgram_ uds_dgram *dgram = bound(NULL, NULL);
-    _cleanup_msg_ uds_msg *msg = make(1, 1);
+    _cleanup_msg_ uds_msg *msg = pair_msg(1, 1);
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         struct uds_dgram_sender sender = {.addr = parse(names[i])};
@@ -151,7 +151,7 @@ Test(dgram, sends_many_with_one_system_call_and_receives_them_so)
 
     cr_assert_eq(uds_dgram_pair(&a, &b, NULL), 0);
     for (uint64_t i = 0; i < 40; i++)
-        msgs[i] = make(i, i);
+        msgs[i] = pair_msg(i, i);
     cr_assert_eq(uds_dgram_send_many(a, NULL, msgs, 40), 40);
     expect_id(b, 0);
     cr_assert_gt(b->in.end, 8, "%u came with one call", b->in.end);
@@ -171,7 +171,7 @@ Test(dgram, says_how_many_of_many_the_receiver_takes)
     int sent;
 
     for (uint64_t i = 0; i < 30; i++)
-        msgs[i] = make(i, 1);
+        msgs[i] = pair_msg(i, 1);
     sent = uds_dgram_send_many(client, &addr, msgs, 30);
     cr_assert_gt(sent, 0);
     cr_assert_lt(sent, 30, "max_dgram_qlen is over 29 here");
